@@ -1,0 +1,32 @@
+# Everything runs in a virtual environment of its own; nothing else on the machine is touched.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test test-slow test-real check format clean
+
+demo: .venv/ready
+	$(BIN)/layergym demo
+
+test: .venv/ready
+	$(BIN)/pytest -q
+
+test-slow: .venv/ready
+	$(BIN)/pytest -q -m slow
+
+test-real: .venv/ready
+	$(BIN)/pytest -q -m real
+
+check: .venv/ready
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: .venv/ready
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[all]' --group dev
+	touch $@
+
+clean:
+	rm -rf .venv build dist src/*.egg-info

@@ -1,0 +1,1 @@
+"""Who acts: prompts, parsing, samplers, rollouts."""

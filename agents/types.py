@@ -1,0 +1,79 @@
+"""What passes between rooms: replies, turns, trajectories, groups. All frozen.
+
+One word, one meaning: a *turn* is one exchange with the environment, a *trajectory* the record of
+an episode, a *group* several trajectories from the same start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Literal
+
+Ended = Literal["terminated", "truncated", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a sampler said, token for token. Scripted agents leave the token fields empty."""
+
+    text: str
+    prompt_ids: tuple[int, ...] = ()
+    """Tokens fed since the previous reply if `extends`, else the whole prompt."""
+    ids: tuple[int, ...] = ()
+    """Sampled tokens, the end token included when it was sampled."""
+    logprobs: tuple[float, ...] = ()
+    """Log-probability of each sampled token under the sampling distribution (nats)."""
+    extends: bool = False
+    """True when the prompt is the previous prompt + previous `ids` + `prompt_ids`, exactly."""
+    finish: Literal["stop", "length"] = "stop"
+
+    def __post_init__(self) -> None:
+        """Check that every sampled token has its log-probability."""
+        if len(self.ids) != len(self.logprobs):
+            raise ValueError(f"{len(self.ids)} tokens but {len(self.logprobs)} log-probabilities")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange: what was seen, what was said, what it did."""
+
+    observation: str
+    state_key: Hashable
+    """The environment's key of the state in which the action was chosen (GiGPO's anchor)."""
+    reply: Reply
+    action: str
+    reward: float
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """The record of one episode. A failed episode is data: `ended == "error"`."""
+
+    env_id: str
+    task: str
+    seed: int
+    turns: tuple[Turn, ...]
+    ended: Ended
+    success: bool
+    kind: str = ""
+    error: str = ""
+
+    @property
+    def total_reward(self) -> float:
+        """Undiscounted sum of the rewards."""
+        return sum(turn.reward for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trajectories from the same start, compared with one another."""
+
+    trajectories: tuple[Trajectory, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty group and a mixture of starts."""
+        starts = {(t.env_id, t.task) for t in self.trajectories}
+        if len(starts) != 1:
+            raise ValueError(f"a group has one environment and task, not {sorted(starts)}")

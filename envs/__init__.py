@@ -1,0 +1,8 @@
+"""Text environments. No torch, no transformers."""
+
+from layergym.envs.core import Outcome, TextEnv
+from layergym.envs.errors import InputError
+from layergym.envs.panels import Panel, panel
+from layergym.envs.registry import find, ids, make, register
+
+__all__ = ["InputError", "Outcome", "Panel", "TextEnv", "find", "ids", "make", "panel", "register"]

@@ -1,0 +1,206 @@
+"""The environment contract: write `start` and `play`, get a real `gymnasium.Env`.
+
+An environment holds a *panel* of tasks, named by strings. The same task always starts the same
+way, whatever the seed, so that group methods (GRPO, GiGPO) compare episodes of one start.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+
+from layergym.envs.errors import InputError, unknown
+from layergym.envs.spaces import FreeText
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one action did."""
+
+    text: str
+    """The observation that follows."""
+    reward: float = 0.0
+    terminated: bool = False
+    valid: bool = True
+    """False when the environment did not understand the action or could not do it."""
+    success: bool = False
+    """True when the task is solved; counted once, at the end of an episode."""
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """A text environment; subclass it and write `start` and `play`.
+
+    Observations and actions are any `str`. `reset(options={"task": id})` starts a named task;
+    without it a task is drawn from the panel with the environment's own seeded generator.
+    `info` holds `task`, `kind`, `valid` and `success` after every `reset` and `step`.
+
+    `start` may use `self.np_random`: there it depends on the task alone. In `play` it depends on
+    the seed given to `reset`.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
+    instructions: str = ""
+    """What an agent should know before the first observation: the goal and the form of actions."""
+    max_turns: int = 30
+    """Turns after which an episode is truncated."""
+
+    def __init__(
+        self,
+        *,
+        split: str = "train",
+        max_turns: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Create the environment over the tasks of `split`.
+
+        Raises:
+            InputError: `split` or `render_mode` is unknown, or `max_turns` is below 1.
+        """
+        if split not in self.splits:
+            raise unknown("split", split, self.splits)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise unknown("render mode", str(render_mode), self.metadata["render_modes"])
+        if max_turns is not None and max_turns < 1:
+            raise InputError(f"max_turns must be at least 1, not {max_turns}")
+        self.split = split
+        self.render_mode = render_mode
+        self.max_turns = type(self).max_turns if max_turns is None else max_turns
+        self.observation_space = FreeText()
+        self.action_space = FreeText()
+        self.task = ""
+        self.turn = 0
+        self._running = False
+        self._text = ""
+        self._history = b""
+
+    # ---- what an author writes ------------------------------------------------------------
+
+    def start(self) -> str:
+        """Begin `self.task` and return the first observation."""
+        raise NotImplementedError(f"{type(self).__name__} must define start(self) -> str")
+
+    def play(self, action: str) -> Outcome:
+        """Carry out one action."""
+        raise NotImplementedError(f"{type(self).__name__} must define play(self, action)")
+
+    # ---- what an author may write ---------------------------------------------------------
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """Ids of the tasks of this split, sorted; by default 1,000 numbered ones."""
+        return [f"{self.split}-{i:04d}" for i in range(1000)]
+
+    def kind(self, task: str) -> str:
+        """Type of `task`, by which results are broken down; empty when there is only one."""
+        return ""
+
+    def digest(self, task: str) -> str:
+        """What identifies the content of `task`; the panel hash covers it. By default the id."""
+        return task
+
+    def state_key(self) -> Hashable:
+        """GiGPO's anchor: equal keys mean equal states (arXiv 2505.10978, section 4.2).
+
+        The default, a digest of the whole history, is always safe. Return something coarser when
+        you know that different histories lead to the same state and the same later rewards.
+        """
+        return self._history.hex()
+
+    def admissible(self) -> Sequence[str] | None:
+        """Actions that would be understood now, sorted, or None when they are not known."""
+        return None
+
+    def expert(self) -> str | None:
+        """The action that a scripted expert takes now, or None when there is no expert."""
+        return None
+
+    def clone(self) -> Self:
+        """An independent copy in the same state."""
+        return copy.deepcopy(self)
+
+    # ---- gymnasium --------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Start an episode; `options={"task": id}` names the task.
+
+        Raises:
+            InputError: the task is not in this split's panel, or an option is unknown.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        if extra := set(options) - {"task"}:
+            raise unknown("reset option", sorted(extra)[0], ["task"])
+        tasks = self.tasks
+        if "task" in options:
+            task = options["task"]
+            if not isinstance(task, str) or not self.has_task(task):
+                raise unknown(f"task of the {self.split} split", str(task), tasks)
+        else:
+            task = tasks[int(self.np_random.integers(len(tasks)))]
+        self.task, self.turn, self._running = task, 0, True
+        dynamics = self.np_random
+        self._np_random = np.random.Generator(np.random.PCG64(_seed_of(type(self), task)))
+        self._text = self.start()
+        self._np_random = dynamics
+        self._history = _chain(b"", self._text)
+        return self._text, self._info(valid=True, success=False)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Take one turn.
+
+        Raises:
+            TypeError: `action` is not a string.
+            ResetNeeded: the episode has not begun or is over.
+        """
+        if not isinstance(action, str):
+            raise TypeError(f"an action is a str, not {type(action).__name__}: {action!r}")
+        if not self._running:
+            raise ResetNeeded("the episode has not begun or is over; call reset() first")
+        outcome = self.play(action)
+        self.turn += 1
+        truncated = not outcome.terminated and self.turn >= self.max_turns
+        self._running = not (outcome.terminated or truncated)
+        self._text = outcome.text
+        self._history = _chain(self._history, action, outcome.text)
+        info = self._info(valid=outcome.valid, success=outcome.success)
+        return outcome.text, float(outcome.reward), outcome.terminated, truncated, info
+
+    def has_task(self, task: str) -> bool:
+        """Whether `task` is in this split's panel."""
+        return task in self.tasks
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """The last observation, when `render_mode` is "ansi"."""
+        return self._text if self.render_mode == "ansi" else None
+
+    def _info(self, *, valid: bool, success: bool) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "kind": self.kind(self.task),
+            "valid": valid,
+            "success": success,
+        }
+
+
+def _seed_of(cls: type, task: str) -> int:
+    name = f"{cls.__name__}\0{task}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "big")
+
+
+def _chain(history: bytes, *texts: str) -> bytes:
+    state = hashlib.blake2b(history, digest_size=16)
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.digest()

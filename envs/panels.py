@@ -1,0 +1,50 @@
+"""Fixed task panels: which tasks a score is about, written down and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from layergym.envs.core import TextEnv
+from layergym.envs.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A fixed list of tasks of one environment and split."""
+
+    env_id: str
+    split: str
+    tasks: tuple[str, ...]
+    hash: str
+    """SHA-256 over the environment id, the split, and every task's id and content digest."""
+
+    def __len__(self) -> int:
+        """Number of tasks."""
+        return len(self.tasks)
+
+
+def panel(env: TextEnv, size: int | None = None, *, kinds: Sequence[str] = ()) -> Panel:
+    """The panel of `env`'s split: all tasks, or a fixed pseudo-random choice of `size` of them.
+
+    A smaller panel is a subset of every larger one; no seed is involved.
+
+    Raises:
+        InputError: there are fewer than `size` tasks, or none of the given kinds.
+    """
+    tasks = [t for t in sorted(env.tasks) if not kinds or env.kind(t) in kinds]
+    if not tasks:
+        raise InputError(f"the {env.split} split has no task of kind {', '.join(kinds)}")
+    if size is not None:
+        if not 1 <= size <= len(tasks):
+            raise InputError(f"the {env.split} split has {len(tasks)} tasks; {size} were asked for")
+        tasks = sorted(sorted(tasks, key=_order)[:size])
+    env_id = env.spec.id if env.spec else type(env).__name__
+    lines = [env_id, env.split, *(f"{t}\t{env.digest(t)}" for t in tasks)]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return Panel(env_id, env.split, tuple(tasks), digest)
+
+
+def _order(task: str) -> bytes:
+    return hashlib.blake2b(task.encode(), digest_size=8).digest()

@@ -1,0 +1,93 @@
+"""Names of environments: register one, list them, make one.
+
+Ids are Gymnasium's: `namespace/Name-v0`. The version rises when text, reward or dynamics change.
+Everything registered here also resolves through `gymnasium.make`. Other packages register through
+the entry-point group `layergym.envs` (entry name = id, value = `module:Class`); nothing of theirs
+is imported before one of their environments is made.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+import gymnasium
+from gymnasium.error import Error
+
+from layergym.envs.core import TextEnv
+from layergym.envs.errors import InputError, unknown
+
+GROUP = "layergym.envs"
+_ids: set[str] = set()
+
+
+def register(id: str, entry_point: str | type[TextEnv], **kwargs: Any) -> None:
+    """Register an environment under `id`, here and with Gymnasium.
+
+    Args:
+        id: `[namespace/]Name-v0`.
+        entry_point: a `TextEnv` subclass, or `"module:Class"`, imported when first made.
+        **kwargs: constructor arguments, which `make` can override.
+
+    Raises:
+        InputError: the id is malformed or already taken by something else.
+    """
+    taken = gymnasium.registry.get(id)
+    if taken is not None:
+        if (taken.entry_point, taken.kwargs) == (entry_point, kwargs):
+            return
+        raise InputError(f'the id "{id}" is taken by {taken.entry_point}; choose another name')
+    try:
+        gymnasium.register(id, entry_point, kwargs=kwargs, disable_env_checker=True)
+    except Error as error:
+        raise InputError(f'"{id}" is not an environment id: {error}') from error
+    _ids.add(id)
+
+
+def load_plugins() -> None:
+    """Register every environment that installed packages announce."""
+    for point in entry_points(group=GROUP):
+        if point.name not in gymnasium.registry:
+            register(point.name, point.value)
+
+
+def ids() -> list[str]:
+    """All registered ids, sorted."""
+    load_plugins()
+    return sorted(_ids)
+
+
+def find(name: str) -> str:
+    """The full id for `name`, whose namespace may be left out and whose case does not matter.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    known = ids()
+    wanted = name.lower()
+    exact = [i for i in known if i == name]
+    loose = exact or [i for i in known if wanted in (i.lower(), i.lower().rpartition("/")[2])]
+    if len(loose) == 1:
+        return loose[0]
+    if loose:
+        raise InputError(f'"{name}" could be {" or ".join(loose)}; give the namespace')
+    short = {i.lower().rpartition("/")[2] if "/" not in wanted else i.lower() for i in known}
+    raise unknown("environment", name, short)
+
+
+def make(name: str, **kwargs: Any) -> TextEnv:
+    """Make an environment without Gymnasium's wrappers.
+
+    Raises:
+        InputError: the name is unknown, an argument does not fit, or it is not a `TextEnv`.
+    """
+    id = find(name)
+    try:
+        env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise InputError(f"{id} does not take these settings: {error}") from error
+    if not isinstance(env, TextEnv):
+        raise InputError(f"{id} is a {type(env).__name__}, not a layergym.TextEnv; wrap it in one")
+    return env

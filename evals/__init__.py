@@ -1,0 +1,1 @@
+"""Fixed panels, scores with intervals, layer contributions, reports."""

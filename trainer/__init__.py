@@ -1,0 +1,1 @@
+"""The trainer: credit, packing, layer targeting, GiGPOTrainer."""
