@@ -1,8 +1,20 @@
 """Text environments. No torch, no transformers."""
 
+from layergym.envs.conforms import conforms
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.errors import InputError
 from layergym.envs.panels import Panel, panel
 from layergym.envs.registry import find, ids, make, register
 
-__all__ = ["InputError", "Outcome", "Panel", "TextEnv", "find", "ids", "make", "panel", "register"]
+__all__ = [
+    "InputError",
+    "Outcome",
+    "Panel",
+    "TextEnv",
+    "conforms",
+    "find",
+    "ids",
+    "make",
+    "panel",
+    "register",
+]
