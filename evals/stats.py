@@ -1,0 +1,333 @@
+"""Intervals, ratios, ranks and agreement for the scores of several arms on one panel.
+
+Shape legend: B bootstrap draws, A arms, S seeds of reinforcement learning, T tasks, L layers.
+Everything about one panel follows from one joint bootstrap of all arms (`joint_draws`), so
+differences, contributions and ranks stay paired over tasks. All intervals are 95 %.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEVEL = 0.95
+DRAWS = 4000
+SPLITS = 200
+_TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+_Z = float(stats.norm.ppf((1 + LEVEL) / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval; without one where nothing was repeated."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def above(self, bound: float) -> bool:
+        """Whether the whole interval lies above `bound`."""
+        return self.low is not None and self.low > bound
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How alike two profiles rank the same layers."""
+
+    layers: int
+    spearman: Estimate
+    kendall: Estimate
+
+
+# ---- the joint bootstrap -----------------------------------------------------------------------
+
+
+def seed_variance(cells: Sequence[Floats]) -> tuple[float, int]:
+    """Variance of a score between seeds, pooled over arms, and its degrees of freedom.
+
+    `cells` holds one table (S, T) of success rates per arm. In each arm a two-way analysis of
+    variance separates seeds from tasks; what is left (repeats, and seed x task) is the noise that
+    the bootstrap over tasks already carries and is subtracted, down to 0. Pooling takes the
+    variance to be alike in all trained arms, which few seeds per arm cannot contradict.
+    """
+    between = within = 0.0
+    df_between = df_within = 0
+    for table in cells:
+        seeds, tasks = table.shape
+        if seeds < 2:
+            continue
+        by_seed = table.mean(axis=1, keepdims=True)
+        rest = table - by_seed - table.mean(axis=0, keepdims=True) + table.mean()
+        between += tasks * float(((by_seed - table.mean()) ** 2).sum())
+        within += float((rest**2).sum())
+        df_between += seeds - 1
+        df_within += (seeds - 1) * (tasks - 1)
+    if not df_between or not df_within:
+        return 0.0, df_between
+    tasks = cells[0].shape[1]
+    return max(0.0, between / df_between - within / df_within) / tasks, df_between
+
+
+def joint_draws(
+    cells: Sequence[Floats], trained: Sequence[bool], *, seed: int, draws: int = DRAWS
+) -> Floats:
+    """Bootstrap all arms' mean scores at once, (B, A), paired over tasks.
+
+    Tasks are drawn with replacement, the same ones for all arms, and deviations are scaled by
+    sqrt(T / (T - 1)). Each trained arm then gets an independent normal seed effect with the
+    pooled variance of `seed_variance` over its number of seeds, widened by Student's t for the
+    few degrees of freedom (resampling two or three seeds would give too little spread). Arms with
+    one seed throughout get none: their intervals are about these very runs.
+
+    Args:
+        cells: success rates (S, T) per arm; S may differ, T may not.
+        trained: whether the arm was trained, so that it has seed effects.
+        seed: of the private generator.
+        draws: B.
+    """
+    generator = np.random.default_rng(seed)
+    means = np.array([table.mean(axis=0) for table in cells])
+    tasks = means.shape[1]
+    counts = generator.multinomial(tasks, np.full(tasks, 1 / tasks), size=draws)
+    centre = means.mean(axis=1)
+    scale = np.sqrt(tasks / max(tasks - 1, 1))
+    drawn: Floats = centre + (counts @ means.T / tasks - centre) * scale
+    variance, freedom = seed_variance([c for c, t in zip(cells, trained, strict=True) if t])
+    if variance > 0:
+        widen = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) / _Z
+        seeds = np.array([table.shape[0] for table in cells])
+        spread = np.where(trained, widen * np.sqrt(variance / seeds), 0.0)
+        drawn = drawn + generator.standard_normal(drawn.shape) * spread
+    return drawn
+
+
+def interval(value: float, draws: Floats) -> Estimate:
+    """Percentile interval of `value` from its draws (B,)."""
+    low, high = np.percentile(draws, _TAILS)
+    return Estimate(float(value), float(low), float(high))
+
+
+def score_interval(cells: Floats, draws: Floats) -> Estimate:
+    """Percentile interval of a success rate, within 0 and 1.
+
+    Where every episode succeeded or every one failed the bootstrap sees no spread; then the exact
+    binomial interval over tasks (Clopper and Pearson 1934) is given.
+    """
+    value = float(cells.mean())
+    if value in (0.0, 1.0):
+        tasks = cells.shape[1]
+        exact = stats.binomtest(round(value * tasks), tasks).proportion_ci(LEVEL, "exact")
+        return Estimate(value, float(exact.low), float(exact.high))
+    found = interval(value, draws)
+    return Estimate(value, max(0.0, found.low or 0.0), min(1.0, found.high or 0.0))
+
+
+def contributions(
+    numerators: Floats, denominator: float, draws: Floats, denominator_draws: Floats
+) -> list[Estimate] | None:
+    """Ratios (layer - base) / (full - base) with Fieller's intervals (Fieller 1954).
+
+    The interval of a ratio holds every c for which numerator - c * denominator is not
+    distinguishable from 0; variances and covariances come from the joint draws.
+
+    Args:
+        numerators: layer - base, (L,).
+        denominator: full - base.
+        draws: of the numerators, (B, L).
+        denominator_draws: of the denominator, (B,).
+
+    Returns:
+        None where the denominator is not distinguishably above 0: the ratio is undefined.
+    """
+    spread = float(denominator_draws.var())
+    bound = denominator**2 - _Z**2 * spread
+    if denominator <= 0 or bound <= 0 or np.percentile(denominator_draws, _TAILS[0]) <= 0:
+        return None
+    shifted = draws - draws.mean(axis=0)
+    cross = (shifted * (denominator_draws - denominator_draws.mean())[:, None]).mean(axis=0)
+    middle = numerators * denominator - _Z**2 * cross
+    offset = numerators**2 - _Z**2 * shifted.var(axis=0)
+    half = np.sqrt(np.maximum(middle**2 - bound * offset, 0.0))
+    rows = zip(
+        numerators / denominator, (middle - half) / bound, (middle + half) / bound, strict=True
+    )
+    return [Estimate(float(value), float(low), float(high)) for value, low, high in rows]
+
+
+def simultaneous(values: Floats, draws: Floats) -> list[Estimate]:
+    """Intervals that hold for all `values` (K,) together with 95 % confidence.
+
+    The max-|t| bootstrap: half-widths are the 95 % quantile of the largest standardised deviation
+    times each standard error. One of several may then be picked without a penalty.
+    """
+    errors, critical = _max_t(draws)
+    rows = zip(values, values - critical * errors, values + critical * errors, strict=True)
+    return [Estimate(float(value), float(low), float(high)) for value, low, high in rows]
+
+
+def rank_sets(values: Floats, draws: Floats) -> list[tuple[int, int]]:
+    """Best and worst rank of each of `values` (L,) that the data allow, rank 1 being the highest.
+
+    All pairs are compared with simultaneous intervals; a rank set follows from who is
+    distinguishably above or below (Mogstad, Romano, Shaikh and Wilhelm 2024). The sets hold for
+    all layers together with 95 % confidence.
+    """
+    count = len(values)
+    first, second = np.triu_indices(count, k=1)
+    if not len(first):
+        return [(1, 1)] * count
+    errors, critical = _max_t(draws[:, first] - draws[:, second])
+    gap = values[first] - values[second]
+    clear = np.abs(gap) > critical * errors
+    above = np.zeros((count, count), dtype=bool)
+    above[first, second] = clear & (gap > 0)
+    above[second, first] = clear & (gap < 0)
+    best, worst = 1 + above.sum(axis=0), count - above.sum(axis=1)
+    return list(zip(best.tolist(), worst.tolist(), strict=True))
+
+
+def _max_t(draws: Floats) -> tuple[Floats, float]:
+    errors: Floats = draws.std(axis=0)
+    scaled = np.abs(draws - draws.mean(axis=0)) / np.where(errors > 0, errors, np.inf)
+    return errors, float(np.quantile(scaled.max(axis=1), LEVEL))
+
+
+# ---- choosing without paying for it twice --------------------------------------------------------
+
+
+def cross_fitted(options: Floats, *, seed: int) -> tuple[Floats, tuple[int, int]]:
+    """Per-task scores (T,) of the best of several options (K, T), free of selection bias.
+
+    The panel is halved at random; the option that is best on one half is scored on the other.
+    Also returns the two choices, that of the first half and that of the second.
+    """
+    tasks = options.shape[1]
+    order = np.random.default_rng(seed).permutation(tasks)
+    first, second = order[: tasks // 2], order[tasks // 2 :]
+    scores = np.empty(tasks)
+    chosen = []
+    for choose_on, score_on in ((first, second), (second, first)):
+        best = int(options[:, choose_on].mean(axis=1).argmax()) if len(choose_on) else 0
+        scores[score_on] = options[best, score_on]
+        chosen.append(best)
+    return scores, (chosen[0], chosen[1])
+
+
+def held_out_best(scores: Floats, *, seed: int, splits: int = SPLITS) -> float:
+    """Score of "the best layer", chosen on half of the tasks and scored on the others.
+
+    `scores` is (L, T); the mean over random halvings is returned. The highest of L noisy scores
+    overstates the best layer; this does not.
+    """
+    first, second = _halves(scores, seed=seed, splits=splits)
+    best = first.argmax(axis=1)
+    return float(np.take_along_axis(second, best[:, None], axis=1).mean())
+
+
+# ---- reliability and agreement -------------------------------------------------------------------
+
+
+def split_half(scores: Floats, *, seed: int, splits: int = SPLITS) -> float | None:
+    """Mean Spearman correlation over layers between random halves of the tasks.
+
+    `scores` is (L, T). It is the reliability of *half* a panel; see `spearman_brown`. None when
+    there are fewer than 3 layers or 4 tasks, or no spread.
+    """
+    if scores.shape[0] < 3 or scores.shape[1] < 4:
+        return None
+    return _mean_rank_correlation(*_halves(scores, seed=seed, splits=splits))
+
+
+def between_seeds(scores: Floats) -> float | None:
+    """Mean Spearman correlation over layers between single seeds; `scores` is (S, L)."""
+    first, second = np.triu_indices(scores.shape[0], k=1)
+    if scores.shape[1] < 3 or not len(first):
+        return None
+    return _mean_rank_correlation(scores[first], scores[second])
+
+
+def spearman_brown(correlation: float, times: float = 2.0) -> float:
+    """Reliability of a measurement `times` as long (Spearman 1910, Brown 1910)."""
+    return times * correlation / (1 + (times - 1) * correlation) if correlation > -1 else -1.0
+
+
+def detrend(profile: Floats, depth: Floats) -> Floats:
+    """What is left of `profile` (L,) after the best quadratic in `depth` (L,) is removed."""
+    design = np.vander(depth, 3)
+    fit, *_ = np.linalg.lstsq(design, profile, rcond=None)
+    rest: Floats = profile - design @ fit
+    return rest
+
+
+def agreement(first: Floats, second: Floats, *, removed: int = 0) -> Agreement | None:
+    """Spearman's and Kendall's correlation of two profiles (L,) of the same layers.
+
+    Intervals treat layers as the sample, by Fisher's z with the standard errors of Bonett and
+    Wright (2000) and of Fieller, Hartley and Pearson (1957). A perfect correlation gets the
+    interval of the value half a step below it. None when fewer than 5 layers are left or one
+    profile is flat.
+
+    Args:
+        first: one profile.
+        second: the other.
+        removed: parameters fitted away before (2 for a quadratic trend), which count as layers.
+    """
+    count = len(first)
+    usable = count - removed
+    if usable < 5 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    rho = float(stats.spearmanr(first, second).statistic)
+    tau = float(stats.kendalltau(first, second).statistic)
+    inner = np.clip(rho, *_inside(6 / (count**3 - count)))
+    rho_error = np.sqrt((1 + inner**2 / 2) / (usable - 3))
+    tau_error = np.sqrt(0.437 / (usable - 4))
+    return Agreement(
+        count,
+        _fisher(rho, float(inner), float(rho_error)),
+        _fisher(tau, float(np.clip(tau, *_inside(2 / (count**2 - count)))), float(tau_error)),
+    )
+
+
+def thirds(num_layers: int) -> list[range]:
+    """The first, middle and last third of a stack: 28 layers give 0-8, 9-17 and 18-27."""
+    edges = [num_layers * i // 3 for i in range(4)]
+    return [range(low, high) for low, high in itertools.pairwise(edges)]
+
+
+def _inside(step: float) -> tuple[float, float]:
+    return -1 + step, 1 - step
+
+
+def _fisher(value: float, inner: float, error: float) -> Estimate:
+    centre = np.arctanh(inner)
+    low, high = np.tanh([centre - _Z * error, centre + _Z * error])
+    return Estimate(value, float(low), float(high))
+
+
+def _halves(scores: Floats, *, seed: int, splits: int) -> tuple[Floats, Floats]:
+    tasks = scores.shape[1]
+    generator = np.random.default_rng(seed)
+    order = generator.permuted(np.tile(np.arange(tasks), (splits, 1)), axis=1)
+    first = (order < tasks // 2).astype(np.float64)
+    a: Floats = first @ scores.T / max(tasks // 2, 1)
+    b: Floats = (1 - first) @ scores.T / max(tasks - tasks // 2, 1)
+    return a, b
+
+
+def _mean_rank_correlation(first: Floats, second: Floats) -> float | None:
+    a = stats.rankdata(first, axis=1)
+    b = stats.rankdata(second, axis=1)
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    usable = size > 0
+    if not usable.any():
+        return None
+    return float(((a * b).sum(axis=1)[usable] / size[usable]).mean())
