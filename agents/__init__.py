@@ -1,1 +1,65 @@
-"""Who acts: prompts, parsing, samplers, rollouts."""
+"""Who acts: prompts, parsing, samplers, rollouts.
+
+Names that need torch are imported when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from layergym.agents.base import (
+    Agent,
+    Decision,
+    Episode,
+    ExpertAgent,
+    HumanAgent,
+    RandomAgent,
+)
+from layergym.agents.parse import Parsed, parse
+from layergym.agents.prompts import PromptStyle
+from layergym.agents.rollout import Job, rollout
+from layergym.agents.types import Group, Reply, Trajectory, Turn
+
+if TYPE_CHECKING:
+    from layergym.agents.conversation import Conversation, Layout
+    from layergym.agents.llm import LLMAgent
+    from layergym.agents.load import load_model
+    from layergym.agents.sampler import Sampler, TransformersSampler
+
+_LAZY = {
+    "Conversation": "conversation",
+    "LLMAgent": "llm",
+    "Layout": "conversation",
+    "Sampler": "sampler",
+    "TransformersSampler": "sampler",
+    "load_model": "load",
+}
+
+__all__ = [
+    "Agent",
+    "Conversation",
+    "Decision",
+    "Episode",
+    "ExpertAgent",
+    "Group",
+    "HumanAgent",
+    "Job",
+    "LLMAgent",
+    "Layout",
+    "Parsed",
+    "PromptStyle",
+    "RandomAgent",
+    "Reply",
+    "Sampler",
+    "Trajectory",
+    "TransformersSampler",
+    "Turn",
+    "load_model",
+    "parse",
+    "rollout",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,97 @@
+"""A key-value cache whose rows have different lengths and live across turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+_GROWTH = 1.5
+_BLOCK = 64
+
+
+class RaggedCache(Cache):  # type: ignore[no-untyped-call]
+    """Preallocated keys and values of many sequences, each of its own length.
+
+    Shapes: R allocated rows, C slots per row, H key-value heads, D head size. One store per layer
+    for keys and one for values, (R, C, H, D), so that one `index_copy_` writes a whole batch. The
+    last slot of a row takes what is written for padding and is never read.
+
+    The caller says with `place` where the next forward pass writes and what it reads; lengths are
+    the caller's. Slots that were never written hold zeros, so that masked attention stays finite.
+    """
+
+    def __init__(self) -> None:
+        """Create an empty cache; stores appear at the first forward pass."""
+        super().__init__(layers=[])
+        self.capacity = 0
+        self._rows = 0
+        self._stores: dict[int, tuple[Tensor, Tensor]] = {}
+        self._slots = torch.empty(0)
+        self._read: tuple[int, int] | None = None
+
+    def reserve(self, rows: int, length: int) -> None:
+        """Make room for `rows` rows of `length` tokens; capacity grows geometrically."""
+        if rows <= self._rows and length < self.capacity:
+            return
+        if length >= self.capacity:
+            wanted = max(length + 1, int(self.capacity * _GROWTH))
+            self.capacity = -(-wanted // _BLOCK) * _BLOCK
+        self._rows = max(rows, self._rows)
+        for layer in list(self._stores):
+            keys, values = self._stores.pop(layer)
+            self._stores[layer] = (self._grown(keys), self._grown(values))
+
+    def place(self, slots: Tensor, read: tuple[int, int] | None) -> None:
+        """Set up the next forward pass.
+
+        Args:
+            slots: (rows * tokens,) where each new token goes, as row * capacity + slot.
+            read: attend to the first `read[1]` slots of the first `read[0]` rows; None attends
+                to the new tokens alone (a prompt from its beginning).
+        """
+        self._slots = slots
+        self._read = read
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        layer_idx: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """Write the new keys and values (rows, H, tokens, D); return those to attend to."""
+        stores = self._stores.get(layer_idx)
+        if stores is None:
+            stores = (self._empty(key_states), self._empty(value_states))
+            self._stores[layer_idx] = stores
+        keys, values = stores
+        keys.flatten(0, 1).index_copy_(0, self._slots, key_states.transpose(1, 2).flatten(0, 1))
+        values.flatten(0, 1).index_copy_(0, self._slots, value_states.transpose(1, 2).flatten(0, 1))
+        if self._read is None:
+            return key_states, value_states
+        rows, span = self._read
+        return keys[:rows, :span].transpose(1, 2), values[:rows, :span].transpose(1, 2)
+
+    def copy_rows(self, source: Tensor, target: Tensor, span: int) -> None:
+        """Copy the first `span` slots of the rows `source` to the rows `target`."""
+        for stores in self._stores.values():
+            for store in stores:
+                store[target, :span] = store[source, :span]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Number of slots that the next pass reads."""
+        return self._read[1] if self._read else 0
+
+    def _empty(self, states: Tensor) -> Tensor:
+        shape = (self._rows, self.capacity, states.shape[1], states.shape[3])
+        return states.new_zeros(shape)
+
+    def _grown(self, store: Tensor) -> Tensor:
+        rows, capacity = store.shape[:2]
+        grown = store.new_zeros((self._rows, self.capacity, *store.shape[2:]))
+        grown[:rows, :capacity] = store
+        return grown

@@ -1,0 +1,163 @@
+"""A dialogue in tokens: what was sampled stays as sampled, only new text is tokenised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The next prompt of a dialogue, as `Reply.prompt_ids` and `Reply.extends` record it."""
+
+    ids: tuple[int, ...]
+    extends: bool
+
+
+class Layout:
+    """How a tokenizer turns messages into text, and text into ids.
+
+    With a chat template, that template; a template that refuses a system message gets it at the
+    head of the first user message. Without one, the plain layout: the system text and a blank
+    line, then for every turn the observation, a new line, `> `, the reply, the end token if there
+    is one, and a new line.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Read the template of `tokenizer`."""
+        self.tokenizer = tokenizer
+        self.takes_system = self._takes_system()
+        self._encode = lru_cache(maxsize=1 << 16)(self._tokenise)
+
+    def opening(self, system: str, user: str) -> list[Message]:
+        """The first messages of a dialogue."""
+        if system and self.takes_system:
+            return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        content = f"{system}\n\n{user}" if system else user
+        return [{"role": "user", "content": content}]
+
+    def render(self, messages: Sequence[Message], *, reply: bool = True) -> str:
+        """The text of `messages`, up to where the next reply begins if `reply`."""
+        if self.tokenizer.chat_template is None:
+            return self._plain(messages)
+        text = self.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=reply
+        )
+        assert isinstance(text, str)
+        return text
+
+    def encode(self, text: str, *, start: bool = False) -> tuple[int, ...]:
+        """Tokens of `text`; at the `start` of a plain layout, after the tokenizer's own opening."""
+        return self._encode(text, start and self.tokenizer.chat_template is None)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of a reply's tokens, special ones left out."""
+        return _text(
+            self.tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
+
+    def token(self, id: int) -> str:
+        """The text of one token, special or not."""
+        return _text(self.tokenizer.decode([id], clean_up_tokenization_spaces=False))
+
+    def _plain(self, messages: Sequence[Message]) -> str:
+        end = self.tokenizer.eos_token or ""
+        tail = {"system": "\n\n", "user": "\n> ", "assistant": f"{end}\n"}
+        return "".join(message["content"] + tail[message["role"]] for message in messages)
+
+    def _tokenise(self, text: str, special: bool) -> tuple[int, ...]:
+        ids = self.tokenizer.encode(text, add_special_tokens=special)
+        if special and ids and ids[-1] == self.tokenizer.eos_token_id:
+            ids = ids[:-1]
+        return tuple(ids)
+
+    def _takes_system(self) -> bool:
+        probe = [{"role": "system", "content": "."}, {"role": "user", "content": "."}]
+        try:
+            self.render(probe)
+        except TemplateError:
+            return False
+        return True
+
+
+class Conversation:
+    """One dialogue: `ask` for the next prompt, then `answer` with what was said.
+
+    A prompt extends the context when the rendered dialogue begins with the previous prompt and
+    the last reply, white space around the reply aside; then only the text after the reply is
+    tokenised. A template that rewrites history (dropping the thoughts of earlier turns, say)
+    yields a whole new prompt.
+    """
+
+    def __init__(self, layout: Layout, system: str) -> None:
+        """Begin a dialogue under `system`, which may be empty."""
+        self.length = 0
+        """Tokens of the context so far, prompts and replies."""
+        self._layout = layout
+        self._system = system
+        self._messages: list[Message] = []
+        self._text = ""
+        self._reply = ""
+        self._end = ""
+
+    def ask(self, user: str) -> Prompt:
+        """Add a user message; the prompt for the reply to it."""
+        if self._messages:
+            self._messages.append({"role": "user", "content": user})
+        else:
+            self._messages = self._layout.opening(self._system, user)
+        text = self._layout.render(self._messages)
+        rest = self._after_reply(text) if self._text else None
+        self._text = text
+        if rest is None:
+            prompt = Prompt(self._layout.encode(text, start=True), extends=False)
+            self.length = len(prompt.ids)
+        else:
+            prompt = Prompt(self._layout.encode(rest), extends=True)
+            self.length += len(prompt.ids)
+        return prompt
+
+    def answer(self, ids: Sequence[int], *, stopped: bool) -> str:
+        """Add the reply sampled as `ids`, the last being an end token if `stopped`; its text."""
+        self._end = self._layout.token(ids[-1]) if stopped else ""
+        self._reply = self._layout.decode(ids[:-1] if stopped else ids)
+        self._messages.append({"role": "assistant", "content": self._reply})
+        self.length += len(ids)
+        return self._reply
+
+    def demonstrate(self, reply: str) -> tuple[int, ...]:
+        """Add a written reply; the ids a model should learn to say, its end token included."""
+        messages = [*self._messages, {"role": "assistant", "content": reply}]
+        self._reply, self._end = reply, ""
+        rest = self._after_reply(self._layout.render(messages, reply=False))
+        end = self._layout.encode(rest.lstrip())[:1] if rest and rest.strip() else ()
+        ids = (*self._layout.encode(reply), *end)
+        self.answer(ids, stopped=bool(end))
+        return ids
+
+    def _after_reply(self, text: str) -> str | None:
+        """What follows the last reply in `text`; None when `text` does not contain it as said."""
+        if not text.startswith(self._text):
+            return None
+        said = self._reply.strip()
+        tail = text[len(self._text) :].lstrip()
+        if not tail.startswith(said):
+            return None
+        tail = tail[len(said) :]
+        if self._end and tail.lstrip().startswith(self._end):
+            return tail.lstrip()[len(self._end) :]
+        return tail
+
+
+def _text(decoded: Any) -> str:
+    assert isinstance(decoded, str)
+    return decoded

@@ -1,0 +1,400 @@
+"""Sample replies for many episodes at once, token in, token out."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from layergym.agents.cache import RaggedCache
+from layergym.envs.errors import InputError
+
+_PREFILL_TOKENS = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The next prompt of one episode."""
+
+    episode: int
+    ids: tuple[int, ...]
+    """Tokens since the last sampled one if `extends`, else the whole prompt."""
+    extends: bool
+    seed: int
+    """Seed of the episode's own randomness; read at its first request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The tokens sampled for one request."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Under the sampling distribution, softmax(logits / temperature); nats."""
+    finish: Literal["stop", "length"]
+
+
+class Sampler(Protocol):
+    """What an agent needs from whatever runs the model."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens sampled at most for one request."""
+
+    @property
+    def max_context(self) -> int:
+        """Tokens of an episode, prompt and replies together, that the model can hold."""
+
+    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+        """Answer each request, in order; at most one request per episode."""
+
+    def release(self, episodes: Iterable[int]) -> None:
+        """Forget episodes that are over."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """One episode in the cache: `context[:length]` is cached, the rest is yet to be fed."""
+
+    index: int
+    noise: np.random.Generator
+    context: list[int]
+    length: int = 0
+
+
+class TransformersSampler:
+    """Multi-turn sampling with a Hugging Face decoder-only model.
+
+    A key-value cache lives as long as the episodes in it: each turn feeds only tokens the cache
+    does not hold. A prompt that rewrites history keeps the longest prefix it shares with what is
+    cached. Equal first prompts are computed once and copied.
+
+    An episode's randomness is one uniform per token from a counter-based generator (Philox) keyed
+    by its seed, turned into a token by the inverse of the cumulative distribution, so that it does
+    not depend on the batch. The model's own `forward` is called; weights may change between calls
+    only after every episode was released.
+
+    Shapes: B rows in the batch, T new tokens, S slots attended to, V vocabulary.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_new_tokens: int = 512,
+        temperature: float = 1.0,
+        max_context: int | None = None,
+        stop_ids: Iterable[int] = (),
+    ) -> None:
+        """Wrap `model`.
+
+        Args:
+            model: any causal language model with softmax attention, full or sliding.
+            tokenizer: its tokenizer; only its end token is read.
+            max_new_tokens: tokens of a reply at most.
+            temperature: 0 takes the likeliest token; log-probabilities are then at temperature 1.
+            max_context: tokens of an episode at most; by default what the model was built for.
+            stop_ids: tokens that end a reply, besides the model's and the tokenizer's end tokens.
+
+        Raises:
+            InputError: a setting is out of range or the model has another kind of attention.
+        """
+        if max_new_tokens < 1:
+            raise InputError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+        if not temperature >= 0:
+            raise InputError(f"temperature must be 0 or more, not {temperature}")
+        config = model.config.get_text_config(decoder=True)
+        self.model = model
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.max_context = _context_limit(config, max_context)
+        self.stop_ids = _stop_ids(model, tokenizer, stop_ids)
+        self._windows = _windows(model, config)
+        self._rows: dict[int, _Row] = {}
+        self._cache = RaggedCache()
+
+    # ---- the protocol -------------------------------------------------------------------------
+
+    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+        """Answer each request, in order; at most one request per episode."""
+        if not requests:
+            return []
+        rows = [self._open(request) for request in requests]
+        longest = max(len(row.context) for row in self._rows.values())
+        with torch.inference_mode(), _evaluating(self.model):
+            self._cache.reserve(len(self._rows), longest + self.max_new_tokens)
+            logits = self._prefill(rows)
+            ids, logprobs = self._decode(rows, logits)
+        return [self._close(row, ids[row.index], logprobs[row.index]) for row in rows]
+
+    def release(self, episodes: Iterable[int]) -> None:
+        """Forget episodes that are over; the last rows of the cache move into their places."""
+        holes = sorted(r.index for e in set(episodes) if (r := self._rows.pop(e, None)))
+        if not self._rows:
+            self._cache = RaggedCache()
+            return
+        moved = [row for row in self._rows.values() if row.index >= len(self._rows)]
+        if not moved:
+            return
+        source, target = [row.index for row in moved], holes[: len(moved)]
+        with torch.inference_mode():
+            self._cache.copy_rows(
+                self._tensor(source), self._tensor(target), max(row.length for row in moved)
+            )
+        for row, index in zip(moved, target, strict=True):
+            row.index = index
+
+    # ---- rows -----------------------------------------------------------------------------------
+
+    def _open(self, request: Request) -> _Row:
+        row = self._rows.get(request.episode)
+        if row is None:
+            noise = np.random.Generator(np.random.Philox(key=request.seed))
+            row = self._rows[request.episode] = _Row(len(self._rows), noise, [])
+        if request.extends:
+            row.context.extend(request.ids)
+        else:
+            row.length = min(_shared(row.context[: row.length], request.ids), len(request.ids) - 1)
+            row.context = list(request.ids)
+        return row
+
+    def _close(self, row: _Row, ids: list[int], logprobs: list[float]) -> Sample:
+        end = next((k + 1 for k, token in enumerate(ids) if token in self.stop_ids), len(ids))
+        stopped = ids[end - 1] in self.stop_ids
+        row.length = len(row.context) + end - 1
+        row.context += ids[:end]
+        return Sample(tuple(ids[:end]), tuple(logprobs[:end]), "stop" if stopped else "length")
+
+    # ---- the model ------------------------------------------------------------------------------
+
+    def _prefill(self, rows: Sequence[_Row]) -> Tensor:
+        """Feed what the cache lacks; logits (B, V) after each row's last token."""
+        cached = [row for row in rows if row.length]
+        fresh: dict[tuple[int, ...], list[int]] = {}
+        for row in rows:
+            if not row.length:
+                fresh.setdefault(tuple(row.context), []).append(row.index)
+        logits = self._feed_cached(cached) if cached else None
+        for prompts in _batches(fresh):
+            part = self._feed_fresh(prompts, [fresh[prompt][0] for prompt in prompts])
+            if logits is None:
+                logits = part.new_zeros(len(self._rows), part.shape[-1])
+            for prompt, row_logits in zip(prompts, part, strict=True):
+                logits[fresh[prompt]] = row_logits
+            self._share({fresh[p][0]: fresh[p][1:] for p in prompts}, max(map(len, prompts)))
+        assert logits is not None
+        return logits
+
+    def _share(self, copies: dict[int, list[int]], span: int) -> None:
+        source = [first for first, others in copies.items() for _ in others]
+        if source:
+            target = [row for others in copies.values() for row in others]
+            self._cache.copy_rows(self._tensor(source), self._tensor(target), span)
+
+    def _feed_fresh(self, prompts: Sequence[tuple[int, ...]], rows: Sequence[int]) -> Tensor:
+        """Feed whole prompts to empty rows, which attend to nothing else."""
+        return self._feed(prompts, rows, [0] * len(rows), None)
+
+    def _feed_cached(self, rows: Sequence[_Row]) -> Tensor:
+        """Feed what is new in `rows`; the other rows of the batch are all padding."""
+        new: list[Sequence[int]] = [()] * len(self._rows)
+        lengths = [0] * len(self._rows)
+        for row in self._rows.values():
+            lengths[row.index] = row.length
+        for row in rows:
+            new[row.index] = row.context[row.length :]
+        span = max(len(row.context) for row in rows)
+        return self._feed(new, range(len(new)), lengths, (len(new), span))
+
+    def _feed(
+        self,
+        new: Sequence[Sequence[int]],
+        rows: Sequence[int],
+        lengths: Sequence[int],
+        read: tuple[int, int] | None,
+    ) -> Tensor:
+        """One pass over new tokens padded on the left, so that every row ends in the last column."""
+        width = max(map(len, new))
+        ids = self._tensor([[0] * (width - len(n)) + list(n) for n in new])
+        start = self._tensor(
+            [length + len(n) - width for length, n in zip(lengths, new, strict=True)]
+        )
+        positions = start[:, None] + torch.arange(width, device=start.device)
+        padding = positions < self._tensor(lengths)[:, None]
+        slots = positions.masked_fill(padding, self._cache.capacity - 1)
+        slots += self._tensor(rows)[:, None] * self._cache.capacity
+        return self._forward(ids, positions, slots.flatten(), read)
+
+    def _forward(
+        self, ids: Tensor, positions: Tensor, slots: Tensor, read: tuple[int, int] | None
+    ) -> Tensor:
+        """Logits (B, V) of the last column; positions (B, T) are negative for some padding."""
+        self._cache.place(slots, read)
+        if read is None:
+            seen = (positions[:, None] <= positions[..., None]) & (positions >= 0)[:, None]
+            keys = positions[:, None]
+        else:
+            keys = torch.arange(read[1], device=ids.device)
+            seen = keys <= positions[..., None]
+        output = self.model(
+            input_ids=ids,
+            attention_mask=self._mask(seen, keys, positions),
+            position_ids=positions.clamp(min=0) if ids.shape[1] > 1 else positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits.float()
+
+    def _mask(self, seen: Tensor, keys: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
+        """Additive masks (B, 1, T, S), one per kind of layer when there are two kinds."""
+        dtype = self.model.dtype
+        open_, shut = seen.new_zeros((), dtype=dtype), torch.finfo(dtype).min
+        masks = {}
+        for kind, window in self._windows.items():
+            near = seen if window is None else seen & (keys > positions[..., None] - window)
+            masks[kind] = torch.where(near, open_, shut)[:, None]
+        return masks if len(masks) > 1 else next(iter(masks.values()))
+
+    def _decode(
+        self, rows: Sequence[_Row], logits: Tensor
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """Sample until every row has stopped: tokens and log-probabilities (B, up to the limit)."""
+        lengths, done, noise = self._decoding(rows)
+        base = torch.arange(len(lengths), device=logits.device) * self._cache.capacity
+        stop = self._tensor(sorted(self.stop_ids))
+        longest = max(len(row.context) for row in rows)
+        ids, logprobs = [], []
+        for k in range(self.max_new_tokens):
+            token, logprob = draw(logits, noise[:, k], self.temperature)
+            ids.append(token)
+            logprobs.append(logprob)
+            done = done | torch.isin(token, stop)
+            if k + 1 == self.max_new_tokens or bool(done.all()):
+                break
+            read = (len(lengths), longest + k + 1)
+            logits = self._forward(token[:, None], lengths[:, None], base + lengths, read)
+            # A row that is done keeps writing to the same free slot, which its next turn overwrites.
+            lengths = lengths + ~done
+        return torch.stack(ids, 1).tolist(), torch.stack(logprobs, 1).tolist()
+
+    def _decoding(self, rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:
+        """Cached lengths (B,), rows that are not asked (B,) and uniforms (B, max_new_tokens)."""
+        lengths = [row.length for row in sorted(self._rows.values(), key=lambda r: r.index)]
+        done = [True] * len(lengths)
+        noise = np.zeros((len(lengths), self.max_new_tokens))
+        for row in rows:
+            lengths[row.index], done[row.index] = len(row.context), False
+            noise[row.index] = row.noise.random(self.max_new_tokens)
+        device = self.model.device
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        return self._tensor(lengths), self._tensor(done), torch.from_numpy(noise).to(device, exact)
+
+    def _tensor(self, values: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
+        return torch.tensor(values, device=self.model.device)
+
+
+def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """One token per row and its log-probability under the sampling distribution.
+
+    The token is the inverse of the cumulative distribution of softmax(logits / temperature) at
+    `uniform`, in float64; temperature 0 takes the likeliest, with log-probabilities at 1.
+
+    Args:
+        logits: (B, V) float32; a token at minus infinity is never drawn.
+        uniform: (B,) in [0, 1), in the precision of the cumulative distribution.
+        temperature: 0 or more.
+    """
+    logprobs = torch.log_softmax(logits / temperature if temperature else logits, -1)
+    if temperature == 0:
+        token = logprobs.argmax(-1)
+    else:
+        mass = logprobs.exp().to(uniform.dtype).cumsum(-1)
+        total = mass[:, -1]
+        # Just below the total at most, so that a uniform near 1 lands on a token with mass.
+        target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+        token = torch.searchsorted(mass, target[:, None], right=True)[:, 0]
+        token = token.clamp_(max=logits.shape[-1] - 1)
+    return token, logprobs.gather(-1, token[:, None])[:, 0]
+
+
+def _batches(prompts: Iterable[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Prompts by length, in batches of a bounded number of tokens, padding included."""
+    batch: list[tuple[int, ...]] = []
+    for prompt in sorted(prompts, key=len):
+        if batch and (len(batch) + 1) * len(prompt) > _PREFILL_TOKENS:
+            yield batch
+            batch = []
+        batch.append(prompt)
+    if batch:
+        yield batch
+
+
+def _shared(left: Sequence[int], right: Sequence[int]) -> int:
+    """Length of the longest common prefix."""
+    for n, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return n
+    return min(len(left), len(right))
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Dropout off, and back to what it was."""
+    training = model.training
+    if training:
+        model.eval()
+    try:
+        yield
+    finally:
+        if training:
+            model.train()
+
+
+def _context_limit(config: PreTrainedConfig, wanted: int | None) -> int:
+    built_for = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    if wanted is not None and not 1 <= wanted <= built_for:
+        raise InputError(
+            f"max_context must be between 1 and {built_for}, which the model was built for, "
+            f"not {wanted}"
+        )
+    return wanted or built_for
+
+
+def _stop_ids(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, more: Iterable[int]
+) -> frozenset[int]:
+    ends = [tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
+    flat = [e for end in ends for e in (end if isinstance(end, list) else [end]) if e is not None]
+    return frozenset([*flat, *more])
+
+
+def _windows(model: PreTrainedModel, config: PreTrainedConfig) -> dict[str, int | None]:
+    """Attention window by kind of layer, None for full attention."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None) or [
+        "sliding_attention" if window else "full_attention"
+    ]
+    odd = sorted(set(kinds) - {"full_attention", "sliding_attention"})
+    takes = inspect.signature(model.get_decoder().forward).parameters
+    if odd or not {"position_ids", "past_key_values"} <= set(takes):
+        raise InputError(
+            f"{type(model).__name__} does not keep a plain key-value cache "
+            f"({', '.join(odd) or 'no position ids'}); choose a model with softmax attention"
+        )
+    if config._attn_implementation not in ("sdpa", "eager"):
+        raise InputError(
+            f'attention "{config._attn_implementation}" cannot take rows of different lengths; '
+            'load the model with attn_implementation="sdpa"'
+        )
+    return {kind: window if kind == "sliding_attention" else None for kind in sorted(set(kinds))}
