@@ -15,9 +15,10 @@ _BLOCK = 64
 class RaggedCache(Cache):  # type: ignore[no-untyped-call]
     """Preallocated keys and values of many sequences, each of its own length.
 
-    Shapes: R allocated rows, C slots per row, H key-value heads, D head size. One store per layer
-    for keys and one for values, (R, C, H, D), so that one `index_copy_` writes a whole batch. The
-    last slot of a row takes what is written for padding and is never read.
+    Shapes: R allocated rows, C slots per row, H key-value heads, D head size, B rows and T tokens
+    of one forward pass. One store per layer for keys and one for values, (R, H, C, D), the layout
+    that attention reads fastest. The last slot of a row takes what is written for padding and is
+    never read.
 
     The caller says with `place` where the next forward pass writes and what it reads; lengths are
     the caller's. Slots that were never written hold zeros, so that masked attention stays finite.
@@ -29,7 +30,8 @@ class RaggedCache(Cache):  # type: ignore[no-untyped-call]
         self.capacity = 0
         self._rows = 0
         self._stores: dict[int, tuple[Tensor, Tensor]] = {}
-        self._slots = torch.empty(0)
+        self._rows_written = self._slots = torch.empty(0, dtype=torch.long)
+        self._places: dict[int, Tensor] = {}
         self._read: tuple[int, int] | None = None
 
     def reserve(self, rows: int, length: int) -> None:
@@ -44,15 +46,18 @@ class RaggedCache(Cache):  # type: ignore[no-untyped-call]
             keys, values = self._stores.pop(layer)
             self._stores[layer] = (self._grown(keys), self._grown(values))
 
-    def place(self, slots: Tensor, read: tuple[int, int] | None) -> None:
+    def place(self, rows: Tensor, slots: Tensor, read: tuple[int, int] | None) -> None:
         """Set up the next forward pass.
 
         Args:
-            slots: (rows * tokens,) where each new token goes, as row * capacity + slot.
+            rows: (B,) where each row of the batch is kept.
+            slots: (B, T) where its new tokens go.
             read: attend to the first `read[1]` slots of the first `read[0]` rows; None attends
                 to the new tokens alone (a prompt from its beginning).
         """
+        self._rows_written = rows
         self._slots = slots
+        self._places = {}
         self._read = read
 
     def update(
@@ -63,35 +68,44 @@ class RaggedCache(Cache):  # type: ignore[no-untyped-call]
         *args: Any,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Write the new keys and values (rows, H, tokens, D); return those to attend to."""
+        """Write the new keys and values (B, H, T, D); return those to attend to."""
         stores = self._stores.get(layer_idx)
         if stores is None:
             stores = (self._empty(key_states), self._empty(value_states))
             self._stores[layer_idx] = stores
         keys, values = stores
-        keys.flatten(0, 1).index_copy_(0, self._slots, key_states.transpose(1, 2).flatten(0, 1))
-        values.flatten(0, 1).index_copy_(0, self._slots, value_states.transpose(1, 2).flatten(0, 1))
+        place = self._place(key_states.shape[1])
+        keys.flatten(0, 2).index_copy_(0, place, key_states.flatten(0, 2))
+        values.flatten(0, 2).index_copy_(0, place, value_states.flatten(0, 2))
         if self._read is None:
             return key_states, value_states
         rows, span = self._read
-        return keys[:rows, :span].transpose(1, 2), values[:rows, :span].transpose(1, 2)
+        return keys[:rows, :, :span], values[:rows, :, :span]
 
     def copy_rows(self, source: Tensor, target: Tensor, span: int) -> None:
         """Copy the first `span` slots of the rows `source` to the rows `target`."""
         for stores in self._stores.values():
             for store in stores:
-                store[target, :span] = store[source, :span]
+                store[target, :, :span] = store[source, :, :span]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Number of slots that the next pass reads."""
         return self._read[1] if self._read else 0
 
+    def _place(self, heads: int) -> Tensor:
+        """(B * H * T,) where the new vectors go in a store flattened to (R * H * C, D)."""
+        place = self._places.get(heads)
+        if place is None:
+            head = torch.arange(heads, device=self._slots.device)
+            block = (self._rows_written[:, None] * heads + head) * self.capacity
+            place = self._places[heads] = (block[..., None] + self._slots[:, None]).flatten()
+        return place
+
     def _empty(self, states: Tensor) -> Tensor:
-        shape = (self._rows, self.capacity, states.shape[1], states.shape[3])
-        return states.new_zeros(shape)
+        return states.new_zeros(self._rows, states.shape[1], self.capacity, states.shape[3])
 
     def _grown(self, store: Tensor) -> Tensor:
-        rows, capacity = store.shape[:2]
-        grown = store.new_zeros((self._rows, self.capacity, *store.shape[2:]))
-        grown[:rows, :capacity] = store
+        rows, heads, capacity, size = store.shape
+        grown = store.new_zeros(self._rows, heads, self.capacity, size)
+        grown[:rows, :, :capacity] = store
         return grown

@@ -222,23 +222,18 @@ class TransformersSampler:
         lengths: Sequence[int],
         read: tuple[int, int] | None,
     ) -> Tensor:
-        """One pass over new tokens padded on the left, so that every row ends in the last column."""
+        """One pass over new tokens padded on the left, so that rows end in the last column."""
         width = max(map(len, new))
         ids = self._tensor([[0] * (width - len(n)) + list(n) for n in new])
-        start = self._tensor(
-            [length + len(n) - width for length, n in zip(lengths, new, strict=True)]
-        )
-        positions = start[:, None] + torch.arange(width, device=start.device)
-        padding = positions < self._tensor(lengths)[:, None]
-        slots = positions.masked_fill(padding, self._cache.capacity - 1)
-        slots += self._tensor(rows)[:, None] * self._cache.capacity
-        return self._forward(ids, positions, slots.flatten(), read)
+        held = self._tensor(lengths)[:, None]
+        first = held + self._tensor([len(n) - width for n in new])[:, None]
+        positions = first + torch.arange(width, device=first.device)
+        slots = positions.masked_fill(positions < held, self._cache.capacity - 1)
+        self._cache.place(self._tensor(rows), slots, read)
+        return self._forward(ids, positions, read)
 
-    def _forward(
-        self, ids: Tensor, positions: Tensor, slots: Tensor, read: tuple[int, int] | None
-    ) -> Tensor:
-        """Logits (B, V) of the last column; positions (B, T) are negative for some padding."""
-        self._cache.place(slots, read)
+    def _forward(self, ids: Tensor, positions: Tensor, read: tuple[int, int] | None) -> Tensor:
+        """Logits (B, V) of the last column; positions (B, T) may be negative for padding."""
         if read is None:
             seen = (positions[:, None] <= positions[..., None]) & (positions >= 0)[:, None]
             keys = positions[:, None]
@@ -248,7 +243,7 @@ class TransformersSampler:
         output = self.model(
             input_ids=ids,
             attention_mask=self._mask(seen, keys, positions),
-            position_ids=positions.clamp(min=0) if ids.shape[1] > 1 else positions,
+            position_ids=positions.clamp(min=0),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
@@ -271,7 +266,7 @@ class TransformersSampler:
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Sample until every row has stopped: tokens and log-probabilities (B, up to the limit)."""
         lengths, done, noise = self._decoding(rows)
-        base = torch.arange(len(lengths), device=logits.device) * self._cache.capacity
+        every = torch.arange(len(lengths), device=logits.device)
         stop = self._tensor(sorted(self.stop_ids))
         longest = max(len(row.context) for row in rows)
         ids, logprobs = [], []
@@ -283,8 +278,9 @@ class TransformersSampler:
             if k + 1 == self.max_new_tokens or bool(done.all()):
                 break
             read = (len(lengths), longest + k + 1)
-            logits = self._forward(token[:, None], lengths[:, None], base + lengths, read)
-            # A row that is done keeps writing to the same free slot, which its next turn overwrites.
+            self._cache.place(every, lengths[:, None], read)
+            logits = self._forward(token[:, None], lengths[:, None], read)
+            # A row that is done keeps writing to one free slot, which its next turn overwrites.
             lengths = lengths + ~done
         return torch.stack(ids, 1).tolist(), torch.stack(logprobs, 1).tolist()
 
