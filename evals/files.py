@@ -27,7 +27,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, at once; NaN and infinity are refused."""
-    write_text(path, json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+    write_text(path, json.dumps(value, allow_nan=False, indent=1) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

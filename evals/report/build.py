@@ -1,0 +1,91 @@
+"""From folders and files to a `Report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from layergym.envs.errors import InputError
+from layergym.evals.contribution import LayerProfile, profile
+from layergym.evals.profiles import read_profile
+from layergym.evals.report.model import Report, Section
+from layergym.evals.report.profile_sections import profile_sections, published_section
+from layergym.evals.report.run_sections import (
+    costs,
+    run_sections,
+    stability_section,
+    sweep_sections,
+)
+from layergym.evals.results import Run, is_sweep, read_run, read_sweep
+from layergym.evals.tables import read_table
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    sections: tuple[Section, ...]
+    profile: LayerProfile | None = None
+    runs: tuple[Run, ...] = ()
+
+
+def build(paths: Sequence[Path]) -> Report:
+    """Read sweep folders, run folders, `profile.json` files and published CSV tables.
+
+    Raises:
+        InputError: no path is given, or one of them is none of these or is damaged.
+    """
+    if not paths:
+        raise InputError("a report needs at least one run or sweep folder, profile or CSV table")
+    sources = [_read(Path(path)) for path in paths]
+    names = [source.name for source in sources]
+    if len(set(names)) < len(names):
+        sources = [replace(s, name=f"{s.name} ({i})") for i, s in enumerate(sources, start=1)]
+    sections = []
+    for source in sources:
+        prefix = f"{source.name}: " if len(sources) > 1 else ""
+        sections += [Section(prefix + s.heading, s.blocks) for s in source.sections]
+    profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
+    if len(profiles) > 1:
+        sections.insert(0, stability_section(profiles))
+    return Report(
+        title=_title(sources),
+        subtitle="; ".join(dict.fromkeys(map(_about, sources))),
+        sections=tuple(sections),
+        profiles=profiles,
+        costs=costs([run for source in sources for run in source.runs]),
+    )
+
+
+def _read(path: Path) -> _Source:
+    if path.suffix.lower() == ".csv":
+        table = read_table(path)
+        sections = (*profile_sections(table.profile), published_section(table))
+        return _Source(path.stem, sections, table.profile)
+    if path.suffix.lower() == ".json":
+        found = read_profile(path)
+        return _Source(found.name, profile_sections(found), found)
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist; give a run or sweep folder, profile or CSV table")
+    if not is_sweep(path):
+        run = read_run(path)
+        return _Source(path.resolve().name, run_sections(run), None, (run,))
+    sweep = read_sweep(path)
+    found = profile(sweep)
+    return _Source(
+        found.name, profile_sections(found) + sweep_sections(sweep, found), found, sweep.runs
+    )
+
+
+def _title(sources: Sequence[_Source]) -> str:
+    if all(source.profile is None for source in sources):
+        return "Training run" + "s" * (len(sources) > 1)
+    return "Layer contribution"
+
+
+def _about(source: _Source) -> str:
+    found = source.profile
+    if found is None:
+        return source.name
+    known = [found.model, found.algorithm, found.env_id]
+    return " · ".join([found.name, *(text for text in known if text != "unknown")])

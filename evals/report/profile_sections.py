@@ -1,0 +1,223 @@
+"""Sections about one profile: findings, contribution by depth, scores, temperatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from layergym.evals import stats
+from layergym.evals.contribution import ArmScore, LayerProfile, Measure, temperature_name
+from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
+from layergym.evals.report.words import findings, percent, points, ratio, recommendation
+from layergym.evals.stats import Estimate
+from layergym.evals.tables import PublishedTable
+
+
+def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
+    """What one profile says, shows and recommends."""
+    layers, why = recommendation(profile)
+    advice = Text(f"Next run: layers={layers}, because {why}", "finding")
+    sections = [Section("Findings", (*findings(profile), advice))]
+    main = profile.measures[0]
+    if main.layers:
+        blocks: list[Block] = [depth_plot(profile), _layer_table(profile)]
+        trend = _trend(main, profile.num_layers)
+        sections.append(Section("Contribution by depth", (*blocks, *trend)))
+    sections.append(Section("Scores", _scores(profile)))
+    return tuple(sections)
+
+
+def depth_plot(profile: LayerProfile) -> Plot:
+    """Contribution of every layer with its interval; the gain where contribution is undefined."""
+    main = profile.measures[0]
+    best = main.best
+    defined = main.defined
+    rest = [arm for arm in main.layers if arm is not best]
+    series = [_series("layer", rest, "ink", defined=defined)] if rest else []
+    if best is not None:
+        series.append(_series("highest layer", [best], "accent", defined=defined))
+    full = 1.0 if defined else 100 * main.gain.value
+    return Plot(
+        caption=f"Contribution of each layer trained alone, {main.name}"
+        if defined
+        else f"Gain of each layer trained alone, {main.name} (contributions are undefined)",
+        x_label="layer",
+        y_label="contribution, 0 = base, 1 = full" if defined else "score - base, points",
+        series=tuple(series),
+        references=(("full", full), ("base", 0.0)),
+        span=float(profile.num_layers - 1),
+    )
+
+
+def published_section(table: PublishedTable) -> Section:
+    """How the published contributions compare with ours, and how far benchmarks agree."""
+    blocks: list[Block] = []
+    if table.largest_difference is not None:
+        cause = (
+            "rounding of the printed scores explains every difference"
+            if table.within_rounding
+            else "rounding of the printed scores does not explain this"
+        )
+        blocks.append(
+            Text(
+                f"Contributions computed from the benchmark columns differ from the printed ones "
+                f"by at most {table.largest_difference:.3f}; {cause}.",
+                "plain" if table.within_rounding else "warning",
+            )
+        )
+        rows = zip(table.profile.measures[0].layers, table.printed, strict=True)
+        blocks.append(
+            Table(
+                "Contribution, computed from the benchmarks and as printed",
+                ("layer", "computed", "printed"),
+                tuple((str(a.layer), _three(a.contribution), f"{p:.2f}") for a, p in rows),
+            )
+        )
+    if table.splits:
+        blocks.append(
+            Table(
+                "Split-half reliability over benchmarks: Spearman's correlation over layers "
+                "between the means of two groups, and stepped up to the whole table "
+                "(Spearman-Brown)",
+                ("benchmarks", "all layers", "whole table", "without last third", "whole table"),
+                tuple(
+                    (
+                        f"{' + '.join(split.first)} / {' + '.join(split.second)}",
+                        f"{split.all_layers:.2f}",
+                        f"{stats.spearman_brown(split.all_layers):.2f}",
+                        f"{split.without_last_third:.2f}",
+                        f"{stats.spearman_brown(split.without_last_third):.2f}",
+                    )
+                    for split in table.splits
+                ),
+            )
+        )
+        blocks.append(
+            Text(
+                "Where the second correlation is much lower than the first, the table separates "
+                "the last third of the stack from the rest but does not order the rest."
+            )
+        )
+    return Section("The published table", tuple(blocks))
+
+
+def _series(name: str, arms: Sequence[ArmScore], role: str, *, defined: bool) -> Series:
+    pairs = [(arm.contribution, 1.0) if defined else (arm.gain, 100.0) for arm in arms]
+    found = [(value, scale) for value, scale in pairs if value is not None]
+    low = tuple(scale * e.low for e, scale in found if e.low is not None)
+    high = tuple(scale * e.high for e, scale in found if e.high is not None)
+    return Series(
+        name,
+        tuple(float(arm.layer or 0) for arm in arms),
+        tuple(scale * e.value for e, scale in found),
+        low,
+        high,
+        "accent" if role == "accent" else "ink",
+    )
+
+
+def _layer_table(profile: LayerProfile) -> Table:
+    main = profile.measures[0]
+    span = max(profile.num_layers - 1, 1)
+    others = [{arm.arm: arm for arm in m.arms} for m in profile.measures[1:]]
+    rows = []
+    for arm in main.layers:
+        ranks = "-" if arm.ranks is None else f"{arm.ranks[0]}-{arm.ranks[1]}"
+        more = [ratio(other[arm.arm].contribution) if arm.arm in other else "-" for other in others]
+        depth = f"{(arm.layer or 0) / span:.2f}"
+        rows.append((str(arm.layer), depth, ratio(arm.contribution), ranks, *more))
+    return Table(
+        "Contribution with 95 % intervals (Fieller), and the ranks that the data allow "
+        "(jointly 95 %)",
+        ("layer", "relative depth", main.name, "rank", *(m.name for m in profile.measures[1:])),
+        tuple(rows),
+    )
+
+
+def _trend(main: Measure, num_layers: int) -> tuple[Text, ...]:
+    depth = np.array([float(arm.layer or 0) for arm in main.layers])
+    gains = np.array([arm.gain.value for arm in main.layers])
+    early = stats.agreement(gains, -depth)
+    central = stats.agreement(gains, -np.abs(depth - (num_layers - 1) / 2))
+    if early is None or central is None:
+        return ()
+    return (
+        Text(
+            f"Spearman's correlation of contribution with closeness to the middle is "
+            f"{ratio(central.spearman)}, with closeness to the input {ratio(early.spearman)} "
+            f"(intervals over the {len(depth)} layers)."
+        ),
+    )
+
+
+def _scores(profile: LayerProfile) -> tuple[Block, ...]:
+    plain = [m for m in profile.measures if "sharpened" not in m.name]
+    others = [{arm.arm: arm for arm in m.arms} for m in plain[1:]]
+    main = plain[0]
+    columns = ["arm", main.name, "less base, points", "less full, points (joint)"]
+    columns += [m.name for m in plain[1:]]
+    rows = [
+        ("base", percent(main.base), "", points(_negative(main.gain)), *_of(plain, "base")),
+        ("full", percent(main.full), points(main.gain), "", *_of(plain, "full")),
+    ]
+    for arm in main.arms:
+        more = [percent(other[arm.arm].score) if arm.arm in other else "-" for other in others]
+        label = arm.arm if arm.layer is None else f"layer {arm.layer}"
+        rows.append((label, percent(arm.score), points(arm.gain), points(arm.against_full), *more))
+    blocks: list[Block] = [
+        Table("Score in percent, with 95 % intervals", tuple(columns), tuple(rows))
+    ]
+    extra = [arm for arm in main.arms if arm.layer is None]
+    if extra:
+        blocks.append(
+            Table(
+                "Arms that train something other than one layer",
+                ("arm", *(f"contribution, {m.name}" for m in profile.measures)),
+                tuple((arm.arm, *_contributions(profile, arm.arm)) for arm in extra),
+            )
+        )
+    if len(profile.base_by_temperature) > 1:
+        blocks.append(
+            Table(
+                "The untrained base by sampling temperature",
+                ("temperature", "score, percent"),
+                tuple(
+                    (temperature_name(t).removeprefix("temperature "), percent(score))
+                    for t, score in profile.base_by_temperature
+                ),
+            )
+        )
+    return (*blocks, _method(profile))
+
+
+def _of(measures: Sequence[Measure], arm: str) -> list[str]:
+    return [percent(m.base if arm == "base" else m.full) for m in measures[1:]]
+
+
+def _contributions(profile: LayerProfile, name: str) -> list[str]:
+    found = [{arm.arm: arm for arm in m.arms}.get(name) for m in profile.measures]
+    return ["-" if arm is None else ratio(arm.contribution) for arm in found]
+
+
+def _negative(estimate: Estimate) -> Estimate:
+    if estimate.low is None or estimate.high is None:
+        return Estimate(-estimate.value)
+    return Estimate(-estimate.value, -estimate.high, -estimate.low)
+
+
+def _three(estimate: Estimate | None) -> str:
+    return "undefined" if estimate is None else f"{estimate.value:.3f}"
+
+
+def _method(profile: LayerProfile) -> Text:
+    if profile.repeats == 0:
+        return Text("A published table without repeats: no intervals can be given.")
+    fewest, most = profile.seeds
+    seeds = f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
+    spread = ", and over seeds, whose variance is pooled over the trained arms" if most > 1 else ""
+    return Text(
+        f"{profile.tasks} tasks of {profile.env_id} x {profile.repeats} episodes, {seeds} per "
+        f"trained arm. Intervals: 95 %, bootstrap over tasks paired between arms{spread}. "
+        '"Joint" intervals hold for all arms together (max-t).'
+    )

@@ -1,0 +1,219 @@
+"""Sections read from run folders: task types, learning curves, cost, settings, stability."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from layergym.evals import stats
+from layergym.evals.contribution import LayerProfile
+from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
+from layergym.evals.report.words import amount, percent, ratio
+from layergym.evals.results import Cost, EvalResult, Run, Sweep, layer_of
+from layergym.evals.stats import Agreement, Floats
+
+_COST_UNITS = {
+    "train_s": ("training", "s"),
+    "rollout_s": ("rollouts", "s"),
+    "update_s": ("updates", "s"),
+    "eval_s": ("evaluation", "s"),
+    "tokens": ("tokens", ""),
+    "peak_memory_bytes": ("peak memory", "B"),
+    "trainable_parameters": ("trainable", ""),
+    "checkpoint_bytes": ("checkpoint", "B"),
+}
+
+
+def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
+    """What the runs of a sweep add to its profile."""
+    temperatures = sweep.temperatures("base")
+    main = 1.0 if 1.0 in temperatures else temperatures[0]
+    best = profile.measures[0].best
+    found = [
+        _kinds(sweep, main),
+        _curves(sweep.runs, best.arm if best else ""),
+        _cost(sweep.runs),
+        _settings(sweep.settings, sweep.manifest),
+    ]
+    return tuple(section for section in found if section is not None)
+
+
+def run_sections(run: Run) -> tuple[Section, ...]:
+    """A single training run: its scores, learning curve, cost and settings."""
+    scores = [
+        (result.name, str(len(result.tasks)), str(result.repeats), percent(_score(result)))
+        for result in sorted(run.evals, key=lambda r: -r.temperature)
+    ]
+    text = Text("This run has not been evaluated yet.", "warning")
+    table = Table(
+        "Score in percent, with 95 % bootstrap intervals over tasks",
+        ("evaluation", "tasks", "episodes per task", "score"),
+        tuple(scores),
+    )
+    found = [
+        Section("Scores", (table,) if scores else (text,)),
+        _curves((run,), run.arm),
+        _cost((run,)),
+        _settings(run.config, run.manifest),
+    ]
+    return tuple(section for section in found if section is not None)
+
+
+def stability_section(profiles: Sequence[LayerProfile]) -> Section:
+    """How alike several profiles rank their layers."""
+    rows = []
+    for first, second in itertools.combinations(profiles, 2):
+        a, b, depth = _matched(first, second)
+        raw = stats.agreement(a, b)
+        rest = (
+            stats.agreement(stats.detrend(a, depth), stats.detrend(b, depth), removed=2)
+            if len(a) > 3
+            else None
+        )
+        rows.append(
+            (
+                f"{first.name} / {second.name}",
+                str(len(a)),
+                *_correlations(raw),
+                *_correlations(rest),
+            )
+        )
+    text = (
+        "Raw correlation mostly says that good and bad regions of the stack agree. What is left "
+        "after a quadratic trend in depth is removed says whether single layers do. Intervals are "
+        "over layers (Fisher's z). Models of different depth are matched by relative depth."
+    )
+    columns = ("runs", "layers", "Spearman", "Kendall", "Spearman, no trend", "Kendall, no trend")
+    return Section(
+        "Ranking stability", (Table("Agreement of profiles", columns, tuple(rows)), Text(text))
+    )
+
+
+def costs(runs: Sequence[Run]) -> tuple[Mapping[str, Any], ...]:
+    """The cost of every run as plain numbers."""
+    return tuple({"arm": run.arm, "seed": run.seed, **asdict(run.cost)} for run in runs)
+
+
+def _kinds(sweep: Sweep, temperature: float) -> Section | None:
+    panel = sweep.panel
+    if panel is None or len(set(panel.kinds)) < 2:
+        return None
+    kinds = sorted(set(panel.kinds))
+    inside = {kind: np.array([k == kind for k in panel.kinds]) for kind in kinds}
+    arms = [arm for arm in sweep.arms if sweep.results(arm, temperature)]
+    rows = []
+    for arm in arms:
+        rates = np.mean([r.rates for r in sweep.results(arm, temperature)], axis=0)
+        label = arm if layer_of(arm) is None else f"layer {layer_of(arm)}"
+        rows.append((label, *(f"{100 * rates[mask].mean():.1f}" for mask in inside.values())))
+    counts = ("tasks", *(str(int(mask.sum())) for mask in inside.values()))
+    title = "Success in percent by type of task, mean over seeds; small types are noisy"
+    names = tuple(kind or "(none)" for kind in kinds)
+    return Section("Types of task", (Table(title, ("arm", *names), (counts, *rows)),))
+
+
+def _curves(runs: Sequence[Run], best: str) -> Section | None:
+    plots: list[Block] = []
+    for key, label in (("success", "success in training"), ("reward", "reward in training")):
+        curves = {}
+        for arm in dict.fromkeys(run.arm for run in runs):
+            points = _curve([run for run in runs if run.arm == arm], key)
+            if len(points) > 1:
+                curves[arm] = points
+        if curves:
+            series = tuple(
+                Series(arm, tuple(points), tuple(points.values()), role=_role(arm, best))
+                for arm, points in sorted(curves.items(), key=lambda item: _role(item[0], best))
+            )
+            plots.append(
+                Plot(f"Learning curves: {label}, mean over seeds", "step", label, series, (), True)
+            )
+    return Section("Learning curves", tuple(plots[:1])) if plots else None
+
+
+def _role(arm: str, best: str) -> Role:
+    return "accent" if arm == best else "ink" if arm == "full" else "muted"
+
+
+def _curve(runs: Sequence[Run], key: str) -> dict[float, float]:
+    found: dict[float, list[float]] = {}
+    for run in runs:
+        for row in run.metrics:
+            step, value = _number(row.get("step")), _number(row.get(key))
+            if step is not None and value is not None:
+                found.setdefault(step, []).append(value)
+    return {step: float(np.mean(values)) for step, values in sorted(found.items())}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _cost(runs: Sequence[Run]) -> Section | None:
+    names = [field.name for field in fields(Cost)]
+    known = [n for n in names if any(getattr(run.cost, n) is not None for run in runs)]
+    if not known:
+        return None
+    rows = []
+    for arm in dict.fromkeys(run.arm for run in runs):
+        own = [run for run in runs if run.arm == arm]
+        cells = [_mean_cost(own, name) for name in known]
+        label = arm if layer_of(arm) is None else f"layer {layer_of(arm)}"
+        rows.append((label, str(len(own)), *cells))
+    columns = ("arm", "runs", *(_COST_UNITS[name][0] for name in known))
+    return Section("Cost", (Table("Mean per run", columns, tuple(rows)),))
+
+
+def _mean_cost(runs: Sequence[Run], name: str) -> str:
+    values = [v for run in runs if (v := getattr(run.cost, name)) is not None]
+    return amount(float(np.mean(values)) if values else None, _COST_UNITS[name][1])
+
+
+def _settings(settings: Mapping[str, Any], manifest: Mapping[str, Any]) -> Section | None:
+    tables = [
+        Table(title, ("name", "value"), tuple((k, _plain(v)) for k, v in values.items()), True)
+        for title, values in (("Settings", settings), ("Manifest", manifest))
+        if values
+    ]
+    return Section("Settings and manifest", tuple(tables)) if tables else None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def _score(result: EvalResult) -> stats.Estimate:
+    table = result.rates[None]
+    return stats.score_interval(table, stats.joint_draws([table], [False], seed=0)[:, 0])
+
+
+def _matched(first: LayerProfile, second: LayerProfile) -> tuple[Floats, Floats, Floats]:
+    """Gains of two profiles at the same depths, and these depths from 0 to 1."""
+    (a, gain_a), (b, gain_b) = _by_depth(first), _by_depth(second)
+    if first.num_layers == second.num_layers:
+        shared, in_a, in_b = np.intersect1d(a, b, return_indices=True)
+        return gain_a[in_a], gain_b[in_b], shared
+    if len(a) > len(b):
+        return np.interp(b, a, gain_a), gain_b, b
+    return gain_a, np.interp(a, b, gain_b), a
+
+
+def _by_depth(profile: LayerProfile) -> tuple[Floats, Floats]:
+    arms = profile.measures[0].layers
+    depth = np.array([(arm.layer or 0) / max(profile.num_layers - 1, 1) for arm in arms])
+    return depth, np.array([arm.gain.value for arm in arms])
+
+
+def _correlations(found: Agreement | None) -> tuple[str, str]:
+    if found is None:
+        return "-", "-"
+    return ratio(found.spearman), ratio(found.kendall)

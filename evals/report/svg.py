@@ -1,0 +1,139 @@
+"""Plots as inline SVG. Colours come from the page's style sheet, by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from layergym.evals.report.model import Plot, Series
+
+_HEIGHT = 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 54, 30, 46
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Maps data to pixels."""
+
+    width: int
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+
+    def x(self, value: float) -> float:
+        span = max(self.x1 - self.x0, 1e-12)
+        return _LEFT + (value - self.x0) / span * (self.width - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        span = max(self.y1 - self.y0, 1e-12)
+        return _HEIGHT - _BOTTOM - (value - self.y0) / span * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def draw(plot: Plot, width: int) -> str:
+    """The plot as one `<svg>` element, `width` pixels wide at its natural size."""
+    frame = _frame(plot, width)
+    root = Element("svg", {"viewBox": f"0 0 {width} {_HEIGHT}", "role": "img", "width": str(width)})
+    SubElement(root, "title").text = f"{plot.caption}. The values are in the table below."
+    _axes(root, plot, frame)
+    for series in sorted(plot.series, key=lambda s: ("muted", "ink", "accent").index(s.role)):
+        (_curve if plot.joined else _points)(root, series, frame)
+    _names(root, plot, frame)
+    return tostring(root, encoding="unicode")
+
+
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """About `count` round numbers within [low, high]."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _frame(plot: Plot, width: int) -> _Frame:
+    xs = [x for s in plot.series for x in s.x] or [0.0]
+    ys = [y for s in plot.series for y in (*s.y, *s.low, *s.high)]
+    ys += [value for _, value in plot.references]
+    low, high = min(ys, default=0.0), max(ys, default=1.0)
+    margin = 0.04 * (high - low or 1.0)
+    x0, x1 = (min(xs), max(xs)) if plot.span is None else (-0.5, plot.span + 0.5)
+    return _Frame(width, x0, x1 if x1 > x0 else x0 + 1, low - margin, high + margin)
+
+
+def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
+    right, bottom = frame.width - _RIGHT, _HEIGHT - _BOTTOM
+    for tick in ticks(frame.y0, frame.y1):
+        _line(root, "grid", _LEFT, frame.y(tick), right, frame.y(tick))
+        _label(root, f"{tick:g}", _LEFT - 7, frame.y(tick) + 4, "end")
+    inner = (0.0, plot.span) if plot.span is not None else (frame.x0, frame.x1)
+    count = 6 if frame.width < 500 else 12
+    for tick in ticks(inner[0], inner[1], count):
+        if plot.span is None or tick == int(tick):
+            _label(root, f"{tick:g}", frame.x(tick), bottom + 17, "middle")
+    _label(root, plot.x_label, (_LEFT + right) / 2, bottom + 36, "middle", "axis")
+    _label(root, plot.y_label, _LEFT - 36, 14, "start", "axis")
+    if plot.span:
+        for part in (0.0, 0.25, 0.5, 0.75, 1.0):
+            x = frame.x(part * plot.span)
+            _line(root, "tick", x, bottom, x, bottom + 5)
+    for name, value in plot.references:
+        _line(root, "reference", _LEFT, frame.y(value), right, frame.y(value))
+        _label(root, name, right + 6, frame.y(value) + 4, "start", "axis")
+
+
+def _points(root: Element, series: Series, frame: _Frame) -> None:
+    for place, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
+        group = SubElement(root, "g", {"class": series.role})
+        text = f"{series.name}: {frame_text(x)}, {y:.2f}"
+        if series.low:
+            low, high = series.low[place], series.high[place]
+            text += f" [{low:.2f}, {high:.2f}]"
+            _line(group, "bar", frame.x(x), frame.y(low), frame.x(x), frame.y(high))
+        SubElement(group, "title").text = text
+        place_at = {"cx": f"{frame.x(x):.1f}", "cy": f"{frame.y(y):.1f}"}
+        SubElement(group, "circle", {**place_at, "r": "4"})
+
+
+def _curve(root: Element, series: Series, frame: _Frame) -> None:
+    pairs = zip(series.x, series.y, strict=True)
+    points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in pairs)
+    group = SubElement(root, "g", {"class": series.role})
+    SubElement(group, "title").text = series.name
+    SubElement(group, "polyline", {"points": points})
+
+
+def _names(root: Element, plot: Plot, frame: _Frame) -> None:
+    """Names at the ends of the curves that stand out, kept apart from one another."""
+    if not plot.joined:
+        return
+    named = [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
+    ends = sorted((frame.y(series.y[-1]), series) for series in _unique(named))
+    last = -math.inf
+    for y, series in ends:
+        last = max(y, last + 13)
+        x = frame.x(series.x[-1]) + 5
+        _label(root, series.name[:10], x, last + 4, "start", f"name {series.role}")
+
+
+def _unique(series: Sequence[Series]) -> list[Series]:
+    return list({s.name: s for s in series}.values())
+
+
+def frame_text(value: float) -> str:
+    """A position on the x axis as text."""
+    return f"{value:g}"
+
+
+def _line(root: Element, css: str, *ends: float) -> None:
+    places = dict(zip(("x1", "y1", "x2", "y2"), (f"{end:.1f}" for end in ends), strict=True))
+    SubElement(root, "line", {"class": css, **places})
+
+
+def _label(root: Element, text: str, x: float, y: float, anchor: str, css: str = "label") -> None:
+    places = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "class": css}
+    SubElement(root, "text", places).text = text

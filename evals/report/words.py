@@ -1,0 +1,235 @@
+"""Numbers as text, and what a profile means in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from layergym.evals.contribution import ArmScore, LayerProfile, Measure
+from layergym.evals.report.model import Text
+from layergym.evals.stats import Estimate, spearman_brown
+
+
+def percent(estimate: Estimate | None) -> str:
+    """A success rate in percent with its interval."""
+    return _with_interval(estimate, 100, "{:.1f}")
+
+
+def points(estimate: Estimate | None) -> str:
+    """A difference of success rates in percentage points with its interval."""
+    return _with_interval(estimate, 100, "{:+.1f}")
+
+
+def ratio(estimate: Estimate | None) -> str:
+    """A contribution or correlation with its interval."""
+    return _with_interval(estimate, 1, "{:.2f}")
+
+
+def amount(value: float | None, unit: str = "") -> str:
+    """A count or amount in short form: 1.2 M, 3.4 MB, 81.6 s; "-" when it is unknown."""
+    if value is None:
+        return "-"
+    if unit == "s" or value < 1000:
+        digits = 0 if unit != "s" or value >= 100 else 1
+        return f"{value:,.{digits}f} {unit}".strip()
+    for prefix in ("k", "M", "G", "T"):
+        value /= 1000
+        if value < 1000 or prefix == "T":
+            break
+    return f"{value:.3g} {prefix}{unit}"
+
+
+def listed(layers: Sequence[int]) -> str:
+    """Layers as runs: 0-3, 5, 8-9."""
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+
+
+def findings(profile: LayerProfile) -> tuple[Text, ...]:
+    """What the main measure says, each sentence with its reservation."""
+    main = profile.measures[0]
+    texts = [_gain(profile, main), Text(profile.sharpening)]
+    if main.layers:
+        texts += [*_best(main), _depth(main), *_reliability(profile, main)]
+    texts += _caution(profile)
+    return tuple(texts)
+
+
+def tied(measure: Measure) -> tuple[int, ...]:
+    """Layers that cannot be told apart from the best one; just the best without intervals."""
+    best = measure.best
+    return tuple(
+        arm.layer
+        for arm in measure.layers
+        if arm.layer is not None and (arm is best or (arm.ranks is not None and arm.ranks[0] == 1))
+    )
+
+
+def recommendation(profile: LayerProfile) -> tuple[str, str]:
+    """What to pass as `layers=` next time, and why."""
+    main = profile.measures[0]
+    best = main.best
+    if best is None:
+        return "middle:1", "no layer was trained alone, so this is only the published default."
+    if not main.defined:
+        return "all", (
+            "full training is not distinguishably better than the base here, so no layer can be "
+            "preferred; measure with more tasks, more updates, or a better learning rate first."
+        )
+    if best.gain.low is not None and best.gain.low <= 0:
+        return "all", "no single layer is distinguishably better than the base."
+    same = tied(main)
+    why = f"layer {best.layer} alone recovers {ratio(best.contribution)} of the full gain"
+    if len(same) > 1:
+        why += (
+            f"; layers {listed(same)} cannot be told apart, and of these layer {max(same)} is "
+            "cheapest to train, since nothing below the lowest trained layer needs a gradient"
+        )
+    if best.against_full.high is not None and best.against_full.high < 0:
+        why += (
+            f". Full training is better by {-100 * best.against_full.value:.1f} points; "
+            "use all layers where that matters more than memory"
+        )
+    if best.against_full.low is None:
+        why += "; the table has no repeats, so neighbours in the ranking may well be as good"
+    return str(best.layer), why + "."
+
+
+def _with_interval(estimate: Estimate | None, scale: float, form: str) -> str:
+    if estimate is None:
+        return "undefined"
+    # Adding 0 turns a rounded -0.0 into 0.0.
+    value = form.format(scale * estimate.value + 0.0)
+    if estimate.low is None or estimate.high is None:
+        return value
+    low, high = (form.format(scale * bound + 0.0) for bound in (estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _gain(profile: LayerProfile, main: Measure) -> Text:
+    what = f"{profile.tasks} benchmarks" if profile.repeats == 0 else f"{profile.tasks} tasks"
+    moved = (
+        f"At {main.name}, full training moved the score on {what} from "
+        f"{100 * main.base.value:.1f} % to {100 * main.full.value:.1f} %: "
+        f"{points(main.gain)} points."
+        if profile.repeats
+        else f"Full training moved the mean of {what} from {100 * main.base.value:.1f} % to "
+        f"{100 * main.full.value:.1f} %: {points(main.gain)} points."
+    )
+    if main.defined or not main.arms:
+        return Text(moved, "finding")
+    return Text(
+        moved + " This is not distinguishably above 0, so contributions are undefined.", "warning"
+    )
+
+
+def _best(main: Measure) -> list[Text]:
+    best = main.best
+    assert best is not None
+    same = [layer for layer in tied(main) if layer != best.layer]
+    told = f"Layer {best.layer} scored highest alone"
+    told += f", with a contribution of {ratio(best.contribution)}" if best.contribution else ""
+    if best.ranks is None:
+        told += "; the table has no repeats, so which others are as good cannot be told."
+    elif same:
+        told += f"; layers {listed(same)} cannot be told apart from it."
+    else:
+        told += " and is distinguishably better than every other layer."
+    texts = [Text(told, "finding")]
+    if main.held_out_best is not None:
+        honest = f"{100 * main.held_out_best:+.1f} points"
+        if main.defined:
+            honest += f" (contribution {main.held_out_best / main.gain.value:.2f})"
+        texts.append(
+            Text(
+                f'"The best of {len(main.layers)} layers", chosen on one half of the tasks and '
+                f"scored on the other, gains {honest}: what picking the highest score is worth."
+            )
+        )
+    return [*texts, _beats_full(main)]
+
+
+def _beats_full(main: Measure) -> Text:
+    if main.layers[0].against_full.low is None:
+        above = [a.layer for a in main.layers if a.layer is not None and a.against_full.value > 0]
+        return Text(
+            f"{len(above)} of {len(main.layers)} layers are printed above full training "
+            f"({listed(above) or 'none'}); without repeats none of this is known to be more than "
+            "noise."
+        )
+    winners = [arm for arm in main.arms if arm.against_full.above(0)]
+    if not winners:
+        return Text(
+            f"None of the {len(main.arms)} arms is distinguishably better than full training "
+            "(95 % intervals that hold for all of them together)."
+        )
+    return Text(
+        "Distinguishably better than full training, by intervals that hold for all "
+        f"{len(main.arms)} arms together: {', '.join(map(_arm_name, winners))}.",
+        "finding",
+    )
+
+
+def _depth(main: Measure) -> Text:
+    unit = main.gain.value if main.defined else 0.01
+    name = "mean contribution" if main.defined else "mean gain in points"
+    shown = ["-" if third is None else f"{third / unit:.2f}" for third in main.thirds]
+    told = f"By thirds of the stack, {name}: first {shown[0]}, middle {shown[1]}, last {shown[2]}."
+    contrast = main.middle_against_ends
+    if contrast is None:
+        return Text(told + " Too few layers were trained to compare the middle with the ends.")
+    told += f" The middle third less the two ends is {points(contrast)} points"
+    if contrast.low is None or contrast.high is None:
+        return Text(told + ", without an interval.")
+    if contrast.low > 0:
+        return Text(told + ": middle layers recover more here.")
+    if contrast.high < 0:
+        return Text(told + ": middle layers recover less here; the published pattern is absent.")
+    return Text(told + ": a middle-layer advantage is not resolved here.")
+
+
+def _reliability(profile: LayerProfile, main: Measure) -> list[Text]:
+    told = []
+    if main.half_panel is not None:
+        told.append(
+            f"Rankings from two halves of the tasks correlate at {main.half_panel:.2f} (Spearman); "
+            f"the whole panel's ranking then has a reliability of "
+            f"{spearman_brown(main.half_panel):.2f} (Spearman-Brown) for these trained weights."
+        )
+    if main.single_seed is not None:
+        whole = spearman_brown(main.single_seed, max(profile.seeds[0], 1))
+        told.append(
+            f"Rankings from single seeds correlate at {main.single_seed:.2f}; the mean of "
+            f"{profile.seeds[0]} seeds then has a reliability of {whole:.2f}."
+        )
+    return [Text(" ".join(told))] if told else []
+
+
+def _caution(profile: LayerProfile) -> list[Text]:
+    if profile.seeds == (0, 0):
+        return []
+    if profile.seeds[1] == 1:
+        return [
+            Text(
+                "One seed per arm: intervals cover the choice of tasks and sampling, not the luck "
+                "of training. Another seed may reorder the layers.",
+                "warning",
+            )
+        ]
+    if profile.seeds[0] != profile.seeds[1]:
+        return [
+            Text(
+                f"Arms have between {profile.seeds[0]} and {profile.seeds[1]} seeds; those with "
+                "fewer have wider intervals.",
+                "warning",
+            )
+        ]
+    return []
+
+
+def _arm_name(arm: ArmScore) -> str:
+    return arm.arm if arm.layer is None else f"layer {arm.layer}"

@@ -1,0 +1,209 @@
+"""Published tables of scores per layer, read as profiles so that the same report can judge them.
+
+A table is a CSV file with a header; its first column names the row ("Base", "Full", "L0", "L1",
+...), the columns "average" and "contribution" are taken as printed, all others are benchmarks.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from layergym.envs.errors import InputError
+from layergym.evals import stats
+from layergym.evals.contribution import ArmScore, LayerProfile, Measure
+from layergym.evals.results import arm_of
+from layergym.evals.stats import Estimate, Floats
+
+_PRINTED = ("average", "contribution")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The benchmarks in two groups, and Spearman's correlation over layers between their means."""
+
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    all_layers: float
+    without_last_third: float
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A published table as it was read."""
+
+    profile: LayerProfile
+    benchmarks: tuple[str, ...]
+    scores: Floats
+    """Of the layers, (L, benchmarks), as success rates."""
+    printed: tuple[float, ...]
+    """Contributions as printed; empty when the table has none."""
+    largest_difference: float | None
+    """Between a printed contribution and the one computed here."""
+    within_rounding: bool | None
+    """Whether rounding of the printed scores explains every such difference."""
+    splits: tuple[Split, ...]
+
+
+def read_table(path: Path) -> PublishedTable:
+    """Read a published table.
+
+    Scores above 1 anywhere mean that the table is in percent.
+
+    Raises:
+        InputError: the file is unreadable, lacks Base or Full, or has a cell that is no number.
+    """
+    header, rows = _rows(path)
+    benchmarks = tuple(name for name in header if name.lower() not in _PRINTED)
+    for row in ("base", "full"):
+        if row not in rows:
+            raise InputError(f'{path} has no row "{row.capitalize()}"; contributions need it')
+    layers = sorted(int(name[1:]) for name in rows if re.fullmatch(r"l\d+", name))
+    if not layers or not benchmarks:
+        raise InputError(f'{path} has no layer rows ("L0", "L1", ...) or no benchmark column')
+    columns = [header.index(name) for name in benchmarks]
+    values = np.array([[float(rows[f"l{k}"][c]) for c in columns] for k in layers])
+    base, full = (np.array([float(rows[r][c]) for c in columns]) for r in ("base", "full"))
+    unit = 100.0 if max(values.max(), full.max()) > 1 else 1.0
+    profile = _profile(path, layers, values / unit, (base / unit, full / unit))
+    printed = tuple(
+        float(rows[f"l{k}"][header.index(name)])
+        for name in header
+        if name.lower() == "contribution"
+        for k in layers
+    )
+    cells = [rows[f"l{k}"][c] for k in layers for c in columns]
+    off, explained = _compare(printed, profile.measures[0], _half_step(cells) / unit)
+    splits = _splits(benchmarks, values, np.array(layers))
+    return PublishedTable(profile, benchmarks, values / unit, printed, off, explained, splits)
+
+
+def split_correlation(scores: Floats, first: Sequence[int], second: Sequence[int]) -> float:
+    """Spearman's correlation over layers between the means of two groups of columns of (L, T)."""
+    a, b = scores[:, list(first)].mean(axis=1), scores[:, list(second)].mean(axis=1)
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(scipy_stats.spearmanr(a, b).statistic)
+
+
+def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
+    try:
+        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV table: {error}") from None
+    if not lines or len(lines[0]) < 2:
+        raise InputError(f"{path} is not a table; its header should be: layer,<benchmark>,...")
+    header, rows = lines[0][1:], {}
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        name = re.sub(r"^layer[ _-]*(\d+)$", r"l\1", line[0].strip().lower())
+        name = re.sub(r"^l0*(\d+)$", r"l\1", name)
+        if len(line) != len(header) + 1 or name in rows:
+            raise InputError(f"{path}, line {number}: a repeated row, or not {len(header)} values")
+        for cell in line[1:]:
+            if not re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", cell):
+                raise InputError(f'{path}, line {number}: "{cell}" is not a number')
+        rows[name] = line[1:]
+    return header, rows
+
+
+def _profile(
+    path: Path, layers: Sequence[int], values: Floats, ends: tuple[Floats, Floats]
+) -> LayerProfile:
+    base, full = float(ends[0].mean()), float(ends[1].mean())
+    gains = values.mean(axis=1) - base
+    num_layers = max(layers) + 1
+    parts = [np.isin(layers, third) for third in stats.thirds(num_layers)]
+    middle = parts[1].any() and not parts[1].all()
+    measure = Measure(
+        name=f"mean of {values.shape[1]} benchmarks",
+        base=Estimate(base),
+        full=Estimate(full),
+        gain=Estimate(full - base),
+        arms=tuple(
+            ArmScore(
+                arm=arm_of(layer),
+                layer=layer,
+                seeds=0,
+                score=Estimate(base + gain),
+                gain=Estimate(gain),
+                contribution=Estimate(gain / (full - base)) if full > base else None,
+                against_full=Estimate(base + gain - full),
+                ranks=None,
+            )
+            for layer, gain in zip(layers, gains.tolist(), strict=True)
+        ),
+        thirds=tuple(float(gains[part].mean()) if part.any() else None for part in parts),
+        middle_against_ends=(
+            Estimate(float(gains[parts[1]].mean() - gains[~parts[1]].mean())) if middle else None
+        ),
+        half_panel=None,
+        single_seed=None,
+        held_out_best=None,
+    )
+    return LayerProfile(
+        name=path.stem,
+        model="unknown",
+        model_hash="unknown",
+        num_layers=num_layers,
+        env_id="published table",
+        panel_hash="unknown",
+        algorithm="unknown",
+        tasks=values.shape[1],
+        repeats=0,
+        seeds=(0, 0),
+        measures=(measure,),
+        base_by_temperature=(),
+        sharpening="The table has no scores of the base at lower temperatures, so how much of the "
+        "gain is sharpening cannot be told.",
+    )
+
+
+def _half_step(cells: Sequence[str]) -> float:
+    decimals = max(len(cell.strip().partition(".")[2]) for cell in cells)
+    return float(0.5 * 10.0**-decimals)
+
+
+def _compare(
+    printed: Sequence[float], measure: Measure, half: float
+) -> tuple[float | None, bool | None]:
+    """Largest difference from the printed contributions; whether score rounding explains all.
+
+    Every mean may be off by `half`, so differences of two means by twice that; printed
+    contributions are rounded to two decimals.
+    """
+    if not printed or not measure.defined:
+        return None, None
+    gain = measure.gain.value
+    computed = [arm.contribution.value for arm in measure.arms if arm.contribution]
+    slack = [2 * half * (1 + abs(value)) / (gain - 2 * half) + 0.005 for value in computed]
+    off = [abs(a - b) for a, b in zip(printed, computed, strict=True)]
+    return max(off), all(a <= b for a, b in zip(off, slack, strict=True))
+
+
+def _splits(benchmarks: Sequence[str], values: Floats, layers: Floats) -> tuple[Split, ...]:
+    count = len(benchmarks)
+    early = layers < stats.thirds(int(layers.max()) + 1)[2].start
+    splits: list[Split] = []
+    for first in itertools.combinations(range(count), count // 2):
+        second = tuple(i for i in range(count) if i not in first)
+        # Halves of an even number come up twice; keep the one with the first benchmark.
+        if not first or (count % 2 == 0 and 0 not in first) or len(splits) == 35:
+            continue
+        splits.append(
+            Split(
+                tuple(benchmarks[i] for i in first),
+                tuple(benchmarks[i] for i in second),
+                split_correlation(values, first, second),
+                split_correlation(values[early], first, second),
+            )
+        )
+    return tuple(splits)
