@@ -1,0 +1,134 @@
+"""Settings of a training run: TRL's `GRPOConfig` and what it lacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers.trainer_utils import SaveStrategy
+from trl import GRPOConfig  # type: ignore[attr-defined]
+
+from layergym.envs.errors import InputError, unknown
+
+ALGORITHMS = ("gigpo", "grpo", "dr_grpo", "rloo")
+
+
+@dataclass
+class GiGPOConfig(GRPOConfig):
+    """`GRPOConfig` with credit, layer and task settings; other fields keep TRL's meaning.
+
+    One rollout is `tasks_per_step * num_generations` episodes. It feeds `num_iterations` epochs
+    of `steps_per_generation` optimiser steps each, one by default.
+    `per_device_train_batch_size` is the largest number of rows in one forward and backward pass:
+    it bounds memory and changes no result. `gradient_accumulation_steps` stays 1.
+
+    Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
+    layers and are not kept anyway), constant learning rate, logging at every step, bf16 only on
+    GPUs that have it.
+    """
+
+    algorithm: str = field(default="gigpo", metadata={"help": "gigpo, grpo, dr_grpo or rloo"})
+    layers: str = field(
+        default="all",
+        metadata={"help": 'what trains: "all", "14", "10-14", "middle:5", "top:3@profile.json"'},
+    )
+    boost: str = field(
+        default="", metadata={"help": 'higher learning rate: "top:5@profile.json*2"'}
+    )
+    gamma: float = field(default=0.95, metadata={"help": "GiGPO: discount per turn"})
+    step_advantage_weight: float = field(default=1.0, metadata={"help": "GiGPO: omega"})
+    norm: str = field(default="std", metadata={"help": 'GiGPO: F_norm, "std" or "none"'})
+    similarity: float | None = field(
+        default=None, metadata={"help": "GiGPO: group text state keys at least this similar"}
+    )
+    compat: str | None = field(
+        default=None, metadata={"help": 'GiGPO: "verl-agent" repeats that implementation'}
+    )
+    invalid_penalty: float = field(
+        default=0.1, metadata={"help": "taken off the reward of every invalid action"}
+    )
+    tasks_per_step: int = field(default=16, metadata={"help": "tasks in one rollout"})
+    exact_sampler: bool = field(
+        default=False,
+        metadata={
+            "help": "the sampler's log-probabilities are the trainer's (same weights, precision "
+            "and temperature, no top-k or top-p): use them as the old ones"
+        },
+    )
+    offload_prefix: bool = field(
+        default=False, metadata={"help": "keep cached activations in main memory"}
+    )
+
+    num_generations: int = field(default=8, metadata={"help": "episodes per task"})
+    steps_per_generation: int = field(
+        default=1, metadata={"help": "optimiser steps in one epoch over a rollout"}
+    )
+    per_device_train_batch_size: int = field(
+        default=16, metadata={"help": "most rows in one forward and backward pass"}
+    )
+    gradient_checkpointing: bool = field(
+        default=False, metadata={"help": "recompute activations of trained layers"}
+    )
+    logging_steps: float = field(default=1, metadata={"help": "optimiser steps between log lines"})
+    lr_scheduler_type: Any = field(default="constant", metadata={"help": "learning-rate schedule"})
+    disable_dropout: bool = field(default=True, metadata={"help": "must stay on"})
+
+    @property
+    def updates_per_rollout(self) -> int:
+        """Optimiser steps taken on one rollout."""
+        return self.steps_per_generation * self.num_iterations
+
+    def __post_init__(self) -> None:
+        """Check the settings and derive TRL's batch sizes.
+
+        Raises:
+            InputError: a setting is unknown or does not fit the others.
+        """
+        self._check()
+        if self.bf16 is None:
+            self.bf16 = bool(
+                not self.use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+            )
+        if self.algorithm == "dr_grpo":
+            self.loss_type, self.scale_rewards = "dr_grpo", "none"
+        # TRL derives how many rows a step has from these three; here rows are counted after the
+        # rollout, so TRL is told of one row per pass and the rest is put back.
+        rows, steps = self.per_device_train_batch_size, self.steps_per_generation
+        self.per_device_train_batch_size = 1
+        self.steps_per_generation = None  # type: ignore[assignment]
+        self.generation_batch_size = self.tasks_per_step * self.num_generations
+        super().__post_init__()  # type: ignore[no-untyped-call]
+        self.per_device_train_batch_size, self.steps_per_generation = rows, steps
+        self._check_saving()
+
+    def _check(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise unknown("algorithm", self.algorithm, ALGORITHMS)
+        if self.norm not in ("std", "none"):
+            raise unknown("norm", self.norm, ("std", "none"))
+        if self.compat not in (None, "verl-agent"):
+            raise unknown("compat", self.compat, ("verl-agent",))
+        if self.max_steps < 1:
+            raise InputError("max_steps must say how many optimiser steps to take, 1 or more")
+        if self.tasks_per_step < 1 or self.num_generations < 2:
+            raise InputError("a rollout needs tasks_per_step >= 1 and num_generations >= 2")
+        if self.gradient_accumulation_steps != 1:
+            raise InputError(
+                "gradient_accumulation_steps must be 1: an optimiser step already accumulates "
+                "over passes of per_device_train_batch_size rows"
+            )
+        if not self.disable_dropout:
+            raise InputError("disable_dropout must stay on: log-probabilities must be repeatable")
+
+    def _check_saving(self) -> None:
+        steps = int(self.save_steps)
+        for name, every in (
+            ("steps_per_generation * num_iterations", self.updates_per_rollout),
+            ("logging_steps", int(self.logging_steps)),
+        ):
+            if self.save_strategy == SaveStrategy.STEPS and every > 1 and steps % every:
+                raise InputError(
+                    f"save_steps={steps} must be a multiple of {name}={every}, so that a "
+                    "resumed run repeats the uninterrupted one"
+                )

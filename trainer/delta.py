@@ -1,0 +1,214 @@
+"""Layer deltas: the tensors that a run trained, in one small safetensors file.
+
+A delta holds new values, so applying it is exact, and what it replaces comes back as a delta of
+its own, so removing it is exact too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from layergym.envs.errors import InputError
+from layergym.trainer.layers import causal_model
+
+FILE = "layer_delta.safetensors"
+_FORMAT = "layergym-delta-1"
+
+
+class FrozenTensorChanged(RuntimeError):
+    """A tensor that should be frozen differs from what it was."""
+
+
+def digests(model: nn.Module, *, buffers: bool = True) -> dict[str, str]:
+    """SHA-256 of every tensor of `model` by name: data type, shape and bytes.
+
+    A tensor that two modules share (tied embeddings) has one name, the first.
+    """
+    named: list[tuple[str, torch.Tensor]] = list(model.named_parameters())  # type: ignore[arg-type]
+    named += model.named_buffers() if buffers else []
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(
+            zip(
+                (name for name, _ in named),
+                pool.map(_digest, (tensor for _, tensor in named)),
+                strict=True,
+            )
+        )
+
+
+def base_hash(tensors: dict[str, str]) -> str:
+    """One hash over the digests of a model's parameters."""
+    lines = "\n".join(f"{name}\t{tensors[name]}" for name in sorted(tensors))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenCheck:
+    """Proof that training left alone what it should: digests of all frozen tensors."""
+
+    tensors: dict[str, str]
+    trained: str
+    """What was allowed to change, for the error message."""
+
+    @classmethod
+    def of(cls, model: nn.Module, trained: str) -> FrozenCheck:
+        """Record every buffer and every parameter that does not train."""
+        training = {name for name, p in model.named_parameters() if p.requires_grad}
+        found = digests(model)
+        return cls({n: d for n, d in found.items() if n not in training}, trained)
+
+    def verify(self, model: nn.Module) -> None:
+        """Compare with `model` as it is now.
+
+        Raises:
+            FrozenTensorChanged: a frozen tensor is no longer bit-identical, or is gone.
+        """
+        now = digests(model)
+        changed = [name for name, digest in self.tensors.items() if now.get(name) != digest]
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise FrozenTensorChanged(
+                f"{changed[0]}{more} changed although only {self.trained} may train"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDelta:
+    """New values of some of a base model's tensors."""
+
+    base: str
+    """`base_hash` of the model that it was trained from."""
+    layers: tuple[int, ...]
+    tensors: dict[str, torch.Tensor]
+
+    @classmethod
+    def of(cls, model: nn.Module, base: str, layers: Sequence[int]) -> LayerDelta:
+        """Copy every parameter of `model` that trains to main memory."""
+        tensors = {
+            name: p.detach().cpu().clone()
+            for name, p in model.named_parameters()
+            if p.requires_grad
+        }
+        return cls(base, tuple(layers), tensors)
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {
+            "format": _FORMAT,
+            "base": self.base,
+            "layers": json.dumps(self.layers),
+        }
+        save_file(
+            {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, metadata
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> LayerDelta:
+        """Read what `save` wrote; a folder stands for the delta in it.
+
+        Raises:
+            InputError: there is no such file, or it is no layer delta.
+        """
+        file = path / FILE if path.is_dir() else path
+        try:
+            with safe_open(file, framework="pt") as stored:
+                metadata = stored.metadata() or {}
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise InputError(f'no layer delta at "{file}"') from error
+        except SafetensorError as error:
+            raise InputError(f'"{file}" cannot be read: {error}') from error
+        if metadata.get("format") != _FORMAT:
+            raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
+        return cls(metadata["base"], tuple(json.loads(metadata["layers"])), tensors)
+
+    def apply(self, model: nn.Module) -> LayerDelta:
+        """Put the new values into `model`; returns the delta that takes them out again.
+
+        Raises:
+            InputError: `model` is not the base that this was trained from.
+        """
+        self.check_base(base_hash(digests(model, buffers=False)))
+        return self.put(model)
+
+    def put(self, model: nn.Module) -> LayerDelta:
+        """As `apply`, without checking the base."""
+        parameters = dict(model.named_parameters())
+        old = {}
+        with torch.no_grad():
+            for name, value in self.tensors.items():
+                old[name] = parameters[name].detach().cpu().clone()
+                parameters[name].copy_(value)
+        return LayerDelta(self.base, self.layers, old)
+
+    def check_base(self, found: str) -> None:
+        """Compare with the `base_hash` of a model.
+
+        Raises:
+            InputError: they differ.
+        """
+        if found != self.base:
+            raise InputError(
+                f"this delta belongs to the base model {self.base[:12]}, not to {found[:12]}; load "
+                "the model that it was trained from, with the same data type and nothing applied"
+            )
+
+
+def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:
+    """One delta that does what several do, each on its own tensors.
+
+    Raises:
+        InputError: there is none, they have different bases, or two change the same tensor.
+    """
+    if not deltas:
+        raise InputError("there is no delta to compose")
+    if len({delta.base for delta in deltas}) > 1:
+        raise InputError("these deltas were trained from different base models")
+    tensors: dict[str, torch.Tensor] = {}
+    for delta in deltas:
+        if shared := tensors.keys() & delta.tensors.keys():
+            raise InputError(
+                f"two deltas change {min(shared)}; only deltas of different layers can be composed"
+            )
+        tensors |= delta.tensors
+    layers = sorted({layer for delta in deltas for layer in delta.layers})
+    return LayerDelta(deltas[0].base, tuple(layers), tensors)
+
+
+def merge(
+    delta: LayerDelta,
+    model: nn.Module,
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> None:
+    """Write base and delta as one ordinary Hugging Face checkpoint; `model` is left as it was.
+
+    Raises:
+        InputError: `model` is not the delta's base.
+    """
+    undo = delta.apply(model)
+    try:
+        causal_model(model).save_pretrained(folder)
+    finally:
+        undo.put(model)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""What a training step reports about its rollout."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+
+import torch
+
+from layergym.agents.types import Group
+from layergym.trainer.credit import CreditStatistics
+from layergym.trainer.passes import Pass
+
+
+def rollout_measures(groups: Sequence[Group], statistics: CreditStatistics) -> dict[str, float]:
+    """Reward, success, length and credit statistics of one rollout; names are log keys.
+
+    Episodes that ended in an error count only in `episodes_failed`.
+    """
+    trajectories = [t for group in groups for t in group.trajectories]
+    kept = [t for t in trajectories if t.ended != "error"]
+    measures = {
+        "episodes_failed": float(statistics.masked),
+        "groups_zero_variance": statistics.zero_variance / max(statistics.groups, 1),
+        "step_groups_shared": statistics.shared_share,
+        "step_group_size": statistics.mean_size,
+    }
+    if not kept:
+        return measures
+    turns = [turn for t in kept for turn in t.turns]
+    kinds: dict[str, list[bool]] = defaultdict(list)
+    for t in kept:
+        kinds[t.kind].append(t.success)
+    measures |= {
+        "reward": fmean(t.total_reward for t in kept),
+        "success": fmean(t.success for t in kept),
+        "turns": len(turns) / len(kept),
+        "truncated": fmean(t.ended == "truncated" for t in kept),
+        "invalid": fmean(not turn.valid for turn in turns) if turns else 0.0,
+    }
+    return measures | {
+        f"success/{kind}": fmean(values) for kind, values in sorted(kinds.items()) if kind
+    }
+
+
+def gradient_norms(layers: Mapping[str, Iterable[torch.nn.Parameter]]) -> dict[str, float]:
+    """L2 norm of the gradient of each named set of parameters, before clipping."""
+    norms = {}
+    for name, parameters in layers.items():
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if gradients:
+            norms[f"grad_norm/{name}"] = float(torch.nn.utils.get_total_norm(gradients))
+    return norms
+
+
+def mismatch(done: Sequence[Pass]) -> dict[str, float]:
+    """How far the trainer's log-probabilities are from the sampler's, in nats per token."""
+    found = [one.mismatch for one in done if one.mismatch is not None]
+    if not found:
+        return {}
+    differences = torch.cat(found)
+    return {"mismatch": float(differences.mean()), "mismatch_max": float(differences.max())}

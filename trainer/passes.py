@@ -1,0 +1,126 @@
+"""Rows of one rollout, split into optimiser steps and into passes that fit in memory.
+
+Shapes: B rows of one pass, T tokens of its longest row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from layergym.trainer.packing import Row, collate
+from layergym.trainer.prefix import Prefix
+
+_PER_ROW = ("grpo", "sapo", "dr_grpo", "luspo")
+"""TRL's losses that are means over rows; "bnpo" is a mean over tokens, the others are sums."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """One forward and backward pass: what TRL's loss reads, and what our forward needs."""
+
+    ids: torch.Tensor
+    """(B, T)."""
+    sampled: torch.Tensor
+    """(B, T) bool."""
+    sampler_logprobs: torch.Tensor
+    """(B, T - 1), of tokens 1 to T - 1."""
+    loss_inputs: dict[str, torch.Tensor]
+    """Keys and shapes of TRL's `_compute_loss`: the prompt is the first token, the completion all
+    others, and its mask marks the sampled ones."""
+    weight: float
+    """Share of this pass in the optimiser step's loss."""
+    prefix: Prefix | None = None
+    mismatch: torch.Tensor | None = None
+    """(K,) differences in nats between trainer and sampler, per sampled token, once computed."""
+
+    def observe(self, logprobs: torch.Tensor) -> None:
+        """Compare the trainer's first log-probabilities (B, T - 1) with the sampler's."""
+        if self.mismatch is None:
+            difference = (logprobs.detach() - self.sampler_logprobs).abs()
+            self.mismatch = difference[self.sampled[:, 1:]]
+
+
+@dataclass(frozen=True, slots=True)
+class Minibatch:
+    """Rows of one optimiser step, shortest first."""
+
+    rows: tuple[Row, ...]
+    """Rows that can move the policy."""
+    all_rows: int
+    """How many there were before those without a signal were left out."""
+    all_tokens: int
+    """Sampled tokens in all of them."""
+
+
+def minibatches(
+    rows: Sequence[Row], count: int, *, order: Sequence[int], skip_idle: bool
+) -> list[Minibatch]:
+    """Split `rows` into `count` optimiser steps of nearly equal size.
+
+    Args:
+        rows: all rows of the rollout.
+        count: how many optimiser steps to take; rows are shuffled first when there are several.
+        order: seed of that shuffle.
+        skip_idle: leave out rows whose advantages are all 0. Their policy gradient is 0, and the
+            normalisers still count them, so this saves time and changes nothing.
+    """
+    shuffled = list(rows)
+    if count > 1:
+        permutation = np.random.default_rng(list(order)).permutation(len(rows))
+        shuffled = [rows[int(i)] for i in permutation]
+    bounds = [len(rows) * i // count for i in range(count + 1)]
+    result = []
+    for low, high in pairwise(bounds):
+        part = shuffled[low:high]
+        kept = [row for row in part if not skip_idle or any(row.advantages)]
+        tokens = sum(sum(row.sampled) for row in part)
+        result.append(Minibatch(tuple(sorted(kept, key=len)), len(part), tokens))
+    return result
+
+
+def passes(
+    minibatch: Minibatch,
+    *,
+    size: int,
+    loss_type: str,
+    pad_id: int,
+    rollout_tokens: int,
+    device: torch.device,
+) -> list[Pass]:
+    """Cut a minibatch into passes of at most `size` rows, padded only to their own longest.
+
+    Weights make the sum over the passes equal to TRL's loss over the whole minibatch at once.
+    `rollout_tokens` counts the sampled tokens of the whole rollout: TRL's `num_items_in_batch`.
+    """
+    result = []
+    for start in range(0, len(minibatch.rows), size):
+        rows = minibatch.rows[start : start + size]
+        batch = collate(rows, pad_id)
+        ids, sampled = batch.ids.to(device), batch.sampled.to(device)
+        weight = 1.0
+        if loss_type in _PER_ROW:
+            weight = len(rows) / minibatch.all_rows
+        elif loss_type == "bnpo":
+            weight = int(batch.sampled.sum()) / minibatch.all_tokens
+        result.append(
+            Pass(
+                ids=ids,
+                sampled=sampled,
+                sampler_logprobs=batch.logprobs[:, 1:].to(device),
+                loss_inputs={
+                    "prompt_ids": ids[:, :1],
+                    "prompt_mask": torch.ones_like(ids[:, :1]),
+                    "completion_ids": ids[:, 1:],
+                    "completion_mask": sampled[:, 1:].long(),
+                    "advantages": batch.advantages[:, 1:].to(device),
+                    "num_items_in_batch": torch.tensor(rollout_tokens, device=device),
+                },
+                weight=weight,
+            )
+        )
+    return result

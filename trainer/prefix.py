@@ -1,0 +1,173 @@
+"""Forward passes that cost only what the trained layers need.
+
+Three parts, each one a few lines around the model's own forward:
+
+* activations that enter the lowest trained layer are computed once per batch and reused, because
+  nothing below it ever changes;
+* the language-model head runs on the positions that carry loss, no others;
+* the reference policy is the same model with the original weights of the trained tensors put in.
+
+Shapes: B rows, T tokens, H hidden size, K sampled tokens in all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from layergym.envs.errors import InputError
+
+
+class Prefix:
+    """Activations (B, T, H) that enter layer `first`, kept from the first pass for later ones.
+
+    Valid as long as nothing below layer `first` changes and dropout is off.
+    """
+
+    def __init__(self, layers: nn.ModuleList, first: int, *, offload: bool = False) -> None:
+        """Remember nothing yet.
+
+        Args:
+            layers: the model's decoder layers.
+            first: the lowest layer that trains, at least 1.
+            offload: keep the activations in main memory between passes.
+        """
+        self._layers = layers
+        self._first = first
+        self._offload = offload
+        self._hidden: torch.Tensor | None = None
+
+    @contextmanager
+    def reused(self) -> Iterator[None]:
+        """Within it, a forward pass over the same rows starts at layer `first`.
+
+        The first such pass runs all layers and fills the memory.
+        """
+        with self._recording() if self._hidden is None else self._skipping(self._hidden):
+            yield
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            hidden = (args[0] if args else kwargs["hidden_states"]).detach()
+            self._hidden = hidden.cpu() if self._offload else hidden
+
+        handle = self._layers[self._first].register_forward_pre_hook(keep, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @contextmanager
+    def _skipping(self, hidden: torch.Tensor) -> Iterator[None]:
+        # Entries of the list are replaced, not their forward methods: sharded layers (FSDP2) are
+        # then not gathered either, and layers keep their indices. The embeddings still run, so
+        # that whatever a model does to them stays its own business; the result is not used.
+        below = [self._layers[i] for i in range(self._first)]
+        for i in range(self._first):
+            self._layers[i] = _Instead(hidden if i == self._first - 1 else None)
+        try:
+            yield
+        finally:
+            for i, layer in enumerate(below):
+                self._layers[i] = layer
+
+
+class _Instead(nn.Module):
+    """Stands in for a layer: returns given activations, or its input when there are none."""
+
+    def __init__(self, hidden: torch.Tensor | None) -> None:
+        super().__init__()
+        self._hidden = hidden
+
+    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self._hidden is None:
+            return hidden_states
+        return self._hidden.to(hidden_states.device)
+
+
+class Reference:
+    """The policy as it was: original weights of the trained tensors, nothing else."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Copy the present values of `parameters`."""
+        self._parameters = list(parameters)
+        self._original = [p.detach().clone() for p in self._parameters]
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Within it, the model computes with the original weights; for passes without grad."""
+        current = [p.data for p in self._parameters]
+        for parameter, original in zip(self._parameters, self._original, strict=True):
+            parameter.data = original
+        try:
+            yield
+        finally:
+            for parameter, data in zip(self._parameters, current, strict=True):
+                parameter.data = data
+
+
+def sampled_logprobs(
+    model: nn.Module,
+    causal: PreTrainedModel,
+    ids: torch.Tensor,
+    sampled: torch.Tensor,
+    *,
+    router_loss: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Log-probability and entropy (nats) of the sampled tokens.
+
+    Args:
+        model: what is called, wrapped for distribution or not; TRL's `add_fused_lm_head` has been
+            applied to `causal`.
+        causal: the transformers model inside it.
+        ids: (B, T) tokens, padded on the right. Attention is causal, so no real token sees the
+            padding and no mask is needed.
+        sampled: (B, T) bool, False in the first column.
+        router_loss: also return the load-balancing loss of a mixture-of-experts model.
+
+    Returns:
+        Two (B, T - 1) tensors; entry t speaks about token t + 1 and is 0 where it was not
+        sampled. Then the router loss, a scalar, or None.
+    """
+    wanted = sampled[:, 1:]
+
+    def keep_wanted(module: nn.Module, args: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[:, :-1][wanted].unsqueeze(0)
+        return output
+
+    handle = causal.base_model.register_forward_hook(keep_wanted)
+    try:
+        labels = ids[:, 1:][wanted].unsqueeze(0)  # (1, K)
+        extra = {"output_router_logits": True} if router_loss else {}
+        output = model(input_ids=ids, shift_labels=labels, fused_lm_head=True, **extra)
+    finally:
+        handle.remove()
+    empty = output.log_probs.new_zeros(wanted.shape)
+    return (
+        empty.masked_scatter(wanted, output.log_probs),
+        empty.masked_scatter(wanted, output.entropy),
+        output.aux_loss,
+    )
+
+
+def refuse_dropout(model: nn.Module) -> None:
+    """Check that two passes over the same rows give the same result.
+
+    Raises:
+        InputError: a module drops activations at random while training.
+    """
+    for name, module in model.named_modules():
+        rates = {"p": getattr(module, "p", 0) if isinstance(module, nn.Dropout) else 0}
+        rates["attention_dropout"] = getattr(module, "attention_dropout", 0)
+        for setting, rate in rates.items():
+            if isinstance(rate, int | float) and rate > 0:
+                raise InputError(
+                    f"{name or 'the model'} has {setting}={rate}; load the model with its dropout "
+                    "settings at 0: cached activations and log-probabilities must be repeatable"
+                )

@@ -1,0 +1,349 @@
+"""`GiGPOTrainer`: episodes in, updates of the chosen layers out, on TRL's `GRPOTrainer`.
+
+TRL keeps the losses, clipping, KL, optimiser, logging and the training loop. Replaced are what it
+lacks: where rows come from (`_prepare_inputs`), how their log-probabilities are computed
+(`_get_per_token_logps_and_entropies`), how a step is cut into passes (`training_step`), and what a
+checkpoint holds (`_save`, `_load_from_checkpoint`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers.trainer_utils import rotate_checkpoints
+from trl import GRPOTrainer  # type: ignore[attr-defined]
+
+from layergym.envs.errors import InputError
+from layergym.envs.panels import Panel
+from layergym.trainer.collect import Rollout, collect
+from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.delta import FILE, FrozenCheck, LayerDelta, base_hash, digests
+from layergym.trainer.layers import boost_factors, causal_model, decoder_layers, ranges, select
+from layergym.trainer.measures import gradient_norms, mismatch
+from layergym.trainer.passes import Pass, minibatches, passes
+from layergym.trainer.prefix import Prefix, Reference, refuse_dropout, sampled_logprobs
+
+
+class GiGPOTrainer(GRPOTrainer):
+    """Trains the chosen layers of a causal model on episodes of a task panel.
+
+    Which tasks a step plays, and with which seeds, depends on `args.seed` and the step alone;
+    together with checkpoints that hold the trained tensors and the optimiser, a resumed run equals
+    the uninterrupted one.
+
+    An optimiser step whose rows all have advantage 0 (and no KL term) is skipped whole: weights
+    and optimiser state stay as they are, neither weight decay nor momentum acts.
+    """
+
+    args: GiGPOConfig
+    model: PreTrainedModel
+    processing_class: PreTrainedTokenizerBase
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: GiGPOConfig,
+        panel: Panel,
+        rollout: Rollout,
+        processing_class: PreTrainedTokenizerBase,
+        *,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        """Freeze what does not train and prepare the run.
+
+        Args:
+            model: a transformers causal model, also wrapped by PEFT; `rollout` samples from it.
+            args: the settings.
+            panel: the tasks to train on.
+            rollout: plays episodes.
+            processing_class: the model's tokenizer.
+            callbacks: further Transformers callbacks.
+
+        Raises:
+            InputError: a layer does not exist, nothing is selected, or the model drops out.
+        """
+        self.selection = select(model, args.layers)
+        self._layers = decoder_layers(model)
+        self._factors = self._learning_rate_factors(args.boost)
+        self.panel, self._play = panel, rollout
+        self._steps: list[list[Pass]] = []
+        self._pass: Pass | None = None
+        self._saving_to: str | None = None
+        if not self.selection.whole_model:
+            # Under gradient checkpointing, Transformers makes the embeddings' output require
+            # grad, which would run the backward pass through every frozen layer.
+            model.enable_input_require_grads = lambda: None  # type: ignore[method-assign]
+        beta, args.beta = args.beta, 0.0  # TRL would load a second model as the reference.
+        try:
+            super().__init__(
+                model=model,
+                reward_funcs=_rewards_come_from_episodes,
+                args=args,
+                train_dataset=Dataset.from_dict({"prompt": list(panel.tasks)}),
+                processing_class=processing_class,
+                callbacks=callbacks,
+            )
+        finally:
+            args.beta = beta
+        self.beta = beta
+        self._check_model()
+        found = digests(self.model)
+        parameters = dict(self.model.named_parameters())
+        self.base = base_hash({name: found[name] for name in parameters})
+        frozen = {n: d for n, d in found.items() if n not in self.selection.names}
+        self.frozen = FrozenCheck(frozen, str(self.selection))
+        trained = [parameters[name] for name in self.selection.names]
+        self._reference = Reference(trained) if beta else None
+
+    # ---- training -------------------------------------------------------------------------
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as Transformers does, then prove that every frozen tensor is bit-identical.
+
+        Raises:
+            FrozenTensorChanged: one is not.
+        """
+        output = super().train(*args, **kwargs)
+        self.frozen.verify(self.model)
+        return output
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """One placeholder per optimiser step; the tasks follow from the step's number."""
+        steps = range(self.args.max_steps)
+        return DataLoader(steps, batch_size=1, collate_fn=list)  # type: ignore[arg-type]
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: Any, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Accumulate the gradient of one optimiser step over its passes."""
+        model.train()
+        todo = self._prepare_inputs(inputs)
+        total = torch.zeros((), device=self.args.device)
+        with self._timed("update"):
+            for number, one in enumerate(todo, 1):
+                last = number == len(todo)
+                with nullcontext() if last else self.accelerator.no_sync(model):
+                    with self.compute_loss_context_manager():
+                        loss = self.compute_loss(model, one) * one.weight
+                    self.accelerator.backward(loss)
+                total += loss.detach()
+        self._note(gradient_norms(self._trained_by_layer()))
+        self._note(mismatch(todo))
+        return total
+
+    def _prepare_inputs(  # type: ignore[override]
+        self, generation_batch: Any
+    ) -> list[Pass]:
+        """The passes of this optimiser step; plays a new rollout when the last is used up."""
+        rollout, update = divmod(self.state.global_step, self.args.updates_per_rollout)
+        if update == 0 or not self._steps:
+            self._steps = []
+            self._steps = self._new_rollout(rollout)
+        return self._steps[update % self.args.steps_per_generation]
+
+    def compute_loss(  # type: ignore[override]
+        self,
+        model: torch.nn.Module,
+        inputs: Pass,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> torch.Tensor:
+        """TRL's loss of one pass."""
+        self._pass = inputs
+        loss: torch.Tensor = super().compute_loss(model, inputs.loss_inputs, return_outputs)
+        return loss
+
+    def _get_per_token_logps_and_entropies(
+        self, model: torch.nn.Module, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """What TRL's loss asks for, computed for the pass at hand as `trainer.prefix` does.
+
+        The first epoch's values become the old log-probabilities of later epochs: nothing has
+        changed in between when there is one optimiser step per epoch.
+        """
+        one = self._pass
+        assert one is not None
+        logprobs, entropy, router_loss = self._score(model, one)
+        one.observe(logprobs)
+        one.loss_inputs.setdefault("old_per_token_logps", logprobs.detach())
+        return logprobs, entropy, router_loss
+
+    # ---- one rollout ------------------------------------------------------------------------
+
+    def _new_rollout(self, number: int) -> list[list[Pass]]:
+        """Play rollout `number` and prepare the passes of its optimiser steps."""
+        args = self.args
+        self.model.train(False)
+        with self._timed("rollout"), torch.no_grad():
+            collected = collect(self.panel, self._play, args, number)
+        self.model.train()
+        self._note(collected.measures)
+        idle = not (self.beta or self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0)
+        steps = [
+            passes(
+                minibatch,
+                size=args.per_device_train_batch_size,
+                loss_type=self.loss_type,
+                pad_id=self.processing_class.pad_token_id,
+                rollout_tokens=int(collected.measures["tokens"]),
+                device=args.device,
+            )
+            for minibatch in minibatches(
+                collected.rows,
+                args.steps_per_generation,
+                order=(args.seed, number),
+                skip_idle=idle,
+            )
+        ]
+        with self._timed("logprobs"), torch.no_grad():
+            for one in (one for step in steps for one in step):
+                self._add_logprobs(one)
+        return steps
+
+    def _add_logprobs(self, one: Pass) -> None:
+        """Give a pass its prefix, and what the loss needs from before the first update."""
+        recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
+        uses = self.num_iterations + bool(self.beta) + recompute
+        if self.selection.first > 0 and uses > 1:
+            one.prefix = Prefix(
+                self._layers, self.selection.first, offload=self.args.offload_prefix
+            )
+        if recompute:
+            logprobs = self._score(self.model, one)[0]
+            one.observe(logprobs)
+            one.loss_inputs["old_per_token_logps"] = logprobs
+        elif self.args.steps_per_generation > 1:
+            one.loss_inputs["old_per_token_logps"] = one.sampler_logprobs
+        if self._reference is not None:
+            with self._reference.active():
+                one.loss_inputs["ref_per_token_logps"] = self._score(self.model, one)[0]
+
+    def _score(
+        self, model: torch.nn.Module, one: Pass
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        reused = one.prefix.reused() if one.prefix else nullcontext()
+        with reused, self.accelerator.autocast():
+            return sampled_logprobs(
+                model,
+                causal_model(self.model),
+                one.ids,
+                one.sampled,
+                router_loss=self.aux_loss_enabled,
+            )
+
+    # ---- optimiser and checks ---------------------------------------------------------------
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Transformers' optimiser, with boosted layers in groups of their own."""
+        new = self.optimizer is None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if new and self._factors:
+            groups = []
+            for group in optimizer.param_groups:
+                by_factor = defaultdict(list)
+                for parameter in group["params"]:
+                    by_factor[self._factors.get(id(parameter), 1.0)].append(parameter)
+                groups += [
+                    {**group, "params": parameters, "lr": group["lr"] * factor}
+                    for factor, parameters in by_factor.items()
+                ]
+            optimizer.param_groups[:] = groups
+        return optimizer
+
+    def _learning_rate_factors(self, boost: str) -> dict[int, float]:
+        """Learning-rate factor by the id of the parameter."""
+        factors = boost_factors(boost, self.selection.num_layers)
+        if idle := tuple(sorted(factors.keys() - set(self.selection.layers))):
+            raise InputError(
+                f"boost names layers {ranges(idle)}, which do not train; add them to layers="
+            )
+        return {id(p): f for i, f in factors.items() for p in self._layers[i].parameters()}
+
+    def _check_model(self) -> None:
+        refuse_dropout(self.model)
+        if self.aux_loss_enabled and not self.selection.whole_model:
+            raise InputError(
+                "the router loss runs through every layer; set router_aux_loss_coef=0 to train "
+                "some layers of a mixture-of-experts model"
+            )
+
+    # ---- checkpoints ------------------------------------------------------------------------
+
+    def delta(self) -> LayerDelta:
+        """The trained tensors as they are now."""
+        return LayerDelta.of(self.model, self.base, self.selection.layers)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the layer delta; the base model is not copied."""
+        if self.args.should_save:
+            self.delta().save(Path(output_dir or self._get_output_dir(None)) / FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        delta = LayerDelta.load(Path(resume_from_checkpoint))
+        delta.check_base(self.base)
+        if delta.tensors.keys() != set(self.selection.names):
+            raise InputError(
+                f'"{resume_from_checkpoint}" trained layers {ranges(delta.layers)}; this run '
+                f'trains layers="{self.selection.spec}"'
+            )
+        delta.put(self.model)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint beside its place and move it there, so that it is whole or absent."""
+        root = Path(self._get_output_dir(trial))
+        staging = root / "unfinished"
+        self._saving_to = str(staging)
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        finally:
+            self._saving_to = None
+        if self.args.should_save:
+            (written,) = staging.glob("checkpoint-*")
+            shutil.rmtree(root / written.name, ignore_errors=True)
+            os.replace(written, root / written.name)
+            rotate_checkpoints(output_dir=str(root), save_total_limit=self.args.save_total_limit)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._saving_to or str(super()._get_output_dir(trial))
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """No model card: the run folder and the report say what was done."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing is sent anywhere."""
+
+    # ---- measures ---------------------------------------------------------------------------
+
+    def _note(self, measures: dict[str, float]) -> None:
+        for name, value in measures.items():
+            self._metrics["train"][name].append(value)
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._note({f"time/{what}_s": time.perf_counter() - started})
+
+    def _trained_by_layer(self) -> dict[str, list[torch.nn.Parameter]]:
+        named = {f"layer_{i}": list(self._layers[i].parameters()) for i in self.selection.layers}
+        if self.selection.whole_model:
+            inside = {id(p) for parameters in named.values() for p in parameters}
+            named["other"] = [p for p in self.model.parameters() if id(p) not in inside]
+        return named
+
+
+def _rewards_come_from_episodes(*args: Any, **kwargs: Any) -> list[float | None]:
+    raise AssertionError("TRL's reward functions are not used: environments give the reward")
