@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -26,7 +27,8 @@ def load_model(
     """Load a causal language model, ready to sample from.
 
     Args:
-        name_or_path: a folder in Hugging Face's layout, a folder with one GGUF file, or a hub id.
+        name_or_path: a folder in Hugging Face's layout, a GGUF file or a folder with one, or a hub
+            id.
         dtype: of the weights; by default as stored (float32 for GGUF).
         device: where the model goes.
 
@@ -38,50 +40,66 @@ def load_model(
             language model.
     """
     name = str(name_or_path)
-    folder = Path(name).expanduser()
-    if not folder.is_dir() and (folder.exists() or _looks_local(name)):
-        raise InputError(f'no model folder at "{name}"; give a folder or a hub id like "org/model"')
-    source = str(folder) if folder.is_dir() else name
-    gguf = _gguf(folder) if folder.is_dir() else None
+    source, gguf = _located(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf} if gguf else {}))
         model = _from_gguf(source, gguf) if gguf else _from_files(source, dtype)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _explained(name, error) from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # transformers makes an empty tokenizer up for some models that come without one.
+        raise InputError(f'"{name}" comes without a tokenizer; save one next to the model')
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        spare = tokenizer.eos_token or tokenizer.unk_token
+        tokenizer.pad_token = spare or tokenizer.convert_ids_to_tokens(0)
     return model.to(device=device, dtype=dtype or model.dtype).eval(), tokenizer
 
 
+def _located(name: str) -> tuple[str, str | None]:
+    """The folder or hub id, and the GGUF file in it if that is what to load."""
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        return str(path.parent), path.name
+    if path.is_dir():
+        files = sorted(file.name for file in path.glob("*.gguf"))
+        if (path / "config.json").is_file():
+            return str(path), None
+        if len(files) == 1:
+            return str(path), files[0]
+        held = f"several GGUF files ({', '.join(files)}); name one" if files else "no config.json"
+        raise InputError(f'cannot load a model from the folder "{name}": it holds {held}')
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f'there is no model at "{name}"; give a folder or a hub id ("org/model")')
+    return name, None
+
+
 def _from_files(source: str, dtype: torch.dtype | None) -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
+    assert isinstance(model, PreTrainedModel)
+    return model
 
 
 def _from_gguf(source: str, gguf: str) -> PreTrainedModel:
     """A plain float32 model; the quantised object that transformers loads refuses training."""
     quantised = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf, dtype=torch.float32)
-    config = AutoConfig.from_pretrained(source, gguf_file=gguf)
+    config = copy.deepcopy(quantised.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(quantised.state_dict())
+    assert isinstance(model, PreTrainedModel)
     return model
 
 
-def _gguf(folder: Path) -> str | None:
-    files = sorted(folder.glob("*.gguf"))
-    if not files or (folder / "config.json").exists():
-        return None
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files)
-        raise InputError(f'"{folder}" holds several GGUF files ({names}); keep the one to load')
-    return files[0].name
-
-
-def _looks_local(name: str) -> bool:
-    return name.startswith((".", "/", "~", "\\")) or name.count("/") > 1 or not name
-
-
 def _explained(name: str, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return InputError(f'cannot load a causal language model from "{name}": {reason}')
+    """One sentence for the many ways in which a model cannot be loaded."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "connect to" in reason:
+        return InputError(
+            f'"{name}" is no folder here and the hub cannot be reached; '
+            "check the name and the network, or give a folder"
+        )
+    if "Unrecognized configuration class" in reason:
+        kind = getattr(AutoConfig.from_pretrained(name), "model_type", "unknown")
+        return InputError(f'"{name}" is of type {kind}, not a causal language model')
+    return InputError(f'cannot load a causal language model from "{name}": {reason[:300]}')

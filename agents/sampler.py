@@ -282,7 +282,10 @@ class TransformersSampler:
             logits = self._forward(token[:, None], lengths[:, None], read)
             # A row that is done keeps writing to one free slot, which its next turn overwrites.
             lengths = lengths + ~done
-        return torch.stack(ids, 1).tolist(), torch.stack(logprobs, 1).tolist()
+        drawn = torch.stack(logprobs, 1)
+        if not bool(drawn.isfinite().all()):
+            raise FloatingPointError("the model's logits are not finite; its training has diverged")
+        return torch.stack(ids, 1).tolist(), drawn.tolist()
 
     def _decoding(self, rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:
         """Cached lengths (B,), rows that are not asked (B,) and uniforms (B, max_new_tokens)."""
