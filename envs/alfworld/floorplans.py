@@ -1,0 +1,151 @@
+"""Rooms for generated games: the wheel's floor plans, completed and varied."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+
+from layergym.envs.alfworld.tables import fits, placements
+
+SPLITS = ("train", "valid", "test")
+
+# What the wheel's layouts leave out, and how many of it a real room has.
+_ABSENT = {
+    "Kitchen": {
+        "CoffeeMachine": (1, 1),
+        "GarbageCan": (1, 1),
+        "StoveBurner": (4, 4),
+        "Toaster": (1, 1),
+    },
+    "LivingRoom": {"GarbageCan": (1, 1)},
+    "Bedroom": {"GarbageCan": (1, 1), "LaundryHamper": (0, 1)},
+    "Bathroom": {
+        "GarbageCan": (1, 1),
+        "HandTowelHolder": (1, 2),
+        "Toilet": (1, 1),
+        "ToiletPaperHanger": (1, 1),
+        "TowelHolder": (1, 2),
+    },
+}
+_OPENABLE = {"Fridge": 1.0, "Microwave": 1.0, "Drawer": 0.84, "Cabinet": 0.83, "Safe": 0.83}
+_SHARED_LOCATION = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Receptacle:
+    """A piece of furniture that holds things."""
+
+    id: str
+    """As in the simulator: type and coordinates, "Drawer|+01.88|+00.21|-02.96"."""
+    kind: str
+    location: str
+    openable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A furnished room without its things."""
+
+    kind: str
+    things: tuple[str, ...]
+    """Types of objects that belong here."""
+    receptacles: tuple[Receptacle, ...]
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many receptacles of each type."""
+        return Counter(receptacle.kind for receptacle in self.receptacles)
+
+
+def owner(room: Room) -> str:
+    """The split that alone may use a room with these receptacles."""
+    listed = ",".join(f"{kind} {n}" for kind, n in sorted(room.kinds.items()))
+    return SPLITS[hashlib.sha256(listed.encode()).digest()[0] % len(SPLITS)]
+
+
+@cache
+def plans(split: str, task_kind: str) -> tuple[int, ...]:
+    """Numbers of the floor plans of `split` in which tasks of this kind exist."""
+    from alfworld.gen import constants
+
+    numbers: list[int] = []
+    for room, scenes in constants.SCENE_TYPE.items():
+        if room in constants.GOALS_VALID[task_kind]:
+            # As in ALFRED, plans 1-6 of each kind of room are for testing.
+            parts = {"test": scenes[:6], "valid": scenes[6:9], "train": scenes[9:]}
+            numbers.extend(parts[split])
+    return tuple(numbers)
+
+
+def furnish(plan: int, rng: random.Random) -> Room:
+    """Floor plan `plan` with what its layout leaves out, and one more or less of what is many."""
+    room = _layout(plan)
+    receptacles = [_openable(r, rng) for r in room.receptacles]
+    for kind, count in sorted(room.kinds.items()):
+        change = rng.choice((-1, 0, 0, 1)) if count > 1 else 0
+        if change < 0:
+            receptacles.remove(rng.choice([r for r in receptacles if r.kind == kind]))
+        elif change > 0:
+            receptacles.append(_another(kind, receptacles, rng))
+    for kind, (low, high) in _ABSENT[room.kind].items():
+        if not room.kinds[kind]:
+            for _ in range(rng.randint(low, high)):
+                receptacles.append(_another(kind, receptacles, rng))
+    return replace(room, receptacles=tuple(receptacles))
+
+
+def coordinates(rng: random.Random) -> str:
+    """A random point in the simulator's notation."""
+    x, y, z = rng.uniform(-4, 4), rng.uniform(0, 2), rng.uniform(-4, 4)
+    return f"{x:+06.2f}|{y:+06.2f}|{z:+06.2f}"
+
+
+def new_location(rng: random.Random, taken: Sequence[str]) -> str:
+    """A place to stand where nothing else is: x, z (quarter metres), quarter turns, horizon."""
+    while True:
+        x, z, turns = rng.randint(-16, 16), rng.randint(-16, 16), rng.randint(0, 3)
+        location = f"loc|{x}|{z}|{turns}|{rng.choice((15, 30, 45, 60))}"
+        if location not in taken:
+            return location
+
+
+@cache
+def _layout(plan: int) -> Room:
+    from alfworld.gen import constants
+
+    kind = next(name for name, scenes in constants.SCENE_TYPE.items() if plan in scenes)
+    folder = resources.files("alfworld.gen").joinpath("layouts")
+    spots = json.loads(folder.joinpath(f"FloorPlan{plan}-openable.json").read_text("utf-8"))
+    types = json.loads(folder.joinpath(f"FloorPlan{plan}-objects.json").read_text("utf-8"))
+    receptacles = []
+    for id, (x, z, turn, horizon) in sorted(spots.items()):
+        name = id.rpartition("|")[2] if id.endswith("Basin") else id.partition("|")[0]
+        if name in ("Sink", "Bathtub"):
+            name = f"{name}Basin"
+            id = f"{id}|{name}"
+        if name in fits():
+            location = f"loc|{round(x * 4)}|{round(z * 4)}|{turn // 90}|{horizon}"
+            receptacles.append(Receptacle(id, name, location, openable=False))
+    things = tuple(sorted(set(types) & set(placements()[kind])))
+    return Room(kind, things, tuple(receptacles))
+
+
+def _openable(receptacle: Receptacle, rng: random.Random) -> Receptacle:
+    return replace(receptacle, openable=rng.random() < _OPENABLE.get(receptacle.kind, 0.0))
+
+
+def _another(kind: str, others: Sequence[Receptacle], rng: random.Random) -> Receptacle:
+    suffix = f"|{kind}" if kind.endswith("Basin") else ""
+    beside = [r.location for r in others if r.kind == kind]
+    if beside and rng.random() < _SHARED_LOCATION:
+        location = rng.choice(beside)
+    else:
+        location = new_location(rng, [r.location for r in others])
+    id = f"{kind.removesuffix('Basin')}|{coordinates(rng)}{suffix}"
+    return _openable(Receptacle(id, kind, location, openable=False), rng)

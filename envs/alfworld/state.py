@@ -1,0 +1,102 @@
+"""The state of a game, and when it is won."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from layergym.envs.alfworld.game import Game
+from layergym.envs.alfworld.goal import Atom, Clause
+
+
+class State(NamedTuple):
+    """What play changes. Immutable: copies share everything that did not change."""
+
+    location: str
+    held: str | None
+    contents: Mapping[str, tuple[str, ...]]
+    """Objects in each receptacle that has or had any, in id order."""
+    nearby: frozenset[tuple[str, str]]
+    """(object, location): where each object lies."""
+    taken: frozenset[tuple[str, str]]
+    """(object, receptacle): what was taken from where and not put back there."""
+    opened: frozenset[str]
+    clean: frozenset[str]
+    hot: frozenset[str]
+    cool: frozenset[str]
+    on: frozenset[str]
+    toggled: frozenset[str]
+    sliced: frozenset[str]
+    won: bool
+
+
+def start(game: Game) -> State:
+    """The state in which `game` begins."""
+    problem = game.problem
+    contents: dict[str, tuple[str, ...]] = {}
+    for thing, receptacle in sorted(problem.all("inreceptacle")):
+        contents[receptacle] = (*contents.get(receptacle, ()), thing)
+    state = State(
+        location=game.start_location,
+        held=None,
+        contents=contents,
+        nearby=frozenset((o, place) for o, place in problem.all("objectatlocation")),
+        taken=frozenset(),
+        opened=problem.having("opened"),
+        clean=problem.having("isclean"),
+        hot=problem.having("ishot"),
+        cool=problem.having("iscool"),
+        on=problem.having("ison"),
+        toggled=problem.having("istoggled"),
+        sliced=problem.having("issliced"),
+        won=False,
+    )
+    return state._replace(won=_reached(game, state))
+
+
+def settle(game: Game, state: State, *became_true: Atom) -> State:
+    """Bring `won` up to date after a change that made some atoms true."""
+    if not state.won:
+        # Only a clause that holds one of these atoms can have become true.
+        clauses = game.goal.clauses_with
+        new = (clause for atom in became_true for clause in clauses.get(atom, ()))
+        if not any(_holds_all(state, clause) for clause in new):
+            return state
+    won = _reached(game, state)
+    return state if won == state.won else state._replace(won=won)
+
+
+def _reached(game: Game, state: State) -> bool:
+    return all(any(_holds_all(state, clause) for clause in part) for part in game.goal.parts)
+
+
+def _holds_all(state: State, clause: Clause) -> bool:
+    return all(holds(state, atom) for atom in clause)
+
+
+def holds(state: State, atom: Atom) -> bool:
+    """Whether `atom` is a fact in `state`."""
+    match atom:
+        case ("inreceptacle", thing, receptacle):
+            return thing in state.contents.get(receptacle, ())
+        case ("atlocation", place):
+            return place == state.location
+        case ("holds", thing):
+            return thing == state.held
+        case ("objectatlocation", thing, place):
+            return (thing, place) in state.nearby
+        case (predicate, thing):
+            return thing in _marked(state, predicate)
+    raise ValueError(f"not a fact of this game: {atom}")
+
+
+def _marked(state: State, predicate: str) -> frozenset[str]:
+    return {
+        "opened": state.opened,
+        "isclean": state.clean,
+        "ishot": state.hot,
+        "iscool": state.cool,
+        "ison": state.on,
+        "istoggled": state.toggled,
+        "issliced": state.sliced,
+    }[predicate]

@@ -1,0 +1,121 @@
+"""The environment: panels, episodes, what it says about states."""
+
+import time
+
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from layergym.envs.alfworld import ALFWorld
+from layergym.envs.alfworld.tables import KINDS
+from layergym.envs.errors import InputError
+from layergym.envs.panels import panel
+from layergym.envs.registry import make
+
+
+def small(**settings: object) -> ALFWorld:
+    env = make("ALFWorld-v0", max_receptacles=8, **settings)
+    assert isinstance(env, ALFWorld)
+    return env
+
+
+def test_it_is_a_proper_gymnasium_environment() -> None:
+    check_env(small(), skip_render_check=True)
+
+
+def test_listing_a_big_panel_makes_no_game() -> None:
+    started = time.process_time()
+    env = make("ALFWorld-v0", size=6000)
+    assert len(panel(env)) == 6000
+    assert time.process_time() - started < 1.0
+
+
+def test_kinds_are_balanced_and_can_be_chosen() -> None:
+    env = small(size=60)
+    assert [sum(env.kind(t) == kind for t in env.tasks) for kind in KINDS] == [10] * 6
+    env = small(size=10, kinds=["look_at_obj_in_light"])
+    assert {env.kind(task) for task in env.tasks} == {"look_at_obj_in_light"}
+    with pytest.raises(InputError, match="did you mean"):
+        small(kinds=["look_at_object_in_light"])
+
+
+def test_knobs_change_the_panel() -> None:
+    hashes = {panel(make("ALFWorld-v0", size=6, max_receptacles=n)).hash for n in (None, 8, 9)}
+    assert len(hashes) == 3
+
+
+def test_splits_share_no_task() -> None:
+    assert not set(small(split="train").tasks) & set(small(split="test").tasks)
+    with pytest.raises(InputError, match="generated"):
+        small(split="valid_seen")
+
+
+@pytest.mark.parametrize("version", ["0.3", "0.4"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_expert_wins(kind: str, version: str) -> None:
+    env = small(kinds=[kind], size=3, version=version)
+    for task in env.tasks:
+        env.reset(options={"task": task})
+        over = False
+        while not over:
+            action = env.expert()
+            assert action is not None
+            # It cannot know that a receptacle stands where it already is.
+            assert action in env.admissible() or action.startswith("go to ")
+            _, reward, terminated, truncated, info = env.step(action)
+            over = terminated or truncated
+        assert (reward, terminated, info["success"]) == (1.0, True, True)
+
+
+def test_the_oracle_wins_from_a_scrambled_state_in_as_many_steps_as_it_says() -> None:
+    env = small(size=12)
+    for task in env.tasks:
+        env.reset(options={"task": task})
+        for turn in range(10):
+            commands = [c for c in env.admissible() if not c.startswith("go to")]
+            env.step(commands[turn % len(commands)])
+        way = env.oracle()
+        assert way
+        for command in way[:-1]:
+            assert not env.step(command)[2]
+        assert env.step(way[-1])[4]["success"]
+
+
+def test_a_clone_goes_its_own_way() -> None:
+    env = small()
+    env.reset(options={"task": env.tasks[0]})
+    way = env.oracle()
+    assert way
+    env.step(way[0])
+    twin = env.clone()
+    assert twin.state_key() == env.state_key()
+    for command in way[1:]:
+        twin.step(command)
+    assert twin.oracle() == []
+    assert env.oracle() == way[1:]
+    assert env.expert() != twin.expert() or env.state_key() != twin.state_key()
+
+
+def test_the_state_key_forgets_detours_but_not_what_was_seen() -> None:
+    env = small()
+    env.reset(options={"task": env.tasks[0]})
+    go = [c for c in env.admissible() if c.startswith("go to ")]
+    fresh = env.state_key()
+    env.step("dance")
+    env.step("look")
+    assert env.state_key() == fresh
+    env.step(go[0])
+    first = env.state_key()
+    env.step(go[1])
+    env.step(go[0])
+    assert env.state_key() != first
+    both = env.state_key()
+    env.step(go[1])
+    env.step(go[0])
+    assert env.state_key() == both
+
+
+def test_what_is_not_understood_is_invalid() -> None:
+    env = small()
+    env.reset(options={"task": env.tasks[0]})
+    text, reward, terminated, _, info = env.step("make me a sandwich")
+    assert (text, reward, terminated, info["valid"]) == ("Nothing happens.", 0.0, False, False)

@@ -1,0 +1,94 @@
+"""Generated games: a function of their id, whole, and with held-out rooms."""
+
+import pytest
+
+from layergym.envs.alfworld.engine import Play
+from layergym.envs.alfworld.game import Game, build_game, introduction
+from layergym.envs.alfworld.generator import Recipe, generate, read_id
+from layergym.envs.alfworld.oracle import plan
+from layergym.envs.alfworld.tables import KINDS
+from layergym.envs.errors import InputError
+
+
+def game(id: str) -> Game:
+    return build_game(*generate(id))
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "gen/train/pick_two_obj_and_place/000017",
+        "gen/valid/r8/look_at_obj_in_light/000000",
+        "gen/test/o12/pick_and_place_simple/123456",
+        "gen/test/r8-o12/pick_heat_then_place_in_recep/000001",
+    ],
+)
+def test_id_and_recipe_stand_for_each_other(id: str) -> None:
+    assert read_id(id).id == id
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "gen/train/pick_three/000017",
+        "gen/dev/pick_and_place_simple/000017",
+        "gen/train/pick_and_place_simple/17",
+        "gen/train//pick_and_place_simple/000017",
+        "gen/train/-/pick_and_place_simple/000017",
+        "gen/train/r8-/pick_and_place_simple/000017",
+        "gen/train/r4/pick_and_place_simple/000017",
+    ],
+)
+def test_malformed_ids_are_refused(id: str) -> None:
+    with pytest.raises(InputError):
+        read_id(id)
+
+
+def test_the_same_id_is_the_same_game() -> None:
+    id = "gen/train/r12/pick_cool_then_place_in_recep/000003"
+    assert generate(id) == generate(id)
+    assert generate(id) != generate(id.replace("000003", "000004"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("receptacles", "objects"), [(None, None), (5, 3), (8, None), (None, 12)])
+def test_games_satisfy_their_knobs_and_can_be_won(
+    kind: str, receptacles: int | None, objects: int | None
+) -> None:
+    for number in range(4):
+        made = game(Recipe("train", kind, number, receptacles, objects).id)
+        if receptacles is not None:
+            assert len(made.receptacles) <= receptacles
+        if objects is not None:
+            assert len(made.problem.all("inreceptacle")) == objects
+        play = Play(made)
+        way = plan(play)
+        assert way is not None and len(way) >= 3
+        for command in way:
+            assert not play.won
+            play.step(command)
+        assert play.won
+
+
+def test_no_pair_is_half_done_at_the_start() -> None:
+    for number in range(30):
+        made = game(Recipe("train", "pick_two_obj_and_place", number).id)
+        placed = {atom for atom in made.goal.clauses_with if atom[0] == "inreceptacle"}
+        lying = {("inreceptacle", *fact) for fact in made.problem.all("inreceptacle")}
+        assert placed and not placed & lying
+
+
+@pytest.mark.parametrize("receptacles", [None, 8])
+def test_no_room_of_one_split_occurs_in_another(receptacles: int | None) -> None:
+    rooms = {
+        split: {
+            introduction(game(Recipe(split, kind, number, receptacles).id))
+            for kind in KINDS
+            for number in range(25)
+        }
+        for split in ("train", "valid", "test")
+    }
+    assert all(len(listed) > 40 for listed in rooms.values())
+    assert not rooms["train"] & rooms["valid"]
+    assert not rooms["train"] & rooms["test"]
+    assert not rooms["valid"] & rooms["test"]
