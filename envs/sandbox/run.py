@@ -1,0 +1,236 @@
+"""Host side: one confined process, from the request to its report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from layergym.envs.errors import InputError
+from layergym.envs.sandbox.launch import Worker
+from layergym.envs.sandbox.values import pack, split_frame
+
+Ended = Literal["finished", "failed", "time", "output", "killed"]
+_GRACE_S = 5.0  # for a worker to report what it has killed
+_EXCESS = 16
+_SIGKILL, _SIGXCPU = -int(signal.SIGKILL), -int(signal.SIGXCPU)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use."""
+
+    wall_s: float = 10.0
+    cpu_s: int = 5
+    memory_mb: int = 512
+    """Address space, in MiB."""
+    output_kb: int = 64
+    """Output that is kept, in KiB; a run that writes 16 times as much is ended."""
+
+    def __post_init__(self) -> None:
+        """Check that every limit is positive.
+
+        Raises:
+            InputError: one is not.
+        """
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise InputError(f"the limit {name} must be above 0, not {value}")
+
+    def doubled(self) -> Limits:
+        """Twice the time, for who waits for another run as well as working."""
+        return Limits(2 * self.wall_s, 2 * self.cpu_s, self.memory_mb, self.output_kb)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a process ended."""
+
+    ended: Ended
+    status: int
+    cpu_s: float
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        words = {
+            "finished": "the program ended early, with exit code 0",
+            "failed": f"the program ended early, with exit code {self.status}",
+            "time": "the program ran over the time limit",
+            "output": "the program wrote too much",
+            "killed": f"the program was killed by signal {-self.status}",
+        }
+        return words[self.ended]
+
+
+class Run:
+    """One process in a worker. Leaving the `with` block ends it."""
+
+    def __init__(self, worker: Worker, limits: Limits, *, keep_output: bool = False) -> None:
+        """Have `worker` fork a process; its output is dropped unless `keep_output`."""
+        self._worker = worker
+        self._limits = limits
+        self._deadline = time.monotonic() + limits.wall_s + _GRACE_S
+        self._received = bytearray()
+        self._output = bytearray()
+        self._written = 0
+        self._stopping = False
+        self._report: Report | None = None
+        self._channel, theirs = socket.socketpair()
+        self._channel.setblocking(False)
+        self._pipe, writer = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._open = {self._channel.fileno(), self._pipe}
+        if not keep_output:
+            os.close(writer)
+            writer = os.open(os.devnull, os.O_WRONLY)
+        request = json.dumps(asdict(limits)).encode() + b"\n"
+        try:
+            socket.send_fds(worker.control, [request], [theirs.fileno(), writer])
+        except OSError:
+            self._lose()
+        finally:
+            theirs.close()
+            os.close(writer)
+
+    def __enter__(self) -> Run:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process, if it has not ended, and wait for the worker's report."""
+        self.stop()
+        self.finish()
+        self._channel.close()
+        os.close(self._pipe)
+
+    @property
+    def output(self) -> str:
+        """What it wrote, as far as it was kept."""
+        kept = bytes(self._output).decode("utf-8", "replace")
+        return kept if self._written <= len(self._output) else f"{kept}\n[output cut]"
+
+    def send(self, message: Any) -> None:
+        """Send a message; nothing happens when the process is gone.
+
+        Raises:
+            InputError: the message is too long.
+        """
+        try:
+            left = memoryview(pack(message))
+        except ValueError as error:
+            raise InputError(f"too much for the sandbox: {error}") from error
+        while left and self._report is None:
+            try:
+                left = left[self._channel.send(left) :]
+            except BlockingIOError:
+                self._wait(sending=True)
+            except OSError:
+                return
+
+    def receive(self) -> Any:
+        """Wait for a message; None when the process ended without one, or broke the rules."""
+        while True:
+            try:
+                body = split_frame(self._received)
+                if body is not None:
+                    return json.loads(body)
+            except (ValueError, RecursionError):
+                self.stop()
+                return None
+            if self._report is not None:
+                return None
+            self._wait()
+
+    def finish(self) -> Report:
+        """Wait for the end."""
+        while self._report is None:
+            self._wait()
+        return self._report
+
+    def stop(self) -> None:
+        """Have the process killed; `finish` waits for it."""
+        if self._report is None and not self._stopping:
+            self._stopping = True
+            with contextlib.suppress(OSError):
+                self._worker.control.sendall(b"stop\n")
+
+    # ---- events -----------------------------------------------------------------------------
+
+    def _wait(self, *, sending: bool = False) -> None:
+        """Wait for one event of the process, and take it in."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            self._lose()
+            return
+        control = self._worker.control.fileno()
+        targets = [self._channel] if sending else []
+        ready, _, _ = select.select([control, *self._open], targets, [], left)
+        for source in ready:
+            if source != control:
+                self._take(source)
+        if control in ready:
+            self._end()
+
+    def _take(self, source: int) -> bool:
+        """Take in what has arrived; False when there was nothing."""
+        try:
+            part = os.read(source, 1 << 18)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            part = b""
+        if not part:
+            self._open.discard(source)
+        elif source == self._pipe:
+            self._keep(part)
+        else:
+            self._received += part
+        return bool(part)
+
+    def _keep(self, part: bytes) -> None:
+        room = max(0, 1024 * self._limits.output_kb - len(self._output))
+        self._output += part[:room]
+        self._written += len(part)
+        if self._wrote_too_much:
+            self.stop()
+
+    @property
+    def _wrote_too_much(self) -> bool:
+        return self._written > _EXCESS * 1024 * self._limits.output_kb
+
+    def _end(self) -> None:
+        """The process is gone: take the worker's report, and what is still under way."""
+        try:
+            said = self._worker.report()
+        except (OSError, ValueError):
+            said = {}
+        if not said:
+            self._lose()
+            return
+        self._report = Report(self._how(said), int(said["status"]), float(said["cpu_s"]))
+        for source in list(self._open):
+            while self._take(source):
+                continue
+
+    def _how(self, said: dict[str, Any]) -> Ended:
+        status = said["status"]
+        over_cpu = status == _SIGKILL and said["cpu_s"] >= self._limits.cpu_s
+        if said["timed_out"] or status == _SIGXCPU or over_cpu:
+            return "time"
+        if self._wrote_too_much:
+            return "output"
+        if status < 0:
+            return "killed"
+        return "failed" if status else "finished"
+
+    def _lose(self) -> None:
+        """The worker is gone or does not answer: it cannot be used again."""
+        self._worker.usable = False
+        self._report = Report("killed", _SIGKILL, 0.0)

@@ -1,0 +1,142 @@
+"""Python values as JSON, and messages as frames: how data crosses between processes.
+
+Only plain values cross: None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset,
+dict, and what is a subclass of them, as the plain type. So an object that claims to equal
+everything arrives as an opaque reference, or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+_EXACT_IN_JSON = 2**53
+_MAX_FRAME = 4 * 2**20
+"""Longest frame in bytes; a longer one ends the run."""
+
+
+class Stream(Protocol):
+    """What a frame is read from: `read(n)` returns at most n bytes, none at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read up to `size` bytes."""
+
+
+def encode(value: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
+    """Turn `value` into what `json.dumps` takes.
+
+    Args:
+        value: the value; containers may be nested.
+        opaque: called with anything that is not plain; returns its JSON form.
+
+    Raises:
+        TypeError: something is not plain and there is no `opaque`.
+        RecursionError: `value` is nested too deeply, or contains itself.
+    """
+    if value is None or isinstance(value, bool | str | float):
+        return _scalar(value)
+    if isinstance(value, int):
+        return int(value) if -_EXACT_IN_JSON < value < _EXACT_IN_JSON else {"int": hex(value)}
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    if isinstance(value, bytes | bytearray):
+        return {"bytes": value.hex()}
+    if isinstance(value, list):
+        return [encode(item, opaque) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [encode(item, opaque) for item in value]}
+    if isinstance(value, set | frozenset):
+        return {"set": [encode(item, opaque) for item in value]}
+    if isinstance(value, dict):
+        return {"dict": [[encode(k, opaque), encode(v, opaque)] for k, v in value.items()]}
+    if opaque is None:
+        raise TypeError(f"a {type(value).__name__} cannot leave the sandbox; return plain values")
+    return opaque(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, str):
+        return str.__str__(value)
+    return float(value) if isinstance(value, float) else value
+
+
+def decode(data: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
+    """Undo `encode`. `opaque` gets what is inside {"ref": ...}.
+
+    Raises:
+        ValueError: `data` is not what `encode` makes.
+        TypeError: a set or dict holds something unhashable.
+    """
+    if data is None or isinstance(data, bool | int | float | str):
+        return data
+    if isinstance(data, list):
+        return [decode(item, opaque) for item in data]
+    if isinstance(data, dict) and len(data) == 1:
+        (tag, inner), *_ = data.items()
+        if tag == "ref" and opaque is not None:
+            return opaque(inner)
+        if tag in _DECODERS:
+            return _DECODERS[tag](inner, lambda item: decode(item, opaque))
+    raise ValueError(f"not an encoded value: {str(data)[:80]}")
+
+
+_DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
+    "int": lambda inner, _: int(inner, 16),
+    "complex": lambda inner, _: complex(*inner),
+    "bytes": lambda inner, _: bytes.fromhex(inner),
+    "tuple": lambda inner, item: tuple(map(item, inner)),
+    "set": lambda inner, item: set(map(item, inner)),
+    "dict": lambda inner, item: {item(k): item(v) for k, v in inner},
+}
+
+
+def pack(message: Any) -> bytes:
+    """One frame: four bytes of length, big-endian, and the message as JSON.
+
+    Raises:
+        ValueError: the message is longer than a frame may be.
+    """
+    body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    if len(body) > _MAX_FRAME:
+        raise ValueError(f"{len(body)} bytes are more than the {_MAX_FRAME} that may cross")
+    return len(body).to_bytes(4, "big") + body
+
+
+def read_frame(stream: Stream) -> Any:
+    """Read one message.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    size = int.from_bytes(_exactly(stream, 4), "big")
+    return json.loads(_exactly(stream, size))
+
+
+def _exactly(stream: Stream, size: int) -> bytes:
+    parts = []
+    while size:
+        part = stream.read(size)
+        if not part:
+            raise EOFError("the other side closed the channel")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def split_frame(buffer: bytearray) -> bytes | None:
+    """Take the first complete frame's body off `buffer`, or None when it is not all there.
+
+    Raises:
+        ValueError: the frame is longer than a frame may be.
+    """
+    if len(buffer) < 4:
+        return None
+    size = int.from_bytes(buffer[:4], "big")
+    if size > _MAX_FRAME:
+        raise ValueError("a frame is too long")
+    if len(buffer) < 4 + size:
+        return None
+    body = bytes(buffer[4 : 4 + size])
+    del buffer[: 4 + size]
+    return body
