@@ -10,6 +10,7 @@ from layergym.evals import stats
 from layergym.evals.contribution import ArmScore, LayerProfile, Measure, temperature_name
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.words import findings, percent, points, ratio, recommendation
+from layergym.evals.results import arm_label
 from layergym.evals.stats import Estimate
 from layergym.evals.tables import PublishedTable
 
@@ -21,16 +22,17 @@ def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
     sections = [Section("Findings", (*findings(profile), advice))]
     main = profile.measures[0]
     if main.layers:
-        blocks: list[Block] = [depth_plot(profile), _layer_table(profile)]
+        plots = [depth_plot(m, profile.num_layers) for m in profile.measures if m.defined]
+        plots = plots or [depth_plot(main, profile.num_layers)]
         trend = _trend(main, profile.num_layers)
-        sections.append(Section("Contribution by depth", (*blocks, *trend)))
+        blocks: list[Block] = [plots[0], _layer_table(profile), *trend, *plots[1:]]
+        sections.append(Section("Contribution by depth", tuple(blocks)))
     sections.append(Section("Scores", _scores(profile)))
     return tuple(sections)
 
 
-def depth_plot(profile: LayerProfile) -> Plot:
+def depth_plot(main: Measure, num_layers: int) -> Plot:
     """Contribution of every layer with its interval; the gain where contribution is undefined."""
-    main = profile.measures[0]
     best = main.best
     defined = main.defined
     rest = [arm for arm in main.layers if arm is not best]
@@ -46,7 +48,7 @@ def depth_plot(profile: LayerProfile) -> Plot:
         y_label="contribution, 0 = base, 1 = full" if defined else "score - base, points",
         series=tuple(series),
         references=(("full", full), ("base", 0.0)),
-        span=float(profile.num_layers - 1),
+        span=float(num_layers - 1),
     )
 
 
@@ -74,7 +76,7 @@ def published_section(table: PublishedTable) -> Section:
                 tuple((str(a.layer), _three(a.contribution), f"{p:.2f}") for a, p in rows),
             )
         )
-    if table.splits:
+    if splits := table.splits:
         blocks.append(
             Table(
                 "Split-half reliability over benchmarks: Spearman's correlation over layers "
@@ -89,14 +91,16 @@ def published_section(table: PublishedTable) -> Section:
                         f"{split.without_last_third:.2f}",
                         f"{stats.spearman_brown(split.without_last_third):.2f}",
                     )
-                    for split in table.splits
+                    for split in splits
                 ),
             )
         )
         blocks.append(
             Text(
-                "Where the second correlation is much lower than the first, the table separates "
-                "the last third of the stack from the rest but does not order the rest."
+                f"Over all layers these groups agree at {_span([s.all_layers for s in splits])}, "
+                f"without the last third at {_span([s.without_last_third for s in splits])}. Where "
+                "the second is much lower, the table separates the last third of the stack from "
+                "the rest but hardly orders the rest."
             )
         )
     return Section("The published table", tuple(blocks))
@@ -123,16 +127,17 @@ def _layer_table(profile: LayerProfile) -> Table:
     others = [{arm.arm: arm for arm in m.arms} for m in profile.measures[1:]]
     rows = []
     for arm in main.layers:
-        ranks = "-" if arm.ranks is None else f"{arm.ranks[0]}-{arm.ranks[1]}"
+        ranks = [f"{arm.ranks[0]}-{arm.ranks[1]}"] if arm.ranks else []
         more = [ratio(other[arm.arm].contribution) if arm.arm in other else "-" for other in others]
         depth = f"{(arm.layer or 0) / span:.2f}"
-        rows.append((str(arm.layer), depth, ratio(arm.contribution), ranks, *more))
-    return Table(
-        "Contribution with 95 % intervals (Fieller), and the ranks that the data allow "
-        "(jointly 95 %)",
-        ("layer", "relative depth", main.name, "rank", *(m.name for m in profile.measures[1:])),
-        tuple(rows),
-    )
+        rows.append((str(arm.layer), depth, ratio(arm.contribution), *ranks, *more))
+    columns = ["layer", "relative depth", main.name]
+    caption = "Contribution"
+    if profile.repeats:
+        columns.append("rank")
+        caption += " with 95 % intervals (Fieller), and the ranks that the data allow (joint)"
+    columns += [m.name for m in profile.measures[1:]]
+    return Table(caption, tuple(columns), tuple(rows))
 
 
 def _trend(main: Measure, num_layers: int) -> tuple[Text, ...]:
@@ -155,7 +160,8 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
     plain = [m for m in profile.measures if "sharpened" not in m.name]
     others = [{arm.arm: arm for arm in m.arms} for m in plain[1:]]
     main = plain[0]
-    columns = ["arm", main.name, "less base, points", "less full, points (joint)"]
+    joint = " (joint)" if profile.repeats else ""
+    columns = ["arm", main.name, "less base, points", f"less full, points{joint}"]
     columns += [m.name for m in plain[1:]]
     rows = [
         ("base", percent(main.base), "", points(_negative(main.gain)), *_of(plain, "base")),
@@ -163,11 +169,17 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
     ]
     for arm in main.arms:
         more = [percent(other[arm.arm].score) if arm.arm in other else "-" for other in others]
-        label = arm.arm if arm.layer is None else f"layer {arm.layer}"
-        rows.append((label, percent(arm.score), points(arm.gain), points(arm.against_full), *more))
-    blocks: list[Block] = [
-        Table("Score in percent, with 95 % intervals", tuple(columns), tuple(rows))
-    ]
+        rows.append(
+            (
+                arm_label(arm.arm),
+                percent(arm.score),
+                points(arm.gain),
+                points(arm.against_full),
+                *more,
+            )
+        )
+    caption = "Score in percent" + (", with 95 % intervals" if profile.repeats else "")
+    blocks: list[Block] = [Table(caption, tuple(columns), tuple(rows))]
     extra = [arm for arm in main.arms if arm.layer is None]
     if extra:
         blocks.append(
@@ -208,6 +220,11 @@ def _negative(estimate: Estimate) -> Estimate:
 
 def _three(estimate: Estimate | None) -> str:
     return "undefined" if estimate is None else f"{estimate.value:.3f}"
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
 
 
 def _method(profile: LayerProfile) -> Text:

@@ -14,9 +14,10 @@ from layergym.evals import stats
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
 from layergym.evals.report.words import amount, percent, ratio
-from layergym.evals.results import Cost, EvalResult, Run, Sweep, layer_of
+from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label
 from layergym.evals.stats import Agreement, Floats
 
+_ROLES: tuple[Role, ...] = ("ink", "accent", "muted")
 _COST_UNITS = {
     "train_s": ("training", "s"),
     "rollout_s": ("rollouts", "s"),
@@ -35,6 +36,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
     main = 1.0 if 1.0 in temperatures else temperatures[0]
     best = profile.measures[0].best
     found = [
+        _unfinished(sweep.runs),
         _kinds(sweep, main),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
@@ -83,6 +85,15 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
                 *_correlations(rest),
             )
         )
+    plot = Plot(
+        "Contribution by relative depth in each run (gain over the largest gain of a layer where "
+        "contributions are undefined)",
+        "relative depth",
+        "contribution",
+        tuple(_outline(p, _ROLES[i % 3]) for i, p in enumerate(profiles)),
+        references=(("full", 1.0), ("base", 0.0)),
+        joined=True,
+    )
     text = (
         "Raw correlation mostly says that good and bad regions of the stack agree. What is left "
         "after a quadratic trend in depth is removed says whether single layers do. Intervals are "
@@ -90,13 +101,26 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
     )
     columns = ("runs", "layers", "Spearman", "Kendall", "Spearman, no trend", "Kendall, no trend")
     return Section(
-        "Ranking stability", (Table("Agreement of profiles", columns, tuple(rows)), Text(text))
+        "Ranking stability",
+        (plot, Table("Agreement of profiles", columns, tuple(rows)), Text(text)),
     )
 
 
 def costs(runs: Sequence[Run]) -> tuple[Mapping[str, Any], ...]:
     """The cost of every run as plain numbers."""
     return tuple({"arm": run.arm, "seed": run.seed, **asdict(run.cost)} for run in runs)
+
+
+def _unfinished(runs: Sequence[Run]) -> Section | None:
+    """Runs that a reader would miss: not scored yet, or stopped early by a racing sweep."""
+    texts = []
+    for run in runs:
+        name = f"{arm_label(run.arm)}, seed {run.seed}"
+        if reason := run.manifest.get("stopped"):
+            texts.append(Text(f"{name} was stopped early: {reason}", "warning"))
+        elif not run.evals:
+            texts.append(Text(f"{name} has not been scored and is left out.", "warning"))
+    return Section("Unfinished runs", tuple(texts)) if texts else None
 
 
 def _kinds(sweep: Sweep, temperature: float) -> Section | None:
@@ -109,8 +133,9 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
     rows = []
     for arm in arms:
         rates = np.mean([r.rates for r in sweep.results(arm, temperature)], axis=0)
-        label = arm if layer_of(arm) is None else f"layer {layer_of(arm)}"
-        rows.append((label, *(f"{100 * rates[mask].mean():.1f}" for mask in inside.values())))
+        rows.append(
+            (arm_label(arm), *(f"{100 * rates[mask].mean():.1f}" for mask in inside.values()))
+        )
     counts = ("tasks", *(str(int(mask.sum())) for mask in inside.values()))
     title = "Success in percent by type of task, mean over seeds; small types are noisy"
     names = tuple(kind or "(none)" for kind in kinds)
@@ -127,7 +152,7 @@ def _curves(runs: Sequence[Run], best: str) -> Section | None:
                 curves[arm] = points
         if curves:
             series = tuple(
-                Series(arm, tuple(points), tuple(points.values()), role=_role(arm, best))
+                Series(arm_label(arm), tuple(points), tuple(points.values()), role=_role(arm, best))
                 for arm, points in sorted(curves.items(), key=lambda item: _role(item[0], best))
             )
             plots.append(
@@ -163,8 +188,7 @@ def _cost(runs: Sequence[Run]) -> Section | None:
     for arm in dict.fromkeys(run.arm for run in runs):
         own = [run for run in runs if run.arm == arm]
         cells = [_mean_cost(own, name) for name in known]
-        label = arm if layer_of(arm) is None else f"layer {layer_of(arm)}"
-        rows.append((label, str(len(own)), *cells))
+        rows.append((arm_label(arm), str(len(own)), *cells))
     columns = ("arm", "runs", *(_COST_UNITS[name][0] for name in known))
     return Section("Cost", (Table("Mean per run", columns, tuple(rows)),))
 
@@ -211,6 +235,13 @@ def _by_depth(profile: LayerProfile) -> tuple[Floats, Floats]:
     arms = profile.measures[0].layers
     depth = np.array([(arm.layer or 0) / max(profile.num_layers - 1, 1) for arm in arms])
     return depth, np.array([arm.gain.value for arm in arms])
+
+
+def _outline(profile: LayerProfile, role: Role) -> Series:
+    main = profile.measures[0]
+    depth, gains = _by_depth(profile)
+    unit = main.gain.value if main.defined else max(float(np.abs(gains).max()), 1e-9)
+    return Series(profile.name, tuple(depth.tolist()), tuple((gains / unit).tolist()), role=role)
 
 
 def _correlations(found: Agreement | None) -> tuple[str, str]:

@@ -9,8 +9,9 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from layergym.evals.report.model import Plot, Series
 
-_HEIGHT = 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 54, 30, 46
+_LEFT, _RIGHT, _TOP = 44, 58, 30
+_BOTTOM, _DEPTH_AXIS = 42, 40
+_INNER = 216
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class _Frame:
     """Maps data to pixels."""
 
     width: int
+    height: int
     x0: float
     x1: float
     y0: float
@@ -29,13 +31,15 @@ class _Frame:
 
     def y(self, value: float) -> float:
         span = max(self.y1 - self.y0, 1e-12)
-        return _HEIGHT - _BOTTOM - (value - self.y0) / span * (_HEIGHT - _TOP - _BOTTOM)
+        return _TOP + _INNER - (value - self.y0) / span * _INNER
 
 
 def draw(plot: Plot, width: int) -> str:
     """The plot as one `<svg>` element, `width` pixels wide at its natural size."""
     frame = _frame(plot, width)
-    root = Element("svg", {"viewBox": f"0 0 {width} {_HEIGHT}", "role": "img", "width": str(width)})
+    root = Element(
+        "svg", {"viewBox": f"0 0 {width} {frame.height}", "role": "img", "width": str(width)}
+    )
     SubElement(root, "title").text = f"{plot.caption}. The values are in the table below."
     _axes(root, plot, frame)
     for series in sorted(plot.series, key=lambda s: ("muted", "ink", "accent").index(s.role)):
@@ -62,11 +66,12 @@ def _frame(plot: Plot, width: int) -> _Frame:
     low, high = min(ys, default=0.0), max(ys, default=1.0)
     margin = 0.04 * (high - low or 1.0)
     x0, x1 = (min(xs), max(xs)) if plot.span is None else (-0.5, plot.span + 0.5)
-    return _Frame(width, x0, x1 if x1 > x0 else x0 + 1, low - margin, high + margin)
+    height = _TOP + _INNER + _BOTTOM + (0 if plot.span is None else _DEPTH_AXIS)
+    return _Frame(width, height, x0, x1 if x1 > x0 else x0 + 1, low - margin, high + margin)
 
 
 def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
-    right, bottom = frame.width - _RIGHT, _HEIGHT - _BOTTOM
+    right, bottom = frame.width - _RIGHT, _TOP + _INNER
     for tick in ticks(frame.y0, frame.y1):
         _line(root, "grid", _LEFT, frame.y(tick), right, frame.y(tick))
         _label(root, f"{tick:g}", _LEFT - 7, frame.y(tick) + 4, "end")
@@ -75,12 +80,15 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
     for tick in ticks(inner[0], inner[1], count):
         if plot.span is None or tick == int(tick):
             _label(root, f"{tick:g}", frame.x(tick), bottom + 17, "middle")
-    _label(root, plot.x_label, (_LEFT + right) / 2, bottom + 36, "middle", "axis")
+    _label(root, plot.x_label, (_LEFT + right) / 2, bottom + 32, "middle", "axis")
     _label(root, plot.y_label, _LEFT - 36, 14, "start", "axis")
     if plot.span:
         for part in (0.0, 0.25, 0.5, 0.75, 1.0):
             x = frame.x(part * plot.span)
-            _line(root, "tick", x, bottom, x, bottom + 5)
+            _line(root, "tick", x, bottom + 38, x, bottom + 43)
+            _label(root, f"{part:g}", x, bottom + 56, "middle", "label")
+        _line(root, "tick", frame.x(0), bottom + 38, frame.x(plot.span), bottom + 38)
+        _label(root, "relative depth", (_LEFT + right) / 2, bottom + 73, "middle", "axis")
     for name, value in plot.references:
         _line(root, "reference", _LEFT, frame.y(value), right, frame.y(value))
         _label(root, name, right + 6, frame.y(value) + 4, "start", "axis")
@@ -89,7 +97,7 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
 def _points(root: Element, series: Series, frame: _Frame) -> None:
     for place, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
         group = SubElement(root, "g", {"class": series.role})
-        text = f"{series.name}: {frame_text(x)}, {y:.2f}"
+        text = f"{series.name}: {x:g}, {y:.2f}"
         if series.low:
             low, high = series.low[place], series.high[place]
             text += f" [{low:.2f}, {high:.2f}]"
@@ -117,16 +125,11 @@ def _names(root: Element, plot: Plot, frame: _Frame) -> None:
     for y, series in ends:
         last = max(y, last + 13)
         x = frame.x(series.x[-1]) + 5
-        _label(root, series.name[:10], x, last + 4, "start", f"name {series.role}")
+        _label(root, series.name[:9], x, last + 4, "start", f"name {series.role}")
 
 
 def _unique(series: Sequence[Series]) -> list[Series]:
     return list({s.name: s for s in series}.values())
-
-
-def frame_text(value: float) -> str:
-    """A position on the x axis as text."""
-    return f"{value:g}"
 
 
 def _line(root: Element, css: str, *ends: float) -> None:

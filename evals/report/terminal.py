@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -44,24 +45,25 @@ def _block(block: Block) -> RenderableType:
         return _text(block.text, _STYLES[block.tone])
     if isinstance(block, Table):
         return _table(block)
-    return _table(block.table()) if block.joined else _strip(block)
+    return _curves(block) if block.joined else _strip(block)
 
 
 def _table(table: Table) -> RenderableType:
     if not table.rows:
         return _text(f"{table.caption}: nothing.", "dim")
-    grid = RichTable(
-        box=box.SIMPLE_HEAD,
-        title=_text(table.caption, "italic"),
-        title_justify="left",
-        pad_edge=False,
-    )
+    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, column in enumerate(table.columns):
         left = place == 0 or table.wordy
         grid.add_column(_text(column), justify="left" if left else "right", overflow="fold")
     for row in table.rows:
         grid.add_row(*map(_text, row))
-    return grid
+    return Group(_text(table.caption, "italic"), grid)
+
+
+def _curves(plot: Plot) -> RenderableType:
+    """The curves that stand out, as a table; a terminal has no room for all of them."""
+    shown = tuple(series for series in plot.series if series.role != "muted")
+    return _table(replace(plot, series=shown or plot.series[:4]).table())
 
 
 def _strip(plot: Plot) -> RenderableType:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layergym.evals.contribution import ArmScore, LayerProfile, Measure
+from layergym.evals.contribution import LayerProfile, Measure
 from layergym.evals.report.model import Text
+from layergym.evals.results import arm_label
 from layergym.evals.stats import Estimate, spearman_brown
 
 
@@ -85,9 +86,11 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
     same = tied(main)
     why = f"layer {best.layer} alone recovers {ratio(best.contribution)} of the full gain"
     if len(same) > 1:
+        why += f"; layers {listed(same)} cannot be told apart from it"
+    if max(same) != best.layer:
         why += (
-            f"; layers {listed(same)} cannot be told apart, and of these layer {max(same)} is "
-            "cheapest to train, since nothing below the lowest trained layer needs a gradient"
+            f", and of these layer {max(same)} is cheapest to train, since nothing below the "
+            "trained layer needs a gradient"
         )
     if best.against_full.high is not None and best.against_full.high < 0:
         why += (
@@ -169,7 +172,7 @@ def _beats_full(main: Measure) -> Text:
         )
     return Text(
         "Distinguishably better than full training, by intervals that hold for all "
-        f"{len(main.arms)} arms together: {', '.join(map(_arm_name, winners))}.",
+        f"{len(main.arms)} arms together: {', '.join(arm_label(arm.arm) for arm in winners)}.",
         "finding",
     )
 
@@ -229,7 +232,3 @@ def _caution(profile: LayerProfile) -> list[Text]:
             )
         ]
     return []
-
-
-def _arm_name(arm: ArmScore) -> str:
-    return arm.arm if arm.layer is None else f"layer {arm.layer}"
