@@ -65,7 +65,7 @@ class Worker:
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )
-        except OSError:
+        except BaseException:
             self.control.close()
             raise
         try:

@@ -1,12 +1,13 @@
 """Python values as JSON, and messages as frames: how data crosses between processes.
 
 Only plain values cross: None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset,
-dict, and what is a subclass of them, as the plain type. So an object that claims to equal
+dict, and what is a subclass of them, as the plain type; and the built-in types themselves. So an object that claims to equal
 everything arrives as an opaque reference, or not at all.
 """
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -50,6 +51,8 @@ def encode(value: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
         return {"set": [encode(item, opaque) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[encode(k, opaque), encode(v, opaque)] for k, v in value.items()]}
+    if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
+        return {"type": value.__name__}
     if opaque is None:
         raise TypeError(f"a {type(value).__name__} cannot leave the sandbox; return plain values")
     return opaque(value)
@@ -81,10 +84,18 @@ def decode(data: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
     raise ValueError(f"not an encoded value: {str(data)[:80]}")
 
 
+def _builtin_type(name: str) -> type:
+    value = getattr(builtins, name, None)
+    if not isinstance(value, type):
+        raise ValueError(f"{name} is not a built-in type")
+    return value
+
+
 _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "int": lambda inner, _: int(inner, 16),
     "complex": lambda inner, _: complex(*inner),
     "bytes": lambda inner, _: bytes.fromhex(inner),
+    "type": lambda inner, _: _builtin_type(inner),
     "tuple": lambda inner, item: tuple(map(item, inner)),
     "set": lambda inner, item: set(map(item, inner)),
     "dict": lambda inner, item: {item(k): item(v) for k, v in inner},

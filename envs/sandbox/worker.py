@@ -25,33 +25,6 @@ _STANDARD = (  # what programs most often import, so that it costs them nothing
     *("math", "operator", "random", "re", "statistics", "string", "textwrap", "traceback"),
     *("types", "typing"),
 )
-    "bisect",
-    "cmath",
-    "collections",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "enum",
-    "fractions",
-    "functools",
-    "heapq",
-    "inspect",
-    "io",
-    "itertools",
-    "json",
-    "linecache",
-    "math",
-    "operator",
-    "random",
-    "re",
-    "statistics",
-    "string",
-    "textwrap",
-    "traceback",
-    "types",
-    "typing",
-]
 
 
 def main(control_fd: int, isolation: str, readable: list[str], modules: list[str]) -> None:
