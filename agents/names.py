@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents import tiny
+from layergym.agents.base import Agent, ExpertAgent, HumanAgent, RandomAgent
+from layergym.agents.llm import LLMAgent
 from layergym.agents.load import load_model
 from layergym.agents.parse import Format
+from layergym.agents.prompts import PromptStyle
 from layergym.agents.pull import SOURCES, pulled
+from layergym.agents.sampler import TransformersSampler
 from layergym.envs.errors import InputError
 
 
@@ -37,6 +41,22 @@ def defaults(model: str) -> Defaults:
     return TINY if is_tiny else LLM
 
 
+def source(name: str) -> str | Path:
+    """Where the model of this name is: a folder, or a hub id.
+
+    Raises:
+        InputError: it must be pulled first.
+    """
+    if name == "tiny":
+        return tiny.FOLDER
+    if name not in SOURCES:
+        return name
+    found = pulled(name)
+    if found is None:
+        raise InputError(f'"{name}" was not fetched yet; run: layergym pull {name}')
+    return found
+
+
 def open_model(
     name: str, *, dtype: torch.dtype | None = None, device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -45,13 +65,54 @@ def open_model(
     Raises:
         InputError: there is no such model, or it was not pulled yet.
     """
-    where: str | Path = name
-    if name == "tiny":
-        where = tiny.FOLDER
-    elif name in SOURCES:
-        found = pulled(name)
-        if found is None:
-            raise InputError(f'"{name}" was not fetched yet; run: layergym pull {name}')
-        where = found
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return load_model(where, dtype=dtype, device=device)
+    return load_model(source(name), dtype=dtype, device=device)
+
+
+def num_layers(name: str) -> int:
+    """Decoder layers of the model of this name, from its configuration alone.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    try:
+        config = AutoConfig.from_pretrained(source(name))
+    except (OSError, ValueError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise InputError(f'cannot read the configuration of "{name}": {why}') from error
+    return int(config.get_text_config(decoder=True).num_hidden_layers)
+
+
+def llm_agent(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    style: PromptStyle,
+    *,
+    temperature: float,
+    max_new_tokens: int,
+) -> LLMAgent:
+    """A loaded model as an agent."""
+    sampler = TransformersSampler(
+        model, tokenizer, temperature=temperature, max_new_tokens=max_new_tokens
+    )
+    return LLMAgent(sampler, tokenizer, style)
+
+
+def open_agent(name: str, *, temperature: float = 1.0) -> Agent:
+    """An agent by name: "human", "random", "expert", or a model by name.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    scripted = {"human": HumanAgent, "random": RandomAgent, "expert": ExpertAgent}
+    if name in scripted:
+        return scripted[name]()
+    known = defaults(name)
+    model, tokenizer = open_model(name)
+    return llm_agent(
+        model,
+        tokenizer,
+        PromptStyle(known.format),
+        temperature=temperature,
+        max_new_tokens=known.max_new_tokens,
+    )

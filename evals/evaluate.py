@@ -24,8 +24,6 @@ def evaluate(
     temperature: float,
     repeats: int = 1,
     seed: int = 0,
-    run_seed: int = 0,
-    on_episode: Callable[[Trajectory], None] | None = None,
 ) -> EvalResult:
     """Score `agent` on every task of `panel`, `repeats` times each.
 
@@ -40,23 +38,21 @@ def evaluate(
         temperature: the temperature the agent samples at, for the record; 0 is greedy.
         repeats: episodes per task.
         seed: of the evaluation; with the task and the repeat it fixes an episode's randomness.
-        run_seed: seed of the training run that is scored, for the record.
-        on_episode: called with each finished episode.
+
+    Returns:
+        The outcomes; `seed`, the training run's, is 0 there.
     """
     jobs = [Job(t, _episode_seed(seed, t, r)) for t in panel.tasks for r in range(repeats)]
     played: list[Trajectory] = []
     for start in range(0, len(jobs), CHUNK):
-        for trajectory in rollout(agent, make_env, jobs[start : start + CHUNK]):
-            played.append(trajectory)
-            if on_episode:
-                on_episode(trajectory)
+        played += rollout(agent, make_env, jobs[start : start + CHUNK])
     rows = [played[i : i + repeats] for i in range(0, len(played), repeats)]
     return EvalResult(
         env_id=panel.env_id,
         split=panel.split,
         panel_hash=panel.hash,
         arm=arm,
-        seed=run_seed,
+        seed=0,
         temperature=float(temperature),
         tasks=panel.tasks,
         kinds=tuple(row[0].kind for row in rows),

@@ -12,7 +12,9 @@ from layergym import InputError
 
 def add_env(parser: argparse.ArgumentParser) -> None:
     """Which environment, and its settings."""
-    parser.add_argument("env", help="environment id, such as alfworld-v0 (see: layergym envs)")
+    parser.add_argument(
+        "env", nargs="?", help="environment id, such as alfworld-v0 (see: layergym envs)"
+    )
     parser.add_argument(
         "--env-arg",
         action="append",
@@ -38,6 +40,17 @@ def env_args(pairs: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             settings[name.replace("-", "_")] = value
     return settings
+
+
+def required_env(args: argparse.Namespace) -> str:
+    """The environment id that was given.
+
+    Raises:
+        InputError: none was.
+    """
+    if args.env is None:
+        raise InputError("which environment? for example: alfworld-v0 (list: layergym envs)")
+    return str(args.env)
 
 
 def new_folder(path: str | Path) -> Path:

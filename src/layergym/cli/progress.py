@@ -1,0 +1,70 @@
+"""Progress of one training run: a table that grows by a line per step, and a bar on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+COLUMNS = {
+    "step": ("step", "{:>5.0f}"),
+    "reward": ("reward", "{:>7.3f}"),
+    "success": ("success", "{:>8.3f}"),
+    "turns": ("turns", "{:>6.1f}"),
+    "invalid": ("invalid", "{:>8.3f}"),
+    "step_groups_shared": ("shared", "{:>7.2f}"),
+    "grad_norm": ("gradient", "{:>9.3f}"),
+    "kl": ("KL", "{:>8.4f}"),
+    "mismatch": ("mismatch", "{:>9.1e}"),
+    "time/rollout_s": ("rollout", "{:>7.1f}s"),
+    "time/update_s": ("update", "{:>6.1f}s"),
+}
+"""Metric, heading, format."""
+
+
+class StepLines:
+    """Prints one line per optimiser step."""
+
+    def __init__(self, steps: int, console: Console | None = None) -> None:
+        """Expect `steps` steps."""
+        self._console = console or Console()
+        self._columns: list[str] | None = None
+        self._bar = Progress(
+            BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn(),
+            console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=steps)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def show(self, metrics: Mapping[str, float]) -> None:
+        """Print a step's line; the heading comes with the first."""
+        if self._columns is None:
+            self._columns = [name for name in COLUMNS if name in metrics]
+            widths = [len(COLUMNS[name][1].format(0)) for name in self._columns]
+            head = " ".join(
+                COLUMNS[name][0].rjust(width)
+                for name, width in zip(self._columns, widths, strict=True)
+            )
+            self._print(head, "bold")
+        cells = [COLUMNS[n][1].format(metrics.get(n, float("nan"))) for n in self._columns]
+        self._print(" ".join(cells))
+        self._bar.update(self._task, completed=metrics["step"])
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        self._console.print(line, style=style, highlight=False, soft_wrap=True)

@@ -1,0 +1,74 @@
+"""Arguments that describe a training run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layergym.cli.options import add_env, env_args, required_env
+
+if TYPE_CHECKING:
+    from layergym.trainer.run import RunSpec
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """What `train` and `sweep` share."""
+    add_env(parser)
+    parser.add_argument(
+        "--model",
+        default="tiny",
+        help='"tiny" (embedded), "smollm2" (after: layergym pull smollm2), a folder, or a hub id',
+    )
+    parser.add_argument("--format", choices=["think", "plain"], help="form of a reply")
+    parser.add_argument(
+        "--admissible", action="store_true", help="list the admissible actions in every prompt"
+    )
+    parser.add_argument(
+        "--algorithm", default="gigpo", choices=["gigpo", "grpo", "dr_grpo", "rloo"]
+    )
+    parser.add_argument("--steps", type=int, default=30, help="optimiser steps (default 30)")
+    parser.add_argument("--tasks", type=int, default=16, help="tasks per step (default 16)")
+    parser.add_argument("--group", type=int, default=8, help="episodes per task (default 8)")
+    parser.add_argument("--gamma", type=float, default=0.95, help="GiGPO's discount per turn")
+    parser.add_argument("--omega", type=float, default=1.0, help="GiGPO's weight of step credit")
+    parser.add_argument("--norm", default="std", choices=["std", "none"], help="GiGPO's F_norm")
+    parser.add_argument("--invalid-penalty", type=float, default=0.0, metavar="R")
+    parser.add_argument("--beta", type=float, default=0.0, help="weight of the KL term")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of rollouts")
+    parser.add_argument("--max-new-tokens", type=int, help="tokens of a reply at most")
+    parser.add_argument("--rows-per-pass", type=int, default=64, help="bounds memory")
+    parser.add_argument("--save-every", type=int, default=10, help="steps between checkpoints")
+
+
+def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
+    """The run that the arguments describe."""
+    from layergym.trainer.run import RunSpec
+
+    return RunSpec(
+        env=required_env(args),
+        env_args=env_args(args.env_arg),
+        model=_model(args.model),
+        format=args.format,
+        admissible=args.admissible,
+        algorithm=args.algorithm,
+        steps=args.steps,
+        tasks_per_step=args.tasks,
+        group_size=args.group,
+        gamma=args.gamma,
+        omega=args.omega,
+        norm=args.norm,
+        invalid_penalty=args.invalid_penalty,
+        beta=args.beta,
+        temperature=args.temperature,
+        max_new_tokens=args.max_new_tokens,
+        rows_per_pass=args.rows_per_pass,
+        save_every=args.save_every,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _model(name: str) -> str:
+    """A folder is written down in full, so that a run can be resumed from anywhere."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name

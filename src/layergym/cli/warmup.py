@@ -1,0 +1,58 @@
+"""`layergym warmup`: a start for reinforcement learning."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from layergym.cli.options import add_env, env_args, new_folder, required_env
+
+EXAMPLES = """
+examples:
+  layergym warmup alfworld-v0 --steps 1000 --out models/mine          a new small policy
+  layergym warmup alfworld-v0 --model smollm2 --layers 10-19 --lr 1e-5 --out models/warm
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_env(parser)
+    parser.add_argument("--model", default="new", help='"new" (random weights), or a model by name')
+    parser.add_argument("--layers", default="all", help="what trains, as for layergym train")
+    parser.add_argument("--format", choices=["think", "plain"], help="form of a reply")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch-size", type=int, default=32, help="demonstrations per step")
+    parser.add_argument("--lr", type=float, default=4e-3, help="peak; falls linearly to 0")
+    parser.add_argument(
+        "--random-actions", type=float, default=0.1, help="share of turns that go astray"
+    )
+    parser.add_argument("--depth", type=int, default=8, help="layers of a new policy")
+    parser.add_argument("--width", type=int, default=64, help="hidden size of a new policy")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", required=True, help="folder for the model")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fine-tune on demonstrations and save the model."""
+    from layergym.trainer.warmup import WarmupSpec, warmup
+
+    folder: Path = new_folder(args.out)
+    spec = WarmupSpec(
+        env=required_env(args),
+        env_args=env_args(args.env_arg),
+        model=args.model,
+        layers=args.layers,
+        format=args.format,
+        steps=args.steps,
+        batch_size=args.batch_size,
+        learning_rate=args.lr,
+        random_actions=args.random_actions,
+        depth=args.depth,
+        width=args.width,
+        seed=args.seed,
+    )
+    warmup(
+        spec, folder, on_log=lambda row: print(f"step {row['step']:>6} loss {row['loss']:.3f}")
+    )
+    print(f"model: {folder}")
+    return 0

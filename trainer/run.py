@@ -1,0 +1,245 @@
+"""One training run: from a frozen description to a run folder.
+
+FOLDER/config.json      the `RunSpec`
+FOLDER/manifest.json    versions, seeds, panel hash, commit, command
+FOLDER/metrics.jsonl    one object per optimiser step
+FOLDER/checkpoint-N/    what resuming needs
+FOLDER/delta.safetensors  the trained tensors, once the run is finished
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from layergym.agents.llm import LLMAgent
+from layergym.agents.names import defaults, llm_agent, open_model
+from layergym.agents.parse import Format
+from layergym.agents.prompts import PromptStyle
+from layergym.agents.rollout import Job, rollout
+from layergym.agents.types import Trajectory
+from layergym.envs import InputError, TextEnv, find, make, panel
+from layergym.envs.files import write_json
+from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.layers import LayerSelection
+from layergym.trainer.manifest import manifest
+from layergym.trainer.trainer import GiGPOTrainer
+
+OnStep = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """Everything that determines a training run. None means: what suits the model."""
+
+    env: str
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "tiny"
+    format: Format | None = None
+    admissible: bool = False
+    algorithm: str = "gigpo"
+    layers: str = "all"
+    boost: str = ""
+    steps: int = 30
+    """Optimiser steps, each on a fresh rollout."""
+    tasks_per_step: int = 16
+    group_size: int = 8
+    learning_rate: float | None = None
+    gamma: float = 0.95
+    omega: float = 1.0
+    norm: str = "std"
+    invalid_penalty: float = 0.0
+    beta: float = 0.0
+    """Weight of the KL term to the model as it was at the start."""
+    temperature: float = 1.0
+    max_new_tokens: int | None = None
+    rows_per_pass: int = 64
+    seed: int = 0
+    save_every: int = 10
+    """Optimiser steps between checkpoints."""
+
+    @classmethod
+    def read(cls, folder: Path) -> RunSpec:
+        """The description of the run in `folder`.
+
+        Raises:
+            InputError: `folder` is no run folder.
+        """
+        path = folder / "config.json"
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            known = {f.name for f in fields(cls)}
+            return cls(**{k: v for k, v in values.items() if k in known})
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run leaves in memory."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    train_s: float
+    metrics: tuple[Mapping[str, float], ...]
+    selection: LayerSelection
+    delta_bytes: int
+
+
+def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
+    """What makes one environment of `split` with the run's settings."""
+    return lambda: make(spec.env, split=split, **spec.env_args)
+
+
+def agent_of(
+    spec: RunSpec,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    temperature: float,
+) -> LLMAgent:
+    """The model as the run's agent, sampling at `temperature`."""
+    known = defaults(spec.model)
+    return llm_agent(
+        model,
+        tokenizer,
+        PromptStyle(spec.format or known.format, admissible=spec.admissible),
+        temperature=temperature,
+        max_new_tokens=spec.max_new_tokens or known.max_new_tokens,
+    )
+
+
+def train(
+    spec: RunSpec,
+    folder: Path,
+    *,
+    resume: bool = False,
+    on_step: OnStep | None = None,
+) -> Trained:
+    """Train as `spec` says, in `folder`; with `resume`, go on from the last checkpoint.
+
+    A resumed run ends bit-equal to one that was never interrupted.
+
+    Raises:
+        InputError: the environment, model or a setting is unknown or does not fit.
+    """
+    torch.manual_seed(spec.seed)
+    env = make_env_of(spec, "train")()
+    tasks = panel(env)
+    model, tokenizer = open_model(spec.model)
+    agent = agent_of(spec, model, tokenizer, spec.temperature)
+
+    def play(jobs: Sequence[Job]) -> list[Trajectory]:
+        return rollout(agent, make_env_of(spec, "train"), jobs)
+
+    log = _Metrics(folder / "metrics.jsonl", on_step)
+    trainer = GiGPOTrainer(model, _settings(spec, folder), tasks, play, tokenizer, callbacks=[log])
+    checkpoint: str | None = None
+    if resume and folder.is_dir():
+        checkpoint = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
+    if not resume or not (folder / "config.json").is_file():
+        write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
+        write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    model.eval()  # type: ignore[no-untyped-call]
+    delta = folder / "delta.safetensors"
+    trainer.delta().save(delta)
+    return Trained(
+        model=model,
+        tokenizer=tokenizer,
+        train_s=time.perf_counter() - started,
+        metrics=tuple(log.rows),
+        selection=trainer.selection,
+        delta_bytes=delta.stat().st_size,
+    )
+
+
+def _settings(spec: RunSpec, folder: Path) -> GiGPOConfig:
+    known = defaults(spec.model)
+    rate = spec.learning_rate or (
+        known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
+    )
+    on_cpu = not torch.cuda.is_available()
+    return GiGPOConfig(
+        output_dir=str(folder),
+        algorithm=spec.algorithm,
+        layers=spec.layers,
+        boost=spec.boost,
+        gamma=spec.gamma,
+        step_advantage_weight=spec.omega,
+        norm=spec.norm,
+        invalid_penalty=spec.invalid_penalty,
+        beta=spec.beta,
+        temperature=spec.temperature,
+        tasks_per_step=spec.tasks_per_step,
+        num_generations=spec.group_size,
+        per_device_train_batch_size=spec.rows_per_pass,
+        exact_sampler=True,
+        max_steps=spec.steps,
+        learning_rate=rate,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        seed=spec.seed,
+        use_cpu=on_cpu,
+        bf16=False,
+        save_steps=spec.save_every,
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+class _Metrics(TrainerCallback):
+    """Writes one line per optimiser step; after a resume, lines past the checkpoint are redone."""
+
+    def __init__(self, path: Path, on_step: OnStep | None) -> None:
+        self.rows: list[Mapping[str, float]] = []
+        self._path = path
+        self._on_step = on_step
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.rows = [r for r in _lines(self._path) if r.get("step", 0) <= state.global_step]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(row) + "\n" for row in self.rows)
+        self._path.write_text(text, encoding="utf-8")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        if not logs or "train_runtime" in logs:
+            return
+        row = {"step": state.global_step, **logs}
+        self.rows.append(row)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._on_step:
+            self._on_step(row)
+
+
+def _lines(path: Path) -> list[dict[str, float]]:
+    if not path.is_file():
+        return []
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
