@@ -12,7 +12,7 @@ _GROWTH = 1.5
 _BLOCK = 64
 
 
-class RaggedCache(Cache):  # type: ignore[no-untyped-call]
+class RaggedCache(Cache):
     """Preallocated keys and values of many sequences, each of its own length.
 
     Shapes: R allocated rows, C slots per row, H key-value heads, D head size, B rows and T tokens

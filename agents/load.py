@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -43,7 +44,7 @@ def load_model(
     source, gguf = _located(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf} if gguf else {}))
-        model = _from_gguf(source, gguf) if gguf else _from_files(source, dtype)
+        model = _from_gguf(source, gguf, dtype) if gguf else _from_files(source, dtype)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _explained(name, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -52,7 +53,8 @@ def load_model(
     if tokenizer.pad_token_id is None:
         spare = tokenizer.eos_token or tokenizer.unk_token
         tokenizer.pad_token = spare or tokenizer.convert_ids_to_tokens(0)
-    return model.to(device=device, dtype=dtype or model.dtype).eval(), tokenizer
+    cast(torch.nn.Module, model).to(device)
+    return model.eval(), tokenizer
 
 
 def _located(name: str) -> tuple[str, str | None]:
@@ -79,13 +81,13 @@ def _from_files(source: str, dtype: torch.dtype | None) -> PreTrainedModel:
     return model
 
 
-def _from_gguf(source: str, gguf: str) -> PreTrainedModel:
-    """A plain float32 model; the quantised object that transformers loads refuses training."""
+def _from_gguf(source: str, gguf: str, dtype: torch.dtype | None) -> PreTrainedModel:
+    """A plain model; the quantised object that transformers loads refuses training."""
     quantised = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf, dtype=torch.float32)
     config = copy.deepcopy(quantised.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype or torch.float32)
     model.load_state_dict(quantised.state_dict())
     assert isinstance(model, PreTrainedModel)
     return model

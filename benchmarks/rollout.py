@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,6 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from trl.trainer.utils import pad
@@ -43,7 +43,7 @@ SIZES = {
         num_attention_heads=9,
         num_key_value_heads=3,
         max_position_embeddings=8192,
-        rope_theta=100_000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         rms_norm_eps=1e-5,
         initializer_range=0.0417,
         tie_word_embeddings=True,
@@ -87,7 +87,7 @@ def main() -> None:
     print(f"identical greedy replies: {same} of {len(our_replies)}")
 
 
-def play(generate: Generate, model: PreTrainedModel) -> tuple[list[float], list[tuple[int, ...]]]:
+def play(generate: Generate, model: LlamaForCausalLM) -> tuple[list[float], list[tuple[int, ...]]]:
     """Seconds per turn, and all replies."""
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter
     contexts: list[list[int]] = [[] for _ in range(ENVIRONMENTS)]
@@ -117,7 +117,7 @@ def observations(vocabulary: int) -> Iterator[list[tuple[int, ...]]]:
         yield [some(OBSERVATION) for _ in range(ENVIRONMENTS)]
 
 
-def by_sampler(model: PreTrainedModel) -> Generate:
+def by_sampler(model: LlamaForCausalLM) -> Generate:
     vocabulary = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1, "</s>": 2}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary, eos_token="</s>")
     sampler = TransformersSampler(model, tokenizer, max_new_tokens=REPLY, temperature=0.0)
@@ -132,7 +132,8 @@ def by_sampler(model: PreTrainedModel) -> Generate:
     return generate
 
 
-def by_trl(model: PreTrainedModel) -> Generate:
+def by_trl(model: LlamaForCausalLM) -> Generate:
+    net: Any = model  # `generate` cannot be typed on the model's own class.
     settings = GenerationConfig(
         max_new_tokens=REPLY, do_sample=False, eos_token_id=2, pad_token_id=2, bos_token_id=1
     )
@@ -142,7 +143,7 @@ def by_trl(model: PreTrainedModel) -> Generate:
         ids = pad(prompts, padding_value=2, padding_side="left")
         mask = pad([torch.ones_like(p) for p in prompts], padding_value=0, padding_side="left")
         with torch.no_grad():
-            out = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+            out = net.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
         return [up_to_end(row) for row in out[:, ids.shape[1] :].tolist()]
 
     return generate

@@ -1,0 +1,101 @@
+"""Sampled tokens stay as sampled; only what is new is tokenised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from layergym.agents.conversation import Conversation, Layout
+from tests.agents.conftest import CHATML, FORGETFUL, NO_SYSTEM
+
+Tokenizers = Callable[[str | None], PreTrainedTokenizerFast]
+END = 257
+
+
+def spelt(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
+    text = tokenizer.decode(list(ids))
+    assert isinstance(text, str)
+    return text
+
+
+def said(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]:
+    return (*tokenizer.encode(text, add_special_tokens=False), END)
+
+
+@pytest.mark.parametrize("template", [CHATML, NO_SYSTEM, None])
+def test_prompts_extend_and_spell_the_whole_dialogue(
+    template: str | None, tokenizer: Tokenizers
+) -> None:
+    words = tokenizer(template)
+    layout = Layout(words)
+    talk = Conversation(layout, "Be brief.")
+    context: list[int] = []
+    for turn, reply in enumerate(["go north", " look ", ""]):
+        prompt = talk.ask(f"room {turn}")
+        assert prompt.extends == (turn > 0)
+        context += prompt.ids
+        talk.answer(said(words, reply), stopped=True)
+        context += said(words, reply)
+        assert talk.length == len(context)
+    messages = layout.opening("Be brief.", "room 0")
+    for turn, reply in enumerate(["go north", " look ", ""]):
+        messages += [{"role": "user", "content": f"room {turn}"}] if turn else []
+        messages += [{"role": "assistant", "content": reply}]
+    whole = layout.render(messages, reply=False)
+    if template == NO_SYSTEM:  # It trims, but what was sampled stays as sampled.
+        whole = whole.replace("assistant\nlook<", "assistant\n look <")
+    assert spelt(words, context) == whole.removesuffix("\n")
+
+
+def test_a_reply_cut_short_is_closed_by_the_next_prompt(tokenizer: Tokenizers) -> None:
+    words = tokenizer(CHATML)
+    talk = Conversation(Layout(words), "")
+    talk.ask("a")
+    talk.answer(said(words, "going nor")[:-1], stopped=False)
+    prompt = talk.ask("b")
+    assert prompt.extends
+    assert spelt(words, prompt.ids).startswith("<|im_end|>\n<|im_start|>user\nb")
+
+
+def test_a_template_that_rewrites_history_gets_a_whole_prompt(tokenizer: Tokenizers) -> None:
+    words = tokenizer(FORGETFUL)
+    talk = Conversation(Layout(words), "")
+    talk.ask("a")
+    talk.answer(said(words, "<think>hm</think><action>x</action>"), stopped=True)
+    rewritten = talk.ask("b")
+    assert not rewritten.extends
+    assert "<action>x</action>" in spelt(words, rewritten.ids)
+    assert "hm" not in spelt(words, rewritten.ids)
+    assert talk.length == len(rewritten.ids)
+    talk.answer(said(words, "<action>y</action>"), stopped=True)
+    assert talk.ask("c").extends, "nothing was rewritten this time"
+
+
+def test_a_template_without_system_role_keeps_the_instructions(tokenizer: Tokenizers) -> None:
+    words = tokenizer(NO_SYSTEM)
+    text = spelt(words, Conversation(Layout(words), "Be brief.").ask("room").ids)
+    assert text == "<|im_start|>user\nBe brief.\n\nroom<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_the_plain_layout(tokenizer: Tokenizers) -> None:
+    words = tokenizer(None)
+    talk = Conversation(Layout(words), "Be brief.")
+    assert spelt(words, talk.ask("room").ids) == "Be brief.\n\nroom\n> "
+    talk.answer(said(words, "go"), stopped=True)
+    assert spelt(words, talk.ask("hall").ids) == "\nhall\n> "
+
+
+@pytest.mark.parametrize("template", [CHATML, NO_SYSTEM, FORGETFUL, None])
+def test_a_demonstration_has_the_tokens_of_a_sampled_reply(
+    template: str | None, tokenizer: Tokenizers
+) -> None:
+    words = tokenizer(template)
+    shown, sampled = Conversation(Layout(words), "Hi."), Conversation(Layout(words), "Hi.")
+    for observation, action in [("a", "go"), ("b", "take"), ("c", "stop")]:
+        assert shown.ask(observation) == sampled.ask(observation)
+        ids = shown.demonstrate(action)
+        assert ids == said(words, action)
+        sampled.answer(ids, stopped=True)
+    assert shown.length == sampled.length
