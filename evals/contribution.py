@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,12 @@ def measure(
         tables: success rates (S, T) per arm; "base" and "full" among them.
         num_layers: of the model, for the thirds of its stack.
         sharpened: per-task scores (T,) that take the place of the base.
+
+    Raises:
+        InputError: there is only one task.
     """
+    if tables["base"].shape[1] < 2:
+        raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
     if sharpened is not None:
         tables = {**tables, "base": sharpened[None]}
     names = list(tables)
@@ -185,19 +191,21 @@ def profile(sweep: Sweep) -> LayerProfile:
     if len(options) > 1:
         rates = np.array([table.mean(axis=0) for table in options.values()])
         sharpened, chosen = stats.cross_fitted(rates, seed=SEED)
-        name = f"{temperature_name(main)}, against the sharpened base"
+        name = f"{temperature_name(main)} against sharpened base"
         measures.append(measure(name, tables, num_layers, sharpened=sharpened))
         names = [temperature_name(list(options)[i]) for i in dict.fromkeys(chosen)]
         sharpening = _sharpening(measures[0], measures[-1], " or ".join(names))
+    run = sweep.settings.get("run")
+    run = run if isinstance(run, Mapping) else {}
     seeds = [len(table) for arm, table in tables.items() if arm != "base"]
     return LayerProfile(
         name=sweep.path.resolve().name,
-        model=_setting(sweep, "model"),
-        model_hash=_setting(sweep, "model_hash"),
+        model=_text(run, "model"),
+        model_hash=_text(sweep.manifest, "model_hash"),
         num_layers=num_layers,
         env_id=panel.env_id,
         panel_hash=panel.panel_hash,
-        algorithm=_setting(sweep, "algorithm"),
+        algorithm=_text(run, "algorithm"),
         tasks=len(panel.tasks),
         repeats=sweep.results("base", main)[0].repeats,
         seeds=(min(seeds), max(seeds)),
@@ -219,12 +227,19 @@ def _sharpening(plain: Measure, sharp: Measure, temperatures: str) -> str:
             f"Full training shows no distinguishable gain at {plain.name} "
             f"({100 * gain:+.1f} points), so there is nothing to explain by sharpening."
         )
+    if also <= 0:
+        return (
+            f"No other temperature lifts the untrained base above its score at {plain.name}, so "
+            f"none of the gain of {100 * gain:.1f} points is mere sharpening."
+        )
     left = "distinguishable from" if sharp.gain.above(0) else "not distinguishable from"
     return (
         f"Of the gain of {100 * gain:.1f} points at {plain.name}, {100 * also:.1f} points "
         f"({100 * also / gain:.0f} %) are also reached by the untrained base at {temperatures} "
-        f"(its best setting, chosen on one half of the tasks and scored on the other). "
-        f"What full training adds beyond that, {100 * sharp.gain.value:+.1f} points, is {left} 0."
+        f"(its best setting, chosen on one half of the tasks and scored on the other). What full "
+        f"training adds beyond that, {100 * sharp.gain.value:+.1f} "
+        f"[{100 * (sharp.gain.low or 0):+.1f}, {100 * (sharp.gain.high or 0):+.1f}] points, "
+        f"is {left} 0."
     )
 
 
@@ -242,13 +257,13 @@ def _score(table: Floats) -> Estimate:
     return stats.score_interval(table, draws[:, 0])
 
 
-def _setting(sweep: Sweep, key: str) -> str:
-    return str(sweep.settings.get(key, "unknown"))
+def _text(values: Mapping[str, Any], key: str) -> str:
+    return str(values.get(key, "unknown"))
 
 
 def _num_layers(sweep: Sweep) -> int:
     highest = max((layer_of(arm) or 0 for arm in sweep.arms), default=0) + 1
-    stated = sweep.settings.get("num_layers", highest)
+    stated = sweep.settings.get("num_layers") or highest
     if not isinstance(stated, int) or stated < highest:
         raise InputError(
             f"{sweep.path / 'sweep.json'}: num_layers is {stated!r}, but layer {highest - 1} "

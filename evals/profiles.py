@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from layergym.envs.errors import InputError
+from layergym.envs.files import read_json, write_json
 from layergym.evals.contribution import ArmScore, LayerProfile, Measure
-from layergym.evals.files import read_json, write_json
 from layergym.evals.results import FORMAT
 from layergym.evals.stats import Estimate
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layergym.envs.errors import InputError
-from layergym.evals.files import read_json, write_json, write_text
+from layergym.envs.files import read_json, write_json, write_text
 
 FORMAT = 1
 Floats = NDArray[np.float64]
@@ -157,6 +157,12 @@ def layer_of(arm: str) -> int | None:
 def arm_of(layer: int) -> str:
     """The name of the arm that trains `layer` alone."""
     return f"layer-{layer:02d}"
+
+
+def arm_label(arm: str) -> str:
+    """How a report calls an arm: "layer 3" for "layer-03", else its name."""
+    layer = layer_of(arm)
+    return arm if layer is None else f"layer {layer}"
 
 
 def is_sweep(path: Path) -> bool:

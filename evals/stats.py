@@ -196,6 +196,8 @@ def rank_sets(values: Floats, draws: Floats) -> list[tuple[int, int]]:
 
 def _max_t(draws: Floats) -> tuple[Floats, float]:
     errors: Floats = draws.std(axis=0)
+    if not errors.size:
+        return errors, 0.0
     scaled = np.abs(draws - draws.mean(axis=0)) / np.where(errors > 0, errors, np.inf)
     return errors, float(np.quantile(scaled.max(axis=1), LEVEL))
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from layergym.envs.errors import unknown
-from layergym.evals.files import write_text
+from layergym.envs.files import write_text
 from layergym.evals.profiles import write_profile
 from layergym.evals.report import markdown, page, terminal
 from layergym.evals.report.build import build

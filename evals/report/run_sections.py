@@ -158,7 +158,21 @@ def _curves(runs: Sequence[Run], best: str) -> Section | None:
             plots.append(
                 Plot(f"Learning curves: {label}, mean over seeds", "step", label, series, (), True)
             )
-    return Section("Learning curves", tuple(plots[:1])) if plots else None
+    return Section("Learning curves", (plots[0], *_rates(runs))) if plots else None
+
+
+def _rates(runs: Sequence[Run]) -> tuple[Text, ...]:
+    """The learning rates that arms began with; published protocols differ in them."""
+    arms: dict[float, list[str]] = {}
+    for arm in dict.fromkeys(run.arm for run in runs):
+        rows = [row for run in runs if run.arm == arm for row in run.metrics]
+        rate = next((r for row in rows if (r := _number(row.get("learning_rate")))), None)
+        if rate is not None:
+            arms.setdefault(rate, []).append(arm_label(arm))
+    if not arms:
+        return ()
+    told = "; ".join(f"{rate:g}: {', '.join(names)}" for rate, names in arms.items())
+    return (Text(f"Learning rate at the first step: {told}."),)
 
 
 def _role(arm: str, best: str) -> Role:
@@ -212,7 +226,7 @@ def _plain(value: Any) -> str:
         return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
-    return str(value)
+    return "-" if value is None else str(value)
 
 
 def _score(result: EvalResult) -> stats.Estimate:

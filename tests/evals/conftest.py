@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layergym.evals.files import write_json, write_text
+from layergym.envs.files import write_json, write_text
 from layergym.evals.results import Cost, EvalResult, write_cost, write_eval
 from layergym.evals.simulate import Design, outcomes
 
@@ -22,7 +22,7 @@ class Truth:
     arms: Mapping[str, float]
     greedy: Mapping[str, float] = field(default_factory=dict)
     base_by_temperature: Mapping[float, float] = field(default_factory=dict)
-    design: Design = Design()
+    design: Design = field(default_factory=Design)
     seed: int = 0
     settings: Mapping[str, object] = field(default_factory=dict)
 
@@ -40,7 +40,12 @@ SMALL = Truth(
         **{f"layer-{i:02d}": p for i, p in enumerate((0.6, 0.62, 0.65, 0.7, 0.72, 0.7))},
     },
     base_by_temperature={0.5: 0.55, 0.25: 0.6},
-    settings={"model": "tiny", "num_layers": 6, "algorithm": "gigpo", "lr": {"full": 1e-3}},
+    settings={
+        "run": {"model": "tiny", "algorithm": "gigpo"},
+        "num_layers": 6,
+        "lr_full": 1e-3,
+        "lr_layer": None,
+    },
 )
 
 
@@ -74,9 +79,13 @@ def _write_arms(
 
 
 def _write_run(run: Path, arm: str, score: float, generator: np.random.Generator) -> None:
-    write_json(run / "config.json", {"arm": arm, "learning_rate": 1e-3})
+    write_json(run / "config.json", {"env": "layergym/ALFWorld-v0"})
+    rate = 1e-3 if arm == "full" else 3e-3
     rises = np.linspace(0.2, score, 20) + generator.normal(0, 0.02, 20)
-    rows = [{"step": i, "success": float(v), "reward": float(10 * v)} for i, v in enumerate(rises)]
+    rows = [
+        {"step": i, "success": float(v), "reward": float(10 * v), "learning_rate": rate}
+        for i, v in enumerate(rises)
+    ]
     if arm == "base":
         write_cost(run, Cost(eval_s=3.0))
         return
@@ -112,9 +121,9 @@ def sweep_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_sweep(tmp_path: Path) -> Callable[..., Path]:
-    """Write a sweep of a given `Truth`, by name; `make_sweep.truth` builds one."""
+    """Write further sweeps, by name, with changes to the small one."""
 
     def make(name: str = "sweep", **changes: object) -> Path:
-        return write_sweep(tmp_path / name, Truth(**{**vars(SMALL), **changes}))  # type: ignore[arg-type]
+        return write_sweep(tmp_path / name, Truth(**{**vars(SMALL), **changes}))
 
     return make

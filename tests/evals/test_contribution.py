@@ -1,0 +1,162 @@
+"""From sweep folders to layer profiles, and profiles on disk."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layergym.envs.errors import InputError
+from layergym.envs.files import write_json
+from layergym.evals.contribution import measure, profile
+from layergym.evals.profiles import read_profile, write_profile
+from layergym.evals.results import read_sweep
+
+MakeSweep = Callable[..., Path]
+
+
+def test_contribution_is_the_share_of_the_full_gain(sweep_folder: Path) -> None:
+    found = profile(read_sweep(sweep_folder))
+    main = found.measures[0]
+    assert [m.name for m in found.measures] == [
+        "temperature 1",
+        "greedy",
+        "temperature 1 against sharpened base",
+    ]
+    for arm in main.arms:
+        assert arm.contribution is not None
+        share = (arm.score.value - main.base.value) / (main.full.value - main.base.value)
+        assert arm.contribution.value == pytest.approx(share)
+    assert (found.tasks, found.repeats, found.seeds) == (128, 2, (3, 3))
+    assert [arm.layer for arm in main.layers] == list(range(6))
+
+
+def test_scores_are_plain_means_over_seeds_tasks_and_repeats(sweep_folder: Path) -> None:
+    sweep = read_sweep(sweep_folder)
+    episodes = [s for r in sweep.results("layer-02", 1.0) for row in r.success for s in row]
+    main = profile(sweep).measures[0]
+    assert main.layers[2].score.value == pytest.approx(np.mean(episodes))
+
+
+def test_other_arms_contribute_but_are_not_ranked(sweep_folder: Path) -> None:
+    main = profile(read_sweep(sweep_folder)).measures[0]
+    (middle,) = [arm for arm in main.arms if arm.layer is None]
+    assert middle.arm == "middle-2"
+    assert middle.contribution is not None and middle.ranks is None
+
+
+def test_a_gain_that_may_be_noise_leaves_contributions_undefined(make_sweep: MakeSweep) -> None:
+    arms = {"base": 0.4, "full": 0.4, "layer-00": 0.4, "layer-01": 0.4}
+    found = profile(read_sweep(make_sweep(arms=arms, greedy={})))
+    main = found.measures[0]
+    assert not main.defined
+    assert all(arm.contribution is None for arm in main.arms)
+    assert "no distinguishable gain" in found.sharpening
+
+
+def test_the_sharpened_base_takes_the_place_of_the_base(sweep_folder: Path) -> None:
+    found = profile(read_sweep(sweep_folder))
+    plain, sharp = found.measures[0], found.measures[2]
+    assert sharp.full == plain.full
+    assert sharp.base.value > plain.base.value + 0.2
+    assert sharp.gain.value < plain.gain.value
+    assert dict(found.base_by_temperature).keys() == {1.0, 0.5, 0.25, 0.0}
+    assert "are also reached by the untrained base" in found.sharpening
+
+
+def test_a_base_that_is_best_at_temperature_one_is_not_sharpened(make_sweep: MakeSweep) -> None:
+    folder = make_sweep(greedy={}, base_by_temperature={0.5: 0.02})
+    assert "none of the gain" in profile(read_sweep(folder)).sharpening
+
+
+def test_without_other_temperatures_sharpening_is_said_to_be_unexamined(
+    make_sweep: MakeSweep,
+) -> None:
+    found = profile(read_sweep(make_sweep(greedy={}, base_by_temperature={})))
+    assert len(found.measures) == 1
+    assert "not examined" in found.sharpening
+
+
+def test_the_middle_is_compared_with_the_ends(make_sweep: MakeSweep) -> None:
+    scores = (0.3, 0.3, 0.7, 0.7, 0.3, 0.3)
+    arms = {"base": 0.2, "full": 0.8, **{f"layer-{k:02d}": s for k, s in enumerate(scores)}}
+    main = profile(read_sweep(make_sweep(arms=arms, greedy={}))).measures[0]
+    assert main.middle_against_ends is not None
+    assert main.middle_against_ends.low is not None and main.middle_against_ends.low > 0.3
+    first, middle, last = main.thirds
+    assert None not in (first, middle, last)
+    assert middle > max(first, last)  # type: ignore[type-var,operator]
+
+
+def test_a_coarse_scan_is_profiled_over_the_layers_it_has(make_sweep: MakeSweep) -> None:
+    arms = {"base": 0.2, "full": 0.8, "layer-00": 0.3, "layer-14": 0.6, "layer-27": 0.4}
+    folder = make_sweep(arms=arms, greedy={}, settings={"num_layers": 28})
+    found = profile(read_sweep(folder))
+    assert found.num_layers == 28
+    assert [arm.layer for arm in found.measures[0].layers] == [0, 14, 27]
+    assert found.measures[0].middle_against_ends is not None
+
+
+def test_a_sweep_with_base_and_full_alone_has_a_gain_and_no_layers(make_sweep: MakeSweep) -> None:
+    main = profile(read_sweep(make_sweep(arms={"base": 0.2, "full": 0.8}, greedy={}))).measures[0]
+    assert main.gain.above(0.4)
+    assert main.layers == () and main.best is None and main.middle_against_ends is None
+
+
+def test_arms_may_have_different_numbers_of_seeds(sweep_folder: Path) -> None:
+    shutil.rmtree(sweep_folder / "arms" / "layer-04" / "seed-2")
+    found = profile(read_sweep(sweep_folder))
+    assert found.seeds == (2, 3)
+
+
+def test_an_unfinished_sweep_says_what_is_missing(sweep_folder: Path) -> None:
+    shutil.rmtree(sweep_folder / "arms" / "full")
+    with pytest.raises(InputError, match="base and full"):
+        profile(read_sweep(sweep_folder))
+    shutil.rmtree(sweep_folder / "arms")
+    with pytest.raises(InputError, match="no evaluation yet"):
+        profile(read_sweep(sweep_folder))
+
+
+def test_a_wrong_number_of_layers_is_noticed(make_sweep: MakeSweep) -> None:
+    with pytest.raises(InputError, match="num_layers is 3, but layer 5"):
+        profile(read_sweep(make_sweep(settings={"num_layers": 3})))
+
+
+def test_two_reports_of_one_sweep_are_equal(sweep_folder: Path) -> None:
+    assert profile(read_sweep(sweep_folder)) == profile(read_sweep(sweep_folder))
+
+
+def test_a_profile_survives_the_disk_and_serves_layer_selection(sweep_folder: Path) -> None:
+    found = profile(read_sweep(sweep_folder))
+    path = sweep_folder / "profile.json"
+    write_profile(path, found)
+    assert read_profile(path) == found
+    flat = json.loads(path.read_text())
+    assert flat["num_layers"] == 6 and flat["format"] == 1
+    first = flat["layers"][0]
+    assert first["layer"] == 0
+    assert first["contribution_low"] < first["contribution"] < first["contribution_high"]
+
+
+@pytest.mark.parametrize("value", [{}, {"format": 1, "measures": []}, {"format": 2}])
+def test_a_foreign_profile_is_refused(tmp_path: Path, value: dict[str, object]) -> None:
+    write_json(tmp_path / "profile.json", value)
+    with pytest.raises(InputError, match="profile"):
+        read_profile(tmp_path / "profile.json")
+
+
+def test_every_arm_failing_every_task_is_no_crash() -> None:
+    nothing = np.zeros((1, 20))
+    tables = {"base": nothing, "full": nothing, "layer-00": nothing, "layer-01": nothing}
+    found = measure("temperature 1", tables, 2)
+    assert not found.defined
+    assert [arm.ranks for arm in found.layers] == [(1, 2), (1, 2)]
+
+
+def test_a_single_task_gives_no_false_certainty() -> None:
+    tables = {arm: np.array([[0.5]]) for arm in ("base", "full", "layer-00")}
+    with pytest.raises(InputError, match="one task"):
+        measure("temperature 1", tables, 1)

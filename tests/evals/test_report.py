@@ -1,0 +1,254 @@
+"""Reports: what they say, and what they never do."""
+
+import json
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from layergym.envs.errors import InputError
+from layergym.envs.files import write_json
+from layergym.evals.report import FORMATS, Report, build, show, write_report
+from layergym.evals.report.model import Plot, Series, Table, Text
+from layergym.evals.report.page import render as render_page
+from layergym.evals.report.svg import draw, ticks
+from layergym.evals.report.terminal import as_text
+from layergym.evals.report.words import amount, listed, points, recommendation
+from layergym.evals.stats import Estimate
+
+MakeSweep = Callable[..., Path]
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced and collects what a browser would act on."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.text: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def texts(report: Report) -> str:
+    return " ".join(b.text for s in report.sections for b in s.blocks if isinstance(b, Text))
+
+
+def headings(report: Report) -> list[str]:
+    return [section.heading for section in report.sections]
+
+
+def test_a_sweep_report_has_every_part(sweep_folder: Path) -> None:
+    report = build([sweep_folder])
+    assert headings(report) == [
+        "Findings",
+        "Contribution by depth",
+        "Scores",
+        "Types of task",
+        "Learning curves",
+        "Cost",
+        "Settings and manifest",
+    ]
+    assert "Next run: layers=" in texts(report)
+    assert "0.001: full; 0.003: layer 0, layer 1" in texts(report)
+    assert len(report.costs) == 25
+
+
+def test_the_page_is_balanced_and_asks_for_nothing(sweep_folder: Path) -> None:
+    html = render_page(build([sweep_folder]))
+    page = Page(html)
+    assert not page.open
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "base", "form"}
+    assert not {name for name, _ in page.attributes} & {"src", "href", "srcset", "action"}
+    assert (
+        "url(" not in html
+        and "@import" not in html
+        and "http" not in html.replace("http-equiv", "")
+    )
+    assert "default-src 'none'" in html
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_every_plot_has_its_numbers_as_a_table(sweep_folder: Path) -> None:
+    report = build([sweep_folder])
+    plots = [b for s in report.sections for b in s.blocks if isinstance(b, Plot)]
+    html = render_page(report)
+    assert len(plots) == 4
+    assert html.count("<details>") == len(plots)
+    depth = plots[0].table()
+    assert len(depth.rows) == 6
+    assert all(len(row) == len(depth.columns) for row in depth.rows)
+
+
+HOSTILE = "<script>alert(1)</script>\x1b[31m\x00\ud800|`**x**`\n{{7*7}}"
+
+
+@pytest.fixture
+def hostile(make_sweep: MakeSweep) -> Path:
+    folder = make_sweep(settings={"run": {"model": HOSTILE}, HOSTILE: [HOSTILE]})
+    write_json(folder / "manifest.json", {HOSTILE: {HOSTILE: HOSTILE}})
+    strange = folder / "arms" / "<img src=x onerror=alert(1)>"
+    shutil.copytree(folder / "arms" / "middle-2", strange)
+    for file in strange.glob("*/evals/*.json"):
+        value = json.loads(file.read_text())
+        kinds = [HOSTILE] * 64 + ["b"] * 64
+        file.write_text(json.dumps({**value, "arm": strange.name, "kinds": kinds}))
+    return folder
+
+
+def test_texts_from_runs_cannot_break_out(hostile: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_report([hostile], out, tuple(FORMATS))
+    html = (out / "report.html").read_text()
+    page = Page(html)
+    assert not page.open and not page.tags & {"script", "img"}
+    assert (
+        "alert(1)" in "".join(page.text) and "49" not in "".join(page.text).split("{{7*7}}")[0][-4:]
+    )
+    assert "\x1b" not in (out / "report.txt").read_text()
+    markdown = (out / "report.md").read_text()
+    assert "<script>" not in markdown and "\x1b" not in markdown
+    widths = {
+        line.count("|") - line.count("\\|") for line in markdown.splitlines() if line[:1] == "|"
+    }
+    assert min(widths) >= 3
+    assert json.loads((out / "report.json").read_text())["format"] == 1
+
+
+def test_the_terminal_shows_a_strip_and_fits_eighty_columns(sweep_folder: Path) -> None:
+    text = as_text(build([sweep_folder]), width=80)
+    assert "▄▄" in text and "layer 5" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_terminal_without_unicode_or_colour_still_shows_the_numbers(sweep_folder: Path) -> None:
+    out = StringIO()
+    show(build([sweep_folder]), Console(file=out, width=100))
+    assert "Contribution by depth" in out.getvalue()
+
+
+def test_several_runs_are_compared(make_sweep: MakeSweep) -> None:
+    report = build([make_sweep("one"), make_sweep("two", seed=9)])
+    assert report.sections[0].heading == "Ranking stability"
+    table = next(b for b in report.sections[0].blocks if isinstance(b, Table))
+    assert table.rows[0][0] == "one / two"
+    assert table.rows[0][1] == "6"
+    assert "one: Findings" in headings(report)
+
+
+def test_models_of_different_depth_are_matched_by_relative_depth(make_sweep: MakeSweep) -> None:
+    deep = {"base": 0.2, "full": 0.8, **{f"layer-{k:02d}": 0.3 + 0.03 * k for k in range(12)}}
+    flat = {"base": 0.2, "full": 0.8, **{f"layer-{k:02d}": 0.3 + 0.06 * k for k in range(6)}}
+    report = build([make_sweep("deep", arms=deep, settings={}), make_sweep("flat", arms=flat)])
+    table = next(b for b in report.sections[0].blocks if isinstance(b, Table))
+    assert table.rows[0][1] == "6"
+    assert float(table.rows[0][2].split()[0]) > 0.8
+
+
+def test_the_same_name_twice_is_told_apart(make_sweep: MakeSweep) -> None:
+    report = build([make_sweep("a/sweep"), make_sweep("b/sweep")])
+    assert [p.name for p in report.profiles] == ["sweep (1)", "sweep (2)"]
+
+
+def test_a_profile_on_disk_can_be_reported_again(sweep_folder: Path, tmp_path: Path) -> None:
+    write_report([sweep_folder], tmp_path / "out", ("md",))
+    again = build([tmp_path / "out" / "profile.json"])
+    assert again.profiles == build([sweep_folder]).profiles
+
+
+def test_one_training_run_is_a_report_too(sweep_folder: Path) -> None:
+    report = build([sweep_folder / "arms" / "layer-03" / "seed-0"])
+    assert headings(report) == ["Scores", "Learning curves", "Cost", "Settings and manifest"]
+    assert report.profiles == ()
+
+
+def test_unscored_and_stopped_runs_are_named(sweep_folder: Path) -> None:
+    for file in (sweep_folder / "arms" / "layer-05" / "seed-1" / "evals").iterdir():
+        file.unlink()
+    write_json(sweep_folder / "arms/layer-00/seed-0/manifest.json", {"stopped": "below layer 5"})
+    said = texts(build([sweep_folder]))
+    assert "layer 5, seed 1 has not been scored" in said
+    assert "layer 0, seed 0 was stopped early: below layer 5" in said
+
+
+def test_one_seed_is_flagged(make_sweep: MakeSweep) -> None:
+    folder = make_sweep()
+    for seed in (1, 2):
+        for run in (folder / "arms").glob(f"*/seed-{seed}"):
+            shutil.rmtree(run)
+    assert "One seed per arm" in texts(build([folder]))
+
+
+def test_noise_is_not_recommended(make_sweep: MakeSweep) -> None:
+    arms = {"base": 0.4, "full": 0.4, "layer-00": 0.4, "layer-01": 0.4}
+    report = build([make_sweep(arms=arms, greedy={})])
+    assert recommendation(report.profiles[0])[0] == "all"
+    assert "contributions are undefined" in texts(report)
+    assert Page(render_page(report)).open == []
+
+
+def test_a_clear_winner_is_recommended(make_sweep: MakeSweep) -> None:
+    arms = {"base": 0.2, "full": 0.7, "layer-00": 0.3, "layer-01": 0.65, "layer-02": 0.3}
+    report = build([make_sweep(arms=arms, greedy={}, settings={})])
+    layers, why = recommendation(report.profiles[0])
+    assert layers == "1" and "cannot be told apart" not in why
+
+
+@pytest.mark.parametrize("formats", [("png",), ("html", "htlm")])
+def test_an_unknown_format_is_refused_before_anything_is_written(
+    sweep_folder: Path, tmp_path: Path, formats: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError, match="report format"):
+        write_report([sweep_folder], tmp_path / "out", formats)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_path_that_is_nothing_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        build([tmp_path / "nothing"])
+    with pytest.raises(InputError, match="at least one"):
+        build([])
+
+
+def test_svg_is_well_formed_even_without_spread() -> None:
+    flat = Plot("c", "x", "y", (Series("s", (1.0,), (0.5,)),), joined=True)
+    empty = Plot("c", "x", "y", ())
+    for plot in (flat, empty):
+        assert ElementTree.fromstring(draw(plot, 360)).tag == "svg"
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(-0.31, 1.24) == [-0.25, 0, 0.25, 0.5, 0.75, 1.0]
+    assert ticks(2, 2) == [2]
+
+
+def test_numbers_are_written_briefly() -> None:
+    assert points(Estimate(0.1234, 0.1, 0.15)) == "+12.3 [+10.0, +15.0]"
+    assert points(None) == "undefined"
+    assert [amount(v) for v in (None, 7, 53_000, 1.3e6)] == ["-", "7", "53 k", "1.3 M"]
+    assert [amount(81.63, "s"), amount(9e8, "B")] == ["81.6 s", "900 MB"]
+    assert listed([9, 0, 1, 2, 5]) == "0-2, 5, 9"

@@ -1,0 +1,210 @@
+"""Statistics against closed forms, SciPy, and known truth."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from layergym.evals import stats
+from layergym.evals.simulate import Design, outcomes
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_the_bootstrap_of_a_mean_has_the_textbook_error() -> None:
+    table = rng().random((1, 200))
+    draws = stats.joint_draws([table], [False], seed=1, draws=20_000)
+    expected = table[0].std(ddof=1) / np.sqrt(200)
+    assert draws.std() == pytest.approx(expected, rel=0.03)
+    found = stats.interval(table.mean(), draws[:, 0])
+    low, high = scipy_stats.norm.interval(0.95, table.mean(), expected)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
+
+
+def test_arms_are_paired_over_tasks() -> None:
+    hard = rng().random((1, 100))
+    draws = stats.joint_draws([hard, hard + 0.1], [False, False], seed=1)
+    assert np.ptp(draws[:, 1] - draws[:, 0]) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_same_seed_gives_the_same_draws_and_touches_no_global_state() -> None:
+    table = rng().random((3, 50))
+    before = np.random.get_state()[1].tolist()  # type: ignore[index]
+    a, b = (stats.joint_draws([table], [True], seed=7) for _ in range(2))
+    assert (a == b).all()
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index]
+
+
+def test_seed_variance_is_recovered_and_not_confused_with_task_noise() -> None:
+    generator = rng(3)
+    tables = [
+        generator.normal(0, 0.05, (4, 1)) + generator.normal(0, 0.3, (4, 100)) for _ in range(300)
+    ]
+    variance, freedom = stats.seed_variance(tables)
+    assert variance == pytest.approx(0.05**2, rel=0.15)
+    assert freedom == 900
+    alike = [generator.normal(0, 0.3, (4, 100)) for _ in range(300)]
+    assert stats.seed_variance(alike)[0] < 0.01**2
+
+
+def test_one_seed_says_nothing_about_seeds() -> None:
+    assert stats.seed_variance([rng().random((1, 9))]) == (0.0, 0)
+
+
+def test_more_spread_between_seeds_widens_intervals() -> None:
+    flat = np.tile(rng().random(100), (3, 1))
+    apart = flat + np.array([[-0.1], [0.0], [0.1]])
+    narrow = stats.joint_draws([flat], [True], seed=0).std()
+    assert stats.joint_draws([apart], [True], seed=0).std() > 1.5 * narrow
+    assert stats.joint_draws([apart], [False], seed=0).std() == pytest.approx(narrow)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_perfect_score_has_the_exact_binomial_interval(value: float) -> None:
+    table = np.full((1, 30), value)
+    found = stats.score_interval(table, stats.joint_draws([table], [False], seed=0)[:, 0])
+    exact = scipy_stats.binomtest(int(30 * value), 30).proportion_ci(0.95, "exact")
+    assert (found.low, found.high) == (exact.low, exact.high)
+    assert found.high - found.low > 0.1  # type: ignore[operator]
+
+
+def normal_draws(means: list[float], errors: list[float], count: int = 50_000) -> np.ndarray:
+    return rng(5).normal(means, errors, (count, len(means)))
+
+
+def test_fieller_matches_its_definition() -> None:
+    """Both limits c solve |N - c D| = z sd(N - c D)."""
+    draws = normal_draws([0.3, 0.5], [0.05, 0.06])
+    (found,) = stats.contributions(np.array([0.3]), 0.5, draws[:, :1], draws[:, 1]) or []
+    assert found.low is not None and found.high is not None
+    assert found.value == pytest.approx(0.6)
+    for limit in (found.low, found.high):
+        error = (draws[:, 0] - limit * draws[:, 1]).std()
+        assert abs(0.3 - limit * 0.5) / error == pytest.approx(1.96, abs=0.001)
+
+
+def test_fieller_is_the_interval_of_the_numerator_when_the_denominator_is_certain() -> None:
+    draws = normal_draws([0.3, 0.5], [0.05, 1e-9])
+    (found,) = stats.contributions(np.array([0.3]), 0.5, draws[:, :1], draws[:, 1]) or []
+    assert (found.low, found.high) == pytest.approx((0.6 - 0.196, 0.6 + 0.196), abs=0.003)
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.05, -0.5])
+def test_a_contribution_is_undefined_unless_full_is_above_base(gain: float) -> None:
+    draws = normal_draws([0.3, gain], [0.05, 0.06])
+    assert stats.contributions(np.array([0.3]), gain, draws[:, :1], draws[:, 1]) is None
+
+
+def test_full_itself_contributes_exactly_one() -> None:
+    draws = normal_draws([0.5], [0.06])
+    (found,) = stats.contributions(np.array([0.5]), 0.5, draws, draws[:, 0]) or []
+    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+
+
+def test_simultaneous_intervals_are_wider_and_hold_together() -> None:
+    means, errors = [0.0] * 20, [0.01] * 20
+    draws = normal_draws(means, errors)
+    one = stats.interval(0.0, draws[:, 0])
+    many = stats.simultaneous(np.zeros(20), draws)
+    # Independent normals: the 95 % quantile of the largest of 20 is about 3.02.
+    assert many[0].high == pytest.approx(0.0302, abs=0.0005)
+    assert one.high == pytest.approx(0.0196, abs=0.0005)
+
+
+def test_rank_sets_separate_what_is_clear_and_leave_ties_open() -> None:
+    values = np.array([0.1, 0.5, 0.51, 0.9])
+    draws = normal_draws(values.tolist(), [0.02] * 4)
+    assert stats.rank_sets(values, draws) == [(4, 4), (2, 3), (2, 3), (1, 1)]
+    assert stats.rank_sets(np.array([0.3]), draws[:, :1]) == [(1, 1)]
+
+
+def test_picking_the_best_of_equals_gains_nothing_when_scored_on_held_out_tasks() -> None:
+    equal = (rng(1).random((30, 60)) < 0.5).astype(float)
+    highest = equal.mean(axis=1).max()
+    assert highest > 0.6
+    assert stats.held_out_best(equal, seed=0) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_cross_fitted_choice_is_unbiased_and_finds_a_clear_winner() -> None:
+    generator = rng(2)
+    chosen = [
+        stats.cross_fitted((generator.random((5, 40)) < 0.5).astype(float), seed=s)[0].mean()
+        for s in range(400)
+    ]
+    assert np.mean(chosen) == pytest.approx(0.5, abs=0.01)
+    options = np.vstack([np.zeros(40), np.ones(40)])
+    scores, picks = stats.cross_fitted(options, seed=0)
+    assert scores.tolist() == [1.0] * 40 and picks == (1, 1)
+
+
+def test_split_half_reliability_follows_spearman_brown() -> None:
+    """With layer sd = noise sd of a half, halves correlate at 0.5 and wholes at 2/3."""
+    generator = rng(4)
+    layers = generator.normal(0, 1, (400, 1))
+    scores = layers + generator.normal(0, np.sqrt(50), (400, 100))
+    found = stats.split_half(scores, seed=0, splits=20)
+    assert found == pytest.approx(0.48, abs=0.06)  # Spearman is a little below Pearson's 0.5
+    assert stats.spearman_brown(0.5) == pytest.approx(2 / 3)
+    assert stats.spearman_brown(0.5, 4) == pytest.approx(0.8)
+    assert stats.spearman_brown(-1.0) == -1.0
+
+
+def test_reliability_is_unknown_where_it_cannot_be_measured() -> None:
+    assert stats.split_half(np.ones((5, 20)), seed=0) is None
+    assert stats.split_half(rng().random((2, 20)), seed=0) is None
+    assert stats.between_seeds(rng().random((1, 6))) is None
+
+
+def test_seeds_that_agree_correlate_at_one() -> None:
+    profile = np.array([0.1, 0.4, 0.3, 0.9])
+    assert stats.between_seeds(np.array([profile, 2 * profile, profile])) == pytest.approx(1)
+
+
+def test_agreement_is_scipys_with_an_interval_around_it() -> None:
+    a, b = rng(1).random(28), rng(2).random(28)
+    found = stats.agreement(a, b)
+    assert found is not None
+    assert found.spearman.value == scipy_stats.spearmanr(a, b).statistic
+    assert found.kendall.value == scipy_stats.kendalltau(a, b).statistic
+    for estimate in (found.spearman, found.kendall):
+        assert -1 < estimate.low < estimate.value < estimate.high < 1  # type: ignore[operator]
+
+
+def test_a_perfect_agreement_of_few_layers_is_not_certain() -> None:
+    found = stats.agreement(np.arange(6.0), np.arange(6.0))
+    assert found is not None and found.spearman.low is not None
+    assert found.spearman.value == pytest.approx(1)
+    assert found.spearman.low < 0.8
+    assert stats.agreement(np.arange(4.0), np.arange(4.0)) is None
+    assert stats.agreement(np.ones(9), np.arange(9.0)) is None
+
+
+def test_removing_the_depth_trend_removes_what_only_depth_explains() -> None:
+    depth = np.linspace(0, 1, 28)
+    hill = 1 - (depth - 0.5) ** 2
+    a, b = (hill + rng(s).normal(0, 0.01, 28) for s in (1, 2))
+    raw = stats.agreement(a, b)
+    rest = stats.agreement(stats.detrend(a, depth), stats.detrend(b, depth), removed=2)
+    assert raw is not None and rest is not None
+    assert raw.spearman.value > 0.9
+    assert abs(rest.spearman.value) < 0.4
+    assert np.abs(stats.detrend(hill, depth)).max() < 1e-9
+
+
+def test_thirds_of_the_published_stack() -> None:
+    assert [(t.start, t.stop - 1) for t in stats.thirds(28)] == [(0, 8), (9, 17), (18, 27)]
+
+
+@given(st.integers(1, 200))
+def test_thirds_partition_any_stack(num_layers: int) -> None:
+    assert [k for third in stats.thirds(num_layers) for k in third] == list(range(num_layers))
+
+
+def test_synthetic_outcomes_have_the_promised_mean() -> None:
+    design = Design(tasks=4000, repeats=4, seeds=300, seed_sd=0.3)
+    drawn = outcomes([0.3, 0.8], [False, True], design, rng(9))
+    assert [table.shape for table in drawn] == [(1, 4000, 4), (300, 4000, 4)]
+    assert [table.mean() for table in drawn] == pytest.approx([0.3, 0.8], abs=0.02)

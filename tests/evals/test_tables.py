@@ -1,0 +1,96 @@
+"""Published tables through the same report."""
+
+from pathlib import Path
+
+import pytest
+
+from layergym.envs.errors import InputError
+from layergym.evals.report import build, write_report
+from layergym.evals.report.markdown import render
+from layergym.evals.tables import read_table, split_correlation
+
+OWN = """layer,a,b,average,contribution
+Base,40.0,20.0,30.0,0.0
+Full,60.0,40.0,50.0,1.0
+L0,50.0,30.0,40.0,0.50
+L1,60.0,42.0,51.0,1.05
+L2,44.0,24.0,34.0,0.20
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "own.csv"
+    path.write_text(OWN)
+    return path
+
+
+def test_contributions_come_from_the_benchmarks(own: Path) -> None:
+    table = read_table(own)
+    assert table.benchmarks == ("a", "b")
+    ratios = [a.contribution.value for a in table.profile.measures[0].layers if a.contribution]
+    assert ratios == pytest.approx([0.5, 1.05, 0.2])
+    assert table.largest_difference == pytest.approx(0, abs=1e-9)
+    assert table.within_rounding is True
+
+
+def test_a_misprinted_contribution_is_pointed_out(own: Path) -> None:
+    own.write_text(OWN.replace("0.50", "0.58"))
+    table = read_table(own)
+    assert table.largest_difference == pytest.approx(0.08)
+    assert table.within_rounding is False
+    assert "does not explain this" in render(build([own]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("Base,", "Start,", 'no row "Base"'),
+        ("L1,", "L0,", "repeated row"),
+        ("42.0", "n/a", "not a number"),
+        ("42.0", "nan", "not a number"),
+        ("42.0,", "", "not 4 values"),
+        (OWN, "", "not a table"),
+        ("L", "M", "no layer rows"),
+    ],
+)
+def test_damaged_tables_are_refused(own: Path, old: str, new: str, message: str) -> None:
+    own.write_text(OWN.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        read_table(own)
+
+
+def test_a_table_without_repeats_gets_no_intervals(own: Path) -> None:
+    text = render(build([own]))
+    assert "no intervals can be given" in text
+    assert "95 % intervals" not in text
+
+
+def test_the_published_table_is_reproduced(shared_data: Path) -> None:
+    """Qwen3-1.7B-Base, NuminaMath, Table 13 of arXiv 2607.01232 (a third party's transcription)."""
+    table = read_table(shared_data / "layer_study" / "qwen3_1p7b_table13.csv")
+    main = table.profile.measures[0]
+    assert len(main.layers) == 28
+    assert table.largest_difference == pytest.approx(0.019, abs=0.0005)
+    assert table.within_rounding is True
+    thirds = [gain / main.gain.value for gain in main.thirds if gain is not None]
+    assert thirds == pytest.approx([0.83, 0.98, 0.42], abs=0.02)
+    split = table.splits[1]
+    assert split.first == ("math500", "olympiadbench")
+    assert split.all_layers == pytest.approx(0.76, abs=0.005)
+    assert split_correlation(table.scores[:19], (0, 2), (1, 3)) == pytest.approx(0.36, abs=0.005)
+
+
+def test_the_published_table_makes_a_whole_report(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "layer_study" / "qwen3_1p7b_table13.csv"
+    files = write_report([path], tmp_path, ("html", "json", "md", "txt"))
+    assert {file.name for file in files} == {
+        "report.html",
+        "report.json",
+        "report.md",
+        "report.txt",
+        "profile.json",
+    }
+    text = (tmp_path / "report.md").read_text()
+    assert "first 0.84, middle 0.99, last 0.43" in text
+    assert "0.49" in text and "0.64" in text  # depth correlations
