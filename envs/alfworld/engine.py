@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 from layergym.envs.alfworld.describe import describe_object, describe_receptacle
 from layergym.envs.alfworld.game import Game, introduction
@@ -40,9 +40,9 @@ class Play:
         """Whether the goal holds now."""
         return self.state.won
 
-    def clone(self) -> Self:
+    def clone(self) -> Play:
         """An independent playthrough in the same state."""
-        return type(self)(self.game, self.state)
+        return Play(self.game, self.state)
 
     def look_around(self) -> str:
         """The text with which the game begins."""

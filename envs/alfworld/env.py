@@ -7,66 +7,92 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.expert import advise
+from layergym.envs.alfworld.floorplans import SPLITS as GENERATED_SPLITS
 from layergym.envs.alfworld.game import Game, build_game
-from layergym.envs.alfworld.games import Games, Generated, Listed, read_compact
+from layergym.envs.alfworld.games import OFFICIAL_SPLITS, Games, open_games
 from layergym.envs.alfworld.memory import Memory
 from layergym.envs.alfworld.oracle import plan
-from layergym.envs.alfworld.state import State
+from layergym.envs.alfworld.reference import ReferenceServer, RemotePlay
+from layergym.envs.alfworld.state import write_state
 from layergym.envs.alfworld.tables import KINDS
 from layergym.envs.alfworld.text import NOTHING_HAPPENS, dialect, instructions
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.errors import unknown
 
-_GENERATED_SPLITS = ("train", "valid", "test")
-
 
 class ALFWorld(TextEnv):
-    """Household tasks in text (Shridhar et al., arXiv 2010.03768).
+    """Household tasks in text (Shridhar et al., ALFWorld, arXiv 2010.03768).
 
-    Reward is 1 when the task is done, which ends the episode, and 0 before. An action that is not
-    understood gets "Nothing happens." and counts as invalid.
+    The reward is 1 when the task is done, which ends the episode, and 0 before. An action that is
+    not possible gets "Nothing happens." and counts as invalid.
+
+    Besides the usual keys, `info` has `dead_end`: True when the task cannot be done any more,
+    because what is held can be put nowhere (a teddy bear, a paper towel roll).
+
+    `expert()` is a player who searches and knows only what the episode has shown; `oracle()` sees
+    everything. `state_key()` covers the state of the world and what of it the player has seen.
     """
 
-    splits = ("train", "valid", "test", "valid_seen", "valid_unseen")
+    splits: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys((*GENERATED_SPLITS, *OFFICIAL_SPLITS)))
     max_turns = 50
 
-    def __init__(  # noqa: PLR0913 (Gymnasium's `make` takes flat settings)
+    def __init__(  # noqa: PLR0913 (gymnasium.make takes settings flat)
         self,
         *,
         split: str = "train",
         games: str | Path = "generated",
         kinds: Sequence[str] = KINDS,
-        size: int = 600,
+        size: int | None = None,
         max_receptacles: int | None = None,
         num_objects: int | None = None,
         version: str = "0.4",
+        engine: str = "native",
+        shaping: float = 0.0,
         max_turns: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """Create the environment over the games of one split."""
+        """Create the environment over the games of one split.
+
+        Args:
+            split: train, valid or test of generated games, whose rooms differ; else train,
+                valid_seen or valid_unseen.
+            games: `"generated"`, which needs no data; `"official"`, what `alfworld-download`
+                fetched; a folder; or a compact `*.jsonl.xz` (see `open_games`).
+            kinds: which of the six task types.
+            size: number of generated games, spread over the kinds; 600 by default.
+            max_receptacles: most receptacles in a generated room; real rooms have 6 to 54.
+            num_objects: number of objects in a generated room; real rooms have 10 to 65.
+            version: dialect, "0.4" or "0.3" (before December 2024: "put mug 1 in/on desk 1").
+            engine: "native", or "alfworld" for the original in a process of its own, which says
+                the same, thousands of times slower.
+            shaping: weight of potential-based shaping (Ng et al., 1999, discount 1): every step
+                also earns this much for each command by which the oracle's plan became shorter.
+            max_turns: turns after which an episode is truncated.
+            render_mode: "ansi" or None.
+
+        Raises:
+            InputError: a setting is unknown, or the games cannot be read.
+        """
         super().__init__(split=split, max_turns=max_turns, render_mode=render_mode)
-        for kind in kinds:
-            if kind not in KINDS:
-                raise unknown("kind of task", kind, KINDS)
+        if engine not in ("native", "alfworld"):
+            raise unknown("ALFWorld engine", engine, ("native", "alfworld"))
         self.dialect = dialect(version)
         self.instructions = instructions(self.dialect)
-        self._games: Games
-        if games == "generated":
-            if split not in _GENERATED_SPLITS:
-                raise unknown("split of generated games", split, _GENERATED_SPLITS)
-            self._games = Generated(
-                split, tuple(sorted(set(kinds))), size, max_receptacles, num_objects
-            )
-        else:
-            self._games = Listed(read_compact(Path(games)), kinds)
+        self.shaping = shaping
+        knobs = {"size": size, "max_receptacles": max_receptacles, "num_objects": num_objects}
+        self._games = open_games(games, split, kinds, **knobs)
         self._ids = frozenset(self._games.ids)
+        self._uses_original = engine == "alfworld"
+        self._server: ReferenceServer | None = None
         self._play: Play
         self._memory: Memory
         self._news: list[tuple[str, str]] = []
+        self._potential = 0.0
+        self._stuck: tuple[str | None, bool] = (None, False)
 
     # ---- tasks ------------------------------------------------------------------------------
 
@@ -91,11 +117,12 @@ class ALFWorld(TextEnv):
 
     def start(self) -> str:
         """Begin the game and describe the room and the task."""
-        game = _cached_game(self._games, self.task, self.dialect.version)
-        self._play = Play(game)
+        self._play = self._begin()
         text = self._play.look_around()
         self._memory = Memory(text)
         self._news = []
+        self._stuck = (None, False)
+        self._potential = self._remaining() if self.shaping else 0.0
         return text
 
     def play(self, action: str) -> Outcome:
@@ -103,9 +130,12 @@ class ALFWorld(TextEnv):
         text = self._play.step(action)
         self._news.append((action, text))
         won = self._play.won
-        return Outcome(
-            text, reward=float(won), terminated=won, valid=text != NOTHING_HAPPENS, success=won
-        )
+        reward = float(won)
+        if self.shaping:
+            before, self._potential = self._potential, self._remaining()
+            reward += self.shaping * (self._potential - before)
+        valid = text != NOTHING_HAPPENS
+        return Outcome(text, reward=reward, terminated=won, valid=valid, success=won)
 
     def admissible(self) -> list[str]:
         """Every command that is understood now, sorted."""
@@ -120,42 +150,62 @@ class ALFWorld(TextEnv):
         return plan(self._play)
 
     def state_key(self) -> str:
-        """The state of the world together with what the player has seen of it."""
-        shown = sorted(self._remember().shown)
-        return hashlib.blake2b(
-            f"{_written(self._play.state)}{shown}".encode(), digest_size=16
-        ).hexdigest()
+        """The state of the world, together with which receptacles the player knows about."""
+        known = f"{write_state(self._play.state)}{sorted(self._remember().shown)}"
+        return hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
 
     def clone(self) -> Self:
         """An independent copy in the same state."""
         twin = copy.copy(self)
-        twin._play = self._play.clone()
-        twin._memory = copy.deepcopy(self._memory)
-        twin._news = list(self._news)
         twin._np_random = copy.deepcopy(self._np_random)
+        if self.task:
+            twin._play = self._play.clone()
+            twin._memory = copy.deepcopy(self._memory)
+            twin._news = list(self._news)
+        twin._server = twin._play.server if isinstance(twin._play, RemotePlay) else None
         return twin
 
+    def close(self) -> None:
+        """End alfworld's process, if there is one."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        super().close()
+
+    def _begin(self) -> Play:
+        game = _cached_game(self._games, self.task, self.dialect.version)
+        if not self._uses_original:
+            return Play(game)
+        if self._server is None:
+            self._server = ReferenceServer()
+        return RemotePlay(game, self._games.load(self.task)[0], self._server)
+
     def _remember(self) -> Memory:
+        """What the episode has shown; read only when somebody asks."""
         for action, text in self._news:
             self._memory.observe(action, text)
         self._news = []
         return self._memory
+
+    def _remaining(self) -> float:
+        """Minus the number of commands that the oracle still needs."""
+        way = plan(self._play)
+        return -float(self.max_turns if way is None else len(way))
+
+    def _dead_end(self) -> bool:
+        # Everything else can be undone: only what is held and fits nowhere stays for ever.
+        held = self._play.state.held
+        if held is None or self._play.game.fits.get(held):
+            return False
+        if self._stuck[0] != held:
+            self._stuck = (held, plan(self._play) is None)
+        return self._stuck[1]
+
+    def _info(self, *, valid: bool, success: bool) -> dict[str, Any]:
+        return {**super()._info(valid=valid, success=success), "dead_end": self._dead_end()}
 
 
 @lru_cache(maxsize=512)
 def _cached_game(games: Games, task: str, version: str) -> Game:
     problem, sentence = games.load(task)
     return build_game(problem, sentence, version=version)
-
-
-def _written(state: State) -> str:
-    """`state` as text, the same for equal states in every process."""
-    parts: list[Any] = []
-    for value in state:
-        if isinstance(value, frozenset):
-            parts.append(sorted(value))
-        elif isinstance(value, dict):
-            parts.append(sorted(item for item in value.items() if item[1]))
-        else:
-            parts.append(value)
-    return repr(parts)

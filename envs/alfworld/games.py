@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import lzma
-import zlib
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from layergym.envs.alfworld.floorplans import SPLITS as GENERATED_SPLITS
+from layergym.envs.alfworld.folders import read_folder
 from layergym.envs.alfworld.generator import REVISION, Recipe, generate, read_id
+from layergym.envs.alfworld.records import Listed, Record, read_compact
 from layergym.envs.alfworld.tables import KINDS
-from layergym.envs.errors import InputError
+from layergym.envs.errors import InputError, unknown
+
+OFFICIAL_SPLITS = ("train", "valid_seen", "valid_unseen")
+DEFAULT_SIZE = 600
+"""Generated games per split."""
 
 
 class Games(Protocol):
@@ -72,79 +75,51 @@ class Generated:
         return generate(id)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One game of a file."""
+def open_games(
+    source: str | Path, split: str, kinds: Sequence[str] = KINDS, **knobs: int | None
+) -> Games:
+    """The games of one split.
 
-    id: str
-    sentence: str
-    packed: bytes
-    """The PDDL problem, deflated."""
-
-    @property
-    def kind(self) -> str:
-        """Task type, with which every official id begins."""
-        return self.id.partition("-")[0]
-
-    @property
-    def problem(self) -> str:
-        """The PDDL problem."""
-        return zlib.decompress(self.packed).decode()
-
-
-class Listed:
-    """Games that were read from somewhere."""
-
-    def __init__(self, records: dict[str, Record], kinds: Sequence[str] = KINDS) -> None:
-        """Keep the records of some kinds."""
-        self._records = {id: records[id] for id in sorted(records) if records[id].kind in kinds}
-        self.ids = tuple(self._records)
-
-    def kind(self, id: str) -> str:
-        """Task type."""
-        return self._records[id].kind
-
-    def digest(self, id: str) -> str:
-        """SHA-256 of sentence and problem."""
-        record = self._records[id]
-        return hashlib.sha256(f"{record.sentence}\n{record.problem}".encode()).hexdigest()
-
-    def load(self, id: str) -> tuple[str, str]:
-        """PDDL problem and task sentence."""
-        record = self._records[id]
-        return record.problem, record.sentence
-
-
-def read_compact(path: Path) -> dict[str, Record]:
-    """The games of a `*_problems.jsonl.xz`: one JSON object `{id, task, problem}` a line.
+    Args:
+        source: `"generated"`, `"official"` (what `alfworld-download` fetched), a compact
+            `*.jsonl.xz`, or a folder: with `<split>_problems.jsonl.xz`, with ALFWorld's
+            `json_2.1.x/<split>` or `<split>`, or the split's own folder.
+        split: train, valid or test when generated; else train, valid_seen or valid_unseen.
+        kinds: task types to keep.
+        **knobs: `size`, `max_receptacles` and `num_objects` of generated games.
 
     Raises:
-        InputError: the file is missing, cut off, or not such a file.
+        InputError: there is no such source or split, or a file is broken.
     """
-    return _read_compact(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    wanted = tuple(sorted(set(kinds)))
+    for kind in wanted:
+        if kind not in KINDS:
+            raise unknown("kind of task", kind, KINDS)
+    splits = GENERATED_SPLITS if source == "generated" else OFFICIAL_SPLITS
+    if split not in splits:
+        raise unknown(f"split of {source} games", split, splits)
+    if source == "generated":
+        size = knobs.pop("size") or DEFAULT_SIZE
+        return Generated(split, wanted, size, **knobs)
+    if used := [name for name, value in knobs.items() if value is not None]:
+        raise InputError(f"{' and '.join(used)} can be set for generated games only")
+    return Listed(_records(_official() if source == "official" else Path(source), split), wanted)
 
 
-@lru_cache(maxsize=4)
-def _read_compact(path: Path, changed_ns: int) -> dict[str, Record]:
-    records = {}
-    try:
-        with lzma.open(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                record = _record(line, f"{path}, line {number}")
-                records[record.id] = record
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a whole .xz file of text ({error})") from error
-    return records
+def _official() -> Path:
+    return Path(os.environ.get("ALFWORLD_DATA", "~/.cache/alfworld")).expanduser()
 
 
-def _record(line: str, where: str) -> Record:
-    try:
-        game = json.loads(line)
-        id, sentence, problem = game["id"], game["task"], game["problem"]
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error.msg})") from error
-    except (KeyError, TypeError):
-        raise InputError(f"{where}: a game needs id, task and problem") from None
-    return Record(id, sentence, zlib.compress(problem.encode(), 1))
+def _records(path: Path, split: str) -> Mapping[str, Record]:
+    if path.is_file():
+        return read_compact(path)
+    compact = path / f"{split}_problems.jsonl.xz"
+    if compact.is_file():
+        return read_compact(compact)
+    for folder in (*sorted(path.glob(f"json_2.1.*/{split}"), reverse=True), path / split, path):
+        if folder.is_dir() and any(folder.glob("*/*/traj_data.json")):
+            return read_folder(folder)
+    raise InputError(
+        f"no ALFWorld games of {split} in {path}; run alfworld-download, or use "
+        'games="generated", which needs no data'
+    )

@@ -54,6 +54,13 @@ def start(game: Game) -> State:
     return state._replace(won=_reached(game, state))
 
 
+def write_state(state: State) -> str:
+    """`state` as text: the same for equal states, in every process."""
+    contents = sorted(item for item in state.contents.items() if item[1])
+    rest = [sorted(part) if isinstance(part, frozenset) else part for part in state[3:]]
+    return repr((state.location, state.held, contents, rest))
+
+
 def settle(game: Game, state: State, *became_true: Atom) -> State:
     """Bring `won` up to date after a change that made some atoms true."""
     if not state.won:
