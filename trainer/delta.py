@@ -35,7 +35,7 @@ def digests(model: nn.Module, *, buffers: bool = True) -> dict[str, str]:
 
     A tensor that two modules share (tied embeddings) has one name, the first.
     """
-    named: list[tuple[str, torch.Tensor]] = list(model.named_parameters())  # type: ignore[arg-type]
+    named: list[tuple[str, torch.Tensor]] = list(model.named_parameters())
     named += model.named_buffers() if buffers else []
     with ThreadPoolExecutor(max_workers=4) as pool:
         return dict(

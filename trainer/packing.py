@@ -56,7 +56,8 @@ def rows_of(trajectory: Trajectory, advantages: Sequence[float]) -> list[Row]:
         advantages: one per turn, or none at all for a trajectory that is masked.
 
     Raises:
-        ValueError: a turn claims to extend a prompt, but there is none before it.
+        ValueError: a turn claims to extend a prompt, but there is none before it, or a token was
+            sampled without a prompt.
     """
     if not advantages:
         return []
@@ -67,6 +68,8 @@ def rows_of(trajectory: Trajectory, advantages: Sequence[float]) -> list[Row]:
             rows.append(_Open([], [], [], []))
         elif not rows:
             raise ValueError("the first reply of a trajectory cannot extend a previous one")
+        if reply.ids and not reply.prompt_ids and not rows[-1].ids:
+            raise ValueError("a reply without a prompt: its first token has no probability")
         rows[-1].add(reply.prompt_ids, False, 0.0, [0.0] * len(reply.prompt_ids))
         rows[-1].add(reply.ids, True, advantage, reply.logprobs)
     return [row.closed() for row in rows if any(row.sampled)]

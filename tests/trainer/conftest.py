@@ -39,7 +39,7 @@ _SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 6,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
@@ -65,17 +65,19 @@ FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
         Gemma3TextConfig(
             **_SIZES,
             sliding_window=4,
-            layer_types=["sliding_attention", "full_attention"] * 2,
+            layer_types=["sliding_attention", "full_attention"] * 3,
             query_pre_attn_scalar=8,
         )
     ),
 }
 
 
-def tiny_model(family: str = "qwen3", seed: int = 0) -> PreTrainedModel:
+def _tiny_model(family: str = "qwen3", seed: int = 0) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return FAMILIES[family]().eval()
+        model = FAMILIES[family]()
+    model.train(False)
+    return model
 
 
 class Echo(TextEnv):
@@ -108,40 +110,90 @@ class Echo(TextEnv):
 
 
 def sampling_rollout(model: PreTrainedModel) -> Rollout:
-    """Samples one or two tokens per turn from the model, seeded per job; one row per episode."""
+    """Samples one or two tokens per turn from the model, seeded per job; one row per episode.
+
+    All episodes have prompts and replies of the same length, so that they run as one batch.
+    """
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
-        return [_episode(model, job) for job in jobs]
+        episodes = [_Episode(job) for job in jobs]
+        while not episodes[0].over:
+            for episode in episodes:
+                episode.ask()
+            for _ in range(1 + episodes[0].env.turn % 2):
+                ids = torch.tensor([episode.context for episode in episodes])
+                logprobs = model(input_ids=ids).logits[:, -1].float().log_softmax(-1)
+                for episode, row in zip(episodes, logprobs, strict=True):
+                    episode.sample(row)
+            for episode in episodes:
+                episode.answer()
+        return [episode.trajectory() for episode in episodes]
 
     return play
 
 
-def _episode(model: PreTrainedModel, job: Job) -> Trajectory:
-    env, generator = Echo(), torch.Generator().manual_seed(job.seed)
-    observation, info = env.reset(seed=job.seed, options={"task": job.task})
-    context: list[int] = []
-    turns: list[Turn] = []
-    over = False
-    while not over:
-        prompt = [2, 3 + sum(map(ord, observation)) % 20]
-        context += prompt
-        ids, logprobs = [], []
-        for _ in range(1 + env.turn % 2):
-            logits = model(input_ids=torch.tensor([context])).logits[0, -1].float()
-            distribution = logits.log_softmax(-1)
-            token = int(torch.multinomial(distribution.exp(), 1, generator=generator))
-            ids.append(token)
-            logprobs.append(float(distribution[token]))
-            context.append(token)
-        key, action = env.state_key(), str(ids[0])
-        reply = Reply(action, tuple(prompt), tuple(ids), tuple(logprobs), extends=bool(turns))
-        observation, reward, terminated, truncated, info = env.step(action)
-        turns.append(Turn(observation, key, reply, action, reward, info["valid"]))
-        over = terminated or truncated
-    ended = "terminated" if terminated else "truncated"
-    return Trajectory(
-        "Echo", job.task, job.seed, tuple(turns), ended, info["success"], info["kind"]
-    )
+class _Episode:
+    def __init__(self, job: Job) -> None:
+        self.job, self.env = job, Echo()
+        self.generator = torch.Generator().manual_seed(job.seed)
+        self.observation, self.info = self.env.reset(seed=job.seed, options={"task": job.task})
+        self.context: list[int] = []
+        self.turns: list[Turn] = []
+        self.over = False
+
+    def ask(self) -> None:
+        self.prompt = [2, 3 + sum(map(ord, self.observation)) % 20]
+        self.context += self.prompt
+        self.ids: list[int] = []
+        self.logprobs: list[float] = []
+
+    def sample(self, logprobs: torch.Tensor) -> None:
+        token = int(torch.multinomial(logprobs.exp(), 1, generator=self.generator))
+        self.ids.append(token)
+        self.logprobs.append(float(logprobs[token]))
+        self.context.append(token)
+
+    def answer(self) -> None:
+        key, action = self.env.state_key(), str(self.ids[0])
+        reply = Reply(
+            action,
+            tuple(self.prompt),
+            tuple(self.ids),
+            tuple(self.logprobs),
+            extends=bool(self.turns),
+        )
+        seen = self.observation
+        self.observation, reward, self.over, _, self.info = self.env.step(action)
+        self.turns.append(Turn(seen, key, reply, action, reward, self.info["valid"]))
+
+    def trajectory(self) -> Trajectory:
+        return Trajectory(
+            env_id="Echo",
+            task=self.job.task,
+            seed=self.job.seed,
+            turns=tuple(self.turns),
+            ended="terminated",
+            success=self.info["success"],
+            kind=self.info["kind"],
+        )
+
+
+@pytest.fixture(scope="session", params=sorted(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Callable[..., PreTrainedModel]:
+    """Six layers, random weights: `tiny_model(family, seed)`."""
+    return _tiny_model
+
+
+@pytest.fixture(scope="session")
+def sampling() -> Callable[[PreTrainedModel], Rollout]:
+    """Makes a rollout that samples from a model."""
+    return sampling_rollout
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +202,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     words |= {f"w{i}": i for i in range(FIRST_WORD, VOCABULARY)}
     words_only = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     words_only.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=words_only, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>"
     )
 
@@ -170,7 +222,7 @@ def build(tokenizer: PreTrainedTokenizerFast, echo_panel: Panel, tmp_path: Path)
     def make(
         model: PreTrainedModel | None = None, rollout: Rollout | None = None, **settings: Any
     ) -> GiGPOTrainer:
-        model = tiny_model() if model is None else model
+        model = _tiny_model() if model is None else model
         settings = {
             "output_dir": str(tmp_path / "run"),
             "max_steps": 2,
