@@ -119,3 +119,38 @@ def test_what_is_not_understood_is_invalid() -> None:
     env.reset(options={"task": env.tasks[0]})
     text, reward, terminated, _, info = env.step("make me a sandwich")
     assert (text, reward, terminated, info["valid"]) == ("Nothing happens.", 0.0, False, False)
+
+
+def test_shaping_pays_for_every_command_that_brings_the_goal_nearer() -> None:
+    env = small(size=6, shaping=0.1)
+    for task in env.tasks:
+        env.reset(options={"task": task})
+        way = env.oracle()
+        assert way
+        total = sum(env.step(command)[1] for command in way)
+        assert total == pytest.approx(1 + 0.1 * len(way))
+
+
+def test_holding_what_fits_nowhere_is_a_dead_end() -> None:
+    env = make("ALFWorld-v0", kinds=["pick_and_place_simple"], size=200)
+    assert isinstance(env, ALFWorld)
+    for task in env.tasks:
+        env.reset(options={"task": task})
+        for place in [c for c in env.admissible() if c.startswith("go to ")]:
+            text, _, over, _, info = env.step(place)
+            assert not info["dead_end"] and not over
+            if " a teddybear 1" in text:
+                info = env.step(f"take teddybear 1 from {place.removeprefix('go to ')}")[4]
+                assert info["valid"] and info["dead_end"]
+                assert env.oracle() is None
+                return
+            if env.turn == env.max_turns:
+                break
+    pytest.fail("no teddy bear in 200 games")
+
+
+def test_both_dialects_describe_their_commands() -> None:
+    assert "move <object> to <receptacle>" in small(version="0.4").instructions
+    assert "put <object> in/on <receptacle>" in small(version="0.3").instructions
+    with pytest.raises(InputError, match="ALFWorld version"):
+        small(version="0.5")
