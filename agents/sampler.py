@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +10,11 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from layergym.agents.architecture import attention_windows, context_limit, stop_tokens
 from layergym.agents.cache import RaggedCache
+from layergym.agents.draw import draw
 from layergym.envs.errors import InputError
 
 _PREFILL_TOKENS = 16384
@@ -116,9 +116,9 @@ class TransformersSampler:
         self.model = model
         self.max_new_tokens = max_new_tokens
         self.temperature = temperature
-        self.max_context = _context_limit(config, max_context)
-        self.stop_ids = _stop_ids(model, tokenizer, stop_ids)
-        self._windows = _windows(model, config)
+        self.max_context = context_limit(config, max_context)
+        self.stop_ids = stop_tokens(model, tokenizer, stop_ids)
+        self._windows = attention_windows(model, config)
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache()
 
@@ -303,30 +303,6 @@ class TransformersSampler:
         return torch.tensor(values, device=self.model.device)
 
 
-def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """One token per row and its log-probability under the sampling distribution.
-
-    The token is the inverse of the cumulative distribution of softmax(logits / temperature) at
-    `uniform`, in float64; temperature 0 takes the likeliest, with log-probabilities at 1.
-
-    Args:
-        logits: (B, V) float32; a token at minus infinity is never drawn.
-        uniform: (B,) in [0, 1), in the precision of the cumulative distribution.
-        temperature: 0 or more.
-    """
-    logprobs = torch.log_softmax(logits / temperature if temperature else logits, -1)
-    if temperature == 0:
-        token = logprobs.argmax(-1)
-    else:
-        mass = logprobs.exp().to(uniform.dtype).cumsum(-1)
-        total = mass[:, -1]
-        # Just below the total at most, so that a uniform near 1 lands on a token with mass.
-        target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
-        token = torch.searchsorted(mass, target[:, None], right=True)[:, 0]
-        token = token.clamp_(max=logits.shape[-1] - 1)
-    return token, logprobs.gather(-1, token[:, None])[:, 0]
-
-
 def _batches(prompts: Iterable[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
     """Prompts by length, in batches of a bounded number of tokens, padding included."""
     batch: list[tuple[int, ...]] = []
@@ -358,42 +334,3 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
     finally:
         if training:
             model.train()
-
-
-def _context_limit(config: PreTrainedConfig, wanted: int | None) -> int:
-    built_for = getattr(config, "max_position_embeddings", None) or sys.maxsize
-    if wanted is not None and not 1 <= wanted <= built_for:
-        raise InputError(
-            f"max_context must be between 1 and {built_for}, which the model was built for, "
-            f"not {wanted}"
-        )
-    return wanted or built_for
-
-
-def _stop_ids(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, more: Iterable[int]
-) -> frozenset[int]:
-    ends = [tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
-    flat = [e for end in ends for e in (end if isinstance(end, list) else [end]) if e is not None]
-    return frozenset([*flat, *more])
-
-
-def _windows(model: PreTrainedModel, config: PreTrainedConfig) -> dict[str, int | None]:
-    """Attention window by kind of layer, None for full attention."""
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None) or [
-        "sliding_attention" if window else "full_attention"
-    ]
-    odd = sorted(set(kinds) - {"full_attention", "sliding_attention"})
-    takes = inspect.signature(model.get_decoder().forward).parameters
-    if odd or not {"position_ids", "past_key_values"} <= set(takes):
-        raise InputError(
-            f"{type(model).__name__} does not keep a plain key-value cache "
-            f"({', '.join(odd) or 'no position ids'}); choose a model with softmax attention"
-        )
-    if config._attn_implementation not in ("sdpa", "eager"):
-        raise InputError(
-            f'attention "{config._attn_implementation}" cannot take rows of different lengths; '
-            'load the model with attn_implementation="sdpa"'
-        )
-    return {kind: window if kind == "sliding_attention" else None for kind in sorted(set(kinds))}

@@ -18,7 +18,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from layergym.agents.sampler import Request, Sample, TransformersSampler, draw
+from layergym.agents.draw import draw
+from layergym.agents.sampler import Request, Sample, TransformersSampler
 from layergym.envs.errors import InputError
 from tests.agents.conftest import FAMILIES
 

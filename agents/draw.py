@@ -1,0 +1,30 @@
+"""One token from a row of logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """One token per row and its log-probability under the sampling distribution.
+
+    The token is the inverse of the cumulative distribution of softmax(logits / temperature) at
+    `uniform`, in float64; temperature 0 takes the likeliest, with log-probabilities at 1.
+
+    Args:
+        logits: (B, V) float32; a token at minus infinity is never drawn.
+        uniform: (B,) in [0, 1), in the precision of the cumulative distribution.
+        temperature: 0 or more.
+    """
+    logprobs = torch.log_softmax(logits / temperature if temperature else logits, -1)
+    if temperature == 0:
+        token = logprobs.argmax(-1)
+    else:
+        mass = logprobs.exp().to(uniform.dtype).cumsum(-1)
+        total = mass[:, -1]
+        # Just below the total at most, so that a uniform near 1 lands on a token with mass.
+        target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+        token = torch.searchsorted(mass, target[:, None], right=True)[:, 0]
+        token = token.clamp_(max=logits.shape[-1] - 1)
+    return token, logprobs.gather(-1, token[:, None])[:, 0]
