@@ -25,7 +25,7 @@ Not covered: covert timing channels, kernel bugs, and a program that has memoris
 
 from layergym.envs.sandbox.launch import ISOLATIONS
 from layergym.envs.sandbox.run import Limits
-from layergym.envs.sandbox.sandbox import CallError, Check, Output, Sandbox, Suite, Verdict
+from layergym.envs.sandbox.sandbox import CallError, Check, Output, Sandbox, Suite, Verdict, shared
 
 __all__ = [
     "ISOLATIONS",
@@ -36,4 +36,5 @@ __all__ = [
     "Sandbox",
     "Suite",
     "Verdict",
+    "shared",
 ]

@@ -129,8 +129,8 @@ def examine(link: Link, job: dict[str, Any]) -> list[list[Any]]:
 
     Args:
         link: where requests to the program go.
-        job: `setup` (source), `names` bound to stand-ins, and `steps`: pairs of source and whether
-            it is a check (else it prepares what follows).
+        job: `setup` (source); `names` (here to there), bound to stand-ins; and `steps`, pairs of
+            source and whether it is a check (else it prepares what follows).
 
     Returns:
         For each check, in order: whether it passed, and what happened last.
@@ -139,9 +139,9 @@ def examine(link: Link, job: dict[str, Any]) -> list[list[Any]]:
     scope: dict[str, Any] = {"__name__": "tests"}
     results: list[list[Any]] = []
     broken = _run(job["setup"], scope)
-    for name in job["names"]:
+    for local, name in job["names"].items():
         try:
-            scope[name] = exam.ask(do="name", name=name)
+            scope[local] = exam.ask(do="name", name=name)
         except Exception as error:
             broken = broken or f"{type(error).__name__}: {error}"
     for source, is_check in job["steps"]:

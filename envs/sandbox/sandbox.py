@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from layergym.envs.errors import InputError
@@ -32,8 +33,8 @@ class Output:
 class Suite:
     """Tests of one program, as Python statements that are run away from it."""
 
-    names: tuple[str, ...]
-    """What the program defines and the tests use."""
+    names: Mapping[str, str]
+    """What the tests use and the program defines: name in the tests to name in the program."""
     steps: tuple[tuple[str, bool], ...]
     """Statements in order; True marks a check, False what prepares the checks after it."""
     setup: str = ""
@@ -216,6 +217,12 @@ def _end_all(workers: list[Worker], process: int) -> None:
         workers.pop().close()
 
 
+@cache
+def shared(isolation: str = "auto", modules: tuple[str, ...] = ()) -> Sandbox:
+    """The sandbox that all environments of this process use, one for each description."""
+    return Sandbox(isolation=isolation, modules=modules, workers=max(2, os.cpu_count() or 2))
+
+
 def _pool(isolation: str, modules: tuple[str, ...], workers: int) -> Sandbox:
     return Sandbox(isolation=isolation, modules=modules, workers=workers)
 
@@ -241,7 +248,7 @@ def _relay(program: Run, tests: Run, suite: Suite) -> Verdict:
     """Pass requests and answers between the two processes until the tests have their verdict."""
     steps = [list(step) for step in suite.steps]
     tests.send(
-        {"kind": "examine", "setup": suite.setup, "names": list(suite.names), "steps": steps}
+        {"kind": "examine", "setup": suite.setup, "names": dict(suite.names), "steps": steps}
     )
     error = ""
     while True:

@@ -1,8 +1,8 @@
 """Python values as JSON, and messages as frames: how data crosses between processes.
 
 Only plain values cross: None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset,
-dict, and what is a subclass of them, as the plain type; and the built-in types themselves. So an object that claims to equal
-everything arrives as an opaque reference, or not at all.
+dict, instances of their subclasses as the plain type, and the built-in types themselves. So an
+object that claims to equal everything arrives as an opaque reference, or not at all.
 """
 
 from __future__ import annotations
@@ -35,14 +35,8 @@ def encode(value: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
         TypeError: something is not plain and there is no `opaque`.
         RecursionError: `value` is nested too deeply, or contains itself.
     """
-    if value is None or isinstance(value, bool | str | float):
+    if value is None or isinstance(value, bool | int | float | str):
         return _scalar(value)
-    if isinstance(value, int):
-        return int(value) if -_EXACT_IN_JSON < value < _EXACT_IN_JSON else {"int": hex(value)}
-    if isinstance(value, complex):
-        return {"complex": [value.real, value.imag]}
-    if isinstance(value, bytes | bytearray):
-        return {"bytes": value.hex()}
     if isinstance(value, list):
         return [encode(item, opaque) for item in value]
     if isinstance(value, tuple):
@@ -51,7 +45,11 @@ def encode(value: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
         return {"set": [encode(item, opaque) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[encode(k, opaque), encode(v, opaque)] for k, v in value.items()]}
-    if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    if isinstance(value, bytes | bytearray):
+        return {"bytes": value.hex()}
+    if _is_builtin_type(value):
         return {"type": value.__name__}
     if opaque is None:
         raise TypeError(f"a {type(value).__name__} cannot leave the sandbox; return plain values")
@@ -61,7 +59,11 @@ def encode(value: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
 def _scalar(value: Any) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
-    return float(value) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return float(value)
+    if value is None or isinstance(value, bool) or -_EXACT_IN_JSON < value < _EXACT_IN_JSON:
+        return value
+    return {"int": hex(value)}
 
 
 def decode(data: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
@@ -82,6 +84,10 @@ def decode(data: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
         if tag in _DECODERS:
             return _DECODERS[tag](inner, lambda item: decode(item, opaque))
     raise ValueError(f"not an encoded value: {str(data)[:80]}")
+
+
+def _is_builtin_type(value: Any) -> bool:
+    return isinstance(value, type) and vars(builtins).get(value.__name__) is value
 
 
 def _builtin_type(name: str) -> type:

@@ -223,7 +223,7 @@ f()
 }
 
 DOUBLE = Suite(
-    ("double",),
+    {"double": "double"},
     tuple((f"assert double({n}) == {2 * n}", True) for n in (3, 71, 1009)),
     setup="SECRET_MARK_90210 = [6, 142, 2018]",
 )

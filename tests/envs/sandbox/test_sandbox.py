@@ -106,12 +106,12 @@ def test_tests_may_build_objects_of_the_program(sandbox: Sandbox) -> None:
         ("assert list(each(3)) == [0, 1, 2]", True),
         ("assert total(None) == 0", True),
     )
-    suite = Suite(("Node", "total", "each"), steps)
+    suite = Suite({name: name for name in ("Node", "total", "each")}, steps)
     assert sandbox.examine(textwrap.dedent(source), suite).passed
 
 
 def test_a_failed_check_says_what_came_back(sandbox: Sandbox) -> None:
-    suite = Suite(("f",), (("assert f(2) == 3", True), ("assert f('') == 1", True)))
+    suite = Suite({"f": "f"}, (("assert f(2) == 3", True), ("assert f('') == 1", True)))
     first, second = sandbox.examine("def f(x):\n    return 10 // x", suite).checks
     assert (first.passed, first.detail) == (False, "returned 5")
     assert "line 2, in f" in second.detail
@@ -119,18 +119,18 @@ def test_a_failed_check_says_what_came_back(sandbox: Sandbox) -> None:
 
 
 def test_broken_preparation_passes_nothing(sandbox: Sandbox) -> None:
-    suite = Suite(("f",), (("missing()", False), ("assert f(1)", True)))
+    suite = Suite({"f": "f"}, (("missing()", False), ("assert f(1)", True)))
     verdict = sandbox.examine("def f(x): return True", suite)
     assert not verdict.passed
     assert "missing" in verdict.checks[0].detail
 
 
 def test_no_checks_is_no_pass(sandbox: Sandbox) -> None:
-    assert not sandbox.examine("def f(): pass", Suite(("f",), ())).passed
+    assert not sandbox.examine("def f(): pass", Suite({"f": "f"}, ())).passed
 
 
 def test_threads_share_a_pool(sandbox: Sandbox) -> None:
-    suite = Suite(("f",), (("assert f(2) == 4", True),))
+    suite = Suite({"f": "f"}, (("assert f(2) == 4", True),))
     with ThreadPoolExecutor(6) as threads:
         good = list(threads.map(lambda n: sandbox.run(f"print({n})").text, range(24)))
         verdicts = [threads.submit(sandbox.examine, "f = lambda x: 4", suite) for _ in range(12)]
@@ -203,7 +203,7 @@ def test_workers_end_with_the_process_that_made_them() -> None:
 def test_modules_can_be_asked_for() -> None:
     with Sandbox(modules=["numpy"]) as sandbox:
         assert sandbox.run("import numpy\nprint(numpy.arange(3).sum())").text == "3\n"
-        suite = Suite(("f",), (("assert f() == 3", True),))
+        suite = Suite({"f": "f"}, (("assert f() == 3", True),))
         assert sandbox.examine("import numpy\ndef f(): return numpy.int64(3)", suite).passed
 
 

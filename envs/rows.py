@@ -1,0 +1,93 @@
+"""Rows of a dataset, from a local file or folder, or from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from layergym.envs.errors import InputError
+
+Row = dict[str, Any]
+_HUB = "hub:"
+_ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
+
+
+def read_rows(source: str | Path, split: str) -> list[Row]:
+    """Read the rows of one split.
+
+    Args:
+        source: a file, which is taken to be that split; a folder with one file a split, named
+            after it (`train.jsonl`); or `hub:owner/name` or `hub:owner/name:config`.
+        split: name of the split.
+
+    Raises:
+        InputError: there is nothing there, or it cannot be read.
+    """
+    if isinstance(source, str) and source.startswith(_HUB):
+        return _from_hub(source.removeprefix(_HUB), split)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = _in_folder(path, split)
+    if not path.is_file():
+        raise InputError(
+            f"there is no data at {path}; give a {', '.join(_ENDINGS)} file, a folder of them, or "
+            "hub:owner/name"
+        )
+    try:
+        return _from_file(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _in_folder(folder: Path, split: str) -> Path:
+    found = [folder / f"{split}{ending}" for ending in _ENDINGS]
+    present = [path for path in found if path.is_file()]
+    if not present:
+        raise InputError(f"{folder} has no file {split}.jsonl, {split}.json or {split}.parquet")
+    return present[0]
+
+
+def _from_file(path: Path) -> list[Row]:
+    if path.suffix == ".parquet":
+        from pyarrow.parquet import read_table
+
+        rows: list[Row] = read_table(path).to_pylist()
+        return rows
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    if ".jsonl" not in path.name and text.lstrip().startswith("["):
+        return list(json.loads(text))
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _from_hub(name: str, split: str) -> list[Row]:
+    from datasets import load_dataset
+
+    name, _, config = name.partition(":")
+    try:
+        return [dict(row) for row in load_dataset(name, config or None, split=split)]
+    except Exception as error:  # the library raises many kinds, all of them about the request
+        raise InputError(f"{name} ({split}) cannot be loaded from the hub: {error}") from error
+
+
+def same_text(text: str) -> str:
+    """`text` without what may differ between two copies: case, spacing, punctuation, markup."""
+    return re.sub(r"[\W_]+", "", text).lower()
+
+
+_LONG = 40  # characters from which one text inside another is no accident
+
+
+def overlap(training: Iterable[str], held_out: Iterable[str]) -> list[str]:
+    """Which held-out texts equal a training text, or, if long, lie inside one, by `same_text`."""
+    seen = {same_text(text) for text in training}
+    joined = "\n".join(sorted(seen))
+
+    def known(key: str) -> bool:
+        return key in seen or (len(key) >= _LONG and key in joined)
+
+    return [text for text in held_out if known(same_text(text))]
