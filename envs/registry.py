@@ -8,6 +8,7 @@ is imported before one of their environments is made.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -44,8 +45,9 @@ def register(id: str, entry_point: str | type[TextEnv], **kwargs: Any) -> None:
     _ids.add(id)
 
 
+@cache
 def load_plugins() -> None:
-    """Register every environment that installed packages announce."""
+    """Register every environment that installed packages announce; looked up once a process."""
     for point in entry_points(group=GROUP):
         if point.name not in gymnasium.registry:
             register(point.name, point.value)
@@ -63,10 +65,12 @@ def find(name: str) -> str:
     Raises:
         InputError: there is none, or more than one.
     """
-    known = ids()
+    load_plugins()
+    if name in _ids:
+        return name
+    known = sorted(_ids)
     wanted = name.lower()
-    exact = [i for i in known if i == name]
-    loose = exact or [i for i in known if wanted in (i.lower(), i.lower().rpartition("/")[2])]
+    loose = [i for i in known if wanted in (i.lower(), i.lower().rpartition("/")[2])]
     if len(loose) == 1:
         return loose[0]
     if loose:

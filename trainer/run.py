@@ -20,6 +20,7 @@ import torch
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PrinterCallback,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -103,7 +104,8 @@ class Trained:
 
 def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
     """What makes one environment of `split` with the run's settings."""
-    return lambda: make(spec.env, split=split, **spec.env_args)
+    id = find(spec.env)
+    return lambda: make(id, split=split, **spec.env_args)
 
 
 def agent_of(
@@ -154,6 +156,7 @@ def train(
     if not resume or not (folder / "config.json").is_file():
         write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
         write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
+    trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     model.eval()  # type: ignore[no-untyped-call]

@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import IterableDataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+)
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -138,8 +143,10 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
         processing_class=tokenizer,
         callbacks=[_Report(on_log)] if on_log else None,
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
-    model.eval().save_pretrained(folder)
+    model.eval()  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "recipe.json").write_text(json.dumps(asdict(spec), indent=1) + "\n")
 
