@@ -47,6 +47,8 @@ class Measure:
     """Scores of all arms in one way of reading, with what may be concluded from them."""
 
     name: str
+    sharpened: bool
+    """Whether `base` is the untrained base at its best temperature."""
     base: Estimate
     full: Estimate
     gain: Estimate
@@ -139,6 +141,7 @@ def measure(
     weights = [_share(depths, third) for third in stats.thirds(num_layers)]
     return Measure(
         name=name,
+        sharpened=sharpened is not None,
         base=stats.score_interval(cells[base], draws[:, base]),
         full=stats.score_interval(cells[full], draws[:, full]),
         gain=stats.interval(float(gains[full]), gain_draws[:, full]),
@@ -210,7 +213,7 @@ def profile(sweep: Sweep) -> LayerProfile:
         repeats=sweep.results("base", main)[0].repeats,
         seeds=(min(seeds), max(seeds)),
         measures=tuple(measures),
-        base_by_temperature=tuple((t, _score(table)) for t, table in options.items()),
+        base_by_temperature=_scores(options),
         sharpening=sharpening,
     )
 
@@ -252,9 +255,12 @@ def _table(sweep: Sweep, arm: str, temperature: float) -> Floats:
     return np.array([result.rates for result in sweep.results(arm, temperature)])
 
 
-def _score(table: Floats) -> Estimate:
-    draws = stats.joint_draws([table], [False], seed=SEED)
-    return stats.score_interval(table, draws[:, 0])
+def _scores(tables: Mapping[float, Floats]) -> tuple[tuple[float, Estimate], ...]:
+    draws = stats.joint_draws(list(tables.values()), [False] * len(tables), seed=SEED)
+    return tuple(
+        (temperature, stats.score_interval(table, draws[:, place]))
+        for place, (temperature, table) in enumerate(tables.items())
+    )
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

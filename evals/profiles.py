@@ -91,6 +91,7 @@ def _maybe(value: Any) -> float | None:
 def _measure(value: Mapping[str, Any]) -> Measure:
     return Measure(
         name=str(value["name"]),
+        sharpened=bool(value["sharpened"]),
         base=_estimate(value["base"]),
         full=_estimate(value["full"]),
         gain=_estimate(value["gain"]),

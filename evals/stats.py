@@ -96,7 +96,8 @@ def joint_draws(
     generator = np.random.default_rng(seed)
     means = np.array([table.mean(axis=0) for table in cells])
     tasks = means.shape[1]
-    counts = generator.multinomial(tasks, np.full(tasks, 1 / tasks), size=draws)
+    chosen = generator.integers(tasks, size=(draws, tasks)) + tasks * np.arange(draws)[:, None]
+    counts = np.bincount(chosen.ravel(), minlength=draws * tasks).reshape(draws, tasks)
     centre = means.mean(axis=1)
     scale = np.sqrt(tasks / max(tasks - 1, 1))
     drawn: Floats = centre + (counts @ means.T / tasks - centre) * scale

@@ -125,6 +125,7 @@ def _profile(
     middle = parts[1].any() and not parts[1].all()
     measure = Measure(
         name=f"mean of {values.shape[1]} benchmarks",
+        sharpened=False,
         base=Estimate(base),
         full=Estimate(full),
         gain=Estimate(full - base),

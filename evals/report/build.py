@@ -17,7 +17,7 @@ from layergym.evals.report.run_sections import (
     stability_section,
     sweep_sections,
 )
-from layergym.evals.results import Run, is_sweep, read_run, read_sweep
+from layergym.evals.results import Run, arm_label, is_sweep, read_run, read_sweep
 from layergym.evals.tables import read_table
 
 
@@ -69,7 +69,7 @@ def _read(path: Path) -> _Source:
         raise InputError(f"{path} does not exist; give a run or sweep folder, profile or CSV table")
     if not is_sweep(path):
         run = read_run(path)
-        return _Source(path.resolve().name, run_sections(run), None, (run,))
+        return _Source(f"{arm_label(run.arm)}, seed {run.seed}", run_sections(run), None, (run,))
     sweep = read_sweep(path)
     found = profile(sweep)
     return _Source(

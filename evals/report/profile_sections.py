@@ -22,8 +22,8 @@ def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
     sections = [Section("Findings", (*findings(profile), advice))]
     main = profile.measures[0]
     if main.layers:
-        plots = [depth_plot(m, profile.num_layers) for m in profile.measures if m.defined]
-        plots = plots or [depth_plot(main, profile.num_layers)]
+        plots = [depth_plot(m, profile) for m in profile.measures if m.defined]
+        plots = plots or [depth_plot(main, profile)]
         trend = _trend(main, profile.num_layers)
         blocks: list[Block] = [plots[0], _layer_table(profile), *trend, *plots[1:]]
         sections.append(Section("Contribution by depth", tuple(blocks)))
@@ -31,24 +31,25 @@ def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
     return tuple(sections)
 
 
-def depth_plot(main: Measure, num_layers: int) -> Plot:
+def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
     """Contribution of every layer with its interval; the gain where contribution is undefined."""
-    best = main.best
-    defined = main.defined
-    rest = [arm for arm in main.layers if arm is not best]
+    best = shown.best
+    defined = shown.defined
+    rest = [arm for arm in shown.layers if arm is not best]
     series = [_series("layer", rest, "ink", defined=defined)] if rest else []
     if best is not None:
         series.append(_series("highest layer", [best], "accent", defined=defined))
-    full = 1.0 if defined else 100 * main.gain.value
+    full = 1.0 if defined else 100 * shown.gain.value
+    what = "Contribution" if defined else "Gain"
+    bars = f"; bars are 95 % intervals ({_size(profile)})" if profile.repeats else ""
+    base = "sharpened" if shown.sharpened else "base"
     return Plot(
-        caption=f"Contribution of each layer trained alone, {main.name}"
-        if defined
-        else f"Gain of each layer trained alone, {main.name} (contributions are undefined)",
+        caption=f"{what} of each layer trained alone, {shown.name}{bars}",
         x_label="layer",
-        y_label="contribution, 0 = base, 1 = full" if defined else "score - base, points",
+        y_label=f"contribution, 0 = {base}, 1 = full" if defined else f"score - {base}, points",
         series=tuple(series),
-        references=(("full", full), ("base", 0.0)),
-        span=float(num_layers - 1),
+        references=(("full", full), (base, 0.0)),
+        span=float(profile.num_layers - 1),
     )
 
 
@@ -157,7 +158,7 @@ def _trend(main: Measure, num_layers: int) -> tuple[Text, ...]:
 
 
 def _scores(profile: LayerProfile) -> tuple[Block, ...]:
-    plain = [m for m in profile.measures if "sharpened" not in m.name]
+    plain = [m for m in profile.measures if not m.sharpened]
     others = [{arm.arm: arm for arm in m.arms} for m in plain[1:]]
     main = plain[0]
     joint = " (joint)" if profile.repeats else ""
@@ -184,8 +185,8 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
     if extra:
         blocks.append(
             Table(
-                "Arms that train something other than one layer",
-                ("arm", *(f"contribution, {m.name}" for m in profile.measures)),
+                "Contribution of arms that train something other than one layer",
+                ("arm", *(m.name for m in profile.measures)),
                 tuple((arm.arm, *_contributions(profile, arm.arm)) for arm in extra),
             )
         )
@@ -230,11 +231,15 @@ def _span(values: Sequence[float]) -> str:
 def _method(profile: LayerProfile) -> Text:
     if profile.repeats == 0:
         return Text("A published table without repeats: no intervals can be given.")
-    fewest, most = profile.seeds
-    seeds = f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
-    spread = ", and over seeds, whose variance is pooled over the trained arms" if most > 1 else ""
+    pooled = ", and over seeds, whose variance is pooled over the trained arms"
     return Text(
-        f"{profile.tasks} tasks of {profile.env_id} x {profile.repeats} episodes, {seeds} per "
-        f"trained arm. Intervals: 95 %, bootstrap over tasks paired between arms{spread}. "
+        f"{profile.env_id}: {_size(profile)} per trained arm. Intervals: 95 %, bootstrap over "
+        f"tasks, paired between arms{pooled if profile.seeds[1] > 1 else ''}. "
         '"Joint" intervals hold for all arms together (max-t).'
     )
+
+
+def _size(profile: LayerProfile) -> str:
+    fewest, most = profile.seeds
+    seeds = f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
+    return f"{profile.tasks} tasks x {profile.repeats} episodes, {seeds}"

@@ -214,16 +214,25 @@ def _mean_cost(runs: Sequence[Run], name: str) -> str:
 
 def _settings(settings: Mapping[str, Any], manifest: Mapping[str, Any]) -> Section | None:
     tables = [
-        Table(title, ("name", "value"), tuple((k, _plain(v)) for k, v in values.items()), True)
+        Table(title, ("name", "value"), _flat(values), True)
         for title, values in (("Settings", settings), ("Manifest", manifest))
         if values
     ]
     return Section("Settings and manifest", tuple(tables)) if tables else None
 
 
+def _flat(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Names and values, those inside a table by "table.name"."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{name}.{inner}", text) for inner, text in _flat(value)]
+        else:
+            rows.append((name, _plain(value)))
+    return tuple(rows)
+
+
 def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     return "-" if value is None else str(value)

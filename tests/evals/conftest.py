@@ -1,6 +1,7 @@
 """Sweep folders of known truth."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,10 +114,15 @@ def result_of(
     )
 
 
+@pytest.fixture(scope="session")
+def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sweep(tmp_path_factory.mktemp("small") / "sweep", SMALL)
+
+
 @pytest.fixture
-def sweep_folder(tmp_path: Path) -> Path:
+def sweep_folder(small_sweep: Path, tmp_path: Path) -> Path:
     """A small sweep: 6 layers, 3 seeds, 128 tasks, base at four temperatures."""
-    return write_sweep(tmp_path / "sweep", SMALL)
+    return shutil.copytree(small_sweep, tmp_path / "sweep")
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Run folders: what is written is read back; what is damaged is refused with a remedy."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from layergym.envs.errors import InputError
 from layergym.envs.files import write_json, write_text
@@ -99,6 +102,24 @@ def test_foreign_files_are_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError):
         read_eval(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_changed_field_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    value = json.loads(write_eval(tmp_path, some_result()).read_text())
+    value[data.draw(st.sampled_from(sorted(value)))] = data.draw(JSON)
+    path = tmp_path / "changed.json"
+    path.write_text(json.dumps(value))
+    with contextlib.suppress(InputError):
+        assert read_eval(path).rates.shape == (2,)
 
 
 def test_values_of_the_wrong_type_are_refused(tmp_path: Path) -> None:
