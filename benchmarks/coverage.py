@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layergym.evals.contribution import measure
+from layergym.evals.measure import measure
 from layergym.evals.results import arm_of
 from layergym.evals.simulate import Design, outcomes
 from layergym.evals.stats import Estimate

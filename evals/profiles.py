@@ -9,7 +9,8 @@ from typing import Any
 
 from layergym.envs.errors import InputError
 from layergym.envs.files import read_json, write_json
-from layergym.evals.contribution import ArmScore, LayerProfile, Measure
+from layergym.evals.contribution import LayerProfile
+from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.results import FORMAT
 from layergym.evals.stats import Estimate
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats as scipy_stats
+from scipy import stats
 
 from layergym.envs.errors import InputError
-from layergym.evals import stats
-from layergym.evals.contribution import ArmScore, LayerProfile, Measure
+from layergym.evals.agreement import thirds
+from layergym.evals.contribution import LayerProfile
+from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.results import arm_of
 from layergym.evals.stats import Estimate, Floats
 
@@ -90,7 +91,7 @@ def split_correlation(scores: Floats, first: Sequence[int], second: Sequence[int
     a, b = scores[:, list(first)].mean(axis=1), scores[:, list(second)].mean(axis=1)
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
-    return float(scipy_stats.spearmanr(a, b).statistic)
+    return float(stats.spearmanr(a, b).statistic)
 
 
 def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
@@ -121,7 +122,7 @@ def _profile(
     base, full = float(ends[0].mean()), float(ends[1].mean())
     gains = values.mean(axis=1) - base
     num_layers = max(layers) + 1
-    parts = [np.isin(layers, third) for third in stats.thirds(num_layers)]
+    parts = [np.isin(layers, third) for third in thirds(num_layers)]
     middle = parts[1].any() and not parts[1].all()
     measure = Measure(
         name=f"mean of {values.shape[1]} benchmarks",
@@ -192,7 +193,7 @@ def _compare(
 
 def _splits(benchmarks: Sequence[str], values: Floats, layers: Floats) -> tuple[Split, ...]:
     count = len(benchmarks)
-    early = layers < stats.thirds(int(layers.max()) + 1)[2].start
+    early = layers < thirds(int(layers.max()) + 1)[2].start
     splits: list[Split] = []
     for first in itertools.combinations(range(count), count // 2):
         second = tuple(i for i in range(count) if i not in first)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layergym.evals import stats
-from layergym.evals.contribution import ArmScore, LayerProfile, Measure, temperature_name
+from layergym.evals.agreement import agreement, spearman_brown
+from layergym.evals.contribution import LayerProfile, temperature_name
+from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.words import findings, percent, points, ratio, recommendation
 from layergym.evals.results import arm_label
@@ -88,9 +89,9 @@ def published_section(table: PublishedTable) -> Section:
                     (
                         f"{' + '.join(split.first)} / {' + '.join(split.second)}",
                         f"{split.all_layers:.2f}",
-                        f"{stats.spearman_brown(split.all_layers):.2f}",
+                        f"{spearman_brown(split.all_layers):.2f}",
                         f"{split.without_last_third:.2f}",
-                        f"{stats.spearman_brown(split.without_last_third):.2f}",
+                        f"{spearman_brown(split.without_last_third):.2f}",
                     )
                     for split in splits
                 ),
@@ -144,8 +145,8 @@ def _layer_table(profile: LayerProfile) -> Table:
 def _trend(main: Measure, num_layers: int) -> tuple[Text, ...]:
     depth = np.array([float(arm.layer or 0) for arm in main.layers])
     gains = np.array([arm.gain.value for arm in main.layers])
-    early = stats.agreement(gains, -depth)
-    central = stats.agreement(gains, -np.abs(depth - (num_layers - 1) / 2))
+    early = agreement(gains, -depth)
+    central = agreement(gains, -np.abs(depth - (num_layers - 1) / 2))
     if early is None or central is None:
         return ()
     return (

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from layergym.evals import stats
+from layergym.evals.agreement import Agreement, agreement, detrend
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
-from layergym.evals.report.words import amount, percent, ratio
-from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label
-from layergym.evals.stats import Agreement, Floats
+from layergym.evals.report.words import amount, listed, percent, ratio
+from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, layer_of
+from layergym.evals.stats import Floats
 
 _ROLES: tuple[Role, ...] = ("ink", "accent", "muted")
 _COST_UNITS = {
@@ -71,12 +72,8 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
     rows = []
     for first, second in itertools.combinations(profiles, 2):
         a, b, depth = _matched(first, second)
-        raw = stats.agreement(a, b)
-        rest = (
-            stats.agreement(stats.detrend(a, depth), stats.detrend(b, depth), removed=2)
-            if len(a) > 3
-            else None
-        )
+        raw = agreement(a, b)
+        rest = agreement(detrend(a, depth), detrend(b, depth), removed=2) if len(a) > 3 else None
         rows.append(
             (
                 f"{first.name} / {second.name}",
@@ -168,11 +165,17 @@ def _rates(runs: Sequence[Run]) -> tuple[Text, ...]:
         rows = [row for run in runs if run.arm == arm for row in run.metrics]
         rate = next((r for row in rows if (r := _number(row.get("learning_rate")))), None)
         if rate is not None:
-            arms.setdefault(rate, []).append(arm_label(arm))
+            arms.setdefault(rate, []).append(arm)
     if not arms:
         return ()
-    told = "; ".join(f"{rate:g}: {', '.join(names)}" for rate, names in arms.items())
+    told = "; ".join(f"{rate:g}: {_together(names)}" for rate, names in arms.items())
     return (Text(f"Learning rate at the first step: {told}."),)
+
+
+def _together(arms: Sequence[str]) -> str:
+    layers = [layer for arm in arms if (layer := layer_of(arm)) is not None]
+    named = [arm for arm in arms if layer_of(arm) is None]
+    return ", ".join(named + ([f"layers {listed(layers)}"] if layers else []))
 
 
 def _role(arm: str, best: str) -> Role:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layergym.evals.contribution import LayerProfile, Measure
+from layergym.evals.agreement import spearman_brown
+from layergym.evals.contribution import LayerProfile
+from layergym.evals.measure import Measure
 from layergym.evals.report.model import Text
 from layergym.evals.results import arm_label
-from layergym.evals.stats import Estimate, spearman_brown
+from layergym.evals.stats import Estimate
 
 
 def percent(estimate: Estimate | None) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from layergym.envs.errors import InputError
 from layergym.envs.files import write_json
-from layergym.evals.contribution import measure, profile
+from layergym.evals.contribution import profile
+from layergym.evals.measure import measure
 from layergym.evals.profiles import read_profile, write_profile
 from layergym.evals.results import read_sweep
 

@@ -73,7 +73,7 @@ def test_a_sweep_report_has_every_part(sweep_folder: Path) -> None:
         "Settings and manifest",
     ]
     assert "Next run: layers=" in texts(report)
-    assert "0.001: full; 0.003: layer 0, layer 1" in texts(report)
+    assert "0.001: full; 0.003: middle-2, layers 0-5" in texts(report)
     assert len(report.costs) == 25
 
 

@@ -1,0 +1,152 @@
+"""How far a ranking of layers can be trusted: held-out choices, reliability, agreement.
+
+Shape legend: S seeds of reinforcement learning, T tasks, L layers, K options.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from layergym.evals.stats import Estimate, Floats, Z
+
+SPLITS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How alike two profiles rank the same layers."""
+
+    layers: int
+    spearman: Estimate
+    kendall: Estimate
+
+
+def cross_fitted(options: Floats, *, seed: int) -> tuple[Floats, tuple[int, int]]:
+    """Per-task scores (T,) of the best of several options (K, T), free of selection bias.
+
+    The panel is halved at random; the option that is best on one half is scored on the other.
+    Also returns the two choices, that of the first half and that of the second.
+    """
+    tasks = options.shape[1]
+    order = np.random.default_rng(seed).permutation(tasks)
+    first, second = order[: tasks // 2], order[tasks // 2 :]
+    scores = np.empty(tasks)
+    chosen = []
+    for choose_on, score_on in ((first, second), (second, first)):
+        best = int(options[:, choose_on].mean(axis=1).argmax()) if len(choose_on) else 0
+        scores[score_on] = options[best, score_on]
+        chosen.append(best)
+    return scores, (chosen[0], chosen[1])
+
+
+def held_out_best(scores: Floats, *, seed: int, splits: int = SPLITS) -> float:
+    """Score of "the best layer", chosen on half of the tasks and scored on the others.
+
+    `scores` is (L, T); the mean over random halvings is returned. The highest of L noisy scores
+    overstates the best layer; this does not.
+    """
+    first, second = _halves(scores, seed=seed, splits=splits)
+    best = first.argmax(axis=1)
+    return float(np.take_along_axis(second, best[:, None], axis=1).mean())
+
+
+def split_half(scores: Floats, *, seed: int, splits: int = SPLITS) -> float | None:
+    """Mean Spearman correlation over layers between random halves of the tasks.
+
+    `scores` is (L, T). It is the reliability of *half* a panel; see `spearman_brown`. None when
+    there are fewer than 3 layers or 4 tasks, or no spread.
+    """
+    if scores.shape[0] < 3 or scores.shape[1] < 4:
+        return None
+    return _mean_rank_correlation(*_halves(scores, seed=seed, splits=splits))
+
+
+def between_seeds(scores: Floats) -> float | None:
+    """Mean Spearman correlation over layers between single seeds; `scores` is (S, L)."""
+    first, second = np.triu_indices(scores.shape[0], k=1)
+    if scores.shape[1] < 3 or not len(first):
+        return None
+    return _mean_rank_correlation(scores[first], scores[second])
+
+
+def spearman_brown(correlation: float, times: float = 2.0) -> float:
+    """Reliability of a measurement `times` as long (Spearman 1910, Brown 1910)."""
+    return times * correlation / (1 + (times - 1) * correlation) if correlation > -1 else -1.0
+
+
+def detrend(profile: Floats, depth: Floats) -> Floats:
+    """What is left of `profile` (L,) after the best quadratic in `depth` (L,) is removed."""
+    design = np.vander(depth, 3)
+    fit, *_ = np.linalg.lstsq(design, profile, rcond=None)
+    rest: Floats = profile - design @ fit
+    return rest
+
+
+def agreement(first: Floats, second: Floats, *, removed: int = 0) -> Agreement | None:
+    """Spearman's and Kendall's correlation of two profiles (L,) of the same layers.
+
+    Intervals treat layers as the sample, by Fisher's z with the standard errors of Bonett and
+    Wright (2000) and of Fieller, Hartley and Pearson (1957). A perfect correlation gets the
+    interval of the value half a step below it. None when fewer than 5 layers are left or one
+    profile is flat.
+
+    Args:
+        first: one profile.
+        second: the other.
+        removed: parameters fitted away before (2 for a quadratic trend), which count as layers.
+    """
+    count = len(first)
+    usable = count - removed
+    if usable < 5 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    rho = float(stats.spearmanr(first, second).statistic)
+    tau = float(stats.kendalltau(first, second).statistic)
+    inner = np.clip(rho, *_inside(6 / (count**3 - count)))
+    rho_error = np.sqrt((1 + inner**2 / 2) / (usable - 3))
+    tau_error = np.sqrt(0.437 / (usable - 4))
+    return Agreement(
+        count,
+        _fisher(rho, float(inner), float(rho_error)),
+        _fisher(tau, float(np.clip(tau, *_inside(2 / (count**2 - count)))), float(tau_error)),
+    )
+
+
+def thirds(num_layers: int) -> list[range]:
+    """The first, middle and last third of a stack: 28 layers give 0-8, 9-17 and 18-27."""
+    edges = [num_layers * i // 3 for i in range(4)]
+    return [range(low, high) for low, high in itertools.pairwise(edges)]
+
+
+def _inside(step: float) -> tuple[float, float]:
+    return -1 + step, 1 - step
+
+
+def _fisher(value: float, inner: float, error: float) -> Estimate:
+    centre = np.arctanh(inner)
+    low, high = np.tanh([centre - Z * error, centre + Z * error])
+    return Estimate(value, float(low), float(high))
+
+
+def _halves(scores: Floats, *, seed: int, splits: int) -> tuple[Floats, Floats]:
+    tasks = scores.shape[1]
+    generator = np.random.default_rng(seed)
+    order = generator.permuted(np.tile(np.arange(tasks), (splits, 1)), axis=1)
+    first = (order < tasks // 2).astype(np.float64)
+    a: Floats = first @ scores.T / max(tasks // 2, 1)
+    b: Floats = (1 - first) @ scores.T / max(tasks - tasks // 2, 1)
+    return a, b
+
+
+def _mean_rank_correlation(first: Floats, second: Floats) -> float | None:
+    a = stats.rankdata(first, axis=1)
+    b = stats.rankdata(second, axis=1)
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    usable = size > 0
+    if not usable.any():
+        return None
+    return float(((a * b).sum(axis=1)[usable] / size[usable]).mean())

@@ -1,0 +1,191 @@
+"""All arms of a sweep on one panel: scores, gains, contributions, ranks.
+
+contribution(k) = (score of layer k alone - base) / (full - base)      (arXiv 2607.01232)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from layergym.envs.errors import InputError
+from layergym.evals import agreement, stats
+from layergym.evals.results import layer_of
+from layergym.evals.stats import Estimate, Floats
+
+SEED = 0
+"""Of the bootstrap: reports made twice are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmScore:
+    """One trained arm other than full."""
+
+    arm: str
+    layer: int | None
+    seeds: int
+    score: Estimate
+    gain: Estimate
+    """Score - base."""
+    contribution: Estimate | None
+    """None where full - base is not distinguishably above 0."""
+    against_full: Estimate
+    """Score - full; the intervals of all arms hold together."""
+    ranks: tuple[int, int] | None
+    """Best and worst rank among the layers that the data allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Scores of all arms in one way of reading, with what may be concluded from them."""
+
+    name: str
+    sharpened: bool
+    """Whether `base` is the untrained base at its best temperature."""
+    base: Estimate
+    full: Estimate
+    gain: Estimate
+    """Full - base."""
+    arms: tuple[ArmScore, ...]
+    thirds: tuple[float | None, ...]
+    """Mean gain of the layers in the first, middle and last third of the stack."""
+    middle_against_ends: Estimate | None
+    """Mean gain of the middle third less that of the two others."""
+    half_panel: float | None
+    """Mean Spearman correlation over layers between halves of the panel."""
+    single_seed: float | None
+    """Mean Spearman correlation over layers between single seeds."""
+    held_out_best: float | None
+    """Gain of "the best layer" when it is chosen on half of the tasks and scored on the others."""
+
+    @property
+    def layers(self) -> tuple[ArmScore, ...]:
+        """The arms that train one layer, by index."""
+        return tuple(arm for arm in self.arms if arm.layer is not None)
+
+    @property
+    def defined(self) -> bool:
+        """Whether contributions exist: full - base is distinguishably above 0."""
+        return any(arm.contribution is not None for arm in self.arms)
+
+    @property
+    def best(self) -> ArmScore | None:
+        """The layer with the highest score, if any; see its `ranks` before believing it."""
+        return max(self.layers, key=lambda arm: arm.score.value, default=None)
+
+
+@dataclass(frozen=True)
+class _Board:
+    """The success rates of all arms, (S, T) each, and one joint bootstrap of their means."""
+
+    tables: Mapping[str, Floats]
+    draws: Floats
+
+    @cached_property
+    def scores(self) -> Floats:
+        """Mean score of every arm, (A,)."""
+        return np.array([table.mean() for table in self.tables.values()])
+
+    def at(self, arms: Sequence[str]) -> list[int]:
+        names = list(self.tables)
+        return [names.index(arm) for arm in arms]
+
+    def less(self, arms: Sequence[str], other: str) -> tuple[Floats, Floats]:
+        """Scores of `arms` less that of `other`, and their draws (B, arms)."""
+        places, (place,) = self.at(arms), self.at([other])
+        values = self.scores[places] - self.scores[place]
+        return values, self.draws[:, places] - self.draws[:, [place]]
+
+    def score(self, arm: str) -> Estimate:
+        (place,) = self.at([arm])
+        return stats.score_interval(self.tables[arm], self.draws[:, place])
+
+
+def measure(
+    name: str, tables: Mapping[str, Floats], num_layers: int, *, sharpened: Floats | None = None
+) -> Measure:
+    """Score all arms on one panel.
+
+    Args:
+        name: what the measure is called.
+        tables: success rates (S, T) per arm; "base" and "full" among them.
+        num_layers: of the model, for the thirds of its stack.
+        sharpened: per-task scores (T,) that take the place of the base.
+
+    Raises:
+        InputError: there is only one task.
+    """
+    if tables["base"].shape[1] < 2:
+        raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
+    if sharpened is not None:
+        tables = {**tables, "base": sharpened[None]}
+    trained = [arm != "base" for arm in tables]
+    board = _Board(tables, stats.joint_draws(list(tables.values()), trained, seed=SEED))
+    layers = [arm for arm in tables if layer_of(arm) is not None]
+    (gain,), gain_draws = board.less(["full"], "base")
+    gains, layer_draws = board.less(layers, "base")
+    weights = [_share(layers, third) for third in agreement.thirds(num_layers)]
+    rates = np.array([tables[arm].mean(axis=0) for arm in layers])
+    best = agreement.held_out_best(rates, seed=SEED) if layers else None
+    return Measure(
+        name=name,
+        sharpened=sharpened is not None,
+        base=board.score("base"),
+        full=board.score("full"),
+        gain=stats.interval(float(gain), gain_draws[:, 0]),
+        arms=_arm_scores(board, layers),
+        thirds=tuple(float(w @ gains) if w.any() else None for w in weights),
+        middle_against_ends=_middle(weights, gains, layer_draws),
+        half_panel=agreement.split_half(rates, seed=SEED) if layers else None,
+        single_seed=_single_seed([tables[arm] for arm in layers]),
+        held_out_best=None if best is None else best - float(tables["base"].mean()),
+    )
+
+
+def _arm_scores(board: _Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
+    """All arms but base and full, compared with one another, base and full at once."""
+    arms = [arm for arm in board.tables if arm not in ("base", "full")]
+    gains, draws = board.less(arms, "base")
+    (full,), full_draws = board.less(["full"], "base")
+    ratios = stats.contributions(gains, float(full), draws, full_draws[:, 0])
+    versus = stats.simultaneous(*board.less(arms, "full"))
+    places = board.at(layers)
+    found = stats.rank_sets(board.scores[places], board.draws[:, places])
+    ranks = dict(zip(layers, found, strict=True))
+    return tuple(
+        ArmScore(
+            arm=arm,
+            layer=layer_of(arm),
+            seeds=len(board.tables[arm]),
+            score=board.score(arm),
+            gain=stats.interval(float(gains[place]), draws[:, place]),
+            contribution=ratios[place] if ratios else None,
+            against_full=versus[place],
+            ranks=ranks.get(arm),
+        )
+        for place, arm in enumerate(arms)
+    )
+
+
+def _share(layers: Sequence[str], third: range) -> Floats:
+    inside = np.array([layer_of(arm) in third for arm in layers], dtype=np.float64)
+    return inside / inside.sum() if inside.any() else inside
+
+
+def _middle(weights: Sequence[Floats], gains: Floats, draws: Floats) -> Estimate | None:
+    first, middle, last = weights
+    ends = ((first > 0) | (last > 0)).astype(np.float64)
+    if not middle.any() or not ends.any():
+        return None
+    contrast = middle - ends / ends.sum()
+    return stats.interval(float(contrast @ gains), draws @ contrast)
+
+
+def _single_seed(tables: Sequence[Floats]) -> float | None:
+    fewest = min((len(table) for table in tables), default=0)
+    if fewest < 2:
+        return None
+    return agreement.between_seeds(np.array([table[:fewest].mean(axis=1) for table in tables]).T)
