@@ -276,7 +276,7 @@ def _cost(path: Path) -> Cost:
     known = {field.name for field in fields(Cost)}
     try:
         return Cost(**{k: _number(v) for k, v in value.items() if k in known and v is not None})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} does not hold costs ({error})") from None
 
 

@@ -46,8 +46,9 @@ def build(paths: Sequence[Path]) -> Report:
         prefix = f"{source.name}: " if len(sources) > 1 else ""
         sections += [Section(prefix + s.heading, s.blocks) for s in source.sections]
     profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
-    if len(profiles) > 1:
-        sections.insert(0, stability_section(profiles))
+    ranked = [found for found in profiles if found.measures[0].layers]
+    if len(ranked) > 1:
+        sections.insert(0, stability_section(ranked))
     return Report(
         title=_title(sources),
         subtitle="; ".join(dict.fromkeys(map(_about, sources))),

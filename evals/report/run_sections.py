@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -193,7 +192,8 @@ def _curve(runs: Sequence[Run], key: str) -> dict[float, float]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    """`value` where it can be plotted: no NaN, nothing astronomical."""
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
 
 
 def _cost(runs: Sequence[Run]) -> Section | None:

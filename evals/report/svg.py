@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -120,16 +119,11 @@ def _names(root: Element, plot: Plot, frame: _Frame) -> None:
     if not plot.joined:
         return
     named = [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
-    ends = sorted((frame.y(series.y[-1]), series) for series in _unique(named))
     last = -math.inf
-    for y, series in ends:
-        last = max(y, last + 13)
+    for series in sorted(named, key=lambda s: -s.y[-1]):
+        last = max(frame.y(series.y[-1]), last + 13)
         x = frame.x(series.x[-1]) + 5
         _label(root, series.name[:9], x, last + 4, "start", f"name {series.role}")
-
-
-def _unique(series: Sequence[Series]) -> list[Series]:
-    return list({s.name: s for s in series}.values())
 
 
 def _line(root: Element, css: str, *ends: float) -> None:

@@ -168,6 +168,21 @@ def test_models_of_different_depth_are_matched_by_relative_depth(make_sweep: Mak
     assert float(table.rows[0][2].split()[0]) > 0.8
 
 
+def test_a_sweep_without_layers_is_not_ranked_against_others(make_sweep: MakeSweep) -> None:
+    bare = make_sweep("bare", arms={"base": 0.2, "full": 0.8}, greedy={})
+    report = build([bare, make_sweep("whole")])
+    assert "Ranking stability" not in headings(report)
+    assert Page(render_page(report)).open == []
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "1e308", '"x"', "null", "1" + "0" * 400])
+def test_strange_metrics_are_left_out_of_curves(sweep_folder: Path, value: str) -> None:
+    path = sweep_folder / "arms" / "full" / "seed-0" / "metrics.jsonl"
+    with path.open("a") as file:
+        file.write(f'{{"step": 21, "success": {value}}}\n')
+    assert "nan" not in render_page(build([path.parent])).lower()
+
+
 def test_the_same_name_twice_is_told_apart(make_sweep: MakeSweep) -> None:
     report = build([make_sweep("a/sweep"), make_sweep("b/sweep")])
     assert [p.name for p in report.profiles] == ["sweep (1)", "sweep (2)"]
@@ -236,7 +251,10 @@ def test_a_path_that_is_nothing_is_a_clear_error(tmp_path: Path) -> None:
 def test_svg_is_well_formed_even_without_spread() -> None:
     flat = Plot("c", "x", "y", (Series("s", (1.0,), (0.5,)),), joined=True)
     empty = Plot("c", "x", "y", ())
-    for plot in (flat, empty):
+    equal = Plot(
+        "c", "x", "y", (Series("a", (1.0,), (0.5,)), Series("b", (1.0,), (0.5,))), (), True
+    )
+    for plot in (flat, empty, equal):
         assert ElementTree.fromstring(draw(plot, 360)).tag == "svg"
 
 

@@ -173,9 +173,10 @@ def test_costs_may_be_partly_unknown(tmp_path: Path) -> None:
     write_json(tmp_path / "config.json", {})
     write_cost(tmp_path, Cost(train_s=2.0))
     assert read_run(tmp_path).cost == Cost(train_s=2.0)
-    write_json(tmp_path / "cost.json", {"train_s": "long"})
-    with pytest.raises(InputError, match="costs"):
-        read_run(tmp_path)
+    for bad in ("long", 10**400, [1]):
+        write_json(tmp_path / "cost.json", {"train_s": bad})
+        with pytest.raises(InputError, match="costs"):
+            read_run(tmp_path)
 
 
 def test_writing_replaces_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
