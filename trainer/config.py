@@ -92,6 +92,8 @@ class GiGPOConfig(GRPOConfig):
             )
         if self.algorithm == "dr_grpo":
             self.loss_type, self.scale_rewards = "dr_grpo", "none"
+        if getattr(self, "activation_checkpointing", False) is None:
+            self.activation_checkpointing = self.gradient_checkpointing  # its newer name
         # TRL derives how many rows a step has from these three; here rows are counted after the
         # rollout, so TRL is told of one row per pass and the rest is put back.
         rows, steps = self.per_device_train_batch_size, self.steps_per_generation
@@ -101,6 +103,8 @@ class GiGPOConfig(GRPOConfig):
         super().__post_init__()  # type: ignore[no-untyped-call]
         self.per_device_train_batch_size, self.steps_per_generation = rows, steps
         self._check_saving()
+        if self.world_size > 1:
+            raise InputError("training runs in one process; start it without a launcher")
 
     def _check(self) -> None:
         if self.algorithm not in ALGORITHMS:

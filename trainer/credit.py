@@ -14,7 +14,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
+from math import fsum, sqrt
+from statistics import fmean
 from typing import Literal
 
 from layergym.agents.types import Group, Trajectory
@@ -210,7 +211,10 @@ def _relative(values: Sequence[float], norm: Norm, epsilon: float) -> list[float
 
 
 def _scale(values: Sequence[float], norm: Norm, epsilon: float) -> float:
-    return stdev(values) + epsilon if norm == "std" and len(values) > 1 else 1.0
+    if norm == "none" or len(values) < 2:
+        return 1.0
+    mean = fmean(values)
+    return sqrt(fsum((v - mean) ** 2 for v in values) / (len(values) - 1)) + epsilon
 
 
 def _per_trajectory(group: Group, relative: Callable[[Sequence[float]], list[float]]) -> Advantages:

@@ -23,7 +23,7 @@ from layergym.envs.errors import InputError
 from layergym.trainer.layers import causal_model
 
 FILE = "layer_delta.safetensors"
-_FORMAT = "layergym-delta-1"
+_KEY = "layergym_delta"
 
 
 class FrozenTensorChanged(RuntimeError):
@@ -105,11 +105,8 @@ class LayerDelta:
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {
-            "format": _FORMAT,
-            "base": self.base,
-            "layers": json.dumps(self.layers),
-        }
+        # One key, because safetensors writes several in no fixed order: equal deltas are equal files.
+        metadata = {_KEY: json.dumps({"base": self.base, "layers": self.layers})}
         save_file(
             {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, metadata
         )
@@ -130,9 +127,10 @@ class LayerDelta:
             raise InputError(f'no layer delta at "{file}"') from error
         except SafetensorError as error:
             raise InputError(f'"{file}" cannot be read: {error}') from error
-        if metadata.get("format") != _FORMAT:
+        if _KEY not in metadata:
             raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
-        return cls(metadata["base"], tuple(json.loads(metadata["layers"])), tensors)
+        about = json.loads(metadata[_KEY])
+        return cls(about["base"], tuple(about["layers"]), tensors)
 
     def apply(self, model: nn.Module) -> LayerDelta:
         """Put the new values into `model`; returns the delta that takes them out again.

@@ -198,6 +198,10 @@ def sampling() -> Callable[[PreTrainedModel], Rollout]:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
+    return make_tokenizer()
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
     words = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3}
     words |= {f"w{i}": i for i in range(FIRST_WORD, VOCABULARY)}
     words_only = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
