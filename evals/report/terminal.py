@@ -70,11 +70,14 @@ def _strip(plot: Plot) -> RenderableType:
     """One coloured bar per layer; the tallest bar is the higher of the best layer and full."""
     points = sorted((x, y) for s in plot.series for x, y in zip(s.x, s.y, strict=True))
     top = max([y for _, y in points] + [value for _, value in plot.references] + [1e-9])
+    # Deep models get narrow bars, of which every fifth is numbered, to fit 80 columns.
+    cell, every = (3, 1) if len(points) <= 24 else (2, 5)
     bars, ticks = RichText("  "), RichText("  ", style="dim")
-    for x, y in points:
+    for _, y in points:
         level = max(0, min(len(_BARS) - 1, round(y / top * (len(_BARS) - 1))))
-        bars.append(_BARS[level] * 2 + " ", style=f"color({_SHADES[level]})")
-        ticks.append(f"{x:<3.0f}")
+        bars.append(_BARS[level] * (cell - 1) + " ", style=f"color({_SHADES[level]})")
+    for x, _ in points[::every]:
+        ticks.append(f"{x:<{cell * every}.0f}")
     bars.no_wrap = ticks.no_wrap = True
     caption = f"{plot.caption}; full height = {top:.2f} ({plot.y_label})"
     return Group(_text(caption, "italic"), bars, ticks)

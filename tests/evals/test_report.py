@@ -144,6 +144,13 @@ def test_the_terminal_shows_a_strip_and_fits_eighty_columns(sweep_folder: Path) 
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_the_strip_of_a_deep_model_fits_eighty_columns(make_sweep: MakeSweep) -> None:
+    arms = {"base": 0.2, "full": 0.8, **{f"layer-{k:02d}": 0.3 + 0.01 * k for k in range(36)}}
+    text = as_text(build([make_sweep(arms=arms, greedy={}, settings={})]), width=80)
+    (strip,) = [line for line in text.splitlines() if line.count("▃") > 3][:1]
+    assert len(strip.split()) == 36
+
+
 def test_a_terminal_without_unicode_or_colour_still_shows_the_numbers(sweep_folder: Path) -> None:
     out = StringIO()
     show(build([sweep_folder]), Console(file=out, width=100))
