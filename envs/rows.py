@@ -76,7 +76,7 @@ def _from_hub(name: str, split: str) -> list[Row]:
 
 def same_text(text: str) -> str:
     """`text` without what may differ between two copies: case, spacing, punctuation, markup."""
-    return re.sub(r"[\W_]+", "", text).lower()
+    return re.sub(r"[^\w+*/^=<>-]+|_", "", text).lower()
 
 
 _LONG = 40  # characters from which one text inside another is no accident

@@ -23,13 +23,13 @@ _HERE = Path(__file__).resolve().parent
 # The worker imports this package's standard-library files without running any parent package.
 _BOOT = """
 import sys, types
-folder, control, isolation, readable, modules, paths = sys.argv[1:]
+folder, control, isolation, readable, modules, paths, prelude = sys.argv[1:]
 for name in ("layergym", "layergym.envs", "layergym.envs.sandbox"):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [folder] if name.endswith("sandbox") else []
 sys.path += paths.split("\\n") if paths else []
 from layergym.envs.sandbox.worker import main
-main(int(control), isolation, readable.split("\\n"), modules.split())
+main(int(control), isolation, readable.split("\\n"), modules.split(), prelude)
 """
 # A fixed hash seed, so that the same program does the same in every worker.
 _ENVIRONMENT = {
@@ -44,7 +44,7 @@ _ENVIRONMENT = {
 class Worker:
     """A warm interpreter in another process, and the socket that asks it for runs."""
 
-    def __init__(self, isolation: str, modules: Sequence[str]) -> None:
+    def __init__(self, isolation: str, modules: Sequence[str], prelude: str = "") -> None:
         """Start one.
 
         Raises:
@@ -56,7 +56,7 @@ class Worker:
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    _command(isolation, theirs.fileno(), modules),
+                    _command(isolation, theirs.fileno(), modules, prelude),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
@@ -109,7 +109,7 @@ class Worker:
             self._process.stderr.close()
 
 
-def start(isolation: str, modules: Sequence[str]) -> Worker:
+def start(isolation: str, modules: Sequence[str], prelude: str) -> Worker:
     """Start a worker; `isolation="auto"` takes the strongest that works.
 
     Raises:
@@ -120,7 +120,7 @@ def start(isolation: str, modules: Sequence[str]) -> Worker:
     refusals = []
     for name in ISOLATIONS[:-1] if isolation == "auto" else [isolation]:
         try:
-            return Worker(name, modules)
+            return Worker(name, modules, prelude)
         except OSError as error:
             refusals.append(f"{name}: {error}")
     raise InputError(
@@ -129,13 +129,13 @@ def start(isolation: str, modules: Sequence[str]) -> Worker:
     )
 
 
-def _command(isolation: str, control: int, modules: Sequence[str]) -> list[str]:
+def _command(isolation: str, control: int, modules: Sequence[str], prelude: str) -> list[str]:
     python = os.path.realpath(sys.executable)
     folders = [_module_folder(name) for name in modules]
     readable = _readable(python, folders)
     inside = [python, "-s", "-S", "-P", "-c", _BOOT, str(_HERE), str(control), isolation]
     paths = sorted({str(folder.parent) for folder in folders})
-    inside += ["\n".join(readable), " ".join(modules), "\n".join(paths)]
+    inside += ["\n".join(readable), " ".join(modules), "\n".join(paths), prelude]
     return [*_bubblewrap(readable), *inside] if isolation == "bubblewrap" else inside
 
 

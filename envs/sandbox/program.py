@@ -65,17 +65,17 @@ def _flush() -> None:
             continue
 
 
-def _module(name: str, source: str) -> types.ModuleType:
+def load(name: str, source: str) -> None:
+    """Run `source` as the module `name`, which can be imported from then on."""
     module = types.ModuleType(name)
     sys.modules[name] = module
     linecache.cache[_FILE] = (len(source), None, source.splitlines(keepends=True), _FILE)
-    return module
+    exec(compile(source, _FILE, "exec"), module.__dict__)
 
 
 def _script(source: str) -> int:
-    module = _module("__main__", source)
     try:
-        exec(compile(source, _FILE, "exec"), module.__dict__)
+        load("__main__", source)
     except SystemExit as end:
         if isinstance(end.code, str):
             sys.stderr.write(f"{end.code}\n")
@@ -95,13 +95,13 @@ def _trace(error: BaseException) -> str:
 
 
 def _serve(channel: Channel, source: str) -> int:
-    module = _module("solution", source)
     try:
-        exec(compile(source, _FILE, "exec"), module.__dict__)
+        load("solution", source)
     except BaseException as error:
         channel.send({"raised": [type(error).__name__, _short(error), _trace(error)]})
         return 1
     channel.send({"loaded": True})
+    scope = sys.modules["solution"].__dict__
     objects: list[Any] = []
     while True:
         try:
@@ -109,7 +109,7 @@ def _serve(channel: Channel, source: str) -> int:
         except EOFError:
             return 0
         try:
-            answer = {"value": _answer(request, module, objects)}
+            answer = {"value": _answer(request, scope, objects)}
             pack(answer)
         except BaseException as error:
             answer = {"raised": [type(error).__name__, _short(error), _trace(error)]}
@@ -123,7 +123,7 @@ def _short(error: BaseException) -> str:
         return ""
 
 
-def _answer(request: dict[str, Any], module: types.ModuleType, objects: list[Any]) -> Any:
+def _answer(request: dict[str, Any], scope: dict[str, Any], objects: list[Any]) -> Any:
     def keep(value: Any) -> Any:
         if callable(getattr(value, "__index__", None)):
             return encode(value.__index__())  # such as a numpy integer
@@ -135,7 +135,7 @@ def _answer(request: dict[str, Any], module: types.ModuleType, objects: list[Any
 
     do = request["do"]
     if do == "name":
-        return encode(_lookup(module, request["name"]), keep)
+        return encode(_lookup(scope, request["name"]), keep)
     target = argument(request["of"])
     if do == "call":
         arguments = [argument(item) for item in request["args"]]
@@ -149,7 +149,7 @@ def _answer(request: dict[str, Any], module: types.ModuleType, objects: list[Any
     return encode(list(target), keep)
 
 
-def _lookup(module: types.ModuleType, name: str) -> Any:
-    if name not in module.__dict__:
+def _lookup(scope: dict[str, Any], name: str) -> Any:
+    if name not in scope:
         raise NameError(f"the program does not define {name}")
-    return module.__dict__[name]
+    return scope[name]

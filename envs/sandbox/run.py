@@ -26,7 +26,7 @@ _SIGKILL, _SIGXCPU = -int(signal.SIGKILL), -int(signal.SIGXCPU)
 class Limits:
     """What one run may use."""
 
-    wall_s: float = 10.0
+    wall_s: float = 20.0
     cpu_s: int = 5
     memory_mb: int = 512
     """Address space, in MiB."""

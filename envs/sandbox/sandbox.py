@@ -87,7 +87,12 @@ class Sandbox:
     """
 
     def __init__(
-        self, *, isolation: str = "auto", modules: Sequence[str] = (), workers: int = 2
+        self,
+        *,
+        isolation: str = "auto",
+        modules: Sequence[str] = (),
+        prelude: str = "",
+        workers: int = 2,
     ) -> None:
         """Describe the pool.
 
@@ -95,6 +100,8 @@ class Sandbox:
             isolation: `auto` takes the strongest of `bubblewrap`, `namespaces` and `landlock`
                 that works; `none`, to be asked for by name, protects nothing but the verdict.
             modules: installed packages that programs may import, loaded once per worker.
+            prelude: source that every worker runs once, to be trusted; programs may import what it
+                defines from `prelude`.
             workers: most workers at a time; tests need two, one for the program and one for them.
 
         Raises:
@@ -104,6 +111,7 @@ class Sandbox:
             raise InputError(f"a sandbox needs at least 2 workers, not {workers}")
         self._isolation = isolation
         self._modules = tuple(modules)
+        self._prelude = prelude
         self._workers = workers
         self._forget()
 
@@ -187,7 +195,7 @@ class Sandbox:
 
     def __reduce__(self) -> Any:
         """Another process gets a pool of its own, described alike."""
-        return _pool, (self._isolation, self._modules, self._workers)
+        return _pool, (self._isolation, self._modules, self._prelude, self._workers)
 
     @contextmanager
     def _lease(self, count: int) -> Iterator[list[Worker]]:
@@ -199,7 +207,7 @@ class Sandbox:
             taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
         try:
             while len(taken) < count:
-                taken.append(start(self._isolation, self._modules))
+                taken.append(start(self._isolation, self._modules, self._prelude))
             yield taken
         finally:
             for worker in taken:
@@ -218,13 +226,13 @@ def _end_all(workers: list[Worker], process: int) -> None:
 
 
 @cache
-def shared(isolation: str = "auto", modules: tuple[str, ...] = ()) -> Sandbox:
+def shared(isolation: str = "auto", modules: tuple[str, ...] = (), prelude: str = "") -> Sandbox:
     """The sandbox that all environments of this process use, one for each description."""
-    return Sandbox(isolation=isolation, modules=modules, workers=max(2, os.cpu_count() or 2))
+    return _pool(isolation, modules, prelude, max(2, os.cpu_count() or 2))
 
 
-def _pool(isolation: str, modules: tuple[str, ...], workers: int) -> Sandbox:
-    return Sandbox(isolation=isolation, modules=modules, workers=workers)
+def _pool(isolation: str, modules: tuple[str, ...], prelude: str, workers: int) -> Sandbox:
+    return Sandbox(isolation=isolation, modules=modules, prelude=prelude, workers=workers)
 
 
 def _value(run: Run, answer: Any) -> dict[str, Any]:

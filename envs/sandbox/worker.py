@@ -27,7 +27,9 @@ _STANDARD = (  # what programs most often import, so that it costs them nothing
 )
 
 
-def main(control_fd: int, isolation: str, readable: list[str], modules: list[str]) -> None:
+def main(
+    control_fd: int, isolation: str, readable: list[str], modules: list[str], prelude: str
+) -> None:
     """Confine this process, say "ready", and serve runs until the other side is gone."""
     control = socket.socket(fileno=control_fd)
     plan = jail.Plan(isolation, tuple(readable))
@@ -37,7 +39,8 @@ def main(control_fd: int, isolation: str, readable: list[str], modules: list[str
         if isolation == "namespaces":
             jail.enter_namespaces(plan)
         _probe(plan)
-    except (OSError, ImportError) as error:
+        program.load("prelude", prelude)
+    except Exception as error:
         _tell(control, {"error": str(error)})
         return
     gc.collect()

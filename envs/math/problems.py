@@ -1,0 +1,85 @@
+"""A mathematical question with its answer, and where such questions come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from layergym.envs.errors import InputError
+from layergym.envs.math.answers import find_answer
+from layergym.envs.rows import Row
+
+_QUESTION = ("problem", "question", "Problem", "Question")
+_ANSWER = ("answer", "Answer", "final_answer", "expected_answer")
+_NAME = ("unique_id", "id", "ID", "url")
+_REQUEST = re.compile(
+    r"\s*Let's think step by step and output the final answer within \\boxed\{\}\.?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question."""
+
+    id: str
+    kind: str
+    text: str
+    answer: str
+
+
+def questions(rows: Sequence[Row], source: str) -> list[Question]:
+    """Questions from the rows of a dataset, in order of id.
+
+    Reads the columns of GSM8K (Cobbe et al., arXiv 2110.14168; the answer follows `####`), MATH and
+    MATH-500 (Hendrycks et al., arXiv 2103.03874; the answer is boxed in the solution), AIME and AMC
+    sets (`problem`, `answer`), and verl's `prompt` and `reward_model`.
+
+    A row whose answer is empty (two in verl's MATH) cannot be judged and is left out.
+
+    Raises:
+        InputError: there is no row, one lacks the columns, or two have the same id.
+    """
+    digits = len(str(len(rows)))
+    made = [_question(row, number, digits) for number, row in enumerate(rows)]
+    made = [question for question in made if question.answer]
+    if not made:
+        raise InputError(f"{source} has no question with an answer")
+    if len({question.id for question in made}) < len(made):
+        raise InputError(f"{source} uses an id twice; ids must be unique")
+    return sorted(made, key=lambda question: question.id)
+
+
+def _question(row: Row, number: int, digits: int) -> Question:
+    text, answer = _text(row), _answer(row)
+    if not text or answer is None:
+        raise InputError(
+            f"row {number} has no {'answer' if text else 'question'}; known columns are "
+            f"{', '.join(_QUESTION)} and {', '.join(_ANSWER)}, solution, or verl's"
+        )
+    name = next((str(row[key]) for key in _NAME if row.get(key) not in (None, "")), "")
+    level = re.sub(r"\D", "", str(row.get("level", "")))
+    kind = f"level {level}" if level else str(row.get("subject") or row.get("type") or "")
+    return Question(name or f"{number:0{digits}d}", kind, text, answer)
+
+
+def _text(row: Row) -> str:
+    if isinstance(row.get("prompt"), list) and row["prompt"]:
+        return _REQUEST.sub("", str(row["prompt"][-1]["content"])).strip()
+    return next((str(row[key]).strip() for key in _QUESTION if row.get(key)), "")
+
+
+def _answer(row: Row) -> str | None:
+    """The answer, empty when the row gives none; None when it has no column for one."""
+    if isinstance(row.get("reward_model"), dict):
+        return str(row["reward_model"].get("ground_truth", "")).strip()
+    given = next((str(row[key]) for key in _ANSWER if key in row), None)
+    text = given if given is not None else row.get("solution")
+    if text is None:
+        return None
+    if given is not None and "####" not in given and "\\boxed" not in given:
+        return given.strip()
+    found = find_answer(text)
+    if found is None:
+        return ""
+    return found.text.replace(",", "") if "####" in text else found.text

@@ -1,0 +1,134 @@
+"""Where a final answer is found, and what counts as equal."""
+
+from pathlib import Path
+
+import pytest
+
+from layergym.envs.math.answers import equal, find_answer, grader, number, unevaluated, verified
+from layergym.envs.math.problems import Question, questions
+from layergym.envs.rows import read_rows
+from layergym.envs.sandbox import Limits, Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    return grader()
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "clean"),
+    [
+        (r"so \boxed{5}", "5", True),
+        (r"\boxed{\frac{1}{2}}.", r"\frac{1}{2}", True),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}", True),
+        (r"\boxed 7", "7", True),
+        (r"\fbox{7}", "7", True),
+        (r"first \boxed{4}, no: \boxed{5}", "5", False),
+        (r"\boxed{5} as said, \boxed{ 5 }", "5", True),
+        ("It is\n#### 1,234", "1,234", True),
+        ("<answer> 12 </answer>", "12", True),
+        ("<answer>3</answer> and \\boxed{4}", "4", True),
+        ("<answer>3</answer> <answer>4</answer>", "4", False),
+    ],
+)
+def test_the_final_answer_is_found(reply: str, text: str, clean: bool) -> None:
+    found = find_answer(reply)
+    assert found is not None
+    assert (found.text, found.clean) == (text, clean)
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "the answer is 5", r"\boxed{}", r"\boxed{5", "####", "<answer></answer>", "5"]
+)
+def test_no_answer_is_none(reply: str) -> None:
+    assert find_answer(reply) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["9^{9^{9^{9}}}", "10^{10^{10}}!", "{" * 500 + "x" + "}" * 500, "(" * 1500, "x" * 9999],
+)
+def test_a_hostile_answer_is_wrong_in_time(answer: str, sandbox: Sandbox) -> None:
+    assert not equal("x^9", answer, sandbox)
+
+
+def test_an_answer_is_never_executed(sandbox: Sandbox) -> None:
+    for answer in ("__import__('os')._exit(0)", "1; equal = lambda *a: True", "\\x41}]"):
+        assert not equal("7x", answer, sandbox)
+
+
+def test_numbers_are_read() -> None:
+    assert number("-1,200.50") == -1200.5
+    assert number(r"\dfrac{3}{4}") == 0.75
+    assert number("1/0") is None
+    assert number("1,2") is None
+    assert number("") is None
+    assert number(".") is None
+
+
+def test_scientific_notation_is_no_calculation() -> None:
+    assert not unevaluated("1500", r"1.5 \times 10^{3}")
+    assert unevaluated("1500", r"15 \times 100")
+    assert not unevaluated("x+1", "1+x")
+
+
+GSM8K_SIZE = {"train": 7473, "test": 1319}
+
+
+def gsm8k(data: Path) -> list[Question]:
+    found = []
+    for split, size in GSM8K_SIZE.items():
+        read = questions(read_rows(data / "gsm8k", split), split)
+        assert len(read) == size
+        found += read
+    return found
+
+
+def test_all_8792_answers_of_gsm8k_are_right_and_perturbed_ones_wrong(
+    shared_data: Path, sandbox: Sandbox
+) -> None:
+    found = gsm8k(shared_data)
+    replies = [find_answer(f"So it is.\n#### {question.answer}") for question in found]
+    pairs = [
+        (q.answer, reply.text if reply else "") for q, reply in zip(found, replies, strict=True)
+    ]
+    wrong = [pair for pair in pairs if not equal(*pair, sandbox)]
+    assert wrong == []
+    changes = (lambda n: n + 1, lambda n: n - 1, lambda n: -n if n else 1, lambda n: 10 * n or 5)
+    passed = []
+    for index, question in enumerate(found[:2000]):
+        value = number(question.answer)
+        assert value is not None
+        perturbed = str(changes[index % 4](value))
+        if equal(question.answer, perturbed, sandbox):
+            passed.append((question.answer, perturbed))
+    assert passed == []
+
+
+def self_verified(golds: list[str]) -> list[str]:
+    """Answers that math-verify alone does not find equal to themselves."""
+    source = (
+        "from prelude import equal\ndef each(golds):\n    return [equal(g, [g]) for g in golds]"
+    )
+    failed = []
+    for start in range(0, len(golds), 100):
+        part = golds[start : start + 100]
+        results = grader().call(source, "each", part, limits=Limits(120, 60, 2048))
+        failed += [gold for gold, good in zip(part, results, strict=True) if not good]
+    return failed
+
+
+@pytest.mark.slow
+def test_math_answers_verify_against_themselves(shared_data: Path, sandbox: Sandbox) -> None:
+    for name, size in (("MATH-500.jsonl", 500), ("train.parquet", 7498)):
+        found = questions(read_rows(shared_data / "math" / name, "test"), name)
+        assert len(found) == size
+        golds = [question.answer for question in found]
+        failed = self_verified(golds)
+        print(f"\n{name}: {1 - len(failed) / size:.2%} by math-verify alone; not: {failed}")
+        assert len(failed) <= size // 100
+        assert [gold for gold in golds if not equal(gold, gold, sandbox)] == []
+
+
+def test_a_grader_without_an_answer_says_no(sandbox: Sandbox) -> None:
+    assert not verified("x", [], sandbox)
