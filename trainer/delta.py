@@ -62,11 +62,17 @@ class FrozenCheck:
     """What was allowed to change, for the error message."""
 
     @classmethod
-    def of(cls, model: nn.Module, trained: str) -> FrozenCheck:
-        """Record every buffer and every parameter that does not train."""
+    def of(cls, model: nn.Module, trained: str, found: dict[str, str] | None = None) -> FrozenCheck:
+        """Record every buffer and every parameter that does not train.
+
+        Args:
+            model: its `requires_grad` flags say what trains.
+            trained: what trains, in words.
+            found: `digests(model)`, when it is known already.
+        """
         training = {name for name, p in model.named_parameters() if p.requires_grad}
-        found = digests(model)
-        return cls({n: d for n, d in found.items() if n not in training}, trained)
+        all_tensors = digests(model) if found is None else found
+        return cls({n: d for n, d in all_tensors.items() if n not in training}, trained)
 
     def verify(self, model: nn.Module) -> None:
         """Compare with `model` as it is now.
@@ -105,7 +111,8 @@ class LayerDelta:
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # One key, because safetensors writes several in no fixed order: equal deltas are equal files.
+        # One key: safetensors writes several in no fixed order, and equal deltas should be
+        # equal files.
         metadata = {_KEY: json.dumps({"base": self.base, "layers": self.layers})}
         save_file(
             {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, metadata

@@ -3,39 +3,35 @@
 TRL keeps the losses, clipping, KL, optimiser, logging and the training loop. Replaced are what it
 lacks: where rows come from (`_prepare_inputs`), how their log-probabilities are computed
 (`_get_per_token_logps_and_entropies`), how a step is cut into passes (`training_step`), and what a
-checkpoint holds (`_save`, `_load_from_checkpoint`).
+checkpoint holds (`trainer.checkpoints`).
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
-from transformers.trainer_utils import rotate_checkpoints
-from trl import GRPOTrainer  # type: ignore[attr-defined]
 
 from layergym.envs.errors import InputError
 from layergym.envs.panels import Panel
+from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.collect import Rollout, collect
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.delta import FILE, FrozenCheck, LayerDelta, base_hash, digests
+from layergym.trainer.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers import boost_factors, causal_model, decoder_layers, ranges, select
 from layergym.trainer.measures import gradient_norms, mismatch
 from layergym.trainer.passes import Pass, minibatches, passes
 from layergym.trainer.prefix import Prefix, Reference, refuse_dropout, sampled_logprobs
 
 
-class GiGPOTrainer(GRPOTrainer):
+class GiGPOTrainer(DeltaCheckpoints):
     """Trains the chosen layers of a causal model on episodes of a task panel.
 
     Which tasks a step plays, and with which seeds, depends on `args.seed` and the step alone;
@@ -47,7 +43,6 @@ class GiGPOTrainer(GRPOTrainer):
     """
 
     args: GiGPOConfig
-    model: PreTrainedModel
     processing_class: PreTrainedTokenizerBase
 
     def __init__(
@@ -79,7 +74,6 @@ class GiGPOTrainer(GRPOTrainer):
         self.panel, self._play = panel, rollout
         self._steps: list[list[Pass]] = []
         self._pass: Pass | None = None
-        self._saving_to: str | None = None
         if not self.selection.whole_model:
             # Under gradient checkpointing, Transformers makes the embeddings' output require
             # grad, which would run the backward pass through every frozen layer.
@@ -101,8 +95,7 @@ class GiGPOTrainer(GRPOTrainer):
         found = digests(self.model)
         parameters = dict(self.model.named_parameters())
         self.base = base_hash({name: found[name] for name in parameters})
-        frozen = {n: d for n, d in found.items() if n not in self.selection.names}
-        self.frozen = FrozenCheck(frozen, str(self.selection))
+        self.frozen = FrozenCheck.of(self.model, str(self.selection), found)
         trained = [parameters[name] for name in self.selection.names]
         self._reference = Reference(trained) if beta else None
 
@@ -145,7 +138,11 @@ class GiGPOTrainer(GRPOTrainer):
     def _prepare_inputs(  # type: ignore[override]
         self, generation_batch: Any
     ) -> list[Pass]:
-        """The passes of this optimiser step; plays a new rollout when the last is used up."""
+        """The passes of this optimiser step; plays a new rollout when the last is used up.
+
+        Which rollout it is follows from the number of the step. Checkpoints lie between rollouts,
+        so a resumed run begins with a new one, as the uninterrupted run did.
+        """
         rollout, update = divmod(self.state.global_step, self.args.updates_per_rollout)
         if update == 0 or not self._steps:
             self._steps = []
@@ -277,51 +274,6 @@ class GiGPOTrainer(GRPOTrainer):
                 "the router loss runs through every layer; set router_aux_loss_coef=0 to train "
                 "some layers of a mixture-of-experts model"
             )
-
-    # ---- checkpoints ------------------------------------------------------------------------
-
-    def delta(self) -> LayerDelta:
-        """The trained tensors as they are now."""
-        return LayerDelta.of(self.model, self.base, self.selection.layers)
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Write the layer delta; the base model is not copied."""
-        if self.args.should_save:
-            self.delta().save(Path(output_dir or self._get_output_dir(None)) / FILE)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        delta = LayerDelta.load(Path(resume_from_checkpoint))
-        delta.check_base(self.base)
-        if delta.tensors.keys() != set(self.selection.names):
-            raise InputError(
-                f'"{resume_from_checkpoint}" trained layers {ranges(delta.layers)}; this run '
-                f'trains layers="{self.selection.spec}"'
-            )
-        delta.put(self.model)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint beside its place and move it there, so that it is whole or absent."""
-        root = Path(self._get_output_dir(trial))
-        staging = root / "unfinished"
-        self._saving_to = str(staging)
-        try:
-            super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
-        finally:
-            self._saving_to = None
-        if self.args.should_save:
-            (written,) = staging.glob("checkpoint-*")
-            shutil.rmtree(root / written.name, ignore_errors=True)
-            os.replace(written, root / written.name)
-            rotate_checkpoints(output_dir=str(root), save_total_limit=self.args.save_total_limit)
-
-    def _get_output_dir(self, trial: Any) -> str:
-        return self._saving_to or str(super()._get_output_dir(trial))
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """No model card: the run folder and the report say what was done."""
-
-    def _send_telemetry(self) -> None:
-        """Nothing is sent anywhere."""
 
     # ---- measures ---------------------------------------------------------------------------
 
