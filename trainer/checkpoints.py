@@ -51,17 +51,19 @@ class DeltaCheckpoints(GRPOTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint beside its place and move it there, so that it is whole or absent."""
         root = Path(self._get_output_dir(trial))
-        staging = root / "unfinished"
+        staging, name = root / "unfinished", f"checkpoint-{self.state.global_step}"
+        shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
         self._saving_to = str(staging)
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
         finally:
             self._saving_to = None
         if self.args.should_save:
-            (written,) = staging.glob("checkpoint-*")
-            shutil.rmtree(root / written.name, ignore_errors=True)
-            os.replace(written, root / written.name)
-            rotate_checkpoints(output_dir=str(root), save_total_limit=self.args.save_total_limit)
+            shutil.rmtree(root / name, ignore_errors=True)
+            os.replace(staging / name, root / name)
+            staging.rmdir()
+            limit = self.args.save_total_limit
+            rotate_checkpoints(output_dir=str(root), save_total_limit=limit, use_mtime=True)
 
     def _get_output_dir(self, trial: Any) -> str:
         return self._saving_to or str(super()._get_output_dir(trial))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -31,6 +32,12 @@ from layergym.envs.panels import Panel, panel
 from layergym.trainer.collect import Rollout
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.trainer import GiGPOTrainer
+
+# A busy machine is not a failure.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 VOCABULARY = 24
 FIRST_WORD = 4

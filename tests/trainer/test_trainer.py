@@ -225,13 +225,21 @@ def test_checkpoints_hold_the_trained_layers_only(build: Build, tmp_path: Path) 
     trainer.train()
     (checkpoint,) = (tmp_path / "run").glob("checkpoint-*")
     assert checkpoint.name == "checkpoint-2"
-    assert not list((tmp_path / "run" / "unfinished").iterdir())
+    assert not (tmp_path / "run" / "unfinished").exists()
     files = {path.name for path in checkpoint.iterdir()}
     assert files == {FILE, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"}
     delta = LayerDelta.load(checkpoint)
     assert delta.tensors.keys() == set(trainer.selection.names)
     state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
     assert len(state["state"]) == len(trainer.selection.names)
+
+
+def test_what_a_killed_run_left_does_not_disturb(build: Build, tmp_path: Path) -> None:
+    left = tmp_path / "run" / "unfinished" / "checkpoint-1"
+    left.mkdir(parents=True)
+    (left / FILE).write_bytes(b"half")
+    build(layers="2", save_strategy="steps", save_steps=2).train()
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"checkpoint-2"}
 
 
 def test_a_checkpoint_of_another_run_is_refused(
