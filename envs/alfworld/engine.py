@@ -50,9 +50,8 @@ class Play:
 
     def admissible(self) -> list[str]:
         """Every command that is understood now, sorted."""
-        game = self.game
-        always = ("help", "inventory", "look") if game.dialect.has_help else ("inventory", "look")
-        return sorted((*self._local(), *game.go_to[self.state.location], *always))
+        # What is sorted already comes first: then sorting takes little time.
+        return sorted((*self.game.always[self.state.location], *self._local()))
 
     def step(self, command: str) -> str:
         """Carry out `command` and return what it says; `NOTHING_HAPPENS` when it is not one."""
@@ -62,9 +61,7 @@ class Play:
             if self.game.location_of[receptacle] == self.state.location:
                 return NOTHING_HAPPENS
             move: Command = (_go_to, receptacle, "")
-        elif command in _ANYWHERE:
-            if command == "help" and not self.game.dialect.has_help:
-                return NOTHING_HAPPENS
+        elif command in self.game.dialect.always:
             move = (_ANYWHERE[command], "", "")
         elif (local := self._local().get(command)) is not None:
             move = local

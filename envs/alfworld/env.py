@@ -52,6 +52,7 @@ class ALFWorld(TextEnv):
         version: str = "0.4",
         engine: str = "native",
         shaping: float = 0.0,
+        common_sense: bool = True,
         max_turns: int | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -71,6 +72,8 @@ class ALFWorld(TextEnv):
                 the same, thousands of times slower.
             shaping: weight of potential-based shaping (Ng et al., 1999, discount 1): every step
                 also earns this much for each command by which the oracle's plan became shorter.
+            common_sense: whether the expert knows where things usually lie; without it, it
+                searches in an order that is drawn with the task's id.
             max_turns: turns after which an episode is truncated.
             render_mode: "ansi" or None.
 
@@ -83,13 +86,14 @@ class ALFWorld(TextEnv):
         self.dialect = dialect(version)
         self.instructions = instructions(self.dialect)
         self.shaping = shaping
+        self.common_sense = common_sense
         knobs = {"size": size, "max_receptacles": max_receptacles, "num_objects": num_objects}
         self._games = open_games(games, split, kinds, **knobs)
         self._ids = frozenset(self._games.ids)
         self._uses_original = engine == "alfworld"
         self._server: ReferenceServer | None = None
         self._play: Play
-        self._memory: Memory
+        self._memory: Memory | None = None
         self._news: list[tuple[str, str]] = []
         self._potential = 0.0
         self._stuck: tuple[str | None, bool] = (None, False)
@@ -118,12 +122,11 @@ class ALFWorld(TextEnv):
     def start(self) -> str:
         """Begin the game and describe the room and the task."""
         self._play = self._begin()
-        text = self._play.look_around()
-        self._memory = Memory(text)
+        self._memory = None
         self._news = []
         self._stuck = (None, False)
         self._potential = self._remaining() if self.shaping else 0.0
-        return text
+        return self._play.look_around()
 
     def play(self, action: str) -> Outcome:
         """Carry out one command."""
@@ -143,7 +146,8 @@ class ALFWorld(TextEnv):
 
     def expert(self) -> str | None:
         """What a player would do who searches and knows only what this episode has shown."""
-        return advise(self._remember(), self.dialect)
+        order = None if self.common_sense else self.task
+        return advise(self._remember(), self.dialect, order=order)
 
     def oracle(self) -> list[str] | None:
         """Commands that win from here, by someone who sees everything; None at a dead end."""
@@ -182,6 +186,8 @@ class ALFWorld(TextEnv):
 
     def _remember(self) -> Memory:
         """What the episode has shown; read only when somebody asks."""
+        if self._memory is None:
+            self._memory = Memory(self._play.look_around())
         for action, text in self._news:
             self._memory.observe(action, text)
         self._news = []

@@ -6,8 +6,10 @@ depends on nothing but the texts so far, so it can label any history (DAgger), i
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from layergym.envs.alfworld.memory import Memory
@@ -48,17 +50,22 @@ def read_task(sentence: str) -> Wish | None:
     return None
 
 
-def advise(memory: Memory, dialect: Dialect) -> str | None:
-    """The command that the expert would give now, or None when it cannot read the task."""
+def advise(memory: Memory, dialect: Dialect, *, order: str | None = None) -> str | None:
+    """The command that the expert would give now, or None when it cannot read the task.
+
+    With `order`, any text, the expert has no common sense: it searches in an order that is drawn
+    with that text.
+    """
     wish = read_task(memory.task)
-    return None if wish is None else _Expert(memory, wish, dialect.put_command).act()
+    return None if wish is None else _Expert(memory, wish, dialect.put_command, order).act()
 
 
 class _Expert:
-    def __init__(self, memory: Memory, wish: Wish, put_command: str) -> None:
+    def __init__(self, memory: Memory, wish: Wish, put_command: str, order: str | None) -> None:
         self.memory = memory
         self.wish = wish
         self.put_command = put_command
+        self.order = order
 
     def act(self) -> str:
         wish, held = self.wish, self.memory.held
@@ -120,14 +127,22 @@ class _Expert:
         unseen = [place for place in self.memory.places if place not in self.memory.contents]
         if not unseen:
             return "look"
+        place = max(unseen, key=self.worth(kind) if self.order is None else self.whim)
+        return self.reach(place) or "look"
+
+    def worth(self, kind: str) -> Callable[[str], float]:
+        """Chance to find such a thing in a place, per command spent."""
         rates = self.rates(kind)
 
-        def worth(place: str) -> float:
+        def chance(place: str) -> float:
             expected = rates.get(_kind(place), _SURPRISE)
             return (1 - math.exp(-expected)) / max(1, self.effort(place))
 
-        place = max(unseen, key=worth)
-        return self.reach(place) or "look"
+        return chance
+
+    def whim(self, place: str) -> bytes:
+        """A place's turn in a search without common sense."""
+        return hashlib.blake2b(f"{self.order}\0{place}".encode(), digest_size=8).digest()
 
     def rates(self, kind: str) -> dict[str, float]:
         """How many things of this kind each type of receptacle holds."""

@@ -33,8 +33,10 @@ _ABSENT = {
         "TowelHolder": (1, 2),
     },
 }
+# Of these, a real room has more than its layout shows.
+_FURTHER = {"Kitchen": {"Cabinet": (0, 5), "Drawer": (0, 2)}, "Bathroom": {"Drawer": (0, 2)}}
 _OPENABLE = {"Fridge": 1.0, "Microwave": 1.0, "Drawer": 0.84, "Cabinet": 0.83, "Safe": 0.83}
-_SHARED_LOCATION = 0.4
+_SHARED_LOCATION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,11 @@ def furnish(plan: int, rng: random.Random) -> Room:
             receptacles.remove(rng.choice([r for r in receptacles if r.kind == kind]))
         elif change > 0:
             receptacles.append(_another(kind, receptacles, rng))
-    for kind, (low, high) in _ABSENT[room.kind].items():
-        if not room.kinds[kind]:
-            for _ in range(rng.randint(low, high)):
-                receptacles.append(_another(kind, receptacles, rng))
+    absent = {k: n for k, n in _ABSENT[room.kind].items() if not room.kinds[k]}
+    further = {k: n for k, n in _FURTHER.get(room.kind, {}).items() if room.kinds[k]}
+    for kind, (low, high) in {**absent, **further}.items():
+        for _ in range(rng.randint(low, high)):
+            receptacles.append(_another(kind, receptacles, rng))
     return replace(room, receptacles=tuple(receptacles))
 
 

@@ -45,8 +45,8 @@ class Game:
     """Receptacles into which each object may be put."""
     inside: Mapping[str, tuple[str, ...]]
     """What each object that is itself a container (a mug, a bowl) holds."""
-    go_to: Mapping[str, tuple[str, ...]]
-    """Sorted "go to" commands at each location."""
+    always: Mapping[str, tuple[str, ...]]
+    """Commands that are understood at each location whatever the state, sorted."""
     destination: Mapping[str, str]
     """Receptacle of each "go to" command."""
     goal: Goal
@@ -83,7 +83,7 @@ def build_game(
     for receptacle, location in location_of.items():
         at[location] = (*at.get(location, ()), receptacle)
     types = _types(parsed, receptacles)
-    destination = {f"go to {names[r]}": r for r in sorted(receptacles, key=names.__getitem__)}
+    destination = {f"go to {names[r]}": r for r in receptacles}
     start = next(iter(parsed.all("atlocation")))[1]
     return Game(
         sentence=sentence,
@@ -103,8 +103,12 @@ def build_game(
         ),
         fits=_fits(parsed, types),
         inside=_inside(parsed),
-        go_to={
-            here: tuple(c for c, r in destination.items() if location_of[r] != here)
+        always={
+            here: tuple(
+                sorted(
+                    (*words.always, *(c for c, r in destination.items() if location_of[r] != here))
+                )
+            )
             for here in {*at, start}
         },
         destination=destination,

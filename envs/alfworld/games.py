@@ -10,7 +10,7 @@ from typing import Protocol
 
 from layergym.envs.alfworld.floorplans import SPLITS as GENERATED_SPLITS
 from layergym.envs.alfworld.folders import read_folder
-from layergym.envs.alfworld.generator import REVISION, Recipe, generate, read_id
+from layergym.envs.alfworld.generator import REVISION, Recipe, generate
 from layergym.envs.alfworld.records import Listed, Record, read_compact
 from layergym.envs.alfworld.tables import KINDS
 from layergym.envs.errors import InputError, unknown
@@ -64,7 +64,7 @@ class Generated:
 
     def kind(self, id: str) -> str:
         """Task type."""
-        return read_id(id).kind
+        return id.split("/")[-2]
 
     def digest(self, id: str) -> str:
         """The id and the generator's revision, which together determine the game."""

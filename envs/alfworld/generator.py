@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from layergym.envs.alfworld import oracle
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.floorplans import (
     Receptacle,
@@ -28,18 +29,26 @@ from layergym.envs.alfworld.floorplans import (
     plans,
 )
 from layergym.envs.alfworld.game import build_game
-from layergym.envs.alfworld.oracle import plan
 from layergym.envs.alfworld.pddl import Target, Thing, sentence_of, write_problem
-from layergym.envs.alfworld.tables import APPLIANCES, CHANGES, KINDS, fits, placements, traits
+from layergym.envs.alfworld.tables import (
+    APPLIANCES,
+    CHANGES,
+    KINDS,
+    fits,
+    placements,
+    single_things,
+    traits,
+)
 from layergym.envs.errors import InputError
 
-REVISION = 1
+REVISION = 2
 """Rises whenever an id comes to mean another game."""
 
 MIN_RECEPTACLES = 5
 MIN_OBJECTS = 3
 _SHORTEST_PLAN = 3
-_ATTEMPTS = 2000
+_PLANS = 400
+_PATIENCE = 8
 _COPIES = (0.43, 0.32, 0.23, 0.02)
 """Shares of objects of which a room has 1, 2, 3, 4 (ALFWorld's training games)."""
 _ID = re.compile(r"gen/(train|valid|test)(?:/(r\d+)?-?(o\d+)?)?/(\w+)/(\d{6})")
@@ -99,15 +108,18 @@ def generate(id: str) -> tuple[str, str]:
     """
     recipe = read_id(id)
     rng = random.Random(hashlib.sha256(f"{REVISION} {id}".encode()).digest())
-    for _ in range(_ATTEMPTS):
-        game = _attempt(recipe, rng)
-        if game is not None:
-            return game
+    for _ in range(_PLANS):
+        floor_plan = rng.choice(plans(recipe.split, recipe.kind))
+        # Small rooms come in few variants; without patience, big ones would be too many.
+        for _ in range(_PATIENCE):
+            game = _attempt(recipe, floor_plan, rng)
+            if game is not None:
+                return game
     raise InputError(f'no game satisfies "{id}"; allow more receptacles or objects')
 
 
-def _attempt(recipe: Recipe, rng: random.Random) -> tuple[str, str] | None:
-    room = furnish(rng.choice(plans(recipe.split, recipe.kind)), rng)
+def _attempt(recipe: Recipe, floor_plan: int, rng: random.Random) -> tuple[str, str] | None:
+    room = furnish(floor_plan, rng)
     targets = list(_targets(room, recipe.kind))
     if not targets:
         return None
@@ -122,7 +134,7 @@ def _attempt(recipe: Recipe, rng: random.Random) -> tuple[str, str] | None:
     start = new_location(rng, [r.location for r in kept.receptacles])
     problem = write_problem(recipe.kind, target, kept, things, start)
     sentence = sentence_of(recipe.kind, target, rng)
-    way = plan(Play(build_game(problem, sentence)))
+    way = oracle.plan(Play(build_game(problem, sentence)))
     if way is None or len(way) < _SHORTEST_PLAN:
         return None
     return problem, sentence
@@ -201,7 +213,7 @@ def _distractors(
         _place(thing, homes, room, rng)
         for thing in others
         if (homes := _homes(room, thing))
-        for _ in range(_copies(rng))
+        for _ in range(1 if thing in single_things() else _copies(rng))
     ]
     things = [thing for thing in lying if thing.receptacle in kept.receptacles]
     if total is None:

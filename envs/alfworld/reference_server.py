@@ -1,7 +1,8 @@
 """alfworld's own engine behind a pipe: `python -m layergym.envs.alfworld.reference_server`.
 
-Reads one JSON request a line and writes one JSON reply a line. It runs in a process of its own
-because alfworld's planner replaces `sys.argv` and `sys.stdout` and draws on global randomness.
+Reads one JSON request a line and writes one JSON reply a line: a game to begin, a `command`,
+`again` for a reset, `usage`, or `remember` (see `remember_pure_results`). It has a process of its
+own because alfworld's planner replaces `sys.argv` and `sys.stdout` and draws on global randomness.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import functools
 import json
 import os
 import random
+import resource
 import sys
+import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
@@ -46,6 +49,11 @@ def _answer(env: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     if "remember" in request:
         remember_pure_results()
         return {}
+    if "usage" in request:
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"cpu_s": time.process_time(), "peak_mb": peak_kb / 1024}
+    if "again" in request:
+        return _report(env.reset(), 0, False)
     if "command" in request:
         state, reward, done = env.step(request["command"])
         return _report(state, reward, done)

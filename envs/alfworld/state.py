@@ -63,14 +63,19 @@ def write_state(state: State) -> str:
 
 def settle(game: Game, state: State, *became_true: Atom) -> State:
     """Bring `won` up to date after a change that made some atoms true."""
-    if not state.won:
-        # Only a clause that holds one of these atoms can have become true.
-        clauses = game.goal.clauses_with
-        new = (clause for atom in became_true for clause in clauses.get(atom, ()))
-        if not any(_holds_all(state, clause) for clause in new):
-            return state
+    if not state.won and not _may_win(game, state, became_true):
+        return state
     won = _reached(game, state)
     return state if won == state.won else state._replace(won=won)
+
+
+def _may_win(game: Game, state: State, became_true: tuple[Atom, ...]) -> bool:
+    """Only a clause with one of these atoms can have become true."""
+    for atom in became_true:
+        for clause in game.goal.clauses_with.get(atom, ()):
+            if _holds_all(state, clause):
+                return True
+    return False
 
 
 def _reached(game: Game, state: State) -> bool:

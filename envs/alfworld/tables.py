@@ -76,3 +76,10 @@ def traits() -> Mapping[str, frozenset[str]]:
     found["pickupable"] = frozenset(known - DECORATION)
     found["isreceptacleobject"] = frozenset(constants.MOVABLE_RECEPTACLES_SET)
     return found
+
+
+@cache
+def single_things() -> frozenset[str]:
+    """Types of objects of which a room has one: fixtures, and what can be put nowhere."""
+    known = {thing for things in placements().values() for thing in things}
+    return DECORATION | (known - frozenset().union(*fits().values()))

@@ -46,7 +46,8 @@ class Dialect:
     version: str
     put_command: str
     put_text: str
-    has_help: bool
+    always: tuple[str, ...]
+    """Commands that are always understood."""
     names_receptacle: bool
     """Whether "You arrive at" names the receptacle, or else the location ("loc 22")."""
     sinks: frozenset[str]
@@ -58,7 +59,7 @@ DIALECTS = {
         version="0.3",
         put_command="put {} in/on {}",
         put_text="You put the {} in/on the {}.",
-        has_help=False,
+        always=("inventory", "look"),
         names_receptacle=False,
         sinks=frozenset({"sinkbasintype", "sinktype"}),
     ),
@@ -66,7 +67,7 @@ DIALECTS = {
         version="0.4",
         put_command="move {} to {}",
         put_text="You move the {} to the {}.",
-        has_help=True,
+        always=("help", "inventory", "look"),
         names_receptacle=True,
         sinks=frozenset({"sinkbasintype"}),
     ),
@@ -92,7 +93,6 @@ def listing(items: Sequence[str]) -> str:
 
 def instructions(words: Dialect) -> str:
     """What a player should know before the first observation."""
-    help_line = "- help\n" if words.has_help else ""
     return (
         "You are in a household and have a task to do. Each turn, answer with one command; the "
         "game says what it did.\n"
@@ -106,7 +106,6 @@ def instructions(words: Dialect) -> str:
         "- use <lamp>\n"
         "- slice <object> with <knife>\n"
         "- examine <object or receptacle>\n"
-        "- inventory, look\n"
-        f"{help_line}"
+        f"- {', '.join(words.always)}\n"
         'A command that is not possible now gets the answer "Nothing happens."'
     )

@@ -1,13 +1,17 @@
 """Generated games: a function of their id, whole, and with held-out rooms."""
 
+import hashlib
+
 import pytest
 
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import Game, build_game, introduction
-from layergym.envs.alfworld.generator import Recipe, generate, read_id
+from layergym.envs.alfworld.generator import REVISION, Recipe, generate, read_id
 from layergym.envs.alfworld.oracle import plan
 from layergym.envs.alfworld.tables import KINDS
 from layergym.envs.errors import InputError
+
+GOLDEN = (2, "0cfb1cf491a55c53")
 
 
 def game(id: str) -> Game:
@@ -48,6 +52,17 @@ def test_the_same_id_is_the_same_game() -> None:
     id = "gen/train/r12/pick_cool_then_place_in_recep/000003"
     assert generate(id) == generate(id)
     assert generate(id) != generate(id.replace("000003", "000004"))
+
+
+def test_another_game_under_the_same_id_needs_another_revision() -> None:
+    ids = [
+        Recipe(split, kind, 7, *knobs).id
+        for split in ("train", "test")
+        for kind in KINDS
+        for knobs in ((None, None), (8, 10))
+    ]
+    made = hashlib.sha256("".join("".join(generate(id)) for id in ids).encode()).hexdigest()
+    assert (REVISION, made[:16]) == GOLDEN
 
 
 @pytest.mark.parametrize("kind", KINDS)
