@@ -23,12 +23,17 @@ Policy = Callable[[Shop, State, Goal], str | None]
 
 
 def oracle(shop: Shop, state: State, goal: Goal) -> str | None:
-    """Knows the product that the goal was made from: finds it, chooses its options, buys it."""
+    """Knows the product that the goal was made from: finds it, chooses its options, buys it.
+
+    It searches the instruction, as anyone could, and the product's title only where that fails.
+    """
     row = shop.catalogue.row(goal.asin)
     if row is None:
         return None
     product = shop.catalogue.product(row)
-    return _buy(shop, state, row, product.title, nearest_options(product, goal))
+    said = query(goal.instruction)
+    keywords = said if row in shop.catalogue.search(said) else query(product.title)
+    return _buy(shop, state, row, keywords, nearest_options(product, goal))
 
 
 def first_hit(shop: Shop, state: State, goal: Goal) -> str | None:
@@ -101,7 +106,6 @@ def _buy(
             if chosen.get(name) != value and _leads_to(shop, state, action, name, value):
                 return action
         return f"click[{BUY}]"
-    keywords = query(keywords)
     if state.page != "results" or state.keywords != keywords:
         return f"search[{keywords}]"
     hits = shop.catalogue.search(keywords)

@@ -79,10 +79,10 @@ def open_generated() -> Catalogue:
     return Catalogue(cached(f"generated-{VERSION}", write))
 
 
-def generate() -> Iterator[Product]:
-    """All products, family after family, with the goals written for them."""
+def generate(scale: int = 1) -> Iterator[Product]:
+    """9,500 products times `scale`, family after family, with the goals written for them."""
     for level in _LEVELS:
-        for number in range(level.families):
+        for number in range(level.families * scale):
             for department in DEPARTMENTS:
                 for kind in department.kinds:
                     for subtype in kind.subtypes:
