@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +105,11 @@ def open_agent(name: str, *, temperature: float = 1.0) -> Agent:
     Raises:
         InputError: there is no such model.
     """
-    scripted = {"human": HumanAgent, "random": RandomAgent, "expert": ExpertAgent}
+    scripted: dict[str, Callable[[], Agent]] = {
+        "human": HumanAgent,
+        "random": RandomAgent,
+        "expert": ExpertAgent,
+    }
     if name in scripted:
         return scripted[name]()
     known = defaults(name)

@@ -117,7 +117,7 @@ def build_model(
         num_key_value_heads=width // 32,
         head_dim=32,
         max_position_embeddings=1024,
-        rope_theta=10_000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -137,7 +137,7 @@ def build_model(
 
 
 def _compose(model: Qwen3ForCausalLM, vocabulary: dict[str, int]) -> None:
-    table = model.get_input_embeddings().weight.data
+    table = model.model.embed_tokens.weight.data
     for word, i in vocabulary.items():
         name, _, number = word.partition(" ")
         if number.isdigit() and name in vocabulary and number in vocabulary:

@@ -91,6 +91,7 @@ def _strange_input(fresh: Callable[[], TextEnv]) -> Iterator[str]:
     for action in ("", " ", "é✓\x00\n", "x" * 10_000, "[" * 50, "%s{0}"):
         env = fresh()
         env.reset(seed=0, options={"task": env.tasks[0]})
+        text: Any
         text, reward, *_ = env.step(action)
         if not isinstance(text, str):
             yield f"play({action[:10]!r}) gave a {type(text).__name__} as text; it must be a str"

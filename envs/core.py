@@ -45,7 +45,7 @@ class TextEnv(gymnasium.Env[str, str]):
     the seed given to `reset`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     instructions: str = ""
     """What an agent should know before the first observation: the goal and the form of actions."""
@@ -179,7 +179,7 @@ class TextEnv(gymnasium.Env[str, str]):
         """Whether `task` is in this split's panel."""
         return task in self.tasks
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The last observation, when `render_mode` is "ansi"."""
         return self._text if self.render_mode == "ansi" else None
 

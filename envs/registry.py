@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
+from gymnasium.envs.registration import EnvCreator
 from gymnasium.error import Error
 
 from layergym.envs.core import TextEnv
@@ -39,7 +40,8 @@ def register(id: str, entry_point: str | type[TextEnv], **kwargs: Any) -> None:
             return
         raise InputError(f'the id "{id}" is taken by {taken.entry_point}; choose another name')
     try:
-        gymnasium.register(id, entry_point, kwargs=kwargs, disable_env_checker=True)
+        creator = cast(EnvCreator | str, entry_point)
+        gymnasium.register(id, creator, kwargs=kwargs, disable_env_checker=True)
     except Error as error:
         raise InputError(f'"{id}" is not an environment id: {error}') from error
     _ids.add(id)

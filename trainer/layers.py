@@ -110,7 +110,7 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     """
     base = causal_model(model)
     expected = getattr(base.config.get_text_config(), "num_hidden_layers", None)
-    decoder = base.get_decoder() or base  # type: ignore[no-untyped-call]
+    decoder = base.get_decoder() or base
     found = [
         (name.count("."), module)
         for name, module in decoder.named_modules()

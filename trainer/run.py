@@ -152,14 +152,14 @@ def train(
     trainer = GiGPOTrainer(model, _settings(spec, folder), tasks, play, tokenizer, callbacks=[log])
     checkpoint: str | None = None
     if resume and folder.is_dir():
-        checkpoint = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
+        checkpoint = get_last_checkpoint(str(folder))
     if not resume or not (folder / "config.json").is_file():
         write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
         write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()
     delta = folder / "delta.safetensors"
     trainer.delta().save(delta)
     return Trained(

@@ -145,7 +145,7 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "recipe.json").write_text(json.dumps(asdict(spec), indent=1) + "\n")

@@ -1,5 +1,6 @@
 """An environment in another package is found through its entry point."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,14 @@ print(env.step(note.split()[-1])[1])
 
 
 def test_an_installed_package_brings_its_environment(tmp_path: Path) -> None:
+    source = shutil.copytree(PACKAGE, tmp_path / "source")
+    site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    options = ["--no-build-isolation", "--no-index", "--target", str(tmp_path), str(PACKAGE)]
+    options = ["--no-build-isolation", "--no-index", "--target", str(site), str(source)]
     subprocess.run([*install, *options], check=True)
     done = subprocess.run(
         [sys.executable, "-c", PLAY],
-        env={"PYTHONPATH": str(tmp_path)},
+        env={"PYTHONPATH": str(site)},
         capture_output=True,
         text=True,
     )

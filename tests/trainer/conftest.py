@@ -213,7 +213,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     words |= {f"w{i}": i for i in range(FIRST_WORD, VOCABULARY)}
     words_only = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     words_only.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=words_only, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>"
     )
 

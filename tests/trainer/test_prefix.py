@@ -36,7 +36,7 @@ def logprobs(model: PreTrainedModel) -> torch.Tensor:
 
 
 def backward(model: PreTrainedModel) -> None:
-    logprobs(model).sum().backward()  # type: ignore[no-untyped-call]
+    logprobs(model).sum().backward()
 
 
 def gradients(model: PreTrainedModel) -> dict[str, torch.Tensor]:

@@ -1,0 +1,79 @@
+"""The command line: what it prints, and what it says to bad input."""
+
+from pathlib import Path
+
+import pytest
+
+from layergym.__main__ import COMMANDS, main
+
+
+def failed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one sentence that a command prints before it exits with 2."""
+    assert main(argv) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    return shown.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_by_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert f"layergym {command}" in capsys.readouterr().out.split("examples:")[1]
+
+
+def test_envs_lists_what_can_be_played(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["envs"]) == 0
+    assert "layergym/ALFWorld-v0" in capsys.readouterr().out
+
+
+def test_play_shows_an_episode(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["play", "alfworld-v0", "--agent", "expert", "--seed", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "> go to" in shown
+    assert "solved, reward 1" in shown
+
+
+def test_unknown_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    error = failed(capsys, "play", "alfwrld-v0")
+    assert 'no environment "alfwrld-v0"; did you mean "alfworld-v0"?' in error
+
+
+def test_no_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "which environment?" in failed(capsys, "train")
+
+
+def test_unknown_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    error = failed(capsys, "play", "alfworld-v0", "--env-arg", "colour=red")
+    assert "does not take these settings" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--layers", "99"], "the model has 8 layers, 0 to 7"),
+        (["--layers", ""], "layers"),
+        (["--model", "./nowhere"], 'no model at "./nowhere"'),
+        (["--tasks", "0"], "tasks_per_step"),
+    ],
+)
+def test_bad_training_input_leaves_nothing_behind(
+    options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert sentence in failed(capsys, "train", "alfworld-v0", "--out", str(out), *options)
+    assert not out.exists()
+
+
+def test_a_folder_in_use_is_not_written_into(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    assert "is not empty" in failed(capsys, "train", "alfworld-v0", "--out", str(tmp_path))
+    assert "is not empty" in failed(capsys, "sweep", "alfworld-v0", "--out", str(tmp_path))
+
+
+def test_resume_wants_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is not a run folder" in failed(capsys, "train", "--resume", str(tmp_path))
+    assert "sweep.json" in failed(capsys, "sweep", "--resume", str(tmp_path))
+    assert "missing" in failed(capsys, "report", str(tmp_path))
