@@ -2,8 +2,8 @@
 
 What it reproduces is textworld's `PddlEnv` on alfworld's domain and grammar (Shridhar et al.,
 arXiv 2010.03768; alfworld 0.4.2), oddities included: going to a receptacle where the player
-already stands does nothing, lamps only ever turn on, only held objects can be examined, an object
-put where it already was is there twice in spirit but once in the list.
+already stands does nothing, lamps only ever turn on, only held objects can be examined, and an
+object can lie in two receptacles at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from layergym.envs.alfworld.state import State, settle, start
 from layergym.envs.alfworld.text import HELP, NOTHING_HAPPENS, WELCOME, listing
 
 _NONE: frozenset[str] = frozenset()
-
 
 Move: TypeAlias = "Callable[[Game, State, str, str], tuple[State, str]]"
 Command: TypeAlias = tuple[Move, str, str]
