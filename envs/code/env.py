@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Hashable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from layergym.envs.code import datasets, generated
 from layergym.envs.code.problems import Problem
@@ -138,6 +139,12 @@ class Code(TextEnv):
     def state_key(self) -> Hashable:
         """The problem and the last program, which decide all that is shown and earned from here."""
         return self.task, sha256(self._program.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def clone(self) -> Self:
+        """An independent copy in the same state; the problems are shared."""
+        twin = copy.copy(self)
+        twin._np_random = copy.deepcopy(self._np_random)
+        return twin
 
     def expert(self) -> str | None:
         """Submit the reference solution."""

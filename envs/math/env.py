@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.errors import InputError
@@ -162,6 +164,12 @@ class Math(TextEnv):
     def state_key(self) -> Hashable:
         """The question, the attempts used, and what was learnt, whatever the way and order."""
         return self.task, self._wrong, self._learnt
+
+    def clone(self) -> Self:
+        """An independent copy in the same state; the questions are shared."""
+        twin = copy.copy(self)
+        twin._np_random = copy.deepcopy(self._np_random)
+        return twin
 
     def expert(self) -> str | None:
         """The right answer."""

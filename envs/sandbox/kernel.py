@@ -28,7 +28,7 @@ _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _CAP_VERSION_3 = 0x20080522
 
@@ -100,12 +100,9 @@ def die_with_parent() -> None:
 
 
 def drop_privileges() -> None:
-    """Give up every capability for good, and with it any way to gain one by `execve`."""
+    """Give up every capability, and for good: `execve` cannot bring one back."""
     _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "prctl(NO_NEW_PRIVS)")
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    for capability in range(64):
-        if _prctl(_PR_CAPBSET_DROP, capability) < 0:
-            break  # past the last one, or never allowed: then there was none to lose
     header = struct.pack("Ii", _CAP_VERSION_3, 0)
     _syscall(_SYS_CAPSET[os.uname().machine], "capset", header, bytes(24))
     _check(_prctl(_PR_SET_DUMPABLE, 0), "prctl(DUMPABLE)")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gymnasium
 import pytest
-from gymnasium.vector import SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 import layergym as lg
 from layergym.envs.code import Code, generated
@@ -122,6 +122,23 @@ def test_the_same_program_leads_to_the_same_state(mbpp: Path) -> None:
             env.step(reply)
         keys.append(env.state_key())
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_clone_goes_its_own_way(mbpp: Path) -> None:
+    env = Code(problems=mbpp)
+    env.reset(seed=0, options={"task": "MBPP/700"})
+    env.step(fenced(WRONG))
+    twin = env.clone()
+    twin.step(fenced(RIGHT))
+    assert env.step("submit")[1] == 0.0
+    assert twin.step("submit")[1] == 1.0
+
+
+def test_workers_of_a_vector_have_sandboxes_of_their_own() -> None:
+    vector = AsyncVectorEnv([lambda: Code(split="test", max_turns=1)] * 2, context="fork")
+    vector.reset(seed=0)
+    assert list(vector.step(("def solve(data): return data", "x"))[1]) == [0.0, 0.0]
+    vector.close()
 
 
 def test_mbpp_ids_decide_the_split(mbpp: Path) -> None:

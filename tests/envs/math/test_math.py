@@ -106,6 +106,14 @@ def test_what_was_learnt_makes_the_state(data: Path) -> None:
     assert key("words") == key()
 
 
+def test_a_clone_goes_its_own_way(data: Path) -> None:
+    env = ask(data, attempts=2)
+    twin = env.clone()
+    env.step(r"\boxed{1}")
+    assert twin.state_key() != env.state_key()
+    assert twin.step(r"\boxed{42}")[1] == 1.0
+
+
 def test_settings_are_checked(data: Path, tmp_path: Path) -> None:
     with pytest.raises(lg.InputError, match="attempts"):
         Math(attempts=0)
