@@ -21,14 +21,14 @@ DEFAULT_SIZE = 600
 
 
 class Games(Protocol):
-    """A fixed set of games, named by ids."""
+    """A fixed set of games, named by ids. Equal when each id means the same game in both."""
 
     @property
     def ids(self) -> Sequence[str]:
         """All ids, sorted."""
 
     def __hash__(self) -> int:
-        """Games are cached by where they come from."""
+        """Environments share the games that they built."""
 
     def kind(self, id: str) -> str:
         """Task type."""
@@ -40,7 +40,7 @@ class Games(Protocol):
         """PDDL problem and task sentence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Generated:
     """Games made on demand: `number` of each kind, as far as `size` divides evenly."""
 
@@ -61,6 +61,14 @@ class Generated:
             for i in range(self.size)
         )
         object.__setattr__(self, "ids", tuple(ids))
+
+    def __eq__(self, other: object) -> bool:
+        """Ids alone determine generated games."""
+        return isinstance(other, Generated)
+
+    def __hash__(self) -> int:
+        """The same for all, as they are equal."""
+        return hash(Generated)
 
     def kind(self, id: str) -> str:
         """Task type."""

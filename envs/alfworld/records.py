@@ -56,11 +56,20 @@ class Listed:
         Raises:
             InputError: there are none.
         """
+        self._source = records
         self._records = {id: records[id] for id in sorted(records) if records[id].kind in kinds}
         if not self._records:
             raise InputError(f"there are no games of kind {', '.join(kinds)}")
         self._digests: dict[str, str] = {}
         self.ids = tuple(self._records)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both were read from the same place."""
+        return isinstance(other, Listed) and self._source is other._source
+
+    def __hash__(self) -> int:
+        """By the place they were read from."""
+        return id(self._source)
 
     def kind(self, id: str) -> str:
         """Task type."""

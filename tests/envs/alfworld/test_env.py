@@ -2,8 +2,10 @@
 
 import time
 
+import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import SyncVectorEnv
 
 from layergym.envs.alfworld import ALFWorld
 from layergym.envs.alfworld.tables import KINDS
@@ -27,6 +29,20 @@ def test_listing_a_big_panel_makes_no_game() -> None:
     env = make("ALFWorld-v0", size=6000)
     assert len(panel(env)) == 6000
     assert time.process_time() - started < 1.0
+
+
+def test_sixty_four_environments_share_their_games() -> None:
+    vector = SyncVectorEnv([lambda: small(size=6)] * 64)
+    _, info = vector.reset(seed=0)
+    assert set(info["task"]) <= set(small(size=6).tasks)
+    plays = [env._play for env in vector.envs if isinstance(env, ALFWorld)]
+    assert len(plays) == 64
+    assert len({id(play.game) for play in plays}) == len(set(info["task"]))
+    commands = np.array([play.admissible()[0] for play in plays], dtype=object)
+    texts, rewards, *_ = vector.step(commands)
+    assert len(texts) == 64 and not rewards.any()
+    assert "Nothing happens." not in texts
+    vector.close()
 
 
 def test_kinds_are_balanced_and_can_be_chosen() -> None:

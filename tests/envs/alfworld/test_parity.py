@@ -24,6 +24,13 @@ def test_real_games_play_alike(valid_seen: Listed, version: str, first: int) -> 
     assert_equal(valid_seen, ids, version, steps=20)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("version", ["0.4", "0.3"])
+def test_a_hundred_and_fifty_training_games_play_alike(train: Listed, version: str) -> None:
+    assert_equal(train, train.ids[::24], version, steps=40)
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.3"])
 def test_generated_games_play_alike(version: str) -> None:
     games = open_games("generated", "test", size=6, max_receptacles=12, num_objects=None)
