@@ -38,6 +38,10 @@ class Channel:
         """Wait for one message."""
         return read_frame(self._file)
 
+    def close(self) -> None:
+        """Nothing more will be said."""
+        self._file.close()
+
 
 def main(descriptor: int) -> int:
     """Do the job that arrives; return the exit code."""
@@ -47,7 +51,7 @@ def main(descriptor: int) -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
         if job["kind"] == "script":
-            os.close(descriptor)
+            channel.close()
             return _script(job["source"])
         if job["kind"] == "serve":
             return _serve(channel, job["source"])

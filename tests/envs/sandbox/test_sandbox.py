@@ -207,6 +207,16 @@ def test_modules_can_be_asked_for() -> None:
         assert sandbox.examine("import numpy\ndef f(): return numpy.int64(3)", suite).passed
 
 
+def test_a_prelude_is_run_once_and_imported(sandbox: Sandbox) -> None:
+    prelude = "import os\nworker = os.getpid()\ndef f(x): return x + 1"
+    with Sandbox(isolation=sandbox.isolation, prelude=prelude) as other:
+        assert other.call("from prelude import f", "f", 4) == 5
+        source = "import os, prelude\nprint(prelude.worker != os.getpid())"
+        assert other.run(source).text == "True\n"
+    with pytest.raises(InputError, match=r"cannot be isolated here .*division by zero"):
+        Sandbox(isolation=sandbox.isolation, prelude="1 / 0").run("pass")
+
+
 def test_a_module_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="no_such_package"):
         Sandbox(modules=["no_such_package"]).run("pass")
