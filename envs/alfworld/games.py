@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -56,11 +57,7 @@ class Generated:
         if self.size < 1:
             raise InputError(f"size must be at least 1, not {self.size}")
         knobs = (self.max_receptacles, self.num_objects)
-        ids = sorted(
-            Recipe(self.split, self.kinds[i % len(self.kinds)], i // len(self.kinds), *knobs).id
-            for i in range(self.size)
-        )
-        object.__setattr__(self, "ids", tuple(ids))
+        object.__setattr__(self, "ids", _listed(self.split, self.kinds, self.size, *knobs))
 
     def __eq__(self, other: object) -> bool:
         """Ids alone determine generated games."""
@@ -81,6 +78,16 @@ class Generated:
     def load(self, id: str) -> tuple[str, str]:
         """PDDL problem and task sentence."""
         return generate(id)
+
+
+@lru_cache(maxsize=16)
+def _listed(split: str, kinds: tuple[str, ...], size: int, *knobs: int | None) -> tuple[str, ...]:
+    """Sorted ids; cached because every environment of a batch lists the same ones."""
+    return tuple(
+        sorted(
+            Recipe(split, kinds[i % len(kinds)], i // len(kinds), *knobs).id for i in range(size)
+        )
+    )
 
 
 def open_games(
