@@ -33,11 +33,11 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         """Map the index in `folder`; nothing is read yet."""
-        self._hashes = _map(folder, "term_hashes")  # (T,) uint64, sorted
-        self._starts = _map(folder, "posting_starts")  # (T + 1,) int64
-        self._idf = _map(folder, "idf")  # (T,) float32
-        self._documents = _map(folder, "posting_documents")  # (P,) int32
-        self._saturations = _map(folder, "posting_saturations")  # (P,) float32: 1 + tf * norm
+        self._hashes = map_array(folder, "term_hashes")  # (T,) uint64, sorted
+        self._starts = map_array(folder, "posting_starts")  # (T + 1,) int64
+        self._idf = map_array(folder, "idf")  # (T,) float32
+        self._documents = map_array(folder, "posting_documents")  # (P,) int32
+        self._saturations = map_array(folder, "posting_saturations")  # (P,) float32: 1 + tf * norm
         self._size = int(np.load(folder / "documents.npy"))
 
     def search(self, terms: Sequence[str], limit: int) -> list[int]:
@@ -175,9 +175,10 @@ def _hash(term: str) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
-def _map(folder: Path, name: str) -> NDArray[Any]:
+def map_array(folder: Path, name: str) -> NDArray[Any]:
+    """An array of a catalogue's folder, mapped; as a plain view, which slices faster."""
     mapped: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r")
-    return mapped.view(np.ndarray)  # plain views slice much faster than np.memmap
+    return mapped.view(np.ndarray)
 
 
 def _create(path: Path, kind: type[np.generic], size: int) -> NDArray[Any]:

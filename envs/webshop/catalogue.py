@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from layergym.envs.errors import InputError
 from layergym.envs.webshop.analyzer import terms
-from layergym.envs.webshop.bm25 import Index, IndexWriter
+from layergym.envs.webshop.bm25 import Index, IndexWriter, map_array
 from layergym.envs.webshop.goals import SOURCES, goal_count, goal_kind, goal_of
 from layergym.envs.webshop.products import Goal, Product, Request
 from layergym.envs.webshop.splits import SPLITS, by_order, split_codes
@@ -41,11 +41,11 @@ class Catalogue:
     def __init__(self, folder: Path) -> None:
         """Map the catalogue in `folder`."""
         self._index = Index(folder)
-        self._asins = np.load(folder / "asins.npy", mmap_mode="r")  # (N,) bytes, sorted
-        self._spans = np.load(folder / "spans.npy", mmap_mode="r")  # (N, 2) int64
+        self._asins = map_array(folder, "asins")  # (N,) bytes, sorted
+        self._spans = map_array(folder, "spans")  # (N, 2) int64
         with open(folder / "products.jsonl", "rb") as file:
             self._records = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._goals = {s: np.load(folder / f"goals_{s}.npy", mmap_mode="r") for s in SOURCES}
+        self._goals = {source: map_array(folder, f"goals_{source}") for source in SOURCES}
         about = json.loads((folder / "about.json").read_text("utf-8"))
         self.nouns: str = about["nouns"]
         """Where the title nouns come from: a file's name, "generated" or "approximate"."""
@@ -91,8 +91,8 @@ class Catalogue:
         return np.flatnonzero(wanted)
 
     def _product(self, row: int) -> Product:
-        start, end = self._spans[row]
-        record = json.loads(self._records[start:end])
+        start, end = self._spans[row].tolist()
+        record = json.loads(self._records[start:end].decode("ascii"))
         record[_REQUESTS] = [Request(*request) for request in record[_REQUESTS]]
         return Product(*record)
 

@@ -61,11 +61,10 @@ class State:
     """Asins looked at since the home page."""
 
 
-class _Views(NamedTuple):
-    """What does not change about a product's pages."""
+class _Item(NamedTuple):
+    """What does not change about a product's own page."""
 
-    card: tuple[Node, ...]
-    item: tuple[Node, ...]
+    nodes: tuple[Node, ...]
     clickables: Mapping[str, str | None]
     """What can be clicked on the item page -> the option it belongs to, if it is one."""
 
@@ -77,7 +76,8 @@ class Shop:
         """Open the shop; `show_attributes` adds the original's optional attributes page."""
         self.catalogue = catalogue
         self._subs = [key for key in SUB_PAGES if show_attributes or key != "attributes"]
-        self._views = lru_cache(_KEPT)(self._make_views)
+        self._item = lru_cache(_KEPT)(self._make_item)
+        self._card = lru_cache(_KEPT)(self._make_card)
 
     def __deepcopy__(self, memo: object) -> Shop:
         """Read-only, so every copy is the same object."""
@@ -98,7 +98,7 @@ class Shop:
         if state.page == "sub":
             return [BACK, PREVIOUS]
         if state.page == "item":
-            return list(self._views(state.row).clickables)
+            return list(self._item(state.row).clickables)
         turns = [PREVIOUS, NEXT] if state.number > 1 else [NEXT]
         return list(dict.fromkeys([BACK, *turns, *self._links(state)]))
 
@@ -128,7 +128,7 @@ class Shop:
             return replace(state, page="done")
         if name in SUB_PAGES:  # an option of that name leads there too
             return replace(state, page="sub", sub=name)
-        option = self._views(state.row).clickables[name] or ""
+        option = self._item(state.row).clickables[name] or ""
         return replace(state, options=tuple({**dict(state.options), option: name}.items()))
 
     def _links(self, state: State) -> dict[str, int]:
@@ -153,7 +153,7 @@ class Shop:
             return head + self._results(state)
         head.append(Node("button", "< Prev"))
         if state.page == "item":
-            return [*head, *self._views(state.row).item]
+            return [*head, *self._item(state.row).nodes]
         return head + list(_sub_page(self.catalogue.product(state.row), state.sub))
 
     def _results(self, state: State) -> list[Node]:
@@ -163,7 +163,7 @@ class Shop:
             shown.append(Node("button", "< Prev"))
         shown.append(Node("button", "Next >"))
         for row in self._shown(state):
-            shown += self._views(row).card
+            shown += self._card(row)
         return shown
 
     def _done(self, state: State, reward: float) -> list[Node]:
@@ -197,18 +197,22 @@ class Shop:
             return f"{base}/item_sub_page/{place}/{SUB_PAGES[state.sub]}/{options}"
         return f"{base}/item_page/{place}/{json.dumps(options)}"
 
-    def _make_views(self, row: int) -> _Views:
+    def _make_card(self, row: int) -> tuple[Node, ...]:
+        """A product among the results."""
         product = self.catalogue.product(row)
-        card = [*_nodes("link", product.asin), *_nodes("text", product.title, product.price_tag)]
-        item: list[Node] = []
+        return *_nodes("link", product.asin), *_nodes("text", product.title, product.price_tag)
+
+    def _make_item(self, row: int) -> _Item:
+        product = self.catalogue.product(row)
+        nodes: list[Node] = []
         clickables: dict[str, str | None] = dict.fromkeys([BACK, PREVIOUS, *self._subs, BUY])
         for name, values in product.options.items():
-            item += [*_nodes("text", name), *_nodes("label", *values)]
+            nodes += [*_nodes("text", name), *_nodes("label", *values)]
             clickables.update(dict.fromkeys(values, name))
         tags = f"Price: {product.price_tag}", "Rating: N.A."
-        item += _nodes("text", product.title, *tags)
-        item += _nodes("button", *(SUB_PAGES[key] for key in self._subs), "Buy Now")
-        return _Views(tuple(card), tuple(item), clickables)
+        nodes += _nodes("text", product.title, *tags)
+        nodes += _nodes("button", *(SUB_PAGES[key] for key in self._subs), "Buy Now")
+        return _Item(tuple(nodes), clickables)
 
 
 def _sub_page(product: Product, sub: str) -> Iterable[Node]:

@@ -9,7 +9,7 @@ import pytest
 
 from layergym.envs.errors import InputError
 from layergym.envs.webshop.catalogue import Catalogue
-from layergym.envs.webshop.loading import open_files, read_array
+from layergym.envs.webshop.loading import cached, open_files, read_array
 from layergym.envs.webshop.products import (
     NO_LIMIT,
     approximate_nouns,
@@ -116,7 +116,6 @@ def test_files_that_are_no_arrays_are_refused(tmp_path: Path, content: str) -> N
 def test_a_catalogue_without_a_usable_product_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no usable product"):
         open_files(str(write_catalogue(tmp_path, [None], {})))
-    assert not list((tmp_path).glob("building-*"))
 
 
 def test_the_attributes_file_is_needed(tmp_path: Path) -> None:
@@ -135,3 +134,28 @@ def test_arrays_are_read_piece_by_piece(
     for text in (json.dumps(items), json.dumps(items, indent=3, ensure_ascii=False)):
         path.write_text(text, encoding="utf-8")
         assert list(read_array(path)) == items
+
+
+def test_of_two_builders_the_first_to_finish_counts(cache: Path) -> None:
+    def second(folder: Path) -> None:
+        (folder / "who").write_text("second")
+
+    def first(folder: Path) -> None:
+        (folder / "who").write_text("first")
+        cached("raced", second)  # meanwhile another process asks for it, and finishes
+
+    folder = cached("raced", first)
+    assert (folder / "who").read_text() == "second"
+    assert cached("raced", first) == folder
+    assert not list(folder.parent.glob("building-*"))
+
+
+def test_a_failed_build_leaves_nothing_behind(cache: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("")
+        raise InputError("no")
+
+    with pytest.raises(InputError):
+        cached("failed", fail)
+    assert [path.name for path in (cache / "webshop").iterdir() if "failed" in path.name] == []
+    assert not list((cache / "webshop").glob("building-*"))
