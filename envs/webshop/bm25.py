@@ -43,7 +43,7 @@ class Index:
     def search(self, terms: Sequence[str], limit: int) -> list[int]:
         """The best `limit` documents for a query, best first, equal scores by document number."""
         counts = Counter(terms)
-        if not counts:
+        if not counts or not len(self._hashes):
             return []
         wanted = np.array([_hash(term) for term in counts], dtype=np.uint64)
         places = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)

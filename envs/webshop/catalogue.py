@@ -1,4 +1,4 @@
-"""A catalogue on disk: products, their search index and their goals, built once, shared by mapping.
+"""A catalogue on disk: products, their search index and their goals, shared by memory mapping.
 
 Rows are products in the order of their asins, which is also how equal search scores are ordered.
 """
@@ -7,30 +7,23 @@ from __future__ import annotations
 
 import json
 import mmap
-import random
-from array import array
-from collections.abc import Iterable
-from dataclasses import astuple, fields
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layergym.envs.errors import InputError
 from layergym.envs.webshop.analyzer import terms
-from layergym.envs.webshop.bm25 import Index, IndexWriter, map_array
-from layergym.envs.webshop.goals import SOURCES, goal_count, goal_kind, goal_of
+from layergym.envs.webshop.bm25 import Index, map_array
+from layergym.envs.webshop.goals import SOURCES, goal_of
 from layergym.envs.webshop.products import Goal, Product, Request
-from layergym.envs.webshop.splits import SPLITS, by_order, split_codes
+from layergym.envs.webshop.splits import SPLITS, by_order
 
 FORMAT = 1
 """Part of every cache folder's name; raise it when what is written there changes."""
 MAX_HITS = 50
-_SHUFFLE_SEED = 233  # the original's
-_FIELDS = [field.name for field in fields(Product)]
-_REQUESTS = _FIELDS.index("requests")
+_REQUESTS = [field.name for field in fields(Product)].index("requests")
 _KEPT = 2048
 """Products and searches kept ready per process; bounds memory at any catalogue size."""
 
@@ -99,79 +92,3 @@ class Catalogue:
     def _search(self, query: str) -> tuple[int, ...]:
         """Rows of the best 50 products, best first."""
         return tuple(self._index.search(terms(query), MAX_HITS))
-
-
-def build(
-    folder: Path, products: Iterable[Product], nouns: str, skipped: dict[str, int] | None = None
-) -> None:
-    """Write the catalogue of `products` to `folder`; of products with one asin the first counts.
-
-    Args:
-        folder: an empty folder.
-        products: read once.
-        nouns: where their title nouns come from.
-        skipped: rows left out so far, by reason; it may fill up while `products` is read.
-
-    Raises:
-        InputError: there is no product.
-    """
-    skipped = {} if skipped is None else skipped
-    writer = IndexWriter(folder)
-    asins: dict[bytes, None] = {}
-    ends = array("q", [0])
-    goals = {source: [array("i") for _ in range(4)] for source in SOURCES}
-    kinds: dict[str, int] = {}
-    with open(folder / "products.jsonl", "wb") as file:
-        for product in products:
-            asin = product.asin.encode("utf-8", "surrogatepass")
-            if asin in asins:
-                skipped["repeated asin"] = skipped.get("repeated asin", 0) + 1
-                continue
-            for source, columns in goals.items():
-                _add_goals(columns, kinds, product, source, len(asins))
-            asins[asin] = None
-            writer.add(terms(product.search_text()))
-            file.write(json.dumps(_record(product)).encode() + b"\n")
-            ends.append(file.tell())
-    if not asins:
-        raise InputError("the catalogue has no usable product")
-    names = np.array(list(asins))
-    order = np.argsort(names, kind="stable")
-    numbers = np.empty(len(order), dtype=np.int32)
-    numbers[order] = np.arange(len(order))
-    writer.finish(numbers)
-    offsets = np.frombuffer(ends, dtype=np.int64)
-    np.save(folder / "asins.npy", names[order])
-    np.save(folder / "spans.npy", np.stack([offsets[:-1], offsets[1:]], axis=1)[order])
-    for source, columns in goals.items():
-        table = np.array(columns, dtype=np.int32)[:, _shuffled(len(columns[0]))]
-        table[0] = numbers[table[0]]
-        np.save(folder / f"goals_{source}.npy", table)
-    about = {"nouns": nouns, "skipped": skipped, "kinds": list(kinds)}
-    (folder / "about.json").write_text(json.dumps(about), "utf-8")
-
-
-def _add_goals(
-    columns: list[array[int]], kinds: dict[str, int], product: Product, source: str, row: int
-) -> None:
-    """Append a product's goals: row, which of its goals, split, kind."""
-    count = goal_count(product, source)
-    columns[0].extend([row] * count)
-    columns[1].extend(range(count))
-    columns[2].extend(split_codes(product, count))
-    for index in range(count):
-        columns[3].append(kinds.setdefault(goal_kind(product, source, index), len(kinds)))
-
-
-def _record(product: Product) -> list[Any]:
-    """The fields of a product; its requests as lists of their fields."""
-    record = [getattr(product, name) for name in _FIELDS]
-    record[_REQUESTS] = [astuple(request) for request in product.requests]
-    return record
-
-
-def _shuffled(count: int) -> NDArray[np.int64]:
-    """WebShop's order of its goals."""
-    order = list(range(count))
-    random.Random(_SHUFFLE_SEED).shuffle(order)
-    return np.array(order, dtype=np.int64)

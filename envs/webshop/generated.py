@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from layergym.envs.webshop.catalogue import Catalogue, build
+from layergym.envs.webshop.building import build
+from layergym.envs.webshop.catalogue import Catalogue
 from layergym.envs.webshop.goals import goal_of
 from layergym.envs.webshop.loading import cached
 from layergym.envs.webshop.products import Product, Request, price_bound, price_text

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from layergym.envs.errors import InputError
-from layergym.envs.webshop.catalogue import FORMAT, Catalogue, build
+from layergym.envs.webshop.building import build
+from layergym.envs.webshop.catalogue import FORMAT, Catalogue
 from layergym.envs.webshop.products import BadRow, Product, parse_product
 
 _CHUNK = 1 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from layergym.envs.webshop.products import Goal, Product
 from layergym.envs.webshop.splits import by_order, split_of
 
 _PREFIX, _DIGITS = "goal-", 8
+_ID = re.compile(rf"{_PREFIX}\d{{8,12}}", re.ASCII)
 
 
 class Goals(Hashable, Protocol):
@@ -122,7 +124,7 @@ class Tasks(Sequence[str]):
 
     def __contains__(self, task: object) -> bool:
         """Whether `task` is the id of one of them."""
-        if not isinstance(task, str) or not task.removeprefix(_PREFIX).isdecimal():
+        if not isinstance(task, str) or not _ID.fullmatch(task):
             return False
         number = number_of(task)
         place = int(np.searchsorted(self._numbers, number))

@@ -152,7 +152,19 @@ def test_a_place_in_the_split_names_a_task(task: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [-1, 10**9, 1.5, None, "goal-1", "goal-99999999", "x" * 10_000, "goal-\u0663", [0]]
+    "task",
+    [
+        -1,
+        10**9,
+        1.5,
+        None,
+        "goal-1",
+        "goal-99999999",
+        "x" * 10_000,
+        "goal-\u0663",
+        "goal-" + "9" * 5_000,
+        [0],
+    ],
 )
 def test_there_is_no_such_task(task: object) -> None:
     with pytest.raises(InputError, match="task"):

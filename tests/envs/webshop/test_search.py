@@ -116,6 +116,14 @@ def _rounded(length: int) -> int:
     return 24 + (excess >> drop << drop)
 
 
+def test_documents_without_a_word_are_never_found(tmp_path: Path) -> None:
+    writer = IndexWriter(tmp_path)
+    for _ in range(3):
+        writer.add([])
+    writer.finish(np.arange(3, dtype=np.int32))
+    assert Index(tmp_path).search(["chair"], 50) == []
+
+
 def test_no_hit_and_no_word(generated: Catalogue) -> None:
     assert generated.search("zzzzqqq") == ()
     assert generated.search("") == ()
