@@ -82,6 +82,21 @@ def test_the_expert_wins(kind: str, version: str) -> None:
         assert (reward, terminated, info["success"]) == (1.0, True, True)
 
 
+def test_an_expert_without_common_sense_searches_longer_but_wins() -> None:
+    turns = {True: 0, False: 0}
+    for common_sense in turns:
+        env = small(size=30, common_sense=common_sense)
+        for task in env.tasks:
+            env.reset(options={"task": task})
+            over = False
+            while not over:
+                _, _, terminated, over, _ = env.step(env.expert() or "look")
+                over = over or terminated
+            assert terminated
+            turns[common_sense] += env.turn
+    assert turns[False] > 1.1 * turns[True]
+
+
 def test_the_oracle_wins_from_a_scrambled_state_in_as_many_steps_as_it_says() -> None:
     env = small(size=12)
     for task in env.tasks:
