@@ -3,8 +3,9 @@
 The phase: old and reference log-probabilities, two epochs, KL term, AdamW, on fixed rows of a
 SmolLM2-135M shape with random weights: 16 rows of 512 tokens, 15 % of them sampled.
 
-    full           TRL, every parameter
-    frozen         TRL at its defaults (gradient checkpointing on), all but one layer frozen
+    full           TRL at its defaults (gradient checkpointing on), every parameter trains
+    full, tuned    the same with gradient checkpointing off
+    frozen         TRL at its defaults, all but one layer frozen
     frozen, tuned  the same with gradient checkpointing off
     ours           GiGPOTrainer with layers=<middle>
 
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ARMS = ("full", "frozen", "frozen, tuned", "ours")
+ARMS = ("full", "full, tuned", "frozen", "frozen, tuned", "ours")
 EPOCHS = 2
 BETA = 0.04
 
@@ -171,7 +172,7 @@ def stock(arm: str, shape: Shape, model: Any, tokenizer: Any, shared: dict[str, 
 
     from layergym.trainer.packing import pack
 
-    if arm != "full":
+    if arm.startswith("frozen"):
         model.requires_grad_(False)
         model.model.layers[shape.middle].requires_grad_(True)
 
@@ -191,7 +192,7 @@ def stock(arm: str, shape: Shape, model: Any, tokenizer: Any, shared: dict[str, 
     args = GRPOConfig(
         per_device_train_batch_size=shape.rows_per_pass,
         gradient_accumulation_steps=passes,
-        gradient_checkpointing=arm == "frozen",
+        gradient_checkpointing="tuned" not in arm,
         **shared,
     )
     return GRPOTrainer(
@@ -267,7 +268,8 @@ def operations(arm: str, shape: Shape) -> float:
     else:
         forward = (2 + EPOCHS) * (total + head)
         backward = {
-            "full": 3 * head + 2 * total,
+            "full": 3 * head + 3 * total,
+            "full, tuned": 3 * head + 2 * total,
             "frozen": 2 * head + 2 * total + 1,
             "frozen, tuned": 2 * head + above + 2,
         }[arm]
