@@ -41,6 +41,7 @@ class Prefix:
         self._first = first
         self._offload = offload
         self._hidden: torch.Tensor | None = None
+        self._in_tuple = False  # whether layers return their activations inside a tuple
 
     @contextmanager
     def reused(self) -> Iterator[None]:
@@ -53,11 +54,12 @@ class Prefix:
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
-        def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            hidden = (args[0] if args else kwargs["hidden_states"]).detach()
+        def keep(module: nn.Module, args: Any, output: Any) -> None:
+            self._in_tuple = isinstance(output, tuple)
+            hidden = (output[0] if self._in_tuple else output).detach()
             self._hidden = hidden.cpu() if self._offload else hidden
 
-        handle = self._layers[self._first].register_forward_pre_hook(keep, with_kwargs=True)
+        handle = self._layers[self._first - 1].register_forward_hook(keep)
         try:
             yield
         finally:
@@ -70,7 +72,8 @@ class Prefix:
         # that whatever a model does to them stays its own business; the result is not used.
         below = [self._layers[i] for i in range(self._first)]
         for i in range(self._first):
-            self._layers[i] = _Instead(hidden if i == self._first - 1 else None)
+            given = hidden if i == self._first - 1 else None
+            self._layers[i] = _Instead(given, self._in_tuple)
         try:
             yield
         finally:
@@ -81,14 +84,15 @@ class Prefix:
 class _Instead(nn.Module):
     """Stands in for a layer: returns given activations, or its input when there are none."""
 
-    def __init__(self, hidden: torch.Tensor | None) -> None:
+    def __init__(self, hidden: torch.Tensor | None, in_tuple: bool) -> None:
         super().__init__()
         self._hidden = hidden
+        self._in_tuple = in_tuple
 
-    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self._hidden is None:
-            return hidden_states
-        return self._hidden.to(hidden_states.device)
+    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        given = self._hidden
+        output = hidden_states if given is None else given.to(hidden_states.device)
+        return (output,) if self._in_tuple else output
 
 
 class Reference:

@@ -13,6 +13,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -74,6 +76,22 @@ FAMILIES: dict[str, Callable[[], PreTrainedModel]] = {
             sliding_window=4,
             layer_types=["sliding_attention", "full_attention"] * 3,
             query_pre_attn_scalar=8,
+        )
+    ),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=VOCABULARY,
+            n_embd=32,
+            n_layer=6,
+            n_head=4,
+            n_positions=128,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=2,
+            initializer_range=0.2,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
         )
     ),
 }
