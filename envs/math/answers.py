@@ -95,23 +95,24 @@ def same_form(text: str) -> str:
     return re.sub(r"[\s$]|\\\$", "", text).rstrip(".").lower()
 
 
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(
-    r"(?P<sign>[-+]?)(?:(?P<whole>\d+(?:,\d{3})*|)(?P<point>\.\d+)?|\\frac\{(?P<over>\d+)\}"
-    r"\{(?P<under>\d+)\}|(?P<above>\d+)/(?P<below>\d+))"
+    r"(?P<sign>[-+]?)(?:(?P<decimal>\d*\.?\d+)|\\frac\{(?P<over>\d+)\}\{(?P<under>\d+)\}|"
+    r"(?P<above>\d+)/(?P<below>\d+))"
 )
 
 
 def number(text: str) -> Fraction | None:
     r"""The value of a plain number, decimal or fraction, such as `-1,200.50` or `\frac{1}{2}`."""
-    match = _NUMBER.fullmatch(same_form(text))
-    if match is None or len(text) > 100 or not re.search(r"\d", text):
+    plain = _THOUSANDS.sub("", re.sub(r"^\{([^{}]*)\}$", r"\1", same_form(text)))
+    match = _NUMBER.fullmatch(plain)
+    if match is None or len(text) > 100:
         return None
     above, below = match["over"] or match["above"], match["under"] or match["below"]
-    if above:
-        value = Fraction(int(above), int(below)) if int(below) else None
-    else:
-        value = Fraction(f"{(match['whole'] or '0').replace(',', '')}{match['point'] or ''}")
-    return -value if value is not None and match["sign"] == "-" else value
+    if above and not int(below):
+        return None
+    value = Fraction(int(above), int(below)) if above else Fraction(match["decimal"])
+    return -value if match["sign"] == "-" else value
 
 
 _SCIENTIFIC = re.compile(r"(\d)(?:\\times|\\cdot|\*)10\^(?:\{-?\d+\}|\d)")
