@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +31,17 @@ class Defaults:
     learning_rate_layers: float
 
 
-TINY = Defaults("plain", 8, 1e-3, 3e-3)
+TINY = Defaults("plain", 8, 4e-4, 2e-3)
 LLM = Defaults("think", 512, 1e-6, 5e-6)
 """Learning rates as in the scripts of arXiv 2607.01232: 1e-6 for all, 5e-6 for single layers."""
 
 
 def defaults(model: str) -> Defaults:
-    """What suits the model of this name: the embedded policy, or a chat model."""
-    path = Path(model).expanduser()
-    is_tiny = model == "tiny" or (path / "recipe.json").is_file()
-    return TINY if is_tiny else LLM
+    """What suits the model of this name: the embedded policy and its like, or a chat model."""
+    recipe = (tiny.FOLDER if model == "tiny" else Path(model).expanduser()) / "recipe.json"
+    if recipe.is_file() and json.loads(recipe.read_text(encoding="utf-8"))["model"] == "new":
+        return TINY
+    return LLM
 
 
 def source(name: str) -> str | Path:

@@ -22,10 +22,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from layergym.agents.names import open_model
 from layergym.envs import InputError, find, panel
 from layergym.envs.files import read_json, write_json, write_text
 from layergym.evals.arm import EvalSpec, finished, run_arm, scored_panel
 from layergym.evals.results import arm_of
+from layergym.trainer.delta import base_hash, digests
 from layergym.trainer.manifest import manifest
 from layergym.trainer.run import RunSpec, make_env_of
 
@@ -81,7 +83,9 @@ def write_sweep(spec: SweepSpec, folder: Path) -> None:
     panels = [panel(make_env_of(spec.run, "train")()), scored_panel(spec.run, spec.eval)]
     settings = asdict(spec)
     settings["run"]["env"] = find(spec.run.env)
-    write_json(folder / "manifest.json", manifest(panels, spec.seeds))
+    model, _ = open_model(spec.run.model)
+    origin = {"model": spec.run.model, "model_hash": base_hash(digests(model, buffers=False))}
+    write_json(folder / "manifest.json", manifest(panels, spec.seeds) | origin)
     write_json(folder / "sweep.json", settings)
 
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+os.environ["TQDM_DISABLE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

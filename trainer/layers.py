@@ -199,7 +199,8 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
     """Layers of a profile, highest contribution first; ties by index."""
     try:
         profile = json.loads(path.read_text(encoding="utf-8"))
-        entries = [(int(e["layer"]), float(e["contribution"])) for e in profile["layers"]]
+        undefined = any(e["contribution"] is None for e in profile["layers"])
+        entries = [(int(e["layer"]), float(e["contribution"] or 0)) for e in profile["layers"]]
         stated = int(profile["num_layers"])
     except OSError as error:
         raise InputError(f'no layer profile at "{path}"; a sweep writes one') from error
@@ -208,6 +209,11 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
             f'"{path}" is not a layer profile: it needs "num_layers" and "layers" with "layer" '
             'and "contribution"'
         ) from error
+    if undefined:
+        raise InputError(
+            f'contributions in "{path}" are undefined: the full gain was not distinguishable from '
+            "0; sweep again with more steps, seeds or tasks"
+        )
     if stated != num_layers or not all(0 <= layer < num_layers for layer, _ in entries):
         raise InputError(f'"{path}" profiles a model of {stated} layers; this one has {num_layers}')
     return [layer for layer, _ in sorted(entries, key=lambda e: (-e[1], e[0]))]

@@ -52,7 +52,7 @@ def test_unknown_setting(capsys: pytest.CaptureFixture[str]) -> None:
     ("options", "sentence"),
     [
         (["--layers", "99"], "the model has 8 layers, 0 to 7"),
-        (["--layers", ""], "layers"),
+        (["--layers", ""], "no layer is selected"),
         (["--model", "./nowhere"], 'no model at "./nowhere"'),
         (["--tasks", "0"], "tasks_per_step"),
     ],

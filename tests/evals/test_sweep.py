@@ -31,7 +31,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = build_tokenizer(texts)
     build_model(tokenizer, layers=2, width=32).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "recipe.json").write_text("{}")
+    (folder / "recipe.json").write_text('{"model": "new"}')
     return folder
 
 

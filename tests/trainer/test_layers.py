@@ -58,6 +58,13 @@ def test_profiles_rank_layers(profile: Path) -> None:
     assert layer_indices(f"top:1@{profile}", 8) == (3,)  # ties go to the lower index
 
 
+def test_undefined_contributions_rank_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text('{"num_layers": 1, "layers": [{"layer": 0, "contribution": null}]}')
+    with pytest.raises(InputError, match="undefined"):
+        layer_indices(f"top:1@{path}", 1)
+
+
 def test_boosts(profile: Path) -> None:
     assert boost_factors("", 8) == {}
     assert boost_factors(f"top:2@{profile}*2", 8) == {3: 2.0, 6: 2.0}

@@ -31,13 +31,21 @@ def run(args: argparse.Namespace) -> int:
         table.add_column(name)
     for id in layergym.ids():
         env = layergym.make(id)
-        tasks = ", ".join(
-            f"{split} {len(layergym.make(id, split=split).tasks):,}" for split in env.splits
-        )
         about = (type(env).__doc__ or "").strip().splitlines()
-        table.add_row(id, tasks, str(env.max_turns), about[0] if about else "")
+        table.add_row(id, _splits(id, env), str(env.max_turns), about[0] if about else "")
     Console().print(table)
     return 0
+
+
+def _splits(id: str, env: layergym.TextEnv) -> str:
+    """Tasks of every split that is there without further settings."""
+    sizes = []
+    for split in env.splits:
+        try:
+            sizes.append(f"{split} {len(layergym.make(id, split=split).tasks):,}")
+        except layergym.InputError:
+            continue
+    return ", ".join(sizes)
 
 
 def _check(name: str | None) -> int:
