@@ -44,17 +44,19 @@ class Level:
     """Share of the attributes that the title names."""
     hidden: float
     """Share of the rest that stand where the search engine does not look: after bullet one."""
+    colloquial: bool
+    """Whether instructions read like a person's, not like WebShop's pattern."""
 
 
 _LEVELS = (
-    Level("easy", 2, ["kind"], (1, 2), (0, 1), in_title=0.5, hidden=0.2),
+    Level("easy", 2, ["kind"], (1, 2), (0, 1), in_title=0.5, hidden=0.2, colloquial=False),
     Level(
         "medium", 2, ["attribute", "option", "price", "kind"], (2, 4), (1, 2),
-        in_title=0.2, hidden=0.5,
+        in_title=0.2, hidden=0.5, colloquial=False,
     ),
     Level(
         "hard", 2, ["attribute"] * 4 + ["price"] * 3 + ["option"] * 2 + ["kind"] * 2, (3, 5),
-        (2, 2), in_title=0.0, hidden=0.6,
+        (2, 2), in_title=0.0, hidden=0.6, colloquial=True,
     ),
 )  # fmt: skip
 DIFFICULTIES = tuple(level.name for level in _LEVELS)
@@ -170,7 +172,7 @@ def _confused(name: str, wanted: str, chosen: str) -> bool:
 
 def _request(draw: random.Random, level: Level, design: Design, order: _Order) -> Request:
     said = design.attributes[: order.wanted]
-    text = instruction(draw, level.name == "hard", plural(design.type_name), said, order.options)
+    text = instruction(draw, level.colloquial, plural(design.type_name), said, order.options)
     names = [*(attribute.name for _, attribute in said), design.type_name]
     options = [list(option) for option in order.options.items()]
     return Request(text + price_text(order.bound), names, options, order.bound, level.name)

@@ -164,7 +164,8 @@ def approximate_nouns(title: str) -> list[str]:
     """Alphabetic words of a title less function words.
 
     An approximation of spaCy's part-of-speech tags, which the original uses: with spaCy's 3.8
-    small model, rewards agree in 93 to 95 % of purchases. For exact ones, put `title_nouns*.json` (asin -> nouns) beside the catalogue.
+    small model, rewards agree in 93 to 95 % of purchases. For exact ones, put `title_nouns*.json`
+    (asin -> nouns) beside the catalogue.
     """
     words = re.findall(r"[^\W\d_]+", title.lower())
     return [word for word in words if word not in _NOT_NOUNS]
