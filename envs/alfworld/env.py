@@ -21,7 +21,7 @@ from layergym.envs.alfworld.state import write_state
 from layergym.envs.alfworld.tables import KINDS
 from layergym.envs.alfworld.text import NOTHING_HAPPENS, dialect, instructions
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import unknown
+from layergym.envs.errors import InputError, unknown
 
 
 class ALFWorld(TextEnv):
@@ -214,4 +214,7 @@ class ALFWorld(TextEnv):
 @lru_cache(maxsize=512)
 def _cached_game(games: Games, task: str, version: str) -> Game:
     problem, sentence = games.load(task)
-    return build_game(problem, sentence, version=version)
+    try:
+        return build_game(problem, sentence, version=version)
+    except InputError as error:
+        raise InputError(f"{task}: {error}") from error
