@@ -26,8 +26,9 @@ Weights = dict[str, torch.Tensor]
 
 LOSSES = ("grpo", "dapo", "dr_grpo")
 SHARED: dict[str, Any] = {
-    "learning_rate": 0.1,
+    "learning_rate": 0.02,
     "optim": "sgd",
+    "max_grad_norm": 0.0,  # clipping would hide a wrong scale
     "max_completion_length": 16,
     "num_generations": 4,
     "max_steps": 2,
