@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="use only every n-th game")
     parser.add_argument("--measure", action="store_true", help="print where things lie, as JSON")
     options = parser.parse_args()
-    real = open_games(options.games, "train", size=None, max_receptacles=None, num_objects=None)
+    real = open_games(options.games, "train")
     ids = real.ids[:: options.every]
     if options.measure:
         print(placements(build_game(*real.load(id)) for id in ids))

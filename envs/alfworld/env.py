@@ -87,8 +87,14 @@ class ALFWorld(TextEnv):
         self.instructions = instructions(self.dialect)
         self.shaping = shaping
         self.common_sense = common_sense
-        knobs = {"size": size, "max_receptacles": max_receptacles, "num_objects": num_objects}
-        self._games = open_games(games, split, kinds, **knobs)
+        self._games = open_games(
+            games,
+            split,
+            kinds,
+            size=size,
+            max_receptacles=max_receptacles,
+            num_objects=num_objects,
+        )
         self._ids = frozenset(self._games.ids)
         self._uses_original = engine == "alfworld"
         self._server: ReferenceServer | None = None

@@ -91,7 +91,13 @@ def _listed(split: str, kinds: tuple[str, ...], size: int, *knobs: int | None) -
 
 
 def open_games(
-    source: str | Path, split: str, kinds: Sequence[str] = KINDS, **knobs: int | None
+    source: str | Path,
+    split: str,
+    kinds: Sequence[str] = KINDS,
+    *,
+    size: int | None = None,
+    max_receptacles: int | None = None,
+    num_objects: int | None = None,
 ) -> Games:
     """The games of one split.
 
@@ -101,7 +107,9 @@ def open_games(
             `json_2.1.x/<split>` or `<split>`, or the split's own folder.
         split: train, valid or test when generated; else train, valid_seen or valid_unseen.
         kinds: task types to keep.
-        **knobs: `size`, `max_receptacles` and `num_objects` of generated games.
+        size: number of generated games; 600 by default.
+        max_receptacles: most receptacles in a generated room.
+        num_objects: number of objects in a generated room.
 
     Raises:
         InputError: there is no such source or split, or a file is broken.
@@ -114,10 +122,12 @@ def open_games(
     if split not in splits:
         raise unknown(f"split of {source} games", split, splits)
     if source == "generated":
-        size = knobs.pop("size") or DEFAULT_SIZE
-        return Generated(split, wanted, size, **knobs)
-    if used := [name for name, value in knobs.items() if value is not None]:
-        raise InputError(f"{' and '.join(used)} can be set for generated games only")
+        number = DEFAULT_SIZE if size is None else size
+        return Generated(split, wanted, number, max_receptacles, num_objects)
+    if any(knob is not None for knob in (size, max_receptacles, num_objects)):
+        raise InputError(
+            "size, max_receptacles and num_objects can be set for generated games only"
+        )
     return Listed(_records(_official() if source == "official" else Path(source), split), wanted)
 
 

@@ -63,8 +63,8 @@ def check_parity(
         ids: which of them to play.
         version: dialect, "0.4" or "0.3".
         steps: least number of commands per game.
-        log: file to which results are appended, one JSON object a line; games found in it are
-            not played again.
+        log: file to which results are appended, one JSON object a line; games that it says are
+            alike are not played again.
     """
     done = _logged(log, version, steps)
     todo = [id for id in ids if id not in done]
@@ -84,7 +84,11 @@ def _logged(log: Path | None, version: str, steps: int) -> set[str]:
     if log is None or not log.exists():
         return set()
     results = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    return {r["id"] for r in results if r["version"] == version and r["steps"] >= steps}
+    return {
+        r["id"]
+        for r in results
+        if r["version"] == version and r["steps"] >= steps and r["difference"] is None
+    }
 
 
 def _check_game(

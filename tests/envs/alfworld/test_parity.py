@@ -1,6 +1,7 @@
 """The same texts, commands and wins as alfworld's own engine, which runs beside ours."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_hundred_and_fifty_training_games_play_alike(train: Listed, version: s
 
 @pytest.mark.parametrize("version", ["0.4", "0.3"])
 def test_generated_games_play_alike(version: str) -> None:
-    games = open_games("generated", "test", size=6, max_receptacles=12, num_objects=None)
+    games = open_games("generated", "test", size=6, max_receptacles=12)
     assert_equal(games, games.ids, version, steps=30)
 
 
@@ -49,6 +50,15 @@ def test_what_the_comparison_saves_the_original_changes_nothing_it_says() -> Non
             command = said["admissible"][(7 * turn) % len(said["admissible"])]
             said = plain.ask(command=command)
             assert quick.ask(command=command) == said
+
+
+def test_games_that_a_log_calls_alike_are_not_played_again(tmp_path: Path) -> None:
+    games = open_games("generated", "train", size=2, max_receptacles=6)
+    log = tmp_path / "parity.jsonl"
+    assert len(list(check_parity(games, games.ids[:1], steps=4, log=log))) == 1
+    again = list(check_parity(games, games.ids, steps=4, log=log))
+    assert [result.id for result in again] == list(games.ids[1:])
+    assert list(check_parity(games, games.ids, steps=4, log=log)) == []
 
 
 def test_a_failure_of_the_original_is_reported() -> None:
