@@ -55,9 +55,19 @@ def main() -> None:
         for name, data in catalogues:
             cache = Path(folder) / f"cache of {name}"
             first, again = run(data, cache), run(data, cache)
-            rows.append(row(name, {**again, "index s": first["start s"]}))
+            indexing = {"index s": first["start s"], "index MB": first["memory MB"]}
+            rows.append(row(name, {**again, **indexing}))
     print(f"{again['searches']:.0%} of the steps are searches")
-    header = "steps/s", "x original", "memory MB", "/ original", "start s", "index s", "disk MB"
+    header = (
+        "steps/s",
+        "x original",
+        "memory MB",
+        "/ original",
+        "start s",
+        "index s",
+        "index MB",
+        "disk MB",
+    )
     print(f"{'':36}" + "".join(f"{title:>12}" for title in header))
     print("\n".join(rows))
     print(
@@ -74,6 +84,7 @@ def row(name: str, got: dict[str, float]) -> str:
         f"{got['memory MB'] / ORIGINAL['memory MB']:.2f}",
         f"{got['start s']:.2f}",
         f"{got['index s']:.1f}" if "index s" in got else "",
+        f"{got['index MB']:.0f}" if "index MB" in got else "",
         f"{got['disk MB']:.1f}" if "disk MB" in got else "",
     ]
     return f"{name:36}" + "".join(f"{cell:>12}" for cell in cells)
@@ -97,6 +108,7 @@ def measure(data: Path) -> dict[str, float]:
     cache = Path(os.environ["LAYERGYM_CACHE"])
     written = cache / "episodes.json"
     if not written.exists():
+        result["memory MB"] = peak_memory()
         written.write_text(json.dumps(episodes(environments[0])))
         return result
     plan = json.loads(written.read_text())
