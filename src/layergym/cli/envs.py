@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import layergym
 
@@ -10,19 +11,42 @@ EXAMPLES = """
 examples:
   layergym envs                         every registered environment
   layergym envs check alfworld-v0       does it keep the contract, and how to mend it if not
+  layergym envs check-alfworld --sample 20
+                                        play games here and on alfworld's own engine
+  layergym envs check-alfworld --games json_2.1.1/valid_seen --split valid_seen --version 0.3
+  layergym envs build-alfworld-index json_2.1.1/train train_problems.jsonl.xz
+                                        2 GB of folders into one small file, checked
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("action", nargs="?", choices=["list", "check"], default="list")
-    parser.add_argument("env", nargs="?", help="environment id, for check")
+    parser.set_defaults(action=_list)
+    actions = parser.add_subparsers(metavar="ACTION")
+    check = actions.add_parser("check", help="does an environment keep the contract?")
+    check.add_argument("env", help="environment id")
+    check.set_defaults(action=_check)
+    parity = actions.add_parser("check-alfworld", help="compare with alfworld's own engine")
+    parity.add_argument("--games", default="generated", help="generated, official, a path")
+    parity.add_argument("--split", default="test")
+    parity.add_argument("--version", default="0.4", choices=["0.3", "0.4"])
+    parity.add_argument("--sample", type=int, help="number of games (default: all)")
+    parity.add_argument("--steps", type=int, default=40, help="fewest steps a game")
+    parity.add_argument("--log", type=Path, help="keep results here and go on from them")
+    parity.set_defaults(action=_check_alfworld)
+    index = actions.add_parser("build-alfworld-index", help="pack ALFWorld's folders")
+    index.add_argument("folder", type=Path, help="such as json_2.1.1/train")
+    index.add_argument("out", type=Path, help="compact file to write, *.jsonl.xz")
+    index.set_defaults(action=_build_alfworld_index)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the environments, or check one."""
-    if args.action == "check":
-        return _check(args.env)
+    """Do what was asked; without an action, list."""
+    code: int = args.action(args)
+    return code
+
+
+def _list(_: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
@@ -48,13 +72,47 @@ def _splits(id: str, env: layergym.TextEnv) -> str:
     return ", ".join(sizes)
 
 
-def _check(name: str | None) -> int:
-    if name is None:
-        raise layergym.InputError("envs check needs an environment id: layergym envs check NAME")
-    from layergym.envs.conforms import conforms
-
-    problems = conforms(name)
+def _check(args: argparse.Namespace) -> int:
+    name = layergym.find(args.env)
+    problems = layergym.conforms(name)
     for problem in problems:
         print(f"- {problem}")
-    print(f"{layergym.find(name)}: {len(problems)} to mend" if problems else f"{name} conforms")
+    print(f"{name}: {len(problems)} to mend" if problems else f"{name} conforms")
     return 1 if problems else 0
+
+
+def _check_alfworld(args: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    from layergym.envs.alfworld.games import open_games
+    from layergym.envs.alfworld.parity import check_parity
+
+    games = open_games(args.games, args.split)
+    every = max(1, len(games.ids) // args.sample) if args.sample else 1
+    ids = games.ids[::every][: args.sample]
+    played = steps = won = 0
+    results = check_parity(games, ids, version=args.version, steps=args.steps, log=args.log)
+    for result in track(results, total=len(ids), description="games"):
+        if result.difference:
+            found = result.difference
+            print(f"{result.id}: {found.what} differs after {len(found.commands)} commands:")
+            print(*(f"  > {command}" for command in found.commands), sep="\n")
+            print(f"layergym: {found.ours!r}\nalfworld: {found.theirs!r}")
+            return 1
+        played, steps, won = played + 1, steps + result.steps, won + result.won
+    print(f"{played} games, {steps:,} steps, {won} won: 0 differences")
+    return 0
+
+
+def _build_alfworld_index(args: argparse.Namespace) -> int:
+    from layergym.envs.alfworld.folders import build_index
+
+    if not args.folder.is_dir():
+        raise layergym.InputError(f"there is no folder {args.folder}")
+    report = build_index(args.folder, args.out)
+    print(f"{report.games:,} games in {args.out} ({args.out.stat().st_size:,} bytes)")
+    for reason, number in report.left_out.items():
+        print(f"left out: {number:,} {reason}")
+    for note in report.notes:
+        print(f"note: {note}")
+    return 0
