@@ -44,7 +44,7 @@ def build(paths: Sequence[Path]) -> Report:
     sections = []
     for source in sources:
         prefix = f"{source.name}: " if len(sources) > 1 else ""
-        sections += [Section(prefix + s.heading, s.blocks) for s in source.sections]
+        sections += [replace(s, heading=prefix + s.heading) for s in source.sections]
     profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
     ranked = [found for found in profiles if found.measures[0].layers]
     if len(ranked) > 1:

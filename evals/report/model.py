@@ -82,6 +82,8 @@ class Section:
 
     heading: str
     blocks: tuple[Block, ...]
+    brief: str = ""
+    """What the terminal shows in place of long blocks; "" to show them."""
 
 
 @dataclass(frozen=True, slots=True)

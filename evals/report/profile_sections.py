@@ -10,7 +10,7 @@ from layergym.evals.agreement import agreement, spearman_brown
 from layergym.evals.contribution import LayerProfile, temperature_name
 from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
-from layergym.evals.report.words import findings, percent, points, ratio, recommendation
+from layergym.evals.report.words import cautions, findings, percent, points, ratio
 from layergym.evals.results import arm_label
 from layergym.evals.stats import Estimate
 from layergym.evals.tables import PublishedTable
@@ -18,16 +18,13 @@ from layergym.evals.tables import PublishedTable
 
 def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
     """What one profile says, shows and recommends."""
-    layers, why = recommendation(profile)
-    advice = Text(f"Next run: layers={layers}, because {why}", "finding")
-    sections = [Section("Findings", (*findings(profile), advice))]
+    sections = [Section("Findings", findings(profile))]
     main = profile.measures[0]
     if main.layers:
-        plots = [depth_plot(m, profile) for m in profile.measures if m.defined]
-        plots = plots or [depth_plot(main, profile)]
+        first, *others = (depth_plot(m, profile) for m in profile.measures if m.defined or m is main)
         trend = _trend(main, profile.num_layers)
-        blocks: list[Block] = [plots[0], _layer_table(profile), *trend, *plots[1:]]
-        sections.append(Section("Contribution by depth", tuple(blocks)))
+        blocks = (first, _layer_table(profile), *cautions(profile), *trend, *others)
+        sections.append(Section("Contribution by depth", blocks))
     sections.append(Section("Scores", _scores(profile)))
     return tuple(sections)
 
@@ -42,7 +39,7 @@ def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
         series.append(_series("highest layer", [best], "accent", defined=defined))
     full = 1.0 if defined else 100 * shown.gain.value
     what = "Contribution" if defined else "Gain"
-    bars = f"; bars are 95 % intervals ({_size(profile)})" if profile.repeats else ""
+    bars = f", with 95 % intervals ({_size(profile)})" if profile.repeats else ""
     base = "sharpened" if shown.sharpened else "base"
     return Plot(
         caption=f"{what} of each layer trained alone, {shown.name}{bars}",
@@ -133,11 +130,11 @@ def _layer_table(profile: LayerProfile) -> Table:
         more = [ratio(other[arm.arm].contribution) if arm.arm in other else "-" for other in others]
         depth = f"{(arm.layer or 0) / span:.2f}"
         rows.append((str(arm.layer), depth, ratio(arm.contribution), *ranks, *more))
-    columns = ["layer", "relative depth", main.name]
-    caption = "Contribution"
+    columns = ["layer", "depth", main.name]
+    caption = "Contribution, depth from 0 (input) to 1 (output)"
     if profile.repeats:
         columns.append("rank")
-        caption += " with 95 % intervals (Fieller), and the ranks that the data allow (joint)"
+        caption += ", 95 % intervals (Fieller), and the ranks that the data allow (joint)"
     columns += [m.name for m in profile.measures[1:]]
     return Table(caption, tuple(columns), tuple(rows))
 

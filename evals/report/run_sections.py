@@ -19,14 +19,14 @@ from layergym.evals.stats import Floats
 
 _ROLES: tuple[Role, ...] = ("ink", "accent", "muted")
 _COST_UNITS = {
-    "train_s": ("training", "s"),
-    "rollout_s": ("rollouts", "s"),
-    "update_s": ("updates", "s"),
-    "eval_s": ("evaluation", "s"),
+    "train_s": ("train (s)", "s"),
+    "rollout_s": ("rollout (s)", "s"),
+    "update_s": ("update (s)", "s"),
+    "eval_s": ("eval (s)", "s"),
     "tokens": ("tokens", ""),
     "peak_memory_bytes": ("peak memory", "B"),
-    "trainable_parameters": ("trainable", ""),
-    "checkpoint_bytes": ("checkpoint", "B"),
+    "trainable_parameters": ("trained weights", ""),
+    "checkpoint_bytes": ("delta file", "B"),
 }
 
 
@@ -40,7 +40,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
         _kinds(sweep, main),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
-        _settings(sweep.settings, sweep.manifest),
+        _settings(sweep.settings, sweep.manifest, sweep.runs),
     ]
     return tuple(section for section in found if section is not None)
 
@@ -61,7 +61,7 @@ def run_sections(run: Run) -> tuple[Section, ...]:
         Section("Scores", (table,) if scores else (text,)),
         _curves((run,), run.arm),
         _cost((run,)),
-        _settings(run.config, run.manifest),
+        _settings(run.config, run.manifest, (run,)),
     ]
     return tuple(section for section in found if section is not None)
 
@@ -134,7 +134,7 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
         )
     counts = ("tasks", *(str(int(mask.sum())) for mask in inside.values()))
     title = "Success in percent by type of task, mean over seeds; small types are noisy"
-    names = tuple(kind or "(none)" for kind in kinds)
+    names = tuple(kind.replace("_", " ") or "(none)" for kind in kinds)
     return Section("Types of task", (Table(title, ("arm", *names), (counts, *rows)),))
 
 
@@ -152,7 +152,7 @@ def _curves(runs: Sequence[Run], best: str) -> Section | None:
                 for arm, points in sorted(curves.items(), key=lambda item: _role(item[0], best))
             )
             plots.append(
-                Plot(f"Learning curves: {label}, mean over seeds", "step", label, series, (), True)
+                Plot("Learning curves, mean over seeds", "step", label, series, (), True)
             )
     return Section("Learning curves", (plots[0], *_rates(runs))) if plots else None
 
@@ -212,16 +212,30 @@ def _cost(runs: Sequence[Run]) -> Section | None:
 
 def _mean_cost(runs: Sequence[Run], name: str) -> str:
     values = [v for run in runs if (v := getattr(run.cost, name)) is not None]
-    return amount(float(np.mean(values)) if values else None, _COST_UNITS[name][1])
+    # Seconds stand in the heading.
+    return amount(float(np.mean(values)) if values else None, _COST_UNITS[name][1]).removesuffix(" s")
 
 
-def _settings(settings: Mapping[str, Any], manifest: Mapping[str, Any]) -> Section | None:
+def _settings(
+    settings: Mapping[str, Any], manifest: Mapping[str, Any], runs: Sequence[Run]
+) -> Section | None:
     tables = [
         Table(title, ("name", "value"), _flat(values), True)
         for title, values in (("Settings", settings), ("Manifest", manifest))
         if values
     ]
-    return Section("Settings and manifest", tuple(tables)) if tables else None
+    if not tables:
+        return None
+    return Section("Settings and manifest", tuple(tables), _brief(manifest, runs))
+
+
+def _brief(manifest: Mapping[str, Any], runs: Sequence[Run]) -> str:
+    panel = next((result for run in runs for result in run.evals), None)
+    told = [panel.env_id, f"panel {panel.panel_hash[:8]}"] if panel else []
+    seeds = sorted({run.seed for run in runs})
+    told += [f"seed{'s' * (len(seeds) > 1)} {listed(seeds)}"]
+    told += [f"commit {str(commit)[:8]}"] if (commit := manifest.get("commit")) else []
+    return f"{', '.join(told)}. The report files (HTML, JSON, Markdown) hold all settings."
 
 
 def _flat(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -1,89 +1,130 @@
-"""A report on the terminal, by rich."""
+"""A report on the terminal, by rich. No number is ever folded: wide tables are split instead."""
 
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterator
 from dataclasses import replace
+from io import TextIOWrapper
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from layergym.evals.report.model import Block, Plot, Report, Table, Text
+from layergym.evals.report.model import Block, Plot, Report, Section, Table, Text
+from layergym.evals.report.strip import strip
 
-_BARS = "▁▂▃▄▅▆▇█"
 _STYLES = {"plain": "", "finding": "bold", "warning": "yellow"}
-_SHADES = (236, 23, 24, 30, 31, 37, 38, 44)
+_HEADING_LINES = 6
+_GAP = 2
 
 
-def render(report: Report) -> RenderableType:
-    """The report as something rich prints."""
+def render(report: Report, width: int) -> RenderableType:
+    """The report as something rich prints on `width` columns."""
     parts: list[RenderableType] = [_text(report.title, "bold"), _text(report.subtitle, "dim")]
     for section in report.sections:
         parts += [RichText(), Rule(_text(section.heading, "bold"), align="left", style="dim")]
-        parts += [_block(block) for block in section.blocks]
+        for place, block in enumerate(_blocks(section)):
+            parts += [RichText(), _block(block, width)] if place else [_block(block, width)]
     return Group(*parts)
 
 
 def show(report: Report, console: Console | None = None) -> None:
-    """Print the report."""
-    (console or Console()).print(render(report))
+    """Print the report; where the terminal lacks a character it shows "?"."""
+    console = console or Console()
+    if isinstance(console.file, TextIOWrapper):
+        console.file.reconfigure(errors="replace")
+    console.print(render(report, console.width))
 
 
 def as_text(report: Report, width: int = 100) -> str:
     """The report as plain text, `width` columns wide."""
     console = Console(width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(render(report))
+        console.print(render(report, width))
     return capture.get()
 
 
-def _block(block: Block) -> RenderableType:
+def _blocks(section: Section) -> tuple[Block, ...]:
+    return (Text(section.brief),) if section.brief else section.blocks
+
+
+def _block(block: Block, width: int) -> RenderableType:
     if isinstance(block, Text):
-        return _text(block.text, _STYLES[block.tone])
+        return _text(block.text.replace(" %", "%"), _STYLES[block.tone])
     if isinstance(block, Table):
-        return _table(block)
-    return _curves(block) if block.joined else _strip(block)
+        return _table(block, width)
+    return _curves(block, width) if block.joined else strip(block, width)
 
 
-def _table(table: Table) -> RenderableType:
+def _table(table: Table, width: int) -> RenderableType:
     if not table.rows:
         return _text(f"{table.caption}: nothing.", "dim")
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, column in enumerate(table.columns):
-        left = place == 0 or table.wordy
-        grid.add_column(_text(column), justify="left" if left else "right", overflow="fold")
-    for row in table.rows:
-        grid.add_row(*map(_text, row))
-    return Group(_text(table.caption, "italic"), grid)
+    parts: list[RenderableType] = [_text(table.caption, "italic")]
+    columns = [tuple(map(_clean, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    for group in _groups(columns, width):
+        grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0))
+        for place, (column, wide) in enumerate(group):
+            justify = "left" if place == 0 else "right"
+            grid.add_column(column[0], width=wide, justify=justify, overflow="fold")
+        for row in zip(*(column[1:] for column, _ in group), strict=True):
+            grid.add_row(*map(RichText, row))
+        parts += [RichText(), grid] if len(parts) > 1 else [grid]
+    return Group(*parts)
 
 
-def _curves(plot: Plot) -> RenderableType:
+_Column = tuple[tuple[str, ...], int]
+"""A heading with its cells, and how wide they are shown."""
+
+
+def _groups(columns: list[tuple[str, ...]], width: int) -> Iterator[list[_Column]]:
+    """All columns side by side if some height of the headings allows it, else several tables.
+
+    Each of several tables begins with the first column again.
+    """
+    for lines in range(1, _HEADING_LINES + 1):
+        sized = [(column, min(_wide(column, lines), width // 2)) for column in columns]
+        if _total(sized) <= width:
+            yield sized
+            return
+    group = sized[:1]
+    for column in sized[1:]:
+        if len(group) > 1 and _total([*group, column]) > width:
+            yield group
+            group = sized[:1]
+        group.append(column)
+    yield group
+
+
+def _total(columns: list[_Column]) -> int:
+    return sum(wide + _GAP for _, wide in columns)
+
+
+def _wide(column: tuple[str, ...], lines: int) -> int:
+    """The width that holds every cell unfolded and the heading on `lines` lines of whole words."""
+    heading = column[0]
+    least = max(map(cell_len, (*column[1:], *heading.split())), default=0)
+    for wide in range(max(least, 1), len(heading)):
+        if len(textwrap.wrap(heading, wide, break_on_hyphens=False)) <= lines:
+            return wide
+    return max(least, cell_len(heading))
+
+
+def _curves(plot: Plot, width: int) -> RenderableType:
     """The curves that stand out, as a table; a terminal has no room for all of them."""
     shown = tuple(series for series in plot.series if series.role != "muted")
-    return _table(replace(plot, series=shown or plot.series[:4]).table())
-
-
-def _strip(plot: Plot) -> RenderableType:
-    """One coloured bar per layer; the tallest bar is the higher of the best layer and full."""
-    points = sorted((x, y) for s in plot.series for x, y in zip(s.x, s.y, strict=True))
-    top = max([y for _, y in points] + [value for _, value in plot.references] + [1e-9])
-    # Deep models get narrow bars, of which every fifth is numbered, to fit 80 columns.
-    cell, every = (3, 1) if len(points) <= 24 else (2, 5)
-    bars, ticks = RichText("  "), RichText("  ", style="dim")
-    for _, y in points:
-        level = max(0, min(len(_BARS) - 1, round(y / top * (len(_BARS) - 1))))
-        bars.append(_BARS[level] * (cell - 1) + " ", style=f"color({_SHADES[level]})")
-    for x, _ in points[::every]:
-        ticks.append(f"{x:<{cell * every}.0f}")
-    bars.no_wrap = ticks.no_wrap = True
-    caption = f"{plot.caption}; full height = {top:.2f} ({plot.y_label})"
-    return Group(_text(caption, "italic"), bars, ticks)
+    return _table(replace(plot, series=shown or plot.series[:4]).table(), width)
 
 
 def _text(text: str, style: str = "") -> RichText:
+    return RichText(_clean(text), style=style)
+
+
+def _clean(text: str) -> str:
     # Texts from run folders may hold terminal control sequences; none of them is passed on.
     clean = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
-    return RichText(clean.encode("utf-8", "replace").decode(), style=style)
+    return clean.encode("utf-8", "replace").decode()

@@ -53,13 +53,21 @@ def listed(layers: Sequence[int]) -> str:
 
 
 def findings(profile: LayerProfile) -> tuple[Text, ...]:
-    """What the main measure says, each sentence with its reservation."""
+    """The verdict: what full training gained, how much is sharpening, best layers, next run."""
     main = profile.measures[0]
-    texts = [_gain(profile, main), Text(profile.sharpening)]
+    texts = [_gain(profile, measure) for measure in profile.measures if not measure.sharpened]
+    texts.append(Text(profile.sharpening))
     if main.layers:
-        texts += [*_best(main), _depth(main), *_reliability(profile, main)]
-    texts += _caution(profile)
-    return tuple(texts)
+        texts.append(_best(main))
+    layers, why = recommendation(profile)
+    texts.append(Text(f"Next run: layers={layers}, because {why}", "finding"))
+    return (*texts, *_few_seeds(profile))
+
+
+def cautions(profile: LayerProfile) -> tuple[Text, ...]:
+    """How far the ranking of single layers may be believed."""
+    main = profile.measures[0]
+    return (*_held_out(main), _beats_full(main), _depth(main), *_reliability(profile, main))
 
 
 def tied(measure: Measure) -> tuple[int, ...]:
@@ -78,6 +86,11 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
     best = main.best
     if best is None:
         return "middle:1", "no layer was trained alone, so this is only the published default."
+    if not main.defined and best.against_full.above(0):
+        return str(best.layer), (
+            f"layer {best.layer} alone is distinguishably better than full training, which is not "
+            "distinguishably better than the base here."
+        )
     if not main.defined:
         return "all", (
             "full training is not distinguishably better than the base here, so no layer can be "
@@ -115,47 +128,53 @@ def _with_interval(estimate: Estimate | None, scale: float, form: str) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _gain(profile: LayerProfile, main: Measure) -> Text:
-    what = f"{profile.tasks} benchmarks" if profile.repeats == 0 else f"{profile.tasks} tasks"
+def _gain(profile: LayerProfile, shown: Measure) -> Text:
+    way = "Greedy" if shown.name == "greedy" else f"At {shown.name}"
+    what = f"{way}, full training moved the score on {profile.tasks} tasks"
+    if profile.repeats == 0:
+        what = f"Full training moved the mean of {profile.tasks} benchmarks"
     moved = (
-        f"At {main.name}, full training moved the score on {what} from "
-        f"{100 * main.base.value:.1f} % to {100 * main.full.value:.1f} %: "
-        f"{points(main.gain)} points."
-        if profile.repeats
-        else f"Full training moved the mean of {what} from {100 * main.base.value:.1f} % to "
-        f"{100 * main.full.value:.1f} %: {points(main.gain)} points."
+        f"{what} from {100 * shown.base.value:.1f} % to {100 * shown.full.value:.1f} %: "
+        f"{points(shown.gain)} points."
     )
-    if main.defined or not main.arms:
+    if shown.defined or not shown.arms:
         return Text(moved, "finding")
     return Text(
         moved + " This is not distinguishably above 0, so contributions are undefined.", "warning"
     )
 
 
-def _best(main: Measure) -> list[Text]:
+def _best(main: Measure) -> Text:
     best = main.best
     assert best is not None
+    leaders = sorted(main.layers, key=lambda arm: -arm.score.value)[:3]
+    unit = "contribution" if main.defined else "points above the base"
+    worth = [ratio(a.contribution) if main.defined else points(a.gain) for a in leaders]
+    shown = (f"layer {arm.layer} {value}" for arm, value in zip(leaders, worth, strict=True))
+    told = f"Highest alone ({unit}): {', '.join(shown)}"
     same = [layer for layer in tied(main) if layer != best.layer]
-    told = f"Layer {best.layer} scored highest alone"
-    told += f", with a contribution of {ratio(best.contribution)}" if best.contribution else ""
     if best.ranks is None:
         told += "; the table has no repeats, so which others are as good cannot be told."
     elif same:
-        told += f"; layers {listed(same)} cannot be told apart from it."
-    else:
-        told += " and is distinguishably better than every other layer."
-    texts = [Text(told, "finding")]
-    if main.held_out_best is not None:
-        honest = f"{100 * main.held_out_best:+.1f} points"
-        if main.defined:
-            honest += f" (contribution {main.held_out_best / main.gain.value:.2f})"
-        texts.append(
-            Text(
-                f'"The best of {len(main.layers)} layers", chosen on one half of the tasks and '
-                f"scored on the other, gains {honest}: what picking the highest score is worth."
-            )
-        )
-    return [*texts, _beats_full(main)]
+        name = "layers" if len(same) > 1 else "layer"
+        told += f"; {name} {listed(same)} cannot be told apart from layer {best.layer}."
+    elif len(main.layers) > 1:
+        told += f"; layer {best.layer} is distinguishably better than every other layer."
+    return Text(told.removesuffix(".") + ".", "finding")
+
+
+def _held_out(main: Measure) -> tuple[Text, ...]:
+    if main.held_out_best is None:
+        return ()
+    honest = f"{100 * main.held_out_best:+.1f} points"
+    if main.defined:
+        honest += f" (contribution {main.held_out_best / main.gain.value:.2f})"
+    return (
+        Text(
+            f'"The best of {len(main.layers)} layers", chosen on one half of the tasks and '
+            f"scored on the other, gains {honest}: what picking the highest score is worth."
+        ),
+    )
 
 
 def _beats_full(main: Measure) -> Text:
@@ -214,7 +233,7 @@ def _reliability(profile: LayerProfile, main: Measure) -> list[Text]:
     return [Text(" ".join(told))] if told else []
 
 
-def _caution(profile: LayerProfile) -> list[Text]:
+def _few_seeds(profile: LayerProfile) -> list[Text]:
     if profile.seeds == (0, 0):
         return []
     if profile.seeds[1] == 1:

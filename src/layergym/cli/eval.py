@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for result in results:
-        table.add_column(result.arm, justify="right")
+        table.add_column(result.arm, justify="right", no_wrap=True)
     for kind in ["", *sorted({k for k in results[0].kinds if k})]:
-        table.add_row(kind or "all", *(_cell(result, kind) for result in results))
+        table.add_row(kind.replace("_", " ") or "all", *(_cell(result, kind) for result in results))
     console = Console(highlight=False)
     console.print(f"{panel.env_id} {panel.split}: {len(panel)} tasks, panel {panel.hash[:12]}")
     console.print(table)
@@ -73,4 +73,5 @@ def _cell(result: EvalResult, kind: str) -> str:
     picked = [kind in ("", k) for k in result.kinds]
     cells = result.rates[picked][None]
     score = score_interval(cells, joint_draws([cells], [False], seed=0)[:, 0])
-    return f"{100 * score.value:.1f} [{100 * (score.low or 0):.1f}, {100 * (score.high or 0):.1f}]"
+    low, high = 100 * (score.low or 0), 100 * (score.high or 0)
+    return f"{100 * score.value:.1f} [{low:.0f}, {high:.0f}]"

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     settings = env_args(args.env_arg)
 
     def fresh() -> layergym.TextEnv:
-        return layergym.make(required_env(args), split=args.split, **settings)
+        return layergym.make(required_env(args), split=args.split, render_mode="ansi", **settings)
 
     env = fresh()
     task = args.task or env.reset(seed=args.seed)[1]["task"]
@@ -56,9 +56,11 @@ def run(args: argparse.Namespace) -> int:
     human = args.agent == "human"
     agent = open_agent(args.agent, temperature=args.temperature)
     shown = None if human else _show(console)
-    [played] = rollout(agent, fresh, [Job(task, args.seed)], on_turn=shown)
+    [played] = rollout(agent, lambda: env, [Job(task, args.seed)], on_turn=shown)
     if played.error:
         raise layergym.InputError(f"the environment failed: {played.error}")
+    if played.turns:
+        console.print(env.render(), markup=False)
     verdict = "solved" if played.success else f"not solved ({played.ended})"
     console.print(f"{verdict}, reward {played.total_reward:g}", style="bold")
     return 0
