@@ -18,11 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from layergym.evals.arm import finished
-from layergym.evals.results import layer_of, read_eval
+from layergym.evals.results import arm_label, layer_of, read_eval
 from layergym.evals.sweep import Arm
 
 RECENT = 5
 """Steps over which the training success shown is averaged."""
+_COLUMNS = {"seed": 4, "state": 8, "": 12, "step": 9, "training": 8, "T=1": 7, "greedy": 7}
+"""Headings and widths, fixed so that nothing moves while numbers come in."""
+_BARS = "▁▂▃▄▅▆▇█"
+_AROUND = 8
+"""Lines of the terminal that are not rows of the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ class SweepView:
         self._arms = arms
         self._console = console or Console()
         self._started = time.monotonic()
+        self._steps_before: int | None = None
         self._known: dict[Path, ArmState] = {}
         self._live = (
             Live(console=self._console, refresh_per_second=4, transient=True)
@@ -117,44 +123,97 @@ class SweepView:
             now = observe(arm)
             self._known[arm.folder] = now
             if self._live is None and now.state != (before.state if before else "waiting"):
-                self._console.print(_line(now, time.monotonic() - self._started), highlight=False)
+                self._console.print(_line(now, self._elapsed), highlight=False, soft_wrap=True)
         if self._live:
-            self._live.update(self._table())
+            self._live.update(self._drawing())
 
-    def _table(self) -> Group:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("arm", "seed", "", "step"):
-            table.add_column(name)
-        for name in ("training", "T=1", "greedy"):
-            table.add_column(name, justify="right")
+    def _drawing(self) -> Group:
         states = [self._known[arm.folder] for arm in self._arms]
-        for state in states:
-            table.add_row(*_row(state))
-        return Group(table, _summary(states, time.monotonic() - self._started))
+        if self._steps_before is None:  # Those of an earlier, interrupted call.
+            self._steps_before = _steps(states)
+        shown = _shown(states, self._console.height - _AROUND)
+        summary = _summary(states, self._elapsed, self._steps_before)
+        return Group(_table(shown), Text(), _scores(states), summary)
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+
+def _shown(states: Sequence[ArmState], room: int) -> list[ArmState]:
+    """All runs where they fit, else those that are under way or failed, then base and full."""
+    if len(states) <= room:
+        return list(states)
+    order = {"failed": 0, "training": 1, "scoring": 1, "done": 2, "waiting": 3}
+    ranked = sorted(states, key=lambda s: (order[s.state], layer_of(s.arm.name) is not None))
+    return [state for state in states if state in ranked[: max(room, 1)]]
+
+
+def _table(states: Sequence[ArmState]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    names = max((len(arm_label(state.arm.name)) for state in states), default=0)
+    table.add_column("arm", width=max(names, len("layer 00")), no_wrap=True)
+    for name, width in _COLUMNS.items():
+        justify = "left" if name in ("state", "") else "right"
+        table.add_column(name, width=width, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for state in states:
+        table.add_row(*_row(state))
+    return table
 
 
 def _row(state: ArmState) -> list[Text | str | ProgressBar]:
     style = {"waiting": "dim", "done": "green", "failed": "red"}.get(state.state, "cyan")
     scores = dict(state.scores)
     total = 0 if state.arm.name == "base" else state.arm.run.steps
-    bar = ProgressBar(total, state.step, width=16) if total else ""
     return [
-        Text(state.arm.name, style="bold" if layer_of(state.arm.name) is None else ""),
+        Text(arm_label(state.arm.name), style="bold" if layer_of(state.arm.name) is None else ""),
         str(state.arm.run.seed),
         Text(state.state, style=style),
-        bar,
+        ProgressBar(total, state.step, width=_COLUMNS[""]) if total else "",
+        f"{state.step}/{total}" if total else "",
         _percent(state.success),
         _percent(scores.get("t1.0")),
         _percent(scores.get("greedy")),
     ]
 
 
-def _summary(states: Sequence[ArmState], elapsed_s: float) -> Text:
+def _scores(states: Sequence[ArmState]) -> Text:
+    """One bar per layer by its score at temperature 1, from the lowest arm's to the highest's."""
+    found: dict[str, list[float]] = {state.arm.name: [] for state in states}
+    for state in states:
+        found[state.arm.name] += [value for name, value in state.scores if name == "t1.0"]
+    means = {arm: sum(values) / len(values) for arm, values in found.items() if values}
+    low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
+    step = (high - low or 1.0) / (len(_BARS) - 1)
+    bars = {arm: _BARS[round((means[arm] - low) / step)] if arm in means else "·" for arm in found}
+    layers = [arm for arm in found if layer_of(arm) is not None]
+    told = [
+        f"{arm} {bars[arm]} {_percent(means.get(arm))}".rstrip()
+        for arm in found
+        if arm not in layers
+    ]
+    if scored := [arm for arm in layers if arm in means]:
+        best = max(scored, key=means.__getitem__)
+        told.append(f"best {arm_label(best)}, {_percent(means[best])}")
+    strip = "".join(bars[arm] for arm in layers)
+    return Text(f"T=1: {'  '.join(told)}" + (f"\nlayers {strip}" if layers else ""))
+
+
+def _steps(states: Sequence[ArmState]) -> int:
+    return sum(state.step for state in states)
+
+
+def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) -> Text:
     done = sum(state.state == "done" for state in states)
-    steps = sum(state.arm.run.steps for state in states if state.arm.name != "base")
-    taken = sum(state.step for state in states)
-    left = f", about {_clock(elapsed_s * (steps - taken) / taken)} left" if taken else ""
-    return Text(f"{done} of {len(states)} runs done, {_clock(elapsed_s)}{left}", style="dim")
+    total = sum(state.arm.run.steps for state in states if state.arm.name != "base")
+    taken = _steps(states) - steps_before
+    rest = total - _steps(states)
+    left = f", about {_clock(elapsed_s * rest / taken)} left" if taken and rest else ""
+    waiting = sum(state.state == "waiting" for state in states)
+    return Text(
+        f"{done} of {len(states)} runs done, {waiting} waiting, {_clock(elapsed_s)}{left}",
+        style="dim",
+    )
 
 
 def _line(state: ArmState, elapsed_s: float) -> str:
@@ -169,4 +228,5 @@ def _percent(value: float | None) -> str:
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

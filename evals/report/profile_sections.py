@@ -21,10 +21,10 @@ def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
     sections = [Section("Findings", findings(profile))]
     main = profile.measures[0]
     if main.layers:
-        first, *others = (depth_plot(m, profile) for m in profile.measures if m.defined or m is main)
-        trend = _trend(main, profile.num_layers)
-        blocks = (first, _layer_table(profile), *cautions(profile), *trend, *others)
-        sections.append(Section("Contribution by depth", blocks))
+        others = [depth_plot(m, profile) for m in profile.measures[1:] if m.defined]
+        blocks: list[Block] = [depth_plot(main, profile), _layer_table(profile)]
+        blocks += [*cautions(profile), *_trend(main, profile.num_layers), *others]
+        sections.append(Section("Contribution by depth", tuple(blocks)))
     sections.append(Section("Scores", _scores(profile)))
     return tuple(sections)
 
@@ -122,19 +122,17 @@ def _series(name: str, arms: Sequence[ArmScore], role: str, *, defined: bool) ->
 
 def _layer_table(profile: LayerProfile) -> Table:
     main = profile.measures[0]
-    span = max(profile.num_layers - 1, 1)
     others = [{arm.arm: arm for arm in m.arms} for m in profile.measures[1:]]
     rows = []
     for arm in main.layers:
         ranks = [f"{arm.ranks[0]}-{arm.ranks[1]}"] if arm.ranks else []
         more = [ratio(other[arm.arm].contribution) if arm.arm in other else "-" for other in others]
-        depth = f"{(arm.layer or 0) / span:.2f}"
-        rows.append((str(arm.layer), depth, ratio(arm.contribution), *ranks, *more))
-    columns = ["layer", "depth", main.name]
-    caption = "Contribution, depth from 0 (input) to 1 (output)"
+        rows.append((str(arm.layer), ratio(arm.contribution), *ranks, *more))
+    columns = ["layer", main.name]
+    caption = "Contribution"
     if profile.repeats:
         columns.append("rank")
-        caption += ", 95 % intervals (Fieller), and the ranks that the data allow (joint)"
+        caption += " with 95 % intervals (Fieller), and the ranks that the data allow (joint)"
     columns += [m.name for m in profile.measures[1:]]
     return Table(caption, tuple(columns), tuple(rows))
 

@@ -151,9 +151,7 @@ def _curves(runs: Sequence[Run], best: str) -> Section | None:
                 Series(arm_label(arm), tuple(points), tuple(points.values()), role=_role(arm, best))
                 for arm, points in sorted(curves.items(), key=lambda item: _role(item[0], best))
             )
-            plots.append(
-                Plot("Learning curves, mean over seeds", "step", label, series, (), True)
-            )
+            plots.append(Plot("Learning curves, mean over seeds", "step", label, series, (), True))
     return Section("Learning curves", (plots[0], *_rates(runs))) if plots else None
 
 
@@ -212,8 +210,8 @@ def _cost(runs: Sequence[Run]) -> Section | None:
 
 def _mean_cost(runs: Sequence[Run], name: str) -> str:
     values = [v for run in runs if (v := getattr(run.cost, name)) is not None]
-    # Seconds stand in the heading.
-    return amount(float(np.mean(values)) if values else None, _COST_UNITS[name][1]).removesuffix(" s")
+    text = amount(float(np.mean(values)) if values else None, _COST_UNITS[name][1])
+    return text.removesuffix(" s")  # It stands in the heading.
 
 
 def _settings(

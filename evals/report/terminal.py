@@ -21,6 +21,7 @@ from layergym.evals.report.strip import strip
 _STYLES = {"plain": "", "finding": "bold", "warning": "yellow"}
 _HEADING_LINES = 6
 _GAP = 2
+"""Columns between two columns: one of padding, one of the box."""
 
 
 def render(report: Report, width: int) -> RenderableType:
@@ -55,22 +56,28 @@ def _blocks(section: Section) -> tuple[Block, ...]:
 
 def _block(block: Block, width: int) -> RenderableType:
     if isinstance(block, Text):
-        return _text(block.text.replace(" %", "%"), _STYLES[block.tone])
+        return _text(block.text, _STYLES[block.tone])
     if isinstance(block, Table):
         return _table(block, width)
-    return _curves(block, width) if block.joined else strip(block, width)
+    if block.joined:
+        return _curves(block, width)
+    return Group(_text(f"{block.caption}; {block.y_label}", "italic"), strip(block, width))
 
 
 def _table(table: Table, width: int) -> RenderableType:
     if not table.rows:
         return _text(f"{table.caption}: nothing.", "dim")
     parts: list[RenderableType] = [_text(table.caption, "italic")]
-    columns = [tuple(map(_clean, column)) for column in zip(table.columns, *table.rows, strict=True)]
-    for group in _groups(columns, width):
-        grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0))
+    columns = zip(table.columns, *table.rows, strict=True)
+    for group in _groups([tuple(map(_clean, column)) for column in columns], width):
+        grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for place, (column, wide) in enumerate(group):
-            justify = "left" if place == 0 else "right"
-            grid.add_column(column[0], width=wide, justify=justify, overflow="fold")
+            grid.add_column(
+                RichText(column[0]),
+                width=wide,
+                justify="right" if place else "left",
+                overflow="fold",
+            )
         for row in zip(*(column[1:] for column, _ in group), strict=True):
             grid.add_row(*map(RichText, row))
         parts += [RichText(), grid] if len(parts) > 1 else [grid]
@@ -101,7 +108,7 @@ def _groups(columns: list[tuple[str, ...]], width: int) -> Iterator[list[_Column
 
 
 def _total(columns: list[_Column]) -> int:
-    return sum(wide + _GAP for _, wide in columns)
+    return sum(wide + _GAP for _, wide in columns) - _GAP
 
 
 def _wide(column: tuple[str, ...], lines: int) -> int:
@@ -121,7 +128,8 @@ def _curves(plot: Plot, width: int) -> RenderableType:
 
 
 def _text(text: str, style: str = "") -> RichText:
-    return RichText(_clean(text), style=style)
+    # A line would else end between a number and its percent sign.
+    return RichText(_clean(text).replace(" %", "%"), style=style)
 
 
 def _clean(text: str) -> str:

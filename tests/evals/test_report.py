@@ -1,11 +1,14 @@
 """Reports: what they say, and what they never do."""
 
 import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
+from typing import TypeVar
 from xml.etree import ElementTree
 
 import pytest
@@ -16,12 +19,14 @@ from layergym.envs.files import write_json
 from layergym.evals.report import FORMATS, Report, build, show, write_report
 from layergym.evals.report.model import Plot, Series, Table, Text
 from layergym.evals.report.page import render as render_page
+from layergym.evals.report.strip import strip
 from layergym.evals.report.svg import draw, ticks
 from layergym.evals.report.terminal import as_text
 from layergym.evals.report.words import amount, listed, points, recommendation
 from layergym.evals.stats import Estimate
 
 MakeSweep = Callable[..., Path]
+Kind = TypeVar("Kind", Plot, Table)
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
@@ -138,23 +143,93 @@ def test_texts_from_runs_cannot_break_out(hostile: Path, tmp_path: Path) -> None
     assert json.loads((out / "report.json").read_text())["format"] == 1
 
 
-def test_the_terminal_shows_a_strip_and_fits_eighty_columns(sweep_folder: Path) -> None:
-    text = as_text(build([sweep_folder]), width=80)
-    assert "▄▄" in text and "layer 5" in text
-    assert max(map(len, text.splitlines())) <= 80
+CELL = re.compile(r"[-+]?\d+\.\d+ \[[-+]?\d+\.\d+, [-+]?\d+\.\d+\]")
 
 
-def test_the_strip_of_a_deep_model_fits_eighty_columns(make_sweep: MakeSweep) -> None:
+def blocks(report: Report, kind: type[Kind]) -> list[Kind]:
+    return [b for s in report.sections for b in s.blocks if isinstance(b, kind)]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_no_number_is_folded_and_none_is_lost(sweep_folder: Path, width: int) -> None:
+    report = build([sweep_folder])
+    text = as_text(report, width)
+    assert max(map(len, text.splitlines())) <= width
+    cells = [c for t in blocks(report, Table) for row in t.rows for c in row if CELL.fullmatch(c)]
+    shown = Counter(found for line in text.splitlines() for found in CELL.findall(line))
+    assert len(cells) > 50
+    assert not Counter(cells) - shown
+
+
+def test_wide_tables_are_split_and_narrow_terminals_only(sweep_folder: Path) -> None:
+    report = build([sweep_folder])
+    rows = {w: as_text(report, w).count("\nlayer 5 ") for w in (80, 140)}
+    assert rows == {80: 4, 140: 3}  # Scores in two tables or one; types of task; cost.
+
+
+def test_the_terminal_says_the_settings_in_one_line(sweep_folder: Path) -> None:
+    text = as_text(build([sweep_folder]), 140)
+    said = text[text.index("Settings and manifest") :].splitlines()
+    assert len(said) == 2
+    assert said[1].startswith("layergym/ALFWorld-v0, panel pppppppp, seeds 0-2, commit abc.")
+
+
+def test_names_of_task_types_break_between_words(make_sweep: MakeSweep) -> None:
+    folder = make_sweep()
+    names = ("pick_clean_then_place_in_recep", "look_at_obj_in_light", "pick_two_obj_and_place")
+    for file in folder.glob("arms/*/*/evals/*.json"):
+        value = json.loads(file.read_text())
+        value["kinds"] = [names[i % 3] + "_again" * (i % 2) for i in range(len(value["kinds"]))]
+        file.write_text(json.dumps(value))
+    text = as_text(build([folder]), 80)
+    heading = text.partition("small types are noisy")[2].partition("\ntasks ")[0]
+    words = {word for name in names for word in f"{name}_again".split("_")}
+    assert words <= set(heading.split())
+
+
+def test_the_verdict_comes_first(sweep_folder: Path) -> None:
+    text = as_text(build([sweep_folder]), 80)
+    verdict = ("At temperature 1, full", "Greedy, full", "untrained base", "Highest alone")
+    order = (*verdict, "Next run: layers=", "base  ───", "rank")
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+
+
+def strip_of(report: Report, width: int) -> list[str]:
+    out = Console(file=StringIO(), width=width, record=True)
+    out.print(strip(blocks(report, Plot)[0], width))
+    return out.export_text().splitlines()
+
+
+def test_the_strip_reaches_from_base_to_full_and_marks_clear_layers(make_sweep: MakeSweep) -> None:
+    arms = {"base": 0.2, "full": 0.8, "layer-00": 0.2, "layer-01": 0.5, "layer-02": 0.8}
+    lines = strip_of(build([make_sweep(arms=arms, greedy={}, settings={})]), 80)
+    full, base = (
+        next(i for i, line in enumerate(lines) if line.startswith(name))
+        for name in ("full", "base")
+    )
+    assert base - full == 4
+    assert [c in "▁▂▃▄▅▆▇█" for c in lines[full][6:18:4]] == [False, False, True]
+    assert [c in "▁▂▃▄▅▆▇█" for c in lines[base - 2][6:18:4]] == [False, True, True]
+    assert lines[base + 1].split() == ["layer", "0", "1", "2"]
+    assert lines[base + 2].split() == ["○", "●", "●"]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_strip_of_a_deep_model_fits(make_sweep: MakeSweep, width: int) -> None:
     arms = {"base": 0.2, "full": 0.8, **{f"layer-{k:02d}": 0.3 + 0.01 * k for k in range(36)}}
-    text = as_text(build([make_sweep(arms=arms, greedy={}, settings={})]), width=80)
-    (strip,) = [line for line in text.splitlines() if line.count("▃") > 3][:1]
-    assert len(strip.split()) == 36
+    lines = strip_of(build([make_sweep(arms=arms, greedy={}, settings={})]), width)
+    assert max(map(len, lines)) <= width
+    marks = [line for line in lines if set(line) <= set(" ●○") and line.strip()]
+    assert sum(len(line.split()) for line in marks) == 36
+    assert len(marks) == {40: 3, 80: 1}[width]
 
 
-def test_a_terminal_without_unicode_or_colour_still_shows_the_numbers(sweep_folder: Path) -> None:
-    out = StringIO()
+def test_a_terminal_without_unicode_still_shows_the_numbers(sweep_folder: Path) -> None:
+    out = TextIOWrapper(BytesIO(), "ascii")
     show(build([sweep_folder]), Console(file=out, width=100))
-    assert "Contribution by depth" in out.getvalue()
+    out.seek(0)
+    assert "Contribution by depth" in out.read()
 
 
 def test_several_runs_are_compared(make_sweep: MakeSweep) -> None:
