@@ -69,7 +69,9 @@ class Plot:
         return Table(
             f"{self.caption} ({self.y_label})",
             tuple(columns),
-            tuple((f"{x:g}", *(c for s in self.series for c in _cells(s, x))) for x in kept),
+            tuple(
+                (f"{round(x, 2):g}", *(c for s in self.series for c in _cells(s, x))) for x in kept
+            ),
         )
 
 

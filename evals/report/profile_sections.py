@@ -40,13 +40,13 @@ def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
     full = 1.0 if defined else 100 * shown.gain.value
     what = "Contribution" if defined else "Gain"
     bars = f", with 95 % intervals ({_size(profile)})" if profile.repeats else ""
-    base = "sharpened" if shown.sharpened else "base"
+    base = "sharpened base" if shown.sharpened else "base"
     return Plot(
         caption=f"{what} of each layer trained alone, {shown.name}{bars}",
         x_label="layer",
         y_label=f"contribution, 0 = {base}, 1 = full" if defined else f"score - {base}, points",
         series=tuple(series),
-        references=(("full", full), (base, 0.0)),
+        references=(("full", full), ("base", 0.0)),
         span=float(profile.num_layers - 1),
     )
 

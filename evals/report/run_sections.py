@@ -172,7 +172,8 @@ def _rates(runs: Sequence[Run]) -> tuple[Text, ...]:
 def _together(arms: Sequence[str]) -> str:
     layers = [layer for arm in arms if (layer := layer_of(arm)) is not None]
     named = [arm for arm in arms if layer_of(arm) is None]
-    return ", ".join(named + ([f"layers {listed(layers)}"] if layers else []))
+    name = "layers" if len(layers) > 1 else "layer"
+    return ", ".join(named + ([f"{name} {listed(layers)}"] if layers else []))
 
 
 def _role(arm: str, best: str) -> Role:

@@ -11,6 +11,8 @@ from layergym.evals.report.model import Plot, Series
 _LEFT, _RIGHT, _TOP = 44, 58, 30
 _BOTTOM, _DEPTH_AXIS = 42, 40
 _INNER = 216
+_APART = 13
+"""Pixels between two names, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,9 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
         _label(root, f"{tick:g}", _LEFT - 7, frame.y(tick) + 4, "end")
     inner = (0.0, plot.span) if plot.span is not None else (frame.x0, frame.x1)
     count = 6 if frame.width < 500 else 12
+    whole = all(x == int(x) for series in plot.series for x in series.x)
     for tick in ticks(inner[0], inner[1], count):
-        if plot.span is None or tick == int(tick):
+        if not whole or tick == int(tick):
             _label(root, f"{tick:g}", frame.x(tick), bottom + 17, "middle")
     _label(root, plot.x_label, (_LEFT + right) / 2, bottom + 32, "middle", "axis")
     _label(root, plot.y_label, _LEFT - 36, 14, "start", "axis")
@@ -88,9 +91,11 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
             _label(root, f"{part:g}", x, bottom + 56, "middle", "label")
         _line(root, "tick", frame.x(0), bottom + 38, frame.x(plot.span), bottom + 38)
         _label(root, "relative depth", (_LEFT + right) / 2, bottom + 73, "middle", "axis")
-    for name, value in plot.references:
+    last = -math.inf
+    for name, value in sorted(plot.references, key=lambda reference: -reference[1]):
         _line(root, "reference", _LEFT, frame.y(value), right, frame.y(value))
-        _label(root, name, right + 6, frame.y(value) + 4, "start", "axis")
+        last = max(frame.y(value), last + _APART)
+        _label(root, name, right + 6, last + 4, "start", "axis")
 
 
 def _points(root: Element, series: Series, frame: _Frame) -> None:
@@ -121,7 +126,7 @@ def _names(root: Element, plot: Plot, frame: _Frame) -> None:
     named = [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
     last = -math.inf
     for series in sorted(named, key=lambda s: -s.y[-1]):
-        last = max(frame.y(series.y[-1]), last + 13)
+        last = max(frame.y(series.y[-1]), last + _APART)
         x = frame.x(series.x[-1]) + 5
         _label(root, series.name[:9], x, last + 4, "start", f"name {series.role}")
 

@@ -138,7 +138,7 @@ def _gain(profile: LayerProfile, shown: Measure) -> Text:
         f"{points(shown.gain)} points."
     )
     if shown.defined or not shown.arms:
-        return Text(moved, "finding")
+        return Text(moved, "finding" if shown is profile.measures[0] else "plain")
     return Text(
         moved + " This is not distinguishably above 0, so contributions are undefined.", "warning"
     )
@@ -160,7 +160,7 @@ def _best(main: Measure) -> Text:
         told += f"; {name} {listed(same)} cannot be told apart from layer {best.layer}."
     elif len(main.layers) > 1:
         told += f"; layer {best.layer} is distinguishably better than every other layer."
-    return Text(told.removesuffix(".") + ".", "finding")
+    return Text(told.removesuffix(".") + ".")
 
 
 def _held_out(main: Measure) -> tuple[Text, ...]:

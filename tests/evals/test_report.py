@@ -340,6 +340,25 @@ def test_svg_is_well_formed_even_without_spread() -> None:
         assert ElementTree.fromstring(draw(plot, 360)).tag == "svg"
 
 
+def test_names_of_lines_that_almost_touch_stay_apart() -> None:
+    series = (Series("s", (0.0, 1.0), (0.0, 100.0)),)
+    plot = Plot("c", "layer", "y", series, (("full", 0.1), ("base", 0.0)), span=1.0)
+    labels = ElementTree.fromstring(draw(plot, 360)).iter("text")
+    at = {label.text: float(label.attrib["y"]) for label in labels if label.text}
+    assert at["base"] - at["full"] >= 12
+
+
+def test_steps_are_whole_numbers_on_the_axis() -> None:
+    plot = Plot("c", "step", "y", (Series("s", (1.0, 2.0, 3.0), (0.0, 10.0, 20.0)),), joined=True)
+    labels = ElementTree.fromstring(draw(plot, 720)).iter("text")
+    assert [e.text for e in labels if e.attrib["text-anchor"] == "middle"] == [
+        "1",
+        "2",
+        "3",
+        "step",
+    ]
+
+
 def test_ticks_are_round_and_inside() -> None:
     assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert ticks(-0.31, 1.24) == [-0.25, 0, 0.25, 0.5, 0.75, 1.0]
