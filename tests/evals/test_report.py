@@ -104,7 +104,8 @@ def test_every_plot_has_its_numbers_as_a_table(sweep_folder: Path) -> None:
     assert len(plots) == 4
     assert html.count("<details>") == len(plots)
     depth = plots[0].table()
-    assert len(depth.rows) == 6
+    assert depth.columns == ("layer", "value", "low", "high")
+    assert [row[0] for row in depth.rows] == list("012345")
     assert all(len(row) == len(depth.columns) for row in depth.rows)
 
 

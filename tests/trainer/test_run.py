@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 import layergym as lg
-from layergym.agents import Job, LLMAgent, PromptStyle, TransformersSampler, rollout
+from layergym.agents import LLMAgent, PromptStyle, TransformersSampler, rollout
 from layergym.agents.tiny import build_model, build_tokenizer
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.trainer import GiGPOTrainer

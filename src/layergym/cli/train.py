@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"\nstopped; go on with: layergym train --resume {folder}")
             raise
     print(f"trained {done.selection}")
+    if all(row.get("groups_zero_variance") == 1.0 for row in done.metrics):
+        print("nothing to learn from: in every group all episodes earned the same reward")
     print("every other tensor is bit-identical to the base model")
     print(f"layer delta: {folder / 'delta.safetensors'} ({done.delta_bytes:,} bytes)")
     return 0
