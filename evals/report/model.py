@@ -44,6 +44,10 @@ class Series:
     role: Role = "ink"
 
 
+Point = tuple[float, float, float | None, float | None]
+"""x, y, and the ends of the interval if there is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plot:
     """Points over depth, or (`joined`) curves over steps."""
@@ -58,20 +62,31 @@ class Plot:
     span: float | None = None
     """Where the x axis ends, to show relative depth; None for no such axis."""
 
+    @property
+    def points(self) -> list[Point]:
+        """The points of all series, by x."""
+        found: list[Point] = [
+            (x, y, series.low[place], series.high[place]) if series.low else (x, y, None, None)
+            for series in self.series
+            for place, (x, y) in enumerate(zip(series.x, series.y, strict=True))
+        ]
+        return sorted(found, key=lambda point: point[:2])
+
     def table(self) -> Table:
         """The same numbers as a table; long curves are thinned out."""
-        columns: list[str] = [self.x_label]
-        for series in self.series:
-            columns += [series.name, "low", "high"] if series.low else [series.name]
-        points = sorted({x for series in self.series for x in series.x})
-        step = -(-len(points) // TABLE_ROWS) if self.joined else 1
-        kept = points[::-1][::step][::-1]
+        caption = f"{self.caption} ({self.y_label})"
+        if not self.joined:
+            columns = (self.x_label, "value", "low", "high")
+            shown = 4 if any(series.low for series in self.series) else 2
+            rows = [(f"{x:g}", *map(_value, rest))[:shown] for x, *rest in self.points]
+            return Table(caption, columns[:shown], tuple(rows))
+        curves = [dict(zip(series.x, series.y, strict=True)) for series in self.series]
+        places = sorted({x for curve in curves for x in curve})
+        kept = places[::-1][:: -(-len(places) // TABLE_ROWS) or 1][::-1]
         return Table(
-            f"{self.caption} ({self.y_label})",
-            tuple(columns),
-            tuple(
-                (f"{round(x, 2):g}", *(c for s in self.series for c in _cells(s, x))) for x in kept
-            ),
+            caption,
+            (self.x_label, *(series.name for series in self.series)),
+            tuple((f"{round(x, 2):g}", *(_value(c.get(x)) for c in curves)) for x in kept),
         )
 
 
@@ -100,11 +115,5 @@ class Report:
     """Cost of every run, as measured: arm, seed and the fields of `Cost`."""
 
 
-def _cells(series: Series, x: float) -> list[str]:
-    if x not in series.x:
-        return ["", "", ""] if series.low else [""]
-    place = series.x.index(x)
-    values = [series.y[place]]
-    if series.low:
-        values += [series.low[place], series.high[place]]
-    return [f"{value:.3f}" for value in values]
+def _value(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

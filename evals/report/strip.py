@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from layergym.evals.report.model import Plot
+from layergym.evals.report.model import Plot, Point
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _ROWS, _MORE = 4, 2
@@ -18,9 +18,9 @@ _LINE, _CLEAR, _UNSURE = "▔", "●", "○"
 
 def strip(plot: Plot, width: int) -> RenderableType:
     """Bars of all layers, marked where their interval lies above 0; wrapped where they must be."""
-    points = _points(plot)
+    points = plot.points
     full = dict(plot.references).get("full", 1.0)
-    top = max([full, *(y for _, y, _ in points)])
+    top = max([full, *(y for _, y, *_ in points)])
     # Full is `_ROWS` lines high, unless a layer would not fit above it.
     fits = top * _ROWS <= full * (_ROWS + _MORE)
     scale = _ROWS / (full if fits and full > 0 else max(top, 1e-9))
@@ -30,26 +30,13 @@ def strip(plot: Plot, width: int) -> RenderableType:
     parts: list[RenderableType] = []
     for start in range(0, len(points), shown):
         parts += _bars(points[start : start + shown], full * scale, scale, cell)
-    if any(low is not None for _, _, low in points):
+    if any(low is not None for *_, low, _ in points):
         parts.append(Text(f"{_CLEAR} interval lies above 0   {_UNSURE} it does not", "dim"))
     return Group(*parts)
 
 
-Point = tuple[float, float, float | None]
-"""A layer, its value, and the lower end of its interval."""
-
-
-def _points(plot: Plot) -> list[Point]:
-    """The points of all series by layer."""
-    return sorted(
-        (x, y, series.low[place] if series.low else None)
-        for series in plot.series
-        for place, (x, y) in enumerate(zip(series.x, series.y, strict=True))
-    )
-
-
 def _bars(points: Sequence[Point], full: float, scale: float, cell: int) -> list[Text]:
-    heights = [max(0, round(8 * y * scale)) for _, y, _ in points]
+    heights = [max(0, round(8 * y * scale)) for _, y, *_ in points]
     tallest = -(-max(heights) // 8)
     lines = []
     for row in reversed(range(max(_ROWS, tallest))):
@@ -64,9 +51,9 @@ def _bars(points: Sequence[Point], full: float, scale: float, cell: int) -> list
         lines.append(line)
     lines.append(Text("base  " + "─" * (cell * len(points)), no_wrap=True))
     every = 1 if cell > 2 else 5
-    names = (f"{x:.0f}".ljust(cell * every) for x, _, _ in points[::every])
+    names = (f"{x:.0f}".ljust(cell * every) for x, *_ in points[::every])
     lines.append(Text("layer " + "".join(names), style="dim", no_wrap=True))
-    if any(low is not None for _, _, low in points):
+    if any(low is not None for *_, low, _ in points):
         marks = Text(" " * _LABEL, no_wrap=True)
         for point in points:
             mark = _CLEAR if _clear(point) else _UNSURE
