@@ -154,8 +154,8 @@ def _table(states: Sequence[ArmState]) -> Table:
     names = max((len(arm_label(state.arm.name)) for state in states), default=0)
     table.add_column("arm", width=max(names, len("layer 00")), no_wrap=True)
     for name, width in _COLUMNS.items():
-        justify = "left" if name in ("state", "") else "right"
-        table.add_column(name, width=width, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        left = name in ("state", "")
+        table.add_column(name, width=width, justify="left" if left else "right", no_wrap=True)
     for state in states:
         table.add_row(*_row(state))
     return table

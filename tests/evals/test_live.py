@@ -81,3 +81,14 @@ def test_a_short_terminal_shows_what_needs_attention(running: list[Arm]) -> None
     text = "\n".join(lines_of(running, height=11, terminal=True))
     assert "failed" in text and "training" in text
     assert "layer 5" not in text and "2 of 5 runs done" in text
+
+
+def test_time_left_counts_only_steps_of_this_call(running: list[Arm]) -> None:
+    console = Console(file=StringIO(), width=80, height=24, record=True, force_terminal=True)
+    with SweepView(running, console) as view:
+        view.update()
+        assert " left" not in console.export_text()
+        metrics = running[3].folder / "metrics.jsonl"
+        metrics.write_text(json.dumps({"step": 12, "success": 1.0}) + "\n")
+        view.update()
+    assert " left" in console.export_text()
