@@ -17,7 +17,7 @@ def demo_sweep(seeds: tuple[int, ...], *, fast: bool = False) -> SweepSpec:
         run=RunSpec(
             env="layergym/ALFWorld-v0",
             env_args={"size": 2000, **GAMES},
-            steps=3 if fast else 30,
+            steps=3 if fast else 24,
             tasks_per_step=4 if fast else 16,
         ),
         eval=EvalSpec(split="test", size=32 if fast else 200),
