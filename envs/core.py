@@ -45,7 +45,7 @@ class TextEnv(gymnasium.Env[str, str]):
     the seed given to `reset`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 (as Env)
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     instructions: str = ""
     """What an agent should know before the first observation: the goal and the form of actions."""

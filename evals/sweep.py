@@ -48,6 +48,16 @@ class SweepSpec:
     lr_full: float | None = None
     lr_layer: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a sweep without runs, and the same run twice.
+
+        Raises:
+            InputError: a seed or layer is named twice, or none is.
+        """
+        for name, values in (("seed", self.seeds), ("layer", self.layers)):
+            if not values or len(set(values)) < len(values):
+                raise InputError(f"a sweep needs at least one {name}, each of them once")
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:

@@ -229,8 +229,10 @@ def _method(profile: LayerProfile) -> Text:
         return Text("A published table without repeats: no intervals can be given.")
     pooled = ", and over seeds, whose variance is pooled over the trained arms"
     return Text(
-        f"{profile.env_id}: {_size(profile)} per trained arm. Intervals: 95 %, bootstrap over "
-        f"tasks, paired between arms{pooled if profile.seeds[1] > 1 else ''}. "
+        f"{profile.env_id}: {_size(profile)} per trained arm, {profile.repeats} "
+        f"episode{'s' * (profile.repeats > 1)} per task at {profile.measures[0].name}. "
+        "Intervals: 95 %, bootstrap over tasks, "
+        f"paired between arms{pooled if profile.seeds[1] > 1 else ''}. "
         '"Joint" intervals hold for all arms together (max-t).'
     )
 
@@ -238,4 +240,4 @@ def _method(profile: LayerProfile) -> Text:
 def _size(profile: LayerProfile) -> str:
     fewest, most = profile.seeds
     seeds = f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
-    return f"{profile.tasks} tasks x {profile.repeats} episodes, {seeds}"
+    return f"{profile.tasks} tasks, {seeds}"

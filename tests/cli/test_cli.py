@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from layergym.__main__ import COMMANDS, main
+from layergym.evals.demo import demo_sweep
+from layergym.evals.sweep import write_sweep
 
 
 def failed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -77,3 +79,10 @@ def test_resume_wants_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "is not a run folder" in failed(capsys, "train", "--resume", str(tmp_path))
     assert "sweep.json" in failed(capsys, "sweep", "--resume", str(tmp_path))
     assert "missing" in failed(capsys, "report", str(tmp_path))
+
+
+def test_a_demo_with_other_settings_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(demo_sweep((0,), fast=True), tmp_path)
+    assert "other settings" in failed(capsys, "demo", "--out", str(tmp_path))

@@ -88,7 +88,7 @@ def test_clone_is_independent() -> None:
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_vector_environments_carry_texts(mode: str) -> None:
     vector = gymnasium.make_vec("test/Counting-v0", num_envs=2, vectorization_mode=mode)
-    texts, infos = vector.reset(seed=3, options={"task": "train-0"})
+    texts, _ = vector.reset(seed=3, options={"task": "train-0"})
     assert len(set(texts)) == 1
     assert texts[0].startswith("start ")
     texts, *_ = vector.step(("é", "\N{SNOWMAN}"))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from layergym.agents.tiny import build_model, build_tokenizer
 from layergym.cli.sweep import go
-from layergym.envs import make
+from layergym.envs import InputError, make
 from layergym.evals.arm import EvalSpec, finished, run_arm
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep import SweepSpec, arms, read_spec, run_sweep, write_sweep
@@ -105,6 +105,11 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(policy: Path, tmp_path: 
     assert "layer-07, seed 0" in failure
     assert "there is no layer 7" in failure
     assert finished(tmp_path / "arms" / "layer-00" / "seed-0")
+
+
+def test_no_run_is_started_twice(policy: Path) -> None:
+    with pytest.raises(InputError, match="at least one seed, each of them once"):
+        replace(sweep_of(policy), seeds=(1, 1))
 
 
 def test_the_command_reports_and_can_be_repeated(

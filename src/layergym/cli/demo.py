@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from layergym import InputError
+
 EXAMPLES = """
 The embedded policy (Qwen3 architecture, 8 layers, under half a million parameters) plays household
 tasks in generated ALFWorld rooms. Every layer is trained alone with GiGPO, and the whole model,
@@ -32,6 +34,6 @@ def run(args: argparse.Namespace) -> int:
 
     folder = Path(args.out)
     spec = demo_sweep(tuple(args.seeds), fast=args.fast)
-    if (folder / "sweep.json").is_file():
-        spec = read_spec(folder)
+    if (folder / "sweep.json").is_file() and read_spec(folder) != spec:
+        raise InputError(f"{folder} holds a demo with other settings; give another --out")
     return go(spec, folder, args.jobs)

@@ -73,6 +73,8 @@ def go(spec: SweepSpec, folder: Path, jobs: int | None) -> int:
     from layergym.evals.report import build, show, write_report
     from layergym.evals.sweep import arms, default_jobs, run_sweep, write_sweep
 
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs must be at least 1, not {jobs}")
     if not (folder / "sweep.json").is_file():
         write_sweep(spec, folder)
     try:
