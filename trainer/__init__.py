@@ -1,1 +1,29 @@
-"""The trainer: credit, packing, layer targeting, GiGPOTrainer."""
+"""The trainer: credit, packing, layer targeting, `GiGPOTrainer`.
+
+Names that need torch are imported when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layergym.trainer.config import GiGPOConfig
+    from layergym.trainer.delta import LayerDelta
+    from layergym.trainer.run import RunSpec, train
+    from layergym.trainer.trainer import GiGPOTrainer
+
+_LAZY = {
+    "GiGPOConfig": "config",
+    "GiGPOTrainer": "trainer",
+    "LayerDelta": "delta",
+    "RunSpec": "run",
+    "train": "run",
+}
+
+__all__ = ["GiGPOConfig", "GiGPOTrainer", "LayerDelta", "RunSpec", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -108,8 +108,9 @@ class LayerDelta:
         }
         return cls(base, tuple(layers), tensors)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write one safetensors file."""
+        path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # One key: safetensors writes several in no fixed order, and equal deltas should be
         # equal files.
@@ -119,12 +120,13 @@ class LayerDelta:
         )
 
     @classmethod
-    def load(cls, path: Path) -> LayerDelta:
+    def load(cls, path: str | Path) -> LayerDelta:
         """Read what `save` wrote; a folder stands for the delta in it.
 
         Raises:
             InputError: there is no such file, or it is no layer delta.
         """
+        path = Path(path)
         file = path / FILE if path.is_dir() else path
         try:
             with safe_open(file, framework="pt") as stored:
