@@ -70,7 +70,8 @@ class Code(TextEnv):
             raise unknown("reward", reward, ("all", "fraction"))
         self.instructions = _INSTRUCTIONS.format(turns=self.max_turns)
         self._reward = reward
-        self._sandbox = shared(isolation, ("numpy",))
+        # HumanEval+ and MBPP+ compare with `numpy.testing`.
+        self._sandbox = shared(isolation, ("numpy", "numpy.testing"))
         found = (
             generated.problems(split)
             if problems == "generated"

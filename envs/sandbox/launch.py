@@ -131,7 +131,7 @@ def start(isolation: str, modules: Sequence[str], prelude: str) -> Worker:
 
 def _command(isolation: str, control: int, modules: Sequence[str], prelude: str) -> list[str]:
     python = os.path.realpath(sys.executable)
-    folders = [_module_folder(name) for name in modules]
+    folders = [_module_folder(name) for name in dict.fromkeys(m.partition(".")[0] for m in modules)]
     readable = _readable(python, folders)
     inside = [python, "-s", "-S", "-P", "-c", _BOOT, str(_HERE), str(control), isolation]
     paths = sorted({str(folder.parent) for folder in folders})

@@ -99,7 +99,8 @@ class Sandbox:
         Args:
             isolation: `auto` takes the strongest of `bubblewrap`, `namespaces` and `landlock`
                 that works; `none`, to be asked for by name, protects nothing but the verdict.
-            modules: installed packages that programs may import, loaded once per worker.
+            modules: installed packages that programs may import, loaded once per worker; a
+                submodule that its package imports late (`numpy.testing`) is named as well.
             prelude: source that every worker runs once, to be trusted; programs may import what it
                 defines from `prelude`.
             workers: most workers at a time; tests need two, one for the program and one for them.

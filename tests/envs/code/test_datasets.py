@@ -152,7 +152,7 @@ def test_the_plus_versions_are_read_the_same_way(shared_data: Path) -> None:
         "test_imports": ["import math"],
         "test": script.format(head="", indent="", name="add"),
     }
-    with Sandbox(modules=["numpy"]) as sandbox:
+    with Sandbox(modules=["numpy", "numpy.testing"]) as sandbox:
         for row in (one, two):
             (problem,) = datasets.problems([row], "test")
             assert len(problem.hidden.checks) == 1
