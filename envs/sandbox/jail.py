@@ -41,6 +41,15 @@ class Plan:
     """Directories that a run may read."""
 
 
+def hidden(readable: Sequence[str]) -> list[tuple[str, str]]:
+    """Readable directories that a run's own `/tmp` would hide, and where else they are mounted.
+
+    A virtual environment below `/tmp` is one.
+    """
+    below = [path for path in readable if path.startswith(f"{SCRATCH}/")]
+    return [(path, f"/.hidden-{i}") for i, path in enumerate(below)]
+
+
 def enter_namespaces(plan: Plan) -> None:
     """Replace this process's view of the system; returns in a child that has process id 1.
 
@@ -82,6 +91,9 @@ def _build_root(readable: Sequence[str]) -> None:
             continue
         os.makedirs(f"/new{path}", exist_ok=True)
         kernel.mount(f"/old{path}", f"/new{path}", flags=kernel.MS_BIND | kernel.MS_REC)
+    for path, alias in hidden(readable):
+        os.mkdir(f"/new{alias}")
+        kernel.mount(f"/old{path}", f"/new{alias}", flags=kernel.MS_BIND | kernel.MS_REC)
     os.makedirs(f"/new{SCRATCH}", exist_ok=True)
     os.makedirs("/new/.old")
     kernel.pivot_root("/new", "/new/.old")
@@ -102,6 +114,9 @@ def confine(plan: Plan, *, cpu_s: int, memory_mb: int) -> None:
         kernel.unshare(kernel.CLONE_NEWNS)
         options = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
         kernel.mount("tmpfs", SCRATCH, "tmpfs", options, _SCRATCH_OPTIONS)
+        for path, alias in hidden(plan.readable):
+            os.makedirs(path)
+            kernel.mount(alias, path, flags=kernel.MS_BIND | kernel.MS_REC)
         os.chdir(SCRATCH)
     _limit(cpu_s, memory_mb)
     if plan.isolation == "none":

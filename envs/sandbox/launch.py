@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from layergym.envs.errors import InputError, unknown
+from layergym.envs.sandbox import jail
 
 ISOLATIONS = ("bubblewrap", "namespaces", "landlock", "none")
 """Strongest first; `none` is never chosen by itself."""
@@ -170,4 +171,6 @@ def _bubblewrap(readable: Sequence[str]) -> list[str]:
             command += ["--symlink", os.readlink(path), path]
         else:
             command += ["--ro-bind", path, path]
-    return [*command, "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/", "--"]
+    for path, alias in jail.hidden(readable):
+        command += ["--ro-bind", path, alias]
+    return [*command, "--dir", jail.SCRATCH, "--remount-ro", "/", "--chdir", "/", "--"]

@@ -1,8 +1,7 @@
 """Sweeps in processes: complete, comparable, resumable at any kill."""
 
 import json
-import os
-import signal
+import multiprocessing
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -74,16 +73,19 @@ def test_an_arm_killed_and_resumed_equals_one_that_was_not(policy: Path, tmp_pat
     spec = sweep_of(policy, steps=4)
     arm = arms(spec, tmp_path)[-1]
     run_arm(arm.run, spec.eval, arm.name, tmp_path / "whole")
-    pid = os.fork()
-    if pid == 0:  # The child trains until it is killed.
-        run_arm(arm.run, spec.eval, arm.name, tmp_path / "killed")
-        os._exit(0)
-    while not list((tmp_path / "killed").glob("checkpoint-*")):
+    killed = tmp_path / "killed"
+    process = multiprocessing.get_context("spawn").Process(
+        target=run_arm, args=(arm.run, spec.eval, arm.name, killed)
+    )
+    process.start()
+    while not list(killed.glob("checkpoint-*")):
+        assert process.is_alive()
         time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    run_arm(arm.run, spec.eval, arm.name, tmp_path / "killed")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process.kill()
+    process.join()
+    assert not finished(killed)
+    run_arm(arm.run, spec.eval, arm.name, killed)
+    whole = tmp_path / "whole"
     assert finished(killed)
     for name in ("evals/t1.0.json", "evals/greedy.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes()
