@@ -13,6 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -179,10 +180,11 @@ def _start(context: BaseContext, spec: SweepSpec, arm: Arm, threads: int) -> Bas
 
 
 def _work(run: RunSpec, spec: EvalSpec, name: str, folder: Path, threads: int) -> None:
-    """The child process: quiet on Ctrl-C, which the parent handles."""
+    """The child process: quiet on Ctrl-C, which the parent handles; ends when the parent does."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "error.txt").unlink(missing_ok=True)
@@ -194,6 +196,14 @@ def _work(run: RunSpec, spec: EvalSpec, name: str, folder: Path, threads: int) -
         except Exception:
             write_text(folder / "error.txt", traceback.format_exc())
             raise
+
+
+def _end_with_parent() -> None:
+    """A sweep that was killed leaves no run behind that a resumed one could meet."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _reap(running: dict[BaseProcess, Arm]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +109,23 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(policy: Path, tmp_path: 
     assert "layer-07, seed 0" in failure
     assert "there is no layer 7" in failure
     assert finished(tmp_path / "arms" / "layer-00" / "seed-0")
+
+
+def test_a_killed_sweep_leaves_no_run_behind(policy: Path, tmp_path: Path) -> None:
+    spec = sweep_of(policy, steps=1000)
+    write_sweep(spec, tmp_path)
+    code = "import sys; from pathlib import Path; from layergym.evals.sweep import *\n"
+    code += "run_sweep(read_spec(Path(sys.argv[1])), Path(sys.argv[1]), jobs=1)"
+    full = tmp_path / "arms" / "full" / "seed-0" / "metrics.jsonl"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as sweep:
+        while not full.is_file() or not full.read_bytes():
+            assert sweep.poll() is None
+            time.sleep(0.05)
+        sweep.kill()
+    time.sleep(2)
+    size = full.stat().st_size
+    time.sleep(1)
+    assert full.stat().st_size == size
 
 
 def test_no_run_is_started_twice(policy: Path) -> None:
