@@ -47,3 +47,26 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} holds a {type(value).__name__}, not a JSON object")
     return value
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read JSON objects, one a line; none when there is no file.
+
+    A last line without its end is left out: a killed run may leave one, every other line is whole.
+
+    Raises:
+        InputError: a whole line is not a JSON object.
+    """
+    if not path.is_file():
+        return []
+    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    rows = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InputError(f"{path}, line {number}, is not JSON; the file is damaged") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}, is not a JSON object")
+        rows.append(row)
+    return rows

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich import box
 from rich.console import Console, Group
@@ -17,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from layergym.envs.files import read_lines
 from layergym.evals.arm import finished
 from layergym.evals.results import arm_label, layer_of, read_eval
 from layergym.evals.sweep import Arm
@@ -46,7 +46,7 @@ class ArmState:
 
 def observe(arm: Arm) -> ArmState:
     """Read one run's folder."""
-    rows = _metrics(arm.folder / "metrics.jsonl")
+    rows = read_lines(arm.folder / "metrics.jsonl")
     recent = [row["success"] for row in rows[-RECENT:] if "success" in row]
     evals = [read_eval(path) for path in sorted((arm.folder / "evals").glob("*.json"))]
     step = int(rows[-1]["step"]) if rows else 0
@@ -69,13 +69,6 @@ def _state(arm: Arm, step: int) -> str:
     if arm.name == "base" or step >= arm.run.steps:
         return "scoring"
     return "training"
-
-
-def _metrics(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 class SweepView:

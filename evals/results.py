@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layergym.envs.errors import InputError
-from layergym.envs.files import read_json, write_json, write_text
+from layergym.envs.files import read_json, read_lines, write_json, write_text
 
 FORMAT = 1
 Floats = NDArray[np.float64]
@@ -238,7 +238,7 @@ def read_run(path: Path) -> Run:
         seed=seed if isinstance(seed, int) else 0,
         config=config,
         manifest=_optional(path / "manifest.json"),
-        metrics=_metrics(path / "metrics.jsonl"),
+        metrics=tuple(read_lines(path / "metrics.jsonl")),
         cost=_cost(path / "cost.json"),
         evals=evals,
     )
@@ -278,24 +278,6 @@ def _cost(path: Path) -> Cost:
         return Cost(**{k: _number(v) for k, v in value.items() if k in known and v is not None})
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} does not hold costs ({error})") from None
-
-
-def _metrics(path: Path) -> tuple[dict[str, Any], ...]:
-    if not path.is_file():
-        return ()
-    text = path.read_text(encoding="utf-8", errors="replace")
-    # A killed run may leave its last line unfinished; every other line is whole.
-    whole, _, _ = text.rpartition("\n")
-    rows = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            raise InputError(f"{path}, line {number}, is not JSON; the file is damaged") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}, is not a JSON object")
-        rows.append(row)
-    return tuple(rows)
 
 
 def _arm_order(arm: str) -> tuple[int, int, str]:

@@ -35,7 +35,7 @@ from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollout import Job, rollout
 from layergym.agents.types import Trajectory
 from layergym.envs import InputError, TextEnv, find, make, panel
-from layergym.envs.files import write_json
+from layergym.envs.files import read_lines, write_json
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.layers import LayerSelection
 from layergym.trainer.manifest import manifest
@@ -218,7 +218,7 @@ class _Metrics(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self.rows = [r for r in _lines(self._path) if r.get("step", 0) <= state.global_step]
+        self.rows = [r for r in read_lines(self._path) if r.get("step", 0) <= state.global_step]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(row) + "\n" for row in self.rows)
         self._path.write_text(text, encoding="utf-8")
@@ -239,10 +239,3 @@ class _Metrics(TrainerCallback):
             file.write(json.dumps(row) + "\n")
         if self._on_step:
             self._on_step(row)
-
-
-def _lines(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
