@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layergym.evals.arm import EvalSpec
-from layergym.evals.sweep import SweepSpec
+from layergym.evals.arms import SweepSpec
 from layergym.trainer.run import RunSpec
 
 GAMES = {"max_receptacles": 8, "num_objects": 8, "max_turns": 9}

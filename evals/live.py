@@ -18,8 +18,8 @@ from rich.text import Text
 
 from layergym.envs.files import read_lines
 from layergym.evals.arm import finished
+from layergym.evals.arms import Arm
 from layergym.evals.results import arm_label, layer_of, read_eval
-from layergym.evals.sweep import Arm
 
 RECENT = 5
 """Steps over which the training success shown is averaged."""

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,66 +27,12 @@ from layergym.agents.names import open_model
 from layergym.envs import InputError, find, panel
 from layergym.envs.files import read_json, write_json, write_text
 from layergym.evals.arm import EvalSpec, finished, run_arm, scored_panel
-from layergym.evals.results import arm_of
+from layergym.evals.arms import Arm, SweepSpec, arms
 from layergym.trainer.delta import base_hash, digests
 from layergym.trainer.manifest import manifest
 from layergym.trainer.run import RunSpec, make_env_of
 
 POLL_S = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepSpec:
-    """Everything that determines a sweep."""
-
-    run: RunSpec
-    """What all arms share; its `layers`, `learning_rate` and `seed` are set per arm."""
-    eval: EvalSpec = field(default_factory=EvalSpec)
-    layers: tuple[int, ...] = ()
-    """The layers that are trained alone."""
-    num_layers: int = 0
-    seeds: tuple[int, ...] = (0,)
-    lr_full: float | None = None
-    lr_layer: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a sweep without runs, and the same run twice.
-
-        Raises:
-            InputError: a seed or layer is named twice, or none is.
-        """
-        for name, values in (("seed", self.seeds), ("layer", self.layers)):
-            if not values or len(set(values)) < len(values):
-                raise InputError(f"a sweep needs at least one {name}, each of them once")
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One run of a sweep."""
-
-    name: str
-    run: RunSpec
-    folder: Path
-
-
-def arms(spec: SweepSpec, folder: Path) -> list[Arm]:
-    """All runs, in the order in which they start: base and full first."""
-    listed = [_arm(spec, folder, "base", spec.run.seed, None)]
-    for seed in spec.seeds:
-        listed.append(_arm(spec, folder, "full", seed, None))
-    for layer in spec.layers:
-        listed += [_arm(spec, folder, arm_of(layer), seed, layer) for seed in spec.seeds]
-    return listed
-
-
-def _arm(spec: SweepSpec, folder: Path, name: str, seed: int, layer: int | None) -> Arm:
-    run = replace(
-        spec.run,
-        seed=seed,
-        layers="all" if layer is None else str(layer),
-        learning_rate=spec.lr_full if layer is None else spec.lr_layer,
-    )
-    return Arm(name, run, folder / "arms" / name / f"seed-{seed}")
 
 
 def write_sweep(spec: SweepSpec, folder: Path) -> None:
@@ -112,6 +58,7 @@ def read_spec(folder: Path) -> SweepSpec:
             run=_build(RunSpec, values["run"]),
             eval=_build(EvalSpec, values["eval"]),
             layers=tuple(values["layers"]),
+            extra=tuple(values.get("extra", ())),
             num_layers=values["num_layers"],
             seeds=tuple(values["seeds"]),
             lr_full=values["lr_full"],

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from layergym.evals.arms import Arm, SweepSpec, arms
 from layergym.evals.live import SweepView
-from layergym.evals.sweep import Arm, SweepSpec, arms
 from layergym.trainer.run import RunSpec
 
 

@@ -11,7 +11,7 @@ from layergym.cli.options import new_folder
 from layergym.cli.run_options import add_run, run_spec
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep import SweepSpec
+    from layergym.evals.arms import SweepSpec
 
 EXAMPLES = """
 examples:
@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
     parser.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
+    parser.add_argument(
+        "--arms", nargs="+", default=[], help='further arms: "middle:5", "boost-middle:5"'
+    )
     parser.add_argument("--lr-full", type=float, help="learning rate of the full-parameter arm")
     parser.add_argument("--lr-layer", type=float, help="learning rate of single layers")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
 def _spec(args: argparse.Namespace) -> SweepSpec:
     from layergym.agents.names import num_layers
     from layergym.evals.arm import EvalSpec
-    from layergym.evals.sweep import SweepSpec, layers_of
+    from layergym.evals.arms import SweepSpec
+    from layergym.evals.sweep import layers_of
 
     spec = run_spec(args)
     depth = num_layers(spec.model)
@@ -58,6 +62,7 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
         run=spec,
         eval=EvalSpec(split=args.eval_split, size=args.eval_tasks, repeats=args.eval_repeats),
         layers=layers_of(args.layers, depth),
+        extra=tuple(args.arms),
         num_layers=depth,
         seeds=tuple(args.seeds),
         lr_full=args.lr_full,
@@ -69,9 +74,10 @@ def go(spec: SweepSpec, folder: Path, jobs: int | None) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from rich.console import Console
 
+    from layergym.evals.arms import arms
     from layergym.evals.live import SweepView
     from layergym.evals.report import build, show, write_report
-    from layergym.evals.sweep import arms, default_jobs, run_sweep, write_sweep
+    from layergym.evals.sweep import default_jobs, run_sweep, write_sweep
 
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs must be at least 1, not {jobs}")
@@ -79,9 +85,7 @@ def go(spec: SweepSpec, folder: Path, jobs: int | None) -> int:
         write_sweep(spec, folder)
     try:
         with SweepView(arms(spec, folder)) as view:
-            failures = run_sweep(
-                spec, folder, jobs=jobs or default_jobs(), on_poll=view.update
-            )
+            failures = run_sweep(spec, folder, jobs=jobs or default_jobs(), on_poll=view.update)
     except KeyboardInterrupt:
         print(f"\nstopped; go on with: layergym sweep --resume {folder}")
         raise

@@ -1,0 +1,120 @@
+"""The arms of a sweep: an arm is a name and what it changes in the sweep's `RunSpec`.
+
+    base                     the untrained model
+    full                     every parameter
+    3 | 10-14 | middle:5     only these layers: the `layers=` grammar
+    boost-<layers>[*2]       every parameter, these layers at a multiple of the learning rate
+
+The boost is the layer-adaptive learning rate of arXiv 2607.01232, which doubles it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from layergym.envs import InputError
+from layergym.evals.arm import EvalSpec
+from layergym.evals.results import arm_of
+from layergym.trainer.run import RunSpec
+
+BOOST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSpec:
+    """Everything that determines a sweep."""
+
+    run: RunSpec
+    """What all arms share; its `layers`, `learning_rate` and `seed` are set per arm."""
+    eval: EvalSpec = field(default_factory=EvalSpec)
+    layers: tuple[int, ...] = ()
+    """The layers that are trained alone."""
+    extra: tuple[str, ...] = ()
+    """Further arms, as expressions."""
+    num_layers: int = 0
+    seeds: tuple[int, ...] = (0,)
+    lr_full: float | None = None
+    lr_layer: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a sweep without runs, and the same run twice.
+
+        Raises:
+            InputError: a seed, layer or arm is named twice, none is, or an arm cannot be read.
+        """
+        if not self.seeds or not (self.layers or self.extra):
+            raise InputError("a sweep needs at least one seed and one layer or further arm")
+        names = [recipe(expression, self).name for expression in self.expressions]
+        for what, values in (("seed", list(map(str, self.seeds))), ("arm", names)):
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise InputError(f"a sweep runs each {what} once; {twice[0]} is named twice")
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """All arms in the order in which they start: base and full first."""
+        return ("base", "full", *map(str, self.layers), *self.extra)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What makes one arm differ from the others."""
+
+    name: str
+    changes: Mapping[str, Any]
+    """Fields of `RunSpec` and their values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One run of a sweep."""
+
+    name: str
+    run: RunSpec
+    folder: Path
+
+
+def recipe(expression: str, spec: SweepSpec) -> Recipe:
+    """What the arm of this expression changes.
+
+    Raises:
+        InputError: the expression cannot be read.
+    """
+    text = expression.strip()
+    name = _name(text)
+    if text in ("base", "full"):
+        return Recipe(name, {"layers": "all", "learning_rate": spec.lr_full})
+    if text.startswith("boost-"):
+        layers, _, factor = text.removeprefix("boost-").partition("*")
+        boost = f"{layers}*{factor or BOOST}"
+        return Recipe(name, {"layers": "all", "boost": boost, "learning_rate": spec.lr_full})
+    return Recipe(name, {"layers": text, "learning_rate": spec.lr_layer})
+
+
+def arms(spec: SweepSpec, folder: Path) -> list[Arm]:
+    """All runs, in the order in which they start; the base has one seed."""
+    listed = []
+    for expression in spec.expressions:
+        seeds = (spec.run.seed,) if expression == "base" else spec.seeds
+        listed += [arm_run(spec, folder, recipe(expression, spec), seed) for seed in seeds]
+    return listed
+
+
+def arm_run(spec: SweepSpec, folder: Path, made: Recipe, seed: int) -> Arm:
+    """One run of an arm, with its place in the sweep's folder."""
+    run = replace(spec.run, seed=seed, **made.changes)
+    return Arm(made.name, run, folder / "arms" / made.name / f"seed-{seed}")
+
+
+def _name(expression: str) -> str:
+    """The folder's name: "layer-03" for "3", "top-5" for "top:5@runs/a/profile.json"."""
+    if re.fullmatch(r"\d+", expression):
+        return arm_of(int(expression))
+    short = re.sub(r"@[^*]*", "", expression)
+    name = re.sub(r"[^a-z0-9-]+", "-", short.lower()).strip("-")
+    if not name:
+        raise InputError(f'"{expression}" names no arm; try "middle:5" or "boost-middle:5"')
+    return name
