@@ -54,6 +54,7 @@ class GiGPOTrainer(DeltaCheckpoints):
         processing_class: PreTrainedTokenizerBase,
         *,
         callbacks: list[TrainerCallback] | None = None,
+        found: dict[str, str] | None = None,
     ) -> None:
         """Freeze what does not train and prepare the run.
 
@@ -64,6 +65,7 @@ class GiGPOTrainer(DeltaCheckpoints):
             rollout: plays episodes.
             processing_class: the model's tokenizer.
             callbacks: further Transformers callbacks.
+            found: `digests(model)`, when they are known already.
 
         Raises:
             InputError: a layer does not exist, nothing is selected, or the model drops out.
@@ -92,7 +94,7 @@ class GiGPOTrainer(DeltaCheckpoints):
             args.beta = beta
         self.beta = beta
         self._check_model()
-        found = digests(self.model)
+        found = found or digests(self.model)
         parameters = dict(self.model.named_parameters())
         self.base = base_hash({name: found[name] for name in parameters})
         self.frozen = FrozenCheck.of(self.model, str(self.selection), found)
@@ -129,7 +131,7 @@ class GiGPOTrainer(DeltaCheckpoints):
                 with nullcontext() if last else self.accelerator.no_sync(model):
                     with self.compute_loss_context_manager():
                         loss = self.compute_loss(model, one) * one.weight
-                    self.accelerator.backward(loss)
+                    self._backward(loss)
                 total += loss.detach()
         self._note(gradient_norms(self._trained_by_layer()))
         self._note(mismatch(todo))
@@ -175,6 +177,10 @@ class GiGPOTrainer(DeltaCheckpoints):
         one.observe(logprobs)
         one.loss_inputs.setdefault("old_per_token_logps", logprobs.detach())
         return logprobs, entropy, router_loss
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        """Add the gradient of one pass."""
+        self.accelerator.backward(loss)
 
     # ---- one rollout ------------------------------------------------------------------------
 
