@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from layergym.agents.base import Agent, Decision, Episode
+from layergym.agents.blocking import CallThread
 from layergym.agents.types import Ended, Trajectory, Turn
 from layergym.envs.core import TextEnv
 from layergym.envs.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class _Play:
 
     job: Job
     env: TextEnv
+    thread: CallThread | None
+    """Where calls of the environment are made; None: here."""
     observation: str = ""
     turns: list[Turn] = field(default_factory=list)
     ended: Ended | None = None
@@ -33,36 +40,71 @@ class _Play:
     kind: str = ""
     error: str = ""
 
-    def start(self) -> None:
-        try:
-            options = {"task": self.job.task}
-            self.observation, info = self.env.reset(seed=self.job.seed, options=options)
-            self.kind = info["kind"]
-        except InputError:
-            raise  # The job is wrong, not the environment.
-        except Exception as error:
-            self.fail(error)
+    @classmethod
+    def of(cls, job: Job, env: TextEnv) -> _Play:
+        limit = env.step_timeout_s
+        return cls(job, env, None if limit is None else CallThread(limit))
 
-    def step(self, decision: Decision) -> Turn | None:
-        """Play one turn; None when the environment raises."""
-        try:
-            key = self.env.state_key()
-            text, reward, terminated, truncated, info = self.env.step(decision.action)
-        except Exception as error:
-            self.fail(error)
-            return None
-        valid = decision.valid and info["valid"]
-        turn = Turn(self.observation, key, decision.reply, decision.action, reward, valid)
-        self.turns.append(turn)
-        self.observation = text
-        if terminated or truncated:
-            self.ended = "terminated" if terminated else "truncated"
-            self.success = info["success"]
-        return turn
+    def begin(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Begin a call of the environment; what is returned finishes it, and gives its result.
+
+        A call changes nothing but the environment: after a timeout it may still be at work.
+        """
+        return call if self.thread is None else self.thread.begin(call)
+
+    def start(self) -> Callable[[], None]:
+        """Begin to reset; what is returned waits for it."""
+        options = {"task": self.job.task}
+        finish = self.begin(lambda: self.env.reset(seed=self.job.seed, options=options))
+
+        def started() -> None:
+            try:
+                self.observation, info = finish()
+                self.kind = info["kind"]
+            except InputError:
+                raise  # The job is wrong, not the environment.
+            except Exception as error:
+                self.fail(error)
+
+        return started
+
+    def step(self, decision: Decision) -> Callable[[], Turn | None]:
+        """Begin a turn; what is returned waits for it, and gives None when it failed."""
+        env = self.env
+        finish = self.begin(lambda: (env.state_key(), *env.step(decision.action)))
+
+        def stepped() -> Turn | None:
+            try:
+                key, text, reward, terminated, truncated, info = finish()
+            except Exception as error:
+                self.fail(error)
+                return None
+            valid = decision.valid and info["valid"]
+            turn = Turn(self.observation, key, decision.reply, decision.action, reward, valid)
+            self.turns.append(turn)
+            self.observation = text
+            if terminated or truncated:
+                self.ended = "terminated" if terminated else "truncated"
+                self.success = info["success"]
+            return turn
+
+        return stepped
 
     def fail(self, error: Exception) -> None:
         self.ended = "error"
         self.error = f"{type(error).__name__}: {error}"
+
+    def close(self) -> Callable[[], None]:
+        """Begin to close the environment; what is returned waits for it, unless it hangs."""
+        finish = self.thread.end(self.env.close) if self.thread else self.env.close
+
+        def closed() -> None:
+            # The episode is over: an environment that cannot be closed costs nobody a result.
+            with suppress(Exception):
+                if not (self.thread and self.thread.hangs):
+                    finish()
+
+        return closed
 
     def trajectory(self) -> Trajectory:
         assert self.ended is not None
@@ -91,6 +133,11 @@ def rollout(
     An environment that raises ends its own episode as an error, without the turn that it did not
     finish; the others go on. What an agent raises is not caught.
 
+    Environments that may block (`TextEnv.step_timeout_s`) step at the same time, each in a thread
+    of its own. One that takes longer than its limit ends its episode as an error (TimeoutError)
+    and is abandoned; see `CallThread`. What the agent asks of an environment (`admissible`,
+    `expert`) is asked here, so it must not block. Results do not depend on who is faster.
+
     Args:
         agent: decides for all live episodes at once.
         make_env: makes one environment; called once per job.
@@ -103,16 +150,16 @@ def rollout(
     Raises:
         InputError: a job names a task that is not there.
     """
-    plays = [_Play(job, make_env()) for job in jobs]
+    plays = [_Play.of(job, make_env()) for job in jobs]
     try:
-        for play in plays:
-            play.start()
+        for started in [play.start() for play in plays]:
+            started()
         while live := [i for i, play in enumerate(plays) if play.ended is None]:
             _turn(agent, plays, live, on_turn)
     finally:
         agent.release(range(len(plays)))
-        for play in plays:
-            play.env.close()
+        for closed in [play.close() for play in plays]:
+            closed()
     return [play.trajectory() for play in plays]
 
 
@@ -123,9 +170,13 @@ def _turn(
     on_turn: Callable[[int, Turn], None] | None,
 ) -> None:
     episodes = [Episode(i, plays[i].job.seed, plays[i].env, plays[i].observation) for i in live]
+    steps = {}
     for i, decision in zip(live, agent.act(episodes), strict=True):
         if decision is None:
             plays[i].ended = "truncated"
-        elif (turn := plays[i].step(decision)) and on_turn:
+        else:
+            steps[i] = plays[i].step(decision)
+    for i, stepped in steps.items():
+        if (turn := stepped()) and on_turn:
             on_turn(i, turn)
     agent.release([i for i in live if plays[i].ended is not None])

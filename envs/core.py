@@ -51,6 +51,10 @@ class TextEnv(gymnasium.Env[str, str]):
     """What an agent should know before the first observation: the goal and the form of actions."""
     max_turns: int = 30
     """Turns after which an episode is truncated."""
+    step_timeout_s: float | None = None
+    """For an environment that may block (on a network, a process, a device): seconds after which
+    a `reset` or `step` is given up. Rollouts then run it in a thread of its own; None means that
+    it never blocks and runs where it is called."""
 
     def __init__(
         self,

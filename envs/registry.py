@@ -81,8 +81,13 @@ def find(name: str) -> str:
     raise unknown("environment", name, short)
 
 
-def make(name: str, **kwargs: Any) -> TextEnv:
+def make(name: str, *, step_timeout_s: float | None = None, **kwargs: Any) -> TextEnv:
     """Make an environment without Gymnasium's wrappers.
+
+    Args:
+        name: its id; the namespace may be left out.
+        step_timeout_s: replaces `TextEnv.step_timeout_s`, where given.
+        **kwargs: settings of the environment.
 
     Raises:
         InputError: the name is unknown, an argument does not fit, or it is not a `TextEnv`.
@@ -96,4 +101,8 @@ def make(name: str, **kwargs: Any) -> TextEnv:
         raise InputError(f"{id} does not take these settings: {error}") from error
     if not isinstance(env, TextEnv):
         raise InputError(f"{id} is a {type(env).__name__}, not a layergym.TextEnv; wrap it in one")
+    if step_timeout_s is not None:
+        if not step_timeout_s > 0:
+            raise InputError(f"step_timeout_s must be above 0 seconds, not {step_timeout_s}")
+        env.step_timeout_s = step_timeout_s
     return env
