@@ -131,10 +131,12 @@ def train(
     *,
     resume: bool = False,
     on_step: OnStep | None = None,
+    until: int | None = None,
 ) -> Trained:
     """Train as `spec` says, in `folder`; with `resume`, go on from the last checkpoint.
 
-    A resumed run ends bit-equal to one that was never interrupted.
+    A resumed run ends bit-equal to one that was never interrupted. With `until`, it halts at a
+    checkpoint after so many optimiser steps, to be judged there and perhaps resumed.
 
     Raises:
         InputError: the environment, model or a setting is unknown or does not fit.
@@ -149,7 +151,9 @@ def train(
         return rollout(agent, make_env_of(spec, "train"), jobs)
 
     log = _Metrics(folder / "metrics.jsonl", on_step)
-    trainer = GiGPOTrainer(model, _settings(spec, folder), tasks, play, tokenizer, callbacks=[log])
+    settings = _settings(spec, folder)
+    settings.max_steps = min(until or spec.steps, spec.steps)
+    trainer = GiGPOTrainer(model, settings, tasks, play, tokenizer, callbacks=[log])
     checkpoint: str | None = None
     if resume and folder.is_dir():
         checkpoint = get_last_checkpoint(str(folder))
