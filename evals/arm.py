@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from layergym.envs.files import write_json
 from layergym.evals.evaluate import evaluate
 from layergym.evals.results import Cost, EvalResult, write_cost, write_eval
 from layergym.trainer.manifest import manifest
+from layergym.trainer.measures import peak_memory
 from layergym.trainer.run import RunSpec, agent_of, make_env_of, train
 
 
@@ -96,7 +95,7 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path) -> None:
         write_eval(folder, result)
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=_peak_memory())
+    cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=peak_memory())
     write_cost(folder, cost)
 
 
@@ -107,11 +106,3 @@ def finished(folder: Path) -> bool:
 
 def _total(metrics: Sequence[Mapping[str, float]], name: str) -> float:
     return float(sum(row.get(name, 0.0) for row in metrics))
-
-
-def _peak_memory() -> float:
-    """Highest resident memory of this process, bytes; GPU memory where there is a GPU."""
-    if torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 import torch
 
+from layergym.agents.base import Agent, Decision, Episode, Failure
 from layergym.agents.types import Group
 from layergym.trainer.credit import CreditStatistics
 from layergym.trainer.passes import Pass
@@ -61,3 +65,31 @@ def mismatch(done: Sequence[Pass]) -> dict[str, float]:
         return {}
     differences = torch.cat(found)
     return {"mismatch": float(differences.mean()), "mismatch_max": float(differences.max())}
+
+
+def peak_memory() -> float:
+    """Highest resident memory of this process, bytes; GPU memory where there is a GPU."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+class TimedAgent:
+    """An agent, and the seconds it takes; the rest of a rollout's time is the environments'."""
+
+    def __init__(self, agent: Agent) -> None:
+        """Time `agent`."""
+        self.seconds = 0.0
+        self._agent = agent
+
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Decision | Failure | None]:
+        """Decide as the agent does."""
+        started = time.perf_counter()
+        decisions = self._agent.act(episodes)
+        self.seconds += time.perf_counter() - started
+        return decisions
+
+    def release(self, episodes: Iterable[int]) -> None:
+        """Forget episodes that are over."""
+        self._agent.release(episodes)

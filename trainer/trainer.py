@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -26,7 +26,7 @@ from layergym.trainer.collect import Rollout, collect
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers import boost_factors, causal_model, decoder_layers, ranges, select
-from layergym.trainer.measures import gradient_norms, mismatch
+from layergym.trainer.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.passes import Pass, minibatches, passes
 from layergym.trainer.prefix import Prefix, Reference, refuse_dropout, sampled_logprobs
 
@@ -133,8 +133,9 @@ class GiGPOTrainer(DeltaCheckpoints):
                         loss = self.compute_loss(model, one) * one.weight
                     self._backward(loss)
                 total += loss.detach()
-        self._note(gradient_norms(self._trained_by_layer()))
-        self._note(mismatch(todo))
+        self.note(gradient_norms(self._trained_by_layer()))
+        self.note(mismatch(todo))
+        self.note({"memory_bytes": peak_memory()})
         return total
 
     def _prepare_inputs(  # type: ignore[override]
@@ -191,7 +192,7 @@ class GiGPOTrainer(DeltaCheckpoints):
         with self._timed("rollout"), torch.no_grad():
             collected = collect(self.panel, self._play, args, number)
         self.model.train()
-        self._note(collected.measures)
+        self.note(collected.measures)
         idle = not (self.beta or self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0)
         steps = [
             passes(
@@ -283,7 +284,8 @@ class GiGPOTrainer(DeltaCheckpoints):
 
     # ---- measures ---------------------------------------------------------------------------
 
-    def _note(self, measures: dict[str, float]) -> None:
+    def note(self, measures: Mapping[str, float]) -> None:
+        """Add to the next log line; of values that come more than once it shows the mean."""
         for name, value in measures.items():
             self._metrics["train"][name].append(value)
 
@@ -293,7 +295,7 @@ class GiGPOTrainer(DeltaCheckpoints):
         try:
             yield
         finally:
-            self._note({f"time/{what}_s": time.perf_counter() - started})
+            self.note({f"time/{what}_s": time.perf_counter() - started})
 
     def _trained_by_layer(self) -> dict[str, list[torch.nn.Parameter]]:
         named = {f"layer_{i}": list(self._layers[i].parameters()) for i in self.selection.layers}
