@@ -11,13 +11,14 @@ from layergym.agents.base import (
     Decision,
     Episode,
     ExpertAgent,
+    Failure,
     HumanAgent,
     RandomAgent,
 )
 from layergym.agents.parse import Parsed, parse
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollout import Job, rollout
-from layergym.agents.types import Group, Reply, Trajectory, Turn
+from layergym.agents.types import Group, Reply, Trajectory, Turn, Usage
 
 if TYPE_CHECKING:
     from layergym.agents.conversation import Conversation, Layout
@@ -40,6 +41,7 @@ __all__ = [
     "Decision",
     "Episode",
     "ExpertAgent",
+    "Failure",
     "Group",
     "HumanAgent",
     "Job",
@@ -53,6 +55,7 @@ __all__ = [
     "Trajectory",
     "TransformersSampler",
     "Turn",
+    "Usage",
     "load_model",
     "parse",
     "rollout",

@@ -34,11 +34,21 @@ class Decision:
     """False when the reply did not keep to its format; the environment gets the action anyway."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No decision could be had, through no fault of the policy: a server does not answer, say."""
+
+    why: str
+
+
 class Agent(Protocol):
     """Acts in many episodes at once."""
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
-        """Decide for each episode, in order; None gives an episode up, which truncates it."""
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Decision | Failure | None]:
+        """Decide for each episode, in order.
+
+        None gives an episode up, which truncates it; a failure ends it as an error.
+        """
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""

@@ -14,6 +14,15 @@ Ended = Literal["terminated", "truncated", "error"]
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a model read and wrote for one reply, as they are billed."""
+
+    prompt: int
+    """Tokens of the whole prompt, cached or not."""
+    completion: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What a sampler said, token for token. Scripted agents leave the token fields empty."""
 
@@ -27,6 +36,8 @@ class Reply:
     extends: bool = False
     """True when the prompt is the previous prompt + previous `ids` + `prompt_ids`, exactly."""
     finish: Literal["stop", "length"] = "stop"
+    usage: Usage | None = None
+    """What a server counted, where one was asked; its tokens themselves are not known."""
 
     def __post_init__(self) -> None:
         """Check that every sampled token has its log-probability."""
