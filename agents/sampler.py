@@ -42,6 +42,16 @@ class Sample:
     finish: Literal["stop", "length"]
 
 
+class Variants(Protocol):
+    """A model that computes each row of a batch with the weights of one of several variants."""
+
+    def variant(self, episode: int) -> int:
+        """Whose weights answer in this episode."""
+
+    def feed(self, variants: Sequence[int]) -> None:
+        """Told before forward passes: the variant of each row (B,) of their batches."""
+
+
 class Sampler(Protocol):
     """What an agent needs from whatever runs the model."""
 
@@ -66,6 +76,7 @@ class _Row:
 
     index: int
     noise: np.random.Generator
+    variant: int
     context: list[int]
     length: int = 0
 
@@ -94,6 +105,7 @@ class TransformersSampler:
         temperature: float = 1.0,
         max_context: int | None = None,
         stop_ids: Iterable[int] = (),
+        variants: Variants | None = None,
     ) -> None:
         """Wrap `model`.
 
@@ -104,6 +116,7 @@ class TransformersSampler:
             temperature: 0 takes the likeliest token; log-probabilities are then at temperature 1.
             max_context: tokens of an episode at most; by default what the model was built for.
             stop_ids: tokens that end a reply, besides the model's and the tokenizer's end tokens.
+            variants: for a model that holds several; None: all episodes have the same weights.
 
         Raises:
             InputError: a setting is out of range or the model has another kind of attention.
@@ -119,6 +132,7 @@ class TransformersSampler:
         self.max_context = context_limit(config, max_context)
         self.stop_ids = stop_tokens(model, tokenizer, stop_ids)
         self._windows = attention_windows(model, config)
+        self._variants = variants
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache()
 
@@ -159,7 +173,8 @@ class TransformersSampler:
         row = self._rows.get(request.episode)
         if row is None:
             noise = np.random.Generator(np.random.Philox(key=request.seed))
-            row = self._rows[request.episode] = _Row(len(self._rows), noise, [])
+            variant = self._variants.variant(request.episode) if self._variants else 0
+            row = self._rows[request.episode] = _Row(len(self._rows), noise, variant, [])
         if request.extends:
             row.context.extend(request.ids)
         else:
@@ -179,18 +194,19 @@ class TransformersSampler:
     def _prefill(self, rows: Sequence[_Row]) -> Tensor:
         """Feed what the cache lacks; logits (B, V) after each row's last token."""
         cached = [row for row in rows if row.length]
-        fresh: dict[tuple[int, ...], list[int]] = {}
+        fresh: dict[_Fresh, list[int]] = {}
         for row in rows:
             if not row.length:
-                fresh.setdefault(tuple(row.context), []).append(row.index)
+                fresh.setdefault((row.variant, tuple(row.context)), []).append(row.index)
         logits = self._feed_cached(cached) if cached else None
-        for prompts in _batches(fresh):
-            part = self._feed_fresh(prompts, [fresh[prompt][0] for prompt in prompts])
+        for batch in _batches(fresh):
+            part = self._feed_fresh(batch, [fresh[prompt][0] for prompt in batch])
             if logits is None:
                 logits = part.new_zeros(len(self._rows), part.shape[-1])
-            for prompt, row_logits in zip(prompts, part, strict=True):
+            for prompt, row_logits in zip(batch, part, strict=True):
                 logits[fresh[prompt]] = row_logits
-            self._share({fresh[p][0]: fresh[p][1:] for p in prompts}, max(map(len, prompts)))
+            longest = max(len(context) for _, context in batch)
+            self._share({fresh[p][0]: fresh[p][1:] for p in batch}, longest)
         assert logits is not None
         return logits
 
@@ -200,9 +216,10 @@ class TransformersSampler:
             target = [row for others in copies.values() for row in others]
             self._cache.copy_rows(self._tensor(source), self._tensor(target), span)
 
-    def _feed_fresh(self, prompts: Sequence[tuple[int, ...]], rows: Sequence[int]) -> Tensor:
+    def _feed_fresh(self, prompts: Sequence[_Fresh], rows: Sequence[int]) -> Tensor:
         """Feed whole prompts to empty rows, which attend to nothing else."""
-        return self._feed(prompts, rows, [0] * len(rows), None)
+        self._announce([variant for variant, _ in prompts])
+        return self._feed([context for _, context in prompts], rows, [0] * len(rows), None)
 
     def _feed_cached(self, rows: Sequence[_Row]) -> Tensor:
         """Feed what is new in `rows`; the other rows of the batch are all padding."""
@@ -213,6 +230,7 @@ class TransformersSampler:
         for row in rows:
             new[row.index] = row.context[row.length :]
         span = max(len(row.context) for row in rows)
+        self._announce(self._all_variants())
         return self._feed(new, range(len(new)), lengths, (len(new), span))
 
     def _feed(
@@ -270,6 +288,7 @@ class TransformersSampler:
         stop = self._tensor(sorted(self.stop_ids))
         longest = max(len(row.context) for row in rows)
         ids, logprobs = [], []
+        self._announce(self._all_variants())
         for k in range(self.max_new_tokens):
             token, logprob = draw(logits, noise[:, k], self.temperature)
             ids.append(token)
@@ -299,15 +318,26 @@ class TransformersSampler:
         exact = torch.float32 if device.type == "mps" else torch.float64
         return self._tensor(lengths), self._tensor(done), torch.from_numpy(noise).to(device, exact)
 
+    def _announce(self, variants: Sequence[int]) -> None:
+        if self._variants:
+            self._variants.feed(variants)
+
+    def _all_variants(self) -> list[int]:
+        return [row.variant for row in sorted(self._rows.values(), key=lambda r: r.index)]
+
     def _tensor(self, values: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(values, device=self.model.device)
 
 
-def _batches(prompts: Iterable[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+_Fresh = tuple[int, tuple[int, ...]]
+"""A first prompt: whose weights read it, and its tokens."""
+
+
+def _batches(prompts: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
     """Prompts by length, in batches of a bounded number of tokens, padding included."""
-    batch: list[tuple[int, ...]] = []
-    for prompt in sorted(prompts, key=len):
-        if batch and (len(batch) + 1) * len(prompt) > _PREFILL_TOKENS:
+    batch: list[_Fresh] = []
+    for prompt in sorted(prompts, key=lambda p: len(p[1])):
+        if batch and (len(batch) + 1) * len(prompt[1]) > _PREFILL_TOKENS:
             yield batch
             batch = []
         batch.append(prompt)
