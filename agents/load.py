@@ -12,6 +12,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -43,9 +44,9 @@ def load_model(
     name = str(name_or_path)
     source, gguf = _located(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf} if gguf else {}))
+        tokenizer = AutoTokenizer.from_pretrained(source, **_file(gguf))
         model = _from_gguf(source, gguf, dtype) if gguf else _from_files(source, dtype)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise _explained(name, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # transformers makes an empty tokenizer up for some models that come without one.
@@ -55,6 +56,26 @@ def load_model(
         tokenizer.pad_token = spare or tokenizer.convert_ids_to_tokens(0)
     cast(torch.nn.Module, model).to(device)
     return model.eval(), tokenizer
+
+
+def load_config(name_or_path: str | Path) -> PreTrainedConfig:
+    """The configuration of a model, without its weights.
+
+    Raises:
+        InputError: there is no such model, or it cannot be reached or read.
+    """
+    name = str(name_or_path)
+    source, gguf = _located(name)
+    try:
+        config = AutoConfig.from_pretrained(source, **_file(gguf))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _explained(name, error) from error
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def _file(gguf: str | None) -> dict[str, str]:
+    return {"gguf_file": gguf} if gguf else {}
 
 
 def _located(name: str) -> tuple[str, str | None]:
@@ -96,12 +117,14 @@ def _from_gguf(source: str, gguf: str, dtype: torch.dtype | None) -> PreTrainedM
 def _explained(name: str, error: Exception) -> InputError:
     """One sentence for the many ways in which a model cannot be loaded."""
     reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ImportError) and "gguf" in reason.lower():
+        return InputError(f'"{name}" is a GGUF file; to read it: pip install "layergym[gguf]"')
     if "connect to" in reason:
         return InputError(
             f'"{name}" is no folder here and the hub cannot be reached; '
             "check the name and the network, or give a folder"
         )
     if "Unrecognized configuration class" in reason:
-        kind = getattr(AutoConfig.from_pretrained(name), "model_type", "unknown")
+        kind = getattr(load_config(name), "model_type", "unknown")
         return InputError(f'"{name}" is of type {kind}, not a causal language model')
     return InputError(f'cannot load a causal language model from "{name}": {reason[:300]}')

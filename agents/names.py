@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents import tiny
 from layergym.agents.base import Agent, ExpertAgent, HumanAgent, RandomAgent
 from layergym.agents.llm import LLMAgent
-from layergym.agents.load import load_model
+from layergym.agents.load import load_config, load_model
+from layergym.agents.openai_agent import ServerAgent
+from layergym.agents.openai_client import PREFIX, ChatClient, Endpoint, Limits
 from layergym.agents.parse import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.pull import SOURCES, pulled
@@ -63,11 +65,13 @@ def source(name: str) -> str | Path:
 def open_model(
     name: str, *, dtype: torch.dtype | None = None, device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model by name: "tiny", one that was pulled, a folder, or a hub id.
+    """Load a model by name: "tiny", one that was pulled, a folder, a GGUF file, or a hub id.
 
     Raises:
-        InputError: there is no such model, or it was not pulled yet.
+        InputError: there is no such model, it was not pulled yet, or it is on a server.
     """
+    if name.startswith(PREFIX):
+        raise InputError(f"{name} is on a server, so it can be evaluated and played, not trained")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return load_model(source(name), dtype=dtype, device=device)
 
@@ -78,12 +82,7 @@ def num_layers(name: str) -> int:
     Raises:
         InputError: there is no such model.
     """
-    try:
-        config = AutoConfig.from_pretrained(source(name))
-    except (OSError, ValueError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise InputError(f'cannot read the configuration of "{name}": {why}') from error
-    return int(config.get_text_config(decoder=True).num_hidden_layers)
+    return int(load_config(source(name)).get_text_config(decoder=True).num_hidden_layers)
 
 
 def llm_agent(
@@ -101,20 +100,31 @@ def llm_agent(
     return LLMAgent(sampler, tokenizer, style)
 
 
-def open_agent(
-    name: str,
-    *,
-    temperature: float = 1.0,
-    max_new_tokens: int | None = None,
-    format: Format | None = None,
-) -> Agent:
-    """An agent by name: "human", "random", "expert", or a model by name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """How a model is asked and how it answers; None means what suits the model."""
 
-    The settings are those of a model; None means what suits it.
+    temperature: float = 1.0
+    """0 is greedy."""
+    max_new_tokens: int | None = None
+    format: Format | None = None
+    admissible: bool = False
+    """List the admissible actions after each observation."""
+
+
+def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = None) -> Agent:
+    """An agent by name.
+
+    Args:
+        name: "human", "random", "expert", openai:MODEL@URL for a model on a server, or a model by
+            name.
+        speech: how a model is asked.
+        limits: how a server is treated.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or no such address.
     """
+    speech = speech or Speech()
     scripted: dict[str, Callable[[], Agent]] = {
         "human": HumanAgent,
         "random": RandomAgent,
@@ -122,12 +132,15 @@ def open_agent(
     }
     if name in scripted:
         return scripted[name]()
-    known = defaults(name)
+    known = LLM if name.startswith(PREFIX) else defaults(name)
+    style = PromptStyle(speech.format or known.format, admissible=speech.admissible)
+    max_new_tokens = speech.max_new_tokens or known.max_new_tokens
+    if name.startswith(PREFIX):
+        client = ChatClient(Endpoint.parse(name), limits or Limits())
+        return ServerAgent(
+            client, style, temperature=speech.temperature, max_new_tokens=max_new_tokens
+        )
     model, tokenizer = open_model(name)
     return llm_agent(
-        model,
-        tokenizer,
-        PromptStyle(format or known.format),
-        temperature=temperature,
-        max_new_tokens=max_new_tokens or known.max_new_tokens,
+        model, tokenizer, style, temperature=speech.temperature, max_new_tokens=max_new_tokens
     )

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_env(parser)
     parser.add_argument(
-        "--agent", default="human", help="human, random, expert, or a model (tiny, a folder, ...)"
+        "--agent",
+        default="human",
+        help="human, random, expert, a model by name, or openai:MODEL@URL for a server",
     )
     parser.add_argument("--split", default="train")
     parser.add_argument("--task", help="task id (default: drawn with --seed)")
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from layergym.agents import Job, rollout
-    from layergym.agents.names import open_agent
+    from layergym.agents.names import Speech, open_agent
 
     console = Console(highlight=False)
     settings = env_args(args.env_arg)
@@ -54,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
     if env.instructions:
         console.print(env.instructions, style="dim", markup=False)
     human = args.agent == "human"
-    agent = open_agent(args.agent, temperature=args.temperature)
+    agent = open_agent(args.agent, Speech(temperature=args.temperature))
     shown = None if human else _show(console)
     [played] = rollout(agent, lambda: env, [Job(task, args.seed)], on_turn=shown)
     if played.error:
-        raise layergym.InputError(f"the environment failed: {played.error}")
+        raise layergym.InputError(f"the episode failed: {played.error}")
     if played.turns:
         console.print(env.render(), markup=False)
     verdict = "solved" if played.success else f"not solved ({played.ended})"
@@ -69,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
 def _show(console: Console) -> Callable[[int, Turn], None]:
     def show(_: int, turn: Turn) -> None:
         console.print(turn.observation, markup=False)
-        console.print(f"> {turn.reply.text}", style="bold" if turn.valid else "yellow", markup=False)
+        console.print(
+            f"> {turn.reply.text}", style="bold" if turn.valid else "yellow", markup=False
+        )
 
     return show
