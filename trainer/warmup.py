@@ -1,13 +1,14 @@
 """Warm start: supervised fine-tuning on demonstrations of an environment's expert.
 
-Every demonstration is played anew, on tasks drawn with a seed; some turns take a random admissible
-action instead of the expert's, so that the policy learns to recover from its own slips. Tokens are
+Every demonstration is played anew, on tasks drawn with a seed; some turns take a random action
+instead of the expert's, so that the policy learns to recover from its own slips. Tokens are
 laid out exactly as when the policy samples. Random actions carry no loss.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,7 +54,8 @@ class WarmupSpec:
     """Demonstrations per step."""
     learning_rate: float = 4e-3
     random_actions: float = 0.1
-    """Share of turns that take a random admissible action."""
+    """Share of turns that take a random admissible action; where the environment lists none, an
+    action that the expert took earlier, most likely for another task."""
     observations: bool = True
     """Learn to predict the environment's text too, which helps a policy with random weights."""
     depth: int = 8
@@ -75,7 +77,7 @@ def demonstrate(
     env: TextEnv,
     layout: Layout,
     style: PromptStyle,
-    rng: np.random.Generator,
+    teacher: Teacher,
     spec: WarmupSpec,
 ) -> Demonstration:
     """Play one episode with the expert and lay it out in tokens.
@@ -83,7 +85,7 @@ def demonstrate(
     Raises:
         InputError: the environment has no expert.
     """
-    observation, info = env.reset(seed=int(rng.integers(2**31)))
+    observation, info = env.reset(seed=teacher.seed())
     talk = Conversation(layout, system_text(style, env.instructions))
     ids: list[int] = []
     labels: list[int] = []
@@ -93,7 +95,7 @@ def demonstrate(
         prompt = talk.ask(user_text(style, observation, admissible))
         if not prompt.extends and ids:
             raise InputError("this chat template rewrites history; use another for a warm start")
-        action, taught = _choose(env, rng, spec.random_actions)
+        action, taught = teacher.act(env)
         said = talk.demonstrate(_reply(action, style.format))
         labels += prompt.ids if spec.observations else [IGNORED] * len(prompt.ids)
         labels += said if taught else [IGNORED] * len(said)
@@ -103,14 +105,35 @@ def demonstrate(
     return Demonstration(tuple(ids), tuple(labels), bool(info["success"]))
 
 
-def _choose(env: TextEnv, rng: np.random.Generator, random_actions: float) -> tuple[str, bool]:
-    """An action, and whether it is the expert's."""
-    if rng.random() < random_actions and (choices := env.admissible()):
-        return choices[int(rng.integers(len(choices)))], False
-    action = env.expert()
-    if action is None:
-        raise InputError(f"{type(env).__name__} has no expert to learn from; define expert()")
-    return action, True
+class Teacher:
+    """Acts as the environment's expert, and now and then at random."""
+
+    def __init__(self, random_actions: float, seed: int) -> None:
+        """Take a random action at this share of turns, drawn from a generator of its own."""
+        self._share = random_actions
+        self._rng = np.random.default_rng(seed)
+        self._earlier: deque[str] = deque(maxlen=100)
+
+    def seed(self) -> int:
+        """A seed for the next episode."""
+        return int(self._rng.integers(2**31))
+
+    def act(self, env: TextEnv) -> tuple[str, bool]:
+        """An action, and whether it is the expert's.
+
+        Raises:
+            InputError: the environment has no expert.
+        """
+        if self._rng.random() < self._share:
+            choices = env.admissible()
+            choices = self._earlier if choices is None else choices
+            if choices:
+                return choices[int(self._rng.integers(len(choices)))], False
+        action = env.expert()
+        if action is None:
+            raise InputError(f"{type(env).__name__} has no expert to learn from; define expert()")
+        self._earlier.append(action)
+        return action, True
 
 
 def _reply(action: str, format: Format) -> str:
@@ -131,9 +154,9 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     layout = Layout(tokenizer)
 
     def stream() -> Iterator[dict[str, list[int]]]:
-        rng = np.random.default_rng(spec.seed)
+        teacher = Teacher(spec.random_actions, spec.seed)
         while True:
-            one = demonstrate(env, layout, style, rng, spec)
+            one = demonstrate(env, layout, style, teacher, spec)
             yield {"input_ids": list(one.ids), "labels": list(one.labels)}
 
     trainer = SFTTrainer(
@@ -161,24 +184,30 @@ def _format(spec: WarmupSpec) -> Format:
 def _open(spec: WarmupSpec, env: TextEnv) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if spec.model != NEW:
         return open_model(spec.model)
-    tokenizer = tiny.build_tokenizer(_texts(env, spec.seed))
+    texts, actions = _heard(env, spec.seed)
+    exact = all(" ".join(tiny.words(action)) == action for action in actions)
+    build = tiny.build_tokenizer if exact else tiny.build_subword_tokenizer
+    tokenizer = build([*texts, *actions])
     model = tiny.build_model(tokenizer, layers=spec.depth, width=spec.width, seed=spec.seed)
     return model, tokenizer
 
 
-def _texts(env: TextEnv, seed: int, episodes: int = 2000) -> Iterator[str]:
-    """What expert and environment say in a sample of episodes: the vocabulary's source."""
-    rng = np.random.default_rng(seed)
+def _heard(env: TextEnv, seed: int, episodes: int = 2000) -> tuple[list[str], list[str]]:
+    """Observations and actions of a sample of episodes: the vocabulary's source."""
+    texts: list[str] = []
+    actions: set[str] = set()
+    teacher = Teacher(0.2, seed)
     for _ in range(episodes):
-        text, _ = env.reset(seed=int(rng.integers(2**31)))
+        text, _ = env.reset(seed=teacher.seed())
         done = False
         while not done:
-            yield text
-            yield from env.admissible() or ()
-            action, _ = _choose(env, rng, 0.2)
+            texts.append(text)
+            action, _ = teacher.act(env)
+            actions.update([action, *(env.admissible() or ())])
             text, _, terminated, truncated, _ = env.step(action)
             done = terminated or truncated
-        yield text
+        texts.append(text)
+    return texts, sorted(actions)
 
 
 def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:

@@ -41,11 +41,14 @@ class Math(TextEnv):
     splits = ("train", "valid", "test")
     max_turns = 8
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (gymnasium.make takes settings flat)
         self,
         *,
         split: str = "train",
         problems: str | Path = "generated",
+        families: Sequence[str] = generated.FAMILIES,
+        levels: Sequence[int] = generated.LEVELS,
+        size: int | None = None,
         tools: bool = False,
         attempts: int = 1,
         isolation: str = "auto",
@@ -57,6 +60,9 @@ class Math(TextEnv):
         Args:
             split: train, valid or test.
             problems: `generated`, or a dataset as a file, a folder or `hub:owner/name`.
+            families: of generated questions, such as "chain_sum" or "gcd".
+            levels: difficulties of generated questions, of 1, 2 and 3.
+            size: number of generated questions in the split.
             tools: allow calculations before the answer.
             attempts: answers that may be given.
             isolation: how programs and the grader are confined; see `Sandbox`.
@@ -75,11 +81,13 @@ class Math(TextEnv):
         self._isolation = isolation
         self.instructions = _ASK + (_TOOLS if tools else "")
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""
-        found = (
-            generated.questions(split)
-            if problems == "generated"
-            else questions(read_rows(problems, split), str(problems))
-        )
+        chosen = (tuple(families), tuple(levels), size)
+        if problems == "generated":
+            found = generated.questions(split, *chosen)
+        elif chosen != (generated.FAMILIES, generated.LEVELS, None):
+            raise InputError("families, levels and size can be set for generated questions only")
+        else:
+            found = questions(read_rows(problems, split), str(problems))
         self._questions = {question.id: question for question in found}
         self._wrong = 0
         self._learnt: frozenset[str] = frozenset()

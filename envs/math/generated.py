@@ -6,15 +6,16 @@ question's place in train, valid or test follows from its text, so none is in tw
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.envs.errors import InputError, unknown
 from layergym.envs.math.problems import Question
 
 SPLITS = {"train": 840, "valid": 105, "test": 210}
-"""Questions of each split, the same number of every family and level."""
+"""Questions of each split by default, the same number of every family and level."""
 
 # Family: settings of its three levels. Answers are integers, so that an expression is no answer.
 _LEVELS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
@@ -56,18 +57,40 @@ _LEVELS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@cache
-def questions(split: str) -> tuple[Question, ...]:
+FAMILIES = tuple(_LEVELS)
+LEVELS = (1, 2, 3)
+
+
+@lru_cache(maxsize=16)
+def questions(
+    split: str,
+    families: Sequence[str] = FAMILIES,
+    levels: Sequence[int] = LEVELS,
+    size: int | None = None,
+) -> tuple[Question, ...]:
     """The questions of a split, in order of id.
 
+    Args:
+        split: train, valid or test.
+        families: which kinds of question, as a tuple.
+        levels: which difficulties, 1 to 3, as a tuple.
+        size: number of questions, the same of every family and level as far as it divides evenly;
+            by default as many of each as all families and levels have in `SPLITS`.
+
     Raises:
-        InputError: reasoning-gym is not installed.
+        InputError: a family or level is unknown, or reasoning-gym is not installed.
     """
-    each = SPLITS[split] // (3 * len(_LEVELS))
+    for name, given, known in (("family", families, FAMILIES), ("level", levels, LEVELS)):
+        if bad := [one for one in given if one not in known]:
+            raise unknown(f"{name} of questions", str(bad[0]), [str(one) for one in known])
+    cells = len(families) * len(levels)
+    if not cells or (size is not None and size < cells):
+        raise InputError(f"{cells} kinds of question need a size of at least {max(cells, 1)}")
+    each = size // cells if size else SPLITS[split] // (len(LEVELS) * len(FAMILIES))
     made: list[Question] = []
-    for family, levels in _LEVELS.items():
-        for level, settings in enumerate(levels, 1):
-            made += _cell(split, family, level, settings, each)
+    for family in families:
+        for level in levels:
+            made += _cell(split, family, level, _LEVELS[family][level - 1], each)
     return tuple(sorted(made, key=lambda question: question.id))
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
@@ -176,6 +177,20 @@ def test_generated_splits_are_disjoint_and_even() -> None:
         assert {kinds.count(kind) for kind in kinds} == {size // 21}
         for question in found:
             assert seen.setdefault(same_text(question.text), split) == split
+
+
+def test_a_panel_of_chosen_families_and_levels() -> None:
+    chosen: dict[str, Any] = {"families": ("chain_sum", "gcd"), "levels": (1, 2), "size": 50}
+    env = Math(**chosen)
+    assert {env.kind(t) for t in env.tasks} == {
+        f"{f} {n}" for f in ("chain_sum", "gcd") for n in (1, 2)
+    }
+    assert len(env.tasks) == 48
+    assert not set(env.tasks) & set(Math(split="test", **chosen).tasks)
+    with pytest.raises(lg.InputError, match="chain_sums"):
+        Math(families=("chain_sums",))
+    with pytest.raises(lg.InputError, match="at least 3"):
+        Math(families=("gcd",), size=2)
 
 
 def test_generated_answers_are_right_and_neighbours_wrong() -> None:
