@@ -133,7 +133,7 @@ class ChatClient:
         """
         # OpenAI's own models know only the newer name, several servers only the older one.
         limit = "max_completion_tokens" if self.endpoint.url == OFFICIAL else "max_tokens"
-        body = {
+        body: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": list(messages),
             "temperature": temperature,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from layergym.agents.base import Agent, Decision, Episode
+from layergym.agents.base import Agent, Decision, Episode, Failure
 from layergym.agents.blocking import CallThread
 from layergym.agents.types import Ended, Trajectory, Turn
 from layergym.envs.core import TextEnv
@@ -64,7 +64,7 @@ class _Play:
             except InputError:
                 raise  # The job is wrong, not the environment.
             except Exception as error:
-                self.fail(error)
+                self.fail(_named(error))
 
         return started
 
@@ -77,7 +77,7 @@ class _Play:
             try:
                 key, text, reward, terminated, truncated, info = finish()
             except Exception as error:
-                self.fail(error)
+                self.fail(_named(error))
                 return None
             valid = decision.valid and info["valid"]
             turn = Turn(self.observation, key, decision.reply, decision.action, reward, valid)
@@ -90,9 +90,8 @@ class _Play:
 
         return stepped
 
-    def fail(self, error: Exception) -> None:
-        self.ended = "error"
-        self.error = f"{type(error).__name__}: {error}"
+    def fail(self, why: str) -> None:
+        self.ended, self.error = "error", why
 
     def close(self) -> Callable[[], None]:
         """Begin to close the environment; what is returned waits for it, unless it hangs."""
@@ -127,11 +126,12 @@ def rollout(
     jobs: Sequence[Job],
     *,
     on_turn: Callable[[int, Turn], None] | None = None,
+    on_end: Callable[[int, Trajectory], None] | None = None,
 ) -> list[Trajectory]:
     """Play one episode per job, all in lockstep.
 
     An environment that raises ends its own episode as an error, without the turn that it did not
-    finish; the others go on. What an agent raises is not caught.
+    finish; so does an agent's `Failure`. The others go on. What an agent raises is not caught.
 
     Environments that may block (`TextEnv.step_timeout_s`) step at the same time, each in a thread
     of its own. One that takes longer than its limit ends its episode as an error (TimeoutError)
@@ -143,6 +143,7 @@ def rollout(
         make_env: makes one environment; called once per job.
         jobs: the episodes, each with its task and seed.
         on_turn: called with the index of the job and each finished turn.
+        on_end: called with the index of the job and its trajectory as soon as an episode is over.
 
     Returns:
         Trajectories in the order of `jobs`.
@@ -154,13 +155,29 @@ def rollout(
     try:
         for started in [play.start() for play in plays]:
             started()
-        while live := [i for i, play in enumerate(plays) if play.ended is None]:
+        live: Sequence[int] = range(len(plays))
+        while live := _going_on(agent, plays, live, on_end):
             _turn(agent, plays, live, on_turn)
     finally:
         agent.release(range(len(plays)))
         for closed in [play.close() for play in plays]:
             closed()
     return [play.trajectory() for play in plays]
+
+
+def _going_on(
+    agent: Agent,
+    plays: Sequence[_Play],
+    live: Sequence[int],
+    on_end: Callable[[int, Trajectory], None] | None,
+) -> list[int]:
+    """Who of `live` goes on; the others are released and reported."""
+    over = [i for i in live if plays[i].ended is not None]
+    agent.release(over)
+    if on_end:
+        for i in over:
+            on_end(i, plays[i].trajectory())
+    return [i for i in live if plays[i].ended is None]
 
 
 def _turn(
@@ -174,9 +191,14 @@ def _turn(
     for i, decision in zip(live, agent.act(episodes), strict=True):
         if decision is None:
             plays[i].ended = "truncated"
+        elif isinstance(decision, Failure):
+            plays[i].fail(decision.why)
         else:
             steps[i] = plays[i].step(decision)
     for i, stepped in steps.items():
         if (turn := stepped()) and on_turn:
             on_turn(i, turn)
-    agent.release([i for i in live if plays[i].ended is not None])
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -77,6 +77,14 @@ class Breaks:
         return Decision(Reply(action), action)
 
 
+def test_an_episode_is_reported_as_soon_as_it_is_over() -> None:
+    told: list[tuple[int, str]] = []
+    jobs = [Job("train-0003", 0), Job("train-0666", 0), Job("train-0001", 0)]
+    played = rollout(ExpertAgent(), Stairs, jobs, on_end=lambda i, t: told.append((i, t.task)))
+    assert told == [(1, "train-0666"), (2, "train-0001"), (0, "train-0003")]
+    assert [t.task for t in played] == [job.task for job in jobs]
+
+
 def test_trajectories_come_in_the_order_of_the_jobs() -> None:
     jobs = [Job(f"train-000{n}", seed=n) for n in (3, 1, 2, 5)]
     told: list[tuple[int, Turn]] = []
