@@ -1,0 +1,221 @@
+"""Trajectories on disk: one JSON object a line, appended as episodes finish.
+
+A line holds the episode's facts and, per turn, `observation`, `reply`, `action`, `reward` and
+`valid`, with `tokens` (read and written) and `advantage` where they are known. Token ids,
+log-probabilities and state keys are left out; what is read back lacks them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, get_args
+
+from layergym.agents.types import Ended, Reply, Trajectory, Turn, Usage
+from layergym.envs.errors import InputError
+from layergym.envs.files import write_text
+
+NAME = "trajectories.jsonl"
+SYNC_S = 2.0
+"""Lines reach the disk at least this often while any are written, and when the file is closed."""
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One trajectory as it is kept."""
+
+    trajectory: Trajectory
+    agent: str = ""
+    step: int | None = None
+    """The optimiser step it was played for; None in an evaluation."""
+    advantages: tuple[float, ...] = ()
+    """One per turn, where it was trained on."""
+
+
+class Recorder:
+    """Appends records to a file; a line that a killed process left unfinished is taken off."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`, which is made if need be.
+
+        Raises:
+            InputError: another process is writing to it.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise InputError(f"{path} is being written by another process") from None
+        _mend(self._file)
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Bring everything to the disk and close."""
+        self._sync()
+        self._file.close()
+
+    def write(self, record: Record) -> None:
+        """Append one record; after this a killed process does not lose it."""
+        self._file.write(_line(record))
+        self._file.flush()
+        if time.monotonic() - self._synced > SYNC_S:
+            self._sync()
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Records of one file, in order, one at a time; none when there is no file.
+
+    A last line without its end is left out, as `Recorder` will.
+
+    Raises:
+        InputError: a whole line is not a record.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield _record(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise InputError(f"{path}, line {number}, is no trajectory: {error!r}") from None
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write a file of records at once."""
+    write_text(path, b"".join(map(_line, records)).decode())
+
+
+def record_files(path: Path) -> list[Path]:
+    """Files with trajectories: `path` itself, or all in the folder of a run, sweep or evaluation.
+
+    Raises:
+        InputError: there are none.
+    """
+    if path.is_file():
+        return [path]
+    found = sorted(path.rglob(NAME)) if path.is_dir() else []
+    if not found:
+        raise InputError(f"{path} holds no trajectories; give the folder of a run or evaluation")
+    return found
+
+
+def as_row(record: Record) -> dict[str, Any]:
+    """A record as plain values."""
+    one = record.trajectory
+    return {
+        "agent": record.agent,
+        "step": record.step,
+        "env_id": one.env_id,
+        "task": one.task,
+        "seed": one.seed,
+        "kind": one.kind,
+        "ended": one.ended,
+        "success": one.success,
+        "reward": one.total_reward,
+        "error": one.error,
+        "turns": list(_turns(record)),
+    }
+
+
+def usages(trajectory: Trajectory) -> list[Usage | None]:
+    """Tokens per turn: as a server counted, else from the sampled tokens, else None."""
+    found: list[Usage | None] = []
+    context = 0
+    for reply in (turn.reply for turn in trajectory.turns):
+        if reply.usage is None and reply.ids:
+            context = len(reply.prompt_ids) + (context if reply.extends else 0)
+            found.append(Usage(context, len(reply.ids)))
+            context += len(reply.ids)
+        else:
+            found.append(reply.usage)
+    return found
+
+
+def _turns(record: Record) -> Iterator[dict[str, Any]]:
+    played = record.trajectory
+    for number, (turn, used) in enumerate(zip(played.turns, usages(played), strict=True)):
+        row = {
+            "observation": turn.observation,
+            "reply": turn.reply.text,
+            "action": turn.action,
+            "reward": turn.reward,
+            "valid": turn.valid,
+        }
+        if used is not None:
+            row["tokens"] = [used.prompt, used.completion]
+        if record.advantages:
+            row["advantage"] = record.advantages[number]
+        yield row
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(as_row(record), separators=(",", ":")).encode() + b"\n"
+
+
+def _record(row: dict[str, Any]) -> Record:
+    if row["ended"] not in get_args(Ended):
+        raise ValueError(f"no episode ends as {row['ended']!r}")
+    played = Trajectory(
+        env_id=str(row["env_id"]),
+        task=str(row["task"]),
+        seed=int(row["seed"]),
+        turns=tuple(map(_turn, row["turns"])),
+        ended=row["ended"],
+        success=bool(row["success"]),
+        kind=str(row["kind"]),
+        error=str(row["error"]),
+    )
+    step = row["step"]
+    advantages = tuple(float(t["advantage"]) for t in row["turns"] if "advantage" in t)
+    return Record(played, str(row["agent"]), None if step is None else int(step), advantages)
+
+
+def _turn(row: dict[str, Any]) -> Turn:
+    tokens = row.get("tokens")
+    usage = Usage(int(tokens[0]), int(tokens[1])) if tokens else None
+    return Turn(
+        observation=str(row["observation"]),
+        state_key=None,
+        reply=Reply(str(row["reply"]), usage=usage),
+        action=str(row["action"]),
+        reward=float(row["reward"]),
+        valid=bool(row["valid"]),
+    )
+
+
+def _mend(file: BinaryIO) -> None:
+    """Cut the file after its last line end."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        cut = file.read(end - start).rfind(b"\n")
+        if cut >= 0:
+            end = start + cut + 1
+            break
+        end = start
+    file.truncate(end)
