@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from layergym.agents.base import Agent
 from layergym.agents.rollout import Job, rollout
@@ -42,17 +42,30 @@ def evaluate(
     Returns:
         The outcomes; `seed`, the training run's, is 0 there.
     """
-    jobs = [Job(t, _episode_seed(seed, t, r)) for t in panel.tasks for r in range(repeats)]
+    jobs = panel_jobs(panel, repeats, seed)
     played: list[Trajectory] = []
     for start in range(0, len(jobs), CHUNK):
         played += rollout(agent, make_env, jobs[start : start + CHUNK])
+    return result_of(played, panel, arm=arm, seed=0, temperature=temperature)
+
+
+def panel_jobs(panel: Panel, repeats: int, seed: int) -> list[Job]:
+    """The episodes of an evaluation: all repeats of a task, then the next task."""
+    return [Job(t, _episode_seed(seed, t, r)) for t in panel.tasks for r in range(repeats)]
+
+
+def result_of(
+    played: Sequence[Trajectory], panel: Panel, *, arm: str, seed: int, temperature: float
+) -> EvalResult:
+    """The outcomes of `panel_jobs`, in their order."""
+    repeats = len(played) // len(panel)
     rows = [played[i : i + repeats] for i in range(0, len(played), repeats)]
     return EvalResult(
         env_id=panel.env_id,
         split=panel.split,
         panel_hash=panel.hash,
         arm=arm,
-        seed=0,
+        seed=seed,
         temperature=float(temperature),
         tasks=panel.tasks,
         kinds=tuple(row[0].kind for row in rows),

@@ -116,6 +116,26 @@ def score_interval(cells: Floats, draws: Floats) -> Estimate:
     return Estimate(value, max(0.0, found.low or 0.0), min(1.0, found.high or 0.0))
 
 
+def difference_interval(first: Floats, second: Floats, draws: Floats) -> Estimate:
+    """Percentile interval of the paired difference second - first of two arms on T tasks.
+
+    Where the difference is the same on every task the bootstrap sees no spread. Then up to a
+    share e of all tasks may still be different, e being Clopper and Pearson's bound for none in
+    T, and these by anything from -1 to 1.
+
+    Args:
+        first: success rates (S, T).
+        second: those of the other arm.
+        draws: of the difference, (B,).
+    """
+    gaps = second.mean(axis=0) - first.mean(axis=0)
+    value = float(gaps.mean())
+    if np.ptp(gaps) > 0:
+        return interval(value, draws)
+    share = float(stats.binomtest(0, len(gaps)).proportion_ci(LEVEL, "exact").high)
+    return Estimate(value, (1 - share) * value - share, (1 - share) * value + share)
+
+
 def contributions(
     numerators: Floats, denominator: float, draws: Floats, denominator_draws: Floats
 ) -> list[Estimate] | None:

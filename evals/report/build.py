@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layergym.envs.errors import InputError
+from layergym.evals.contest import is_contest
 from layergym.evals.contribution import LayerProfile, profile
 from layergym.evals.profiles import read_profile
+from layergym.evals.report.episode_sections import episode_sections
+from layergym.evals.report.eval_sections import eval_sections
 from layergym.evals.report.model import Report, Section
 from layergym.evals.report.profile_sections import profile_sections, published_section
 from layergym.evals.report.run_sections import (
@@ -27,10 +30,11 @@ class _Source:
     sections: tuple[Section, ...]
     profile: LayerProfile | None = None
     runs: tuple[Run, ...] = ()
+    title: str = "Training run"
 
 
 def build(paths: Sequence[Path]) -> Report:
-    """Read sweep folders, run folders, `profile.json` files and published CSV tables.
+    """Read folders of sweeps, runs and evaluations, `profile.json` files, published CSV tables.
 
     Raises:
         InputError: no path is given, or one of them is none of these or is damaged.
@@ -68,19 +72,23 @@ def _read(path: Path) -> _Source:
         return _Source(found.name, profile_sections(found), found)
     if not path.is_dir():
         raise InputError(f"{path} does not exist; give a run or sweep folder, profile or CSV table")
+    episodes = episode_sections(path)
+    if is_contest(path):
+        return _Source(path.resolve().name, eval_sections(path) + episodes, title="Evaluation")
     if not is_sweep(path):
         run = read_run(path)
-        return _Source(f"{arm_label(run.arm)}, seed {run.seed}", run_sections(run), None, (run,))
+        name = f"{arm_label(run.arm)}, seed {run.seed}"
+        return _Source(name, run_sections(run) + episodes, None, (run,))
     sweep = read_sweep(path)
     found = profile(sweep)
-    return _Source(
-        found.name, profile_sections(found) + sweep_sections(sweep, found), found, sweep.runs
-    )
+    sections = profile_sections(found) + sweep_sections(sweep, found) + episodes
+    return _Source(found.name, sections, found, sweep.runs)
 
 
 def _title(sources: Sequence[_Source]) -> str:
     if all(source.profile is None for source in sources):
-        return "Training run" + "s" * (len(sources) > 1)
+        titles = {source.title for source in sources}
+        return titles.pop() + "s" * (len(sources) > 1) if len(titles) == 1 else "Runs"
     return "Layer contribution"
 
 

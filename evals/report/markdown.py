@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from layergym.evals.report.model import Block, Plot, Report, Table, Text
+from layergym.evals.report.model import Block, Plot, Report, Story, Table, Text
 
 
 def render(report: Report) -> str:
@@ -19,6 +19,12 @@ def _block(block: Block) -> str:
     if isinstance(block, Text):
         text = _escape(block.text)
         return {"plain": text, "finding": f"**{text}**", "warning": f"> {text}"}[block.tone]
+    if isinstance(block, Story):
+        turns = (
+            f"1. {_escape(seen)}\n   > {_escape(said)}\n\n   {_escape(note)}"
+            for seen, said, note in block.turns
+        )
+        return f"**{_escape(block.title)}**\n\n" + "\n".join(turns)
     return _table(block.table() if isinstance(block, Plot) else block)
 
 

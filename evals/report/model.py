@@ -90,7 +90,16 @@ class Plot:
         )
 
 
-Block = Text | Table | Plot
+@dataclass(frozen=True, slots=True)
+class Story:
+    """An episode, folded away under its title until a reader asks for it."""
+
+    title: str
+    turns: tuple[tuple[str, str, str], ...]
+    """What was seen, what was said, and a note on the outcome."""
+
+
+Block = Text | Table | Plot | Story
 
 
 @dataclass(frozen=True, slots=True)

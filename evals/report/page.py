@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jinja2
 from markupsafe import Markup
 
-from layergym.evals.report.model import Block, Plot, Report, Table
+from layergym.evals.report.model import Block, Plot, Report
 from layergym.evals.report.svg import draw
 
 _WIDE, _NARROW = 720, 360
@@ -28,7 +28,7 @@ def render(report: Report) -> str:
 
 
 def _kind(block: Block) -> str:
-    return "plot" if isinstance(block, Plot) else "table" if isinstance(block, Table) else "text"
+    return type(block).__name__.lower()
 
 
 def _svg(width: int) -> Callable[[Plot], Markup]:

@@ -40,7 +40,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
         _kinds(sweep, main),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
-        _settings(sweep.settings, sweep.manifest, sweep.runs),
+        settings_section(sweep.settings, sweep.manifest, sweep.runs),
     ]
     return tuple(section for section in found if section is not None)
 
@@ -61,7 +61,7 @@ def run_sections(run: Run) -> tuple[Section, ...]:
         Section("Scores", (table,) if scores else (text,)),
         _curves((run,), run.arm),
         _cost((run,)),
-        _settings(run.config, run.manifest, (run,)),
+        settings_section(run.config, run.manifest, (run,)),
     ]
     return tuple(section for section in found if section is not None)
 
@@ -215,9 +215,10 @@ def _mean_cost(runs: Sequence[Run], name: str) -> str:
     return text.removesuffix(" s")  # It stands in the heading.
 
 
-def _settings(
+def settings_section(
     settings: Mapping[str, Any], manifest: Mapping[str, Any], runs: Sequence[Run]
 ) -> Section | None:
+    """What was asked for and where it ran; None when neither is known."""
     tables = [
         Table(title, ("name", "value"), _flat(values), True)
         for title, values in (("Settings", settings), ("Manifest", manifest))

@@ -15,7 +15,7 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from layergym.evals.report.model import Block, Plot, Report, Section, Table, Text
+from layergym.evals.report.model import Block, Plot, Report, Section, Story, Table, Text
 from layergym.evals.report.strip import strip
 
 _STYLES = {"plain": "", "finding": "bold", "warning": "yellow"}
@@ -59,9 +59,23 @@ def _block(block: Block, width: int) -> RenderableType:
         return _text(block.text, _STYLES[block.tone])
     if isinstance(block, Table):
         return _table(block, width)
+    if isinstance(block, Story):
+        return story(block)
     if block.joined:
         return _curves(block, width)
     return Group(_text(f"{block.caption}; {block.y_label}", "italic"), strip(block, width))
+
+
+def story(block: Story) -> RenderableType:
+    """An episode, turn by turn."""
+    parts = [_text(block.title, "bold")]
+    for number, (seen, said, note) in enumerate(block.turns, start=1):
+        parts += [*_lines(seen, ""), *_lines(f"{number}> {said}", "cyan"), _text(note, "dim")]
+    return Group(*parts)
+
+
+def _lines(text: str, style: str) -> list[RichText]:
+    return [_text(line, style) for line in text.splitlines()]
 
 
 def _table(table: Table, width: int) -> RenderableType:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import layergym
+from layergym import InputError
 from layergym.cli.options import add_env, env_args, required_env
 
 if TYPE_CHECKING:
-    from layergym.evals.results import EvalResult
+    from layergym.agents.openai_client import Limits
+    from layergym.agents.types import Trajectory
+    from layergym.evals.contest import Contest, ContestSpec
 
 EXAMPLES = """
 examples:
   layergym eval alfworld-v0 --agent expert --tasks 100
-  layergym eval alfworld-v0 --agent random expert tiny --split test
-  layergym eval alfworld-v0 --agent tiny --temperature 0
+  layergym eval alfworld-v0 --agent random expert tiny --split test --out runs/three
+  layergym eval alfworld-v0 --agent smollm2 openai:my-model@http://localhost:8000/v1 --temperature 0
+  layergym eval --resume runs/three              play what is missing or ended in errors
+
+An agent is random, expert, or a model: tiny, smollm2, a folder, a GGUF file, a hub id, or
+openai:MODEL@URL for any OpenAI-compatible server. The server's key is read from $OPENAI_API_KEY.
 """
 
 
@@ -23,60 +37,145 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_env(parser)
     parser.add_argument(
-        "--agent", nargs="+", default=["tiny"], help="random, expert, or models by name"
+        "--agent", nargs="+", default=["tiny"], help="who plays; compared with the first"
     )
     parser.add_argument("--split", default="test")
     parser.add_argument("--tasks", type=int, help="tasks of the panel (default: all)")
-    parser.add_argument("--repeats", type=int, default=1, help="episodes per task")
+    parser.add_argument("--repeats", type=int, default=1, help="episodes per task and seed")
     parser.add_argument("--temperature", type=float, default=1.0, help="of models; 0 is greedy")
     parser.add_argument("--max-new-tokens", type=int, help="tokens of a model's reply at most")
     parser.add_argument("--format", choices=["think", "plain"], help="form of a model's reply")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--admissible", action="store_true", help="list the admissible actions in every prompt"
+    )
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
+    parser.add_argument("--resume", type=Path, metavar="FOLDER", help="finish what was interrupted")
+    parser.add_argument("--in-flight", type=int, default=256, help="episodes at once")
+    server = parser.add_argument_group("models on servers")
+    server.add_argument("--concurrency", type=int, default=16, help="requests at once")
+    server.add_argument("--per-minute", type=float, help="requests that begin within a minute")
+    server.add_argument("--retries", type=int, default=8, help="further attempts of a request")
+    server.add_argument("--timeout", type=float, default=600, metavar="S", help="per attempt")
+    server.add_argument(
+        "--price",
+        action="append",
+        default=[],
+        metavar="AGENT=READ,WRITTEN",
+        help="of a million tokens read and written; repeatable",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score each agent and print one table."""
-    from rich import box
+    """Play, show the report; 1 when episodes are missing or ended in errors."""
+    from layergym.agents.openai_client import Limits
+    from layergym.evals.contest import Contest, ContestSpec
+    from layergym.evals.report import build, show
+
+    limits = Limits(args.concurrency, args.per_minute, args.retries, args.timeout)
+    if args.in_flight < 1:
+        raise InputError(f"--in-flight must be at least 1, not {args.in_flight}")
+    spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
+    with _folder(args.resume or args.out) as folder:
+        contest = Contest.open(spec, folder)
+        try:
+            _play(contest, limits, args.in_flight)
+        except KeyboardInterrupt:
+            if args.resume or args.out:
+                print(f"\nstopped; go on with: layergym eval --resume {folder}")
+            raise
+        show(build([folder]))
+        return int(any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
+
+
+def _spec(args: argparse.Namespace) -> ContestSpec:
+    from layergym.evals.contest import ContestSpec
+
+    return ContestSpec(
+        env=required_env(args),
+        env_args=env_args(args.env_arg),
+        agents=tuple(args.agent),
+        split=args.split,
+        size=args.tasks,
+        repeats=args.repeats,
+        seeds=tuple(args.seed),
+        temperature=args.temperature,
+        max_new_tokens=args.max_new_tokens,
+        format=args.format,
+        admissible=args.admissible,
+        prices=dict(map(_price, args.price)),
+    )
+
+
+def _price(text: str) -> tuple[str, tuple[float, float]]:
+    name, equals, prices = text.rpartition("=")
+    try:
+        read, written = map(float, prices.split(","))
+    except ValueError:
+        equals = ""
+    if not equals or not 0 <= read < math.inf or not 0 <= written < math.inf:
+        raise InputError(f'--price takes AGENT=READ,WRITTEN, such as m=0.15,0.60, not "{text}"')
+    return name, (read, written)
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """The folder to keep, or one that is gone afterwards."""
+    if kept:
+        yield kept
+        return
+    with tempfile.TemporaryDirectory(prefix="layergym-eval-") as scratch:
+        yield Path(scratch) / "eval"
+
+
+@dataclass
+class _Tally:
+    """How far an agent is."""
+
+    total: int
+    played: int = 0
+    solved: int = 0
+    errors: int = 0
+
+    def count(self, trajectory: Trajectory) -> None:
+        failed = trajectory.ended == "error"
+        self.played += not failed
+        self.solved += trajectory.success
+        self.errors += failed
+
+    def __str__(self) -> str:
+        errors = f", {self.errors} errors" if self.errors else ""
+        return f"{self.played}/{self.total}, {self.solved} solved{errors}"
+
+
+def _play(contest: Contest, limits: Limits, in_flight: int) -> None:
+    """Play what is missing; a bar per agent on a terminal, ten lines per agent elsewhere."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from layergym.agents.names import open_agent
-    from layergym.evals.evaluate import evaluate
+    spec = contest.spec
+    tallies = {name: _Tally(contest.episodes) for name in spec.agents}
+    for name, seed in itertools.product(spec.agents, spec.seeds):
+        for trajectory in contest.played(name, seed).values():
+            if trajectory.ended != "error":
+                tallies[name].count(trajectory)
+    console = Console(stderr=True)
+    name_column = TextColumn("{task.description}", markup=False)
+    told = TextColumn("{task.fields[told]}", markup=False)
+    columns = (name_column, BarColumn(20), told, TimeRemainingColumn())
+    live = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not live) as bars:
+        rows = {
+            name: bars.add_task(name[-40:], total=one.total, completed=one.played, told=str(one))
+            for name, one in tallies.items()
+        }
 
-    settings = env_args(args.env_arg)
+        def over(name: str, trajectory: Trajectory) -> None:
+            one = tallies[name]
+            one.count(trajectory)
+            bars.update(rows[name], completed=one.played, told=str(one))
+            tenth = max(1, one.total // 10)
+            if not live and (one.played + one.errors) % tenth == 0:
+                print(f"{name} {one}", file=sys.stderr, flush=True)
 
-    def fresh() -> layergym.TextEnv:
-        return layergym.make(required_env(args), split=args.split, **settings)
-
-    panel = layergym.panel(fresh(), args.tasks)
-    results = [
-        evaluate(
-            open_agent(
-                name, temperature=args.temperature, max_new_tokens=args.max_new_tokens,
-                format=args.format,
-            ), fresh, panel, arm=name,
-            temperature=args.temperature, repeats=args.repeats, seed=args.seed,
-        )
-        for name in args.agent
-    ]  # fmt: skip
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for result in results:
-        table.add_column(result.arm, justify="right", no_wrap=True)
-    for kind in ["", *sorted({k for k in results[0].kinds if k})]:
-        table.add_row(kind.replace("_", " ") or "all", *(_cell(result, kind) for result in results))
-    console = Console(highlight=False)
-    console.print(f"{panel.env_id} {panel.split}: {len(panel)} tasks, panel {panel.hash[:12]}")
-    console.print(table)
-    console.print("success in %, with 95 % bootstrap intervals over tasks", style="dim")
-    return 0
-
-
-def _cell(result: EvalResult, kind: str) -> str:
-    from layergym.evals.stats import joint_draws, score_interval
-
-    picked = [kind in ("", k) for k in result.kinds]
-    cells = result.rates[picked][None]
-    score = score_interval(cells, joint_draws([cells], [False], seed=0)[:, 0])
-    low, high = 100 * (score.low or 0), 100 * (score.high or 0)
-    return f"{100 * score.value:.1f} [{low:.0f}, {high:.0f}]"
+        contest.play(limits, over, in_flight)
