@@ -1,0 +1,243 @@
+"""What a training step needs in memory and time, from the model's configuration alone.
+
+The model is built from fake tensors, which have shapes and no memory, and its own forward and
+backward passes run on them: operations are counted by PyTorch's `FlopCounterMode`, and the bytes
+that a backward pass keeps by hooks on saved tensors. So the figures follow the architecture,
+whichever it is. Not counted: the allocator's fragmentation, gathered shards, CUDA's own context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from layergym.trainer.layers import causal_model, decoder_layers, select
+from layergym.trainer.prefix import Prefix
+
+_ATEN = torch.ops.aten
+_CAUSAL = "layergym_causal"
+OF_PEAK, OF_BANDWIDTH = 0.4, 0.6
+"""Shares of a device's peak that training and decoding are taken to reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An accelerator, by its data sheet."""
+
+    memory_gb: float
+    tflops: float
+    """Dense bf16 operations, 1e12 a second."""
+    gb_per_s: float
+
+
+DEVICES = {
+    "rtx-4090": Device(24, 165, 1008),
+    "l40s": Device(48, 362, 864),
+    "a100-80gb": Device(80, 312, 2039),
+    "h100": Device(80, 989, 3350),
+    "h200": Device(141, 989, 4800),
+    "b200": Device(180, 2250, 7700),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One optimiser step: its rollout and its update."""
+
+    episodes: int = 128
+    tokens: int = 4096
+    """Tokens of an episode, prompts and replies together."""
+    sampled: int = 1024
+    """Tokens of an episode that the model said, the ones with loss."""
+    rows_per_pass: int = 1
+    """Rows (episodes) in one forward and backward pass on one device."""
+    epochs: int = 1
+    reference: bool = False
+    """Whether there is a KL term."""
+    old: bool = False
+    """Whether old log-probabilities are computed anew (an external sampler)."""
+    devices: int = 1
+    dtype: torch.dtype = torch.bfloat16
+    """Of weights, gradients and both moments of Adam."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Operations and bytes of one row through the decoder, without the head."""
+
+    forward: float
+    """Operations of a forward pass through all layers."""
+    above: float
+    """Operations of a forward pass from the lowest trained layer on."""
+    backward: float
+    saved: float
+    """Bytes kept for the backward pass, weights not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Needs of one arm. Bytes are per device, operations and seconds per optimiser step."""
+
+    layers: str
+    parameters: int
+    trained: int
+    memory: dict[str, float]
+    """Bytes by purpose."""
+    update_flops: float
+    rollout_s: float
+    update_s: float
+
+    @property
+    def peak(self) -> float:
+        """Bytes per device. Rollout and update take turns: the larger of the two counts."""
+        rollout, update = self.memory["key-value cache"], self.memory["activations"]
+        rest = sum(self.memory.values()) - rollout - update
+        return rest + max(rollout, update)
+
+
+def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) -> Plan:
+    """What training `layers` of a model of this configuration needs.
+
+    Raises:
+        InputError: `layers` cannot be read or names a layer that is not there.
+    """
+    _know_causal_attention()
+    with FakeTensorMode():
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=work.dtype, attn_implementation=_CAUSAL
+        )
+        selection = select(model, layers)
+        count = _count(model, selection.first, work.tokens)
+        size = work.dtype.itemsize
+        text = config.get_text_config(decoder=True)
+        head = 2.0 * text.hidden_size * text.vocab_size * work.sampled
+        head_backward = head * (2 if selection.whole_model else 1)
+    uses = work.epochs + work.reference + work.old
+    forward = count.forward + (uses - 1) * count.above + uses * head
+    flops = work.episodes * (forward + work.epochs * (count.backward + head_backward))
+    each = selection.trained * size / work.devices
+    cached = uses > 1 and selection.first > 0
+    prefix = work.episodes / work.devices * work.tokens * text.hidden_size * size
+    memory = {
+        "weights": selection.total * size / work.devices,
+        "gradients": each,
+        "Adam's moments": 2 * each,
+        "reference": each if work.reference else 0.0,
+        "cached prefix": prefix if cached else 0.0,
+        "activations": work.rows_per_pass * (count.saved + 8 * work.sampled * text.vocab_size),
+        "key-value cache": work.episodes / work.devices * work.tokens * _cache_bytes(config, size),
+    }
+    return Plan(
+        layers=layers,
+        parameters=selection.total,
+        trained=selection.trained,
+        memory=memory,
+        update_flops=flops,
+        rollout_s=_rollout_s(selection.total, memory, work, device),
+        update_s=flops / (work.devices * device.tflops * 1e12 * OF_PEAK),
+    )
+
+
+def _rollout_s(parameters: int, memory: dict[str, float], work: Workload, device: Device) -> float:
+    """Decoding reads all weights and the cache once per token; prompts are bound by compute."""
+    share = work.episodes / work.devices
+    weights = parameters * work.dtype.itemsize
+    read = weights + memory["key-value cache"] / 2  # The cache is half full on average.
+    step = max(
+        read / (device.gb_per_s * 1e9 * OF_BANDWIDTH),
+        2 * parameters * share / (device.tflops * 1e12 * OF_PEAK),
+    )
+    prompts = 2 * parameters * share * (work.tokens - work.sampled)
+    return work.sampled * step + prompts / (device.tflops * 1e12 * OF_PEAK)
+
+
+def _cache_bytes(config: PreTrainedConfig, size: int) -> float:
+    """Bytes of keys and values of one token in all layers."""
+    text = config.get_text_config(decoder=True)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return float(2 * text.num_hidden_layers * heads * width * size)
+
+
+def _know_causal_attention() -> None:
+    """Fused causal attention without a mask; on fake tensors, transformers would make a mask."""
+    AttentionInterface.register(_CAUSAL, sdpa_attention_forward)
+    AttentionMaskInterface.register(_CAUSAL, lambda *args, **kwargs: None)
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward_flops(
+    grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
+) -> int:
+    return sdpa_backward_flop_count(grad, query, key, value)
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(
+        display=False,
+        custom_mapping={
+            _ATEN._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+            _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+        },
+    )
+
+
+def _count(model: PreTrainedModel, first: int, tokens: int) -> Count:
+    """Run one row of fake tokens forward and backward through the decoder."""
+    decoder = causal_model(model).base_model
+    ids = torch.zeros(1, tokens, dtype=torch.long)
+    prefix = Prefix(decoder_layers(model), first) if first else None
+    with torch.no_grad(), _reused(prefix), _counter() as counter:
+        decoder(input_ids=ids, use_cache=False)
+    with _reused(prefix), _kept(model) as storages:
+        above, backward = _both(decoder, ids)
+    return Count(float(counter.get_total_flops()), above, backward, float(sum(storages.values())))
+
+
+def _reused(prefix: Prefix | None) -> AbstractContextManager[None]:
+    return prefix.reused() if prefix else nullcontext()
+
+
+def _both(decoder: nn.Module, ids: torch.Tensor) -> tuple[float, float]:
+    """Operations of a forward and of its backward pass."""
+    with _counter() as counter:
+        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
+        forward = float(counter.get_total_flops())
+        hidden.sum().backward()
+    return forward, float(counter.get_total_flops()) - forward
+
+
+@contextmanager
+def _kept(model: nn.Module) -> Iterator[dict[int, int]]:
+    """Within it, the bytes of every storage that is saved for backward, by identity."""
+    own = {p.untyped_storage()._cdata for p in model.parameters()}
+    storages: dict[int, int] = {}
+    alive: list[torch.Tensor] = []  # So that no identity is given out twice.
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            storages[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        yield storages
