@@ -14,6 +14,7 @@ from trl import GRPOTrainer  # type: ignore[attr-defined]
 from layergym.envs.errors import InputError
 from layergym.trainer.delta import FILE, LayerDelta
 from layergym.trainer.layers import LayerSelection, ranges
+from layergym.trainer.lora import lora_delta
 
 
 class DeltaCheckpoints(GRPOTrainer):
@@ -30,13 +31,20 @@ class DeltaCheckpoints(GRPOTrainer):
     _saving_to: str | None = None
 
     def delta(self) -> LayerDelta:
-        """The trained tensors as they are now."""
+        """What training has changed so far, as a delta of the base model.
+
+        Raises:
+            InputError: PEFT's adapters are not plain LoRA.
+        """
+        if hasattr(self.model, "get_base_model"):
+            return lora_delta(self.model, self.base, self.selection.layers)
         return LayerDelta.of(self.model, self.base, self.selection.layers)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Write the layer delta; the base model is not copied."""
+        """Write the trained tensors as they are; the base model is not copied."""
         if self.args.should_save:
-            self.delta().save(Path(output_dir or self._get_output_dir(None)) / FILE)
+            delta = LayerDelta.of(self.model, self.base, self.selection.layers)
+            delta.save(Path(output_dir or self._get_output_dir(None)) / FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         delta = LayerDelta.load(Path(resume_from_checkpoint))

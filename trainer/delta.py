@@ -1,16 +1,17 @@
 """Layer deltas: the tensors that a run trained, in one small safetensors file.
 
 A delta holds new values, so applying it is exact, and what it replaces comes back as a delta of
-its own, so removing it is exact too.
+its own, so removing it is exact too. Of a LoRA run it holds the two factors of every update; W
+then becomes W + B A, in the precision of W.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from layergym.trainer.layers import causal_model
 
 FILE = "layer_delta.safetensors"
 _KEY = "layergym_delta"
+_DOWN, _UP = ".lora_A", ".lora_B"
 
 
 class FrozenTensorChanged(RuntimeError):
@@ -47,6 +49,11 @@ def digests(model: nn.Module, *, buffers: bool = True) -> dict[str, str]:
         )
 
 
+def low_rank_names(name: str) -> tuple[str, str]:
+    """Where a delta keeps A (rank, in) and B (out, rank) of an update W + B A of tensor `name`."""
+    return name + _DOWN, name + _UP
+
+
 def base_hash(tensors: dict[str, str]) -> str:
     """One hash over the digests of a model's parameters."""
     lines = "\n".join(f"{name}\t{tensors[name]}" for name in sorted(tensors))
@@ -60,19 +67,29 @@ class FrozenCheck:
     tensors: dict[str, str]
     trained: str
     """What was allowed to change, for the error message."""
+    masks: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """For tensors of which only some entries train: where they stay frozen."""
 
     @classmethod
-    def of(cls, model: nn.Module, trained: str, found: dict[str, str] | None = None) -> FrozenCheck:
+    def of(
+        cls,
+        model: nn.Module,
+        trained: str,
+        found: dict[str, str] | None = None,
+        masks: Mapping[str, torch.Tensor] | None = None,
+    ) -> FrozenCheck:
         """Record every buffer and every parameter that does not train.
 
         Args:
             model: its `requires_grad` flags say what trains.
             trained: what trains, in words.
             found: `digests(model)`, when it is known already.
+            masks: frozen entries, as bool, of parameters that train only in part.
         """
         training = {name for name, p in model.named_parameters() if p.requires_grad}
         all_tensors = digests(model) if found is None else found
-        return cls({n: d for n, d in all_tensors.items() if n not in training}, trained)
+        kept = {n: d for n, d in all_tensors.items() if n not in training}
+        return cls(kept | _frozen_parts(model, masks or {}), trained, masks or {})
 
     def verify(self, model: nn.Module) -> None:
         """Compare with `model` as it is now.
@@ -80,7 +97,7 @@ class FrozenCheck:
         Raises:
             FrozenTensorChanged: a frozen tensor is no longer bit-identical, or is gone.
         """
-        now = digests(model)
+        now = digests(model) | _frozen_parts(model, self.masks)
         changed = [name for name, digest in self.tensors.items() if now.get(name) != digest]
         if changed:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -91,12 +108,18 @@ class FrozenCheck:
 
 @dataclass(frozen=True, slots=True)
 class LayerDelta:
-    """New values of some of a base model's tensors."""
+    """New values of some of a base model's tensors, or low-rank updates of them."""
 
     base: str
     """`base_hash` of the model that it was trained from."""
     layers: tuple[int, ...]
     tensors: dict[str, torch.Tensor]
+    """By the parameter's name; the factors of an update by the names of `low_rank_names`."""
+
+    @property
+    def changes(self) -> set[str]:
+        """Names of the base model's tensors that it changes."""
+        return {name.removesuffix(_DOWN).removesuffix(_UP) for name in self.tensors}
 
     @classmethod
     def of(cls, model: nn.Module, base: str, layers: Sequence[int]) -> LayerDelta:
@@ -155,10 +178,16 @@ class LayerDelta:
         parameters = dict(model.named_parameters())
         old = {}
         with torch.no_grad():
-            for name, value in self.tensors.items():
+            for name in sorted(self.changes):
                 old[name] = parameters[name].detach().cpu().clone()
-                parameters[name].copy_(value)
+                parameters[name].copy_(self._value(name, old[name]))
         return LayerDelta(self.base, self.layers, old)
+
+    def _value(self, name: str, old: torch.Tensor) -> torch.Tensor:
+        down, up = low_rank_names(name)
+        if down not in self.tensors:
+            return self.tensors[name]
+        return old + (self.tensors[up].float() @ self.tensors[down].float()).to(old.dtype)
 
     def check_base(self, found: str) -> None:
         """Compare with the `base_hash` of a model.
@@ -184,12 +213,14 @@ def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:
     if len({delta.base for delta in deltas}) > 1:
         raise InputError("these deltas were trained from different base models")
     tensors: dict[str, torch.Tensor] = {}
+    changed: set[str] = set()
     for delta in deltas:
-        if shared := tensors.keys() & delta.tensors.keys():
+        if shared := changed & delta.changes:
             raise InputError(
                 f"two deltas change {min(shared)}; only deltas of different layers can be composed"
             )
         tensors |= delta.tensors
+        changed |= delta.changes
     layers = sorted({layer for delta in deltas for layer in delta.layers})
     return LayerDelta(deltas[0].base, tuple(layers), tensors)
 
@@ -212,6 +243,12 @@ def merge(
         undo.put(model)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+
+
+def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Digests of the frozen entries alone."""
+    parameters = dict(model.named_parameters())
+    return {name: _digest(parameters[name].detach()[mask]) for name, mask in masks.items()}
 
 
 def _digest(tensor: torch.Tensor) -> str:

@@ -5,6 +5,8 @@
     middle | middle:5       the k layers around the middle (one when k is left out)
     top:3@profile.json      the k layers with the highest contribution in a profile
     bottom:3@profile.json   the k with the lowest
+    random | random:2       as many single entries as so many layers have, scattered over the
+                            matrices of all decoder layers: a control
 
 Layers are indices into the model's own decoder-layer list, never name prefixes, so that
 `layers.1` cannot match `layers.10`.
@@ -23,7 +25,7 @@ from transformers import PreTrainedModel
 
 from layergym.envs.errors import InputError
 
-_GRAMMAR = 'use "all", "14", "10-14", "0,14,27", "middle:5" or "top:3@profile.json"'
+_GRAMMAR = 'use "all", "14", "10-14", "0,14,27", "middle:5", "top:3@profile.json" or "random"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class LayerSelection:
     """Number of scalars that train."""
     total: int
     """Number of scalars in the model."""
+    entries: int | None = None
+    """For "random": so many single entries of the named parameters train, not whole ones."""
 
     @property
     def first(self) -> int:
@@ -51,6 +55,7 @@ class LayerSelection:
     def __str__(self) -> str:
         """Say what trains and how much of the model that is."""
         what = "all" if self.whole_model else ranges(self.layers)
+        what = f"random entries of {what}" if self.entries else what
         share = 100 * self.trained / self.total
         return (
             f"layers {what} (of {self.num_layers}): {self.trained:,} of {self.total:,} parameters "
@@ -141,13 +146,15 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
         InputError: as `layer_indices`, or the selected layers hold nothing that could train.
     """
     layers = decoder_layers(model)
-    indices = layer_indices(spec, len(layers))
+    scattered = re.fullmatch(r"random(?::(\d+))?", spec.strip())
+    indices = layer_indices("all" if scattered else spec, len(layers))
     whole = spec.strip() == "all"
     adapters = hasattr(model, "get_base_model")
     candidates = {id(p) for p in model.parameters() if p.requires_grad or not adapters}
     chosen = candidates
     if not whole:
-        chosen = {id(p) for i in indices for p in layers[i].parameters()} & candidates
+        inside = (p for i in indices for p in layers[i].parameters())
+        chosen = {id(p) for p in inside if p.ndim > 1 or not scattered} & candidates
     names = []
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(id(parameter) in chosen)
@@ -156,15 +163,29 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     if not names:
         raise InputError(f'layers="{spec}" holds no adapter; give PEFT these layers to transform')
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    available = sum(sizes[name] for name in names)
+    entries = None
+    if scattered:
+        if adapters:
+            raise InputError('layers="random" scatters over weights; it cannot choose adapters')
+        entries = min(
+            _count(scattered[1] or "1", len(layers), spec) * layer_size(layers), available
+        )
     return LayerSelection(
         spec=spec,
         layers=indices,
         num_layers=len(layers),
         whole_model=whole,
         names=tuple(names),
-        trained=sum(sizes[name] for name in names),
+        trained=entries or available,
         total=sum(sizes.values()),
+        entries=entries,
     )
+
+
+def layer_size(layers: nn.ModuleList) -> int:
+    """Scalars in a decoder layer, the mean where layers differ."""
+    return round(sum(p.numel() for p in layers.parameters()) / len(layers))
 
 
 def ranges(layers: tuple[int, ...]) -> str:

@@ -26,6 +26,8 @@ from layergym.trainer.collect import Rollout, collect
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers import boost_factors, causal_model, decoder_layers, ranges, select
+from layergym.trainer.lora import base_names
+from layergym.trainer.mask import draw_mask, mask_gradients
 from layergym.trainer.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.passes import Pass, minibatches, passes
 from layergym.trainer.prefix import Prefix, Reference, refuse_dropout, sampled_logprobs
@@ -96,8 +98,9 @@ class GiGPOTrainer(DeltaCheckpoints):
         self._check_model()
         found = found or digests(self.model)
         parameters = dict(self.model.named_parameters())
-        self.base = base_hash({name: found[name] for name in parameters})
-        self.frozen = FrozenCheck.of(self.model, str(self.selection), found)
+        self.base = base_hash({base: found[name] for name, base in base_names(self.model).items()})
+        masks = self._scatter()
+        self.frozen = FrozenCheck.of(self.model, str(self.selection), found, masks)
         trained = [parameters[name] for name in self.selection.names]
         self._reference = Reference(trained) if beta else None
 
@@ -273,6 +276,16 @@ class GiGPOTrainer(DeltaCheckpoints):
                 f"boost names layers {ranges(idle)}, which do not train; add them to layers="
             )
         return {id(p): f for i, f in factors.items() for p in self._layers[i].parameters()}
+
+    def _scatter(self) -> dict[str, torch.Tensor]:
+        """With layers="random", draw the entries that train; where each tensor stays frozen."""
+        if self.selection.entries is None:
+            return {}
+        if self.args.weight_decay:
+            raise InputError('weight decay moves every entry; set it to 0 with layers="random"')
+        masks = draw_mask(self.model, self.selection, self.args.seed)
+        mask_gradients(self.model, masks)
+        return masks
 
     def _check_model(self) -> None:
         refuse_dropout(self.model)
