@@ -14,17 +14,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
 )
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -35,13 +31,16 @@ from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollout import Job, rollout
 from layergym.agents.types import Trajectory
 from layergym.envs import InputError, TextEnv, find, make, panel
-from layergym.envs.files import read_lines, write_json
+from layergym.envs.files import write_json
+from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.layers import LayerSelection
 from layergym.trainer.manifest import manifest
+from layergym.trainer.measures import TimedAgent
 from layergym.trainer.trainer import GiGPOTrainer
 
-OnStep = Callable[[Mapping[str, float]], None]
+Ended = Literal["steps", "stale", "paused"]
+"""All steps taken; the reward no longer improved; to be resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +72,8 @@ class RunSpec:
     seed: int = 0
     save_every: int = 10
     """Optimiser steps between checkpoints."""
+    patience: int | None = None
+    """End early after so many windows of rollouts without a higher reward; see `stale`."""
 
     @classmethod
     def read(cls, folder: Path) -> RunSpec:
@@ -100,6 +101,7 @@ class Trained:
     metrics: tuple[Mapping[str, float], ...]
     selection: LayerSelection
     delta_bytes: int
+    ended: Ended = "steps"
 
 
 def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
@@ -130,17 +132,20 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
-    on_step: OnStep | None = None,
     until: int | None = None,
+    watch: Watch = NOBODY,
 ) -> Trained:
     """Train as `spec` says, in `folder`; with `resume`, go on from the last checkpoint.
 
     A resumed run ends bit-equal to one that was never interrupted. With `until`, it halts at a
-    checkpoint after so many optimiser steps, to be judged there and perhaps resumed.
+    checkpoint after so many optimiser steps, to be judged there and perhaps resumed. A run that
+    `watch` pauses leaves a checkpoint and no delta.
 
     Raises:
-        InputError: the environment, model or a setting is unknown or does not fit.
+        InputError: the environment, model or a setting is unknown or does not fit, or a tracker is
+            not installed.
     """
+    check_trackers(watch.report_to)
     torch.manual_seed(spec.seed)
     env = make_env_of(spec, "train")()
     tasks = panel(env)
@@ -148,12 +153,16 @@ def train(
     agent = agent_of(spec, model, tokenizer, spec.temperature)
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
-        return rollout(agent, make_env_of(spec, "train"), jobs)
+        timed, began = TimedAgent(agent), time.perf_counter()
+        played = rollout(timed, make_env_of(spec, "train"), jobs, on_turn=watch.on_turn)
+        trainer.note({"time/env_s": time.perf_counter() - began - timed.seconds})
+        return played
 
-    log = _Metrics(folder / "metrics.jsonl", on_step)
-    settings = _settings(spec, folder)
+    log = MetricsFile(folder / "metrics.jsonl", watch.on_step, spec.patience)
+    pause = Pause(watch.pause)
+    settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
-    trainer = GiGPOTrainer(model, settings, tasks, play, tokenizer, callbacks=[log])
+    trainer = GiGPOTrainer(model, settings, tasks, play, tokenizer, callbacks=[log, pause])
     checkpoint: str | None = None
     if resume and folder.is_dir():
         checkpoint = get_last_checkpoint(str(folder))
@@ -164,19 +173,22 @@ def train(
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     model.eval()
+    ended: Ended = "stale" if log.stale else "paused" if pause.paused else "steps"
     delta = folder / "delta.safetensors"
-    trainer.delta().save(delta)
+    if ended != "paused":
+        trainer.delta().save(delta)
     return Trained(
         model=model,
         tokenizer=tokenizer,
         train_s=time.perf_counter() - started,
         metrics=tuple(log.rows),
         selection=trainer.selection,
-        delta_bytes=delta.stat().st_size,
+        delta_bytes=0 if ended == "paused" else delta.stat().st_size,
+        ended=ended,
     )
 
 
-def _settings(spec: RunSpec, folder: Path) -> GiGPOConfig:
+def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOConfig:
     known = defaults(spec.model)
     rate = spec.learning_rate or (
         known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
@@ -206,40 +218,7 @@ def _settings(spec: RunSpec, folder: Path) -> GiGPOConfig:
         bf16=False,
         save_steps=spec.save_every,
         save_total_limit=1,
-        report_to="none",
+        report_to=list(report_to),
+        run_name=folder.name,
         disable_tqdm=True,
     )
-
-
-class _Metrics(TrainerCallback):
-    """Writes one line per optimiser step; after a resume, lines past the checkpoint are redone."""
-
-    def __init__(self, path: Path, on_step: OnStep | None) -> None:
-        self.rows: list[Mapping[str, float]] = []
-        self._path = path
-        self._on_step = on_step
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self.rows = [r for r in read_lines(self._path) if r.get("step", 0) <= state.global_step]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(json.dumps(row) + "\n" for row in self.rows)
-        self._path.write_text(text, encoding="utf-8")
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        if not logs or "train_runtime" in logs:
-            return
-        row = {"step": state.global_step, **logs}
-        self.rows.append(row)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        if self._on_step:
-            self._on_step(row)
