@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, showing one line per step."""
+    from layergym.trainer.callbacks import Watch
     from layergym.trainer.run import RunSpec, train
 
     if args.resume:
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     with StepLines(spec.steps) as lines:
         try:
-            done = train(spec, folder, resume=bool(args.resume), on_step=lines.show)
+            done = train(spec, folder, resume=bool(args.resume), watch=Watch(on_step=lines.show))
         except KeyboardInterrupt:
             print(f"\nstopped; go on with: layergym train --resume {folder}")
             raise
