@@ -181,13 +181,13 @@ def _know_causal_attention() -> None:
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_flop_count(query, key, value)
+    return int(sdpa_flop_count(query, key, value))
 
 
 def _attention_backward_flops(
     grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
 ) -> int:
-    return sdpa_backward_flop_count(grad, query, key, value)
+    return int(sdpa_backward_flop_count(grad, query, key, value))
 
 
 def _counter() -> FlopCounterMode:
