@@ -104,9 +104,45 @@ def read_records(path: Path) -> Iterator[Record]:
                 raise InputError(f"{path}, line {number}, is no trajectory: {error!r}") from None
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write a file of records at once."""
-    write_text(path, b"".join(map(_line, records)).decode())
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Write a file of records at once; how many there were."""
+    lines = [_line(record) for record in records]
+    write_text(path, b"".join(lines).decode())
+    return len(lines)
+
+
+def write_dataset(folder: Path, records: Iterable[Record]) -> int:
+    """Write records as a dataset that `datasets.load_dataset(folder)` reads; how many there were.
+
+    One row per trajectory; `turns` is a list of objects.
+    """
+    from datasets import Dataset, Features, List, Value
+
+    text, number, whole, truth = (Value(t) for t in ("string", "float64", "int64", "bool"))
+    turn = {
+        "observation": text,
+        "reply": text,
+        "action": text,
+        "reward": number,
+        "valid": truth,
+        "tokens": List(whole),
+        "advantage": number,
+    }
+    columns = {
+        **dict.fromkeys(("agent", "env_id", "task", "kind", "ended", "error"), text),
+        "step": whole,
+        "seed": whole,
+        "success": truth,
+        "reward": number,
+        "turns": List(turn),
+    }
+    rows = [as_row(record) for record in records]
+    for row in rows:
+        row["turns"] = [dict.fromkeys(turn) | played for played in row["turns"]]
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
+    return len(rows)
 
 
 def record_files(path: Path) -> list[Path]:

@@ -26,13 +26,17 @@ def episode_sections(folder: Path) -> tuple[Section, ...]:
     return (Section("Episodes", (Text(brief), *stories), brief),)
 
 
-def story(record: Record) -> Story:
-    """An episode as a reader sees it, long ones cut."""
-    played = record.trajectory
-    return Story(title(record), tuple(_turns(record))[:TURNS] + _rest(len(played.turns)))
+def story(record: Record, *, whole: bool = False) -> Story:
+    """An episode as a reader sees it; long ones, and long texts, are cut unless `whole`."""
+    turns = tuple(_turns(record))
+    if not whole:
+        more = len(turns) - TURNS
+        turns = tuple((_cut(a), _cut(b), note) for a, b, note in turns[:TURNS])
+        turns += (("", "", f"{more} more turns"),) if more > 0 else ()
+    return Story(_title(record), turns)
 
 
-def title(record: Record) -> str:
+def _title(record: Record) -> str:
     """Who played what, and how it ended."""
     played = record.trajectory
     step = [] if record.step is None else [f"step {record.step}"]
@@ -56,11 +60,7 @@ def _turns(record: Record) -> Iterator[tuple[str, str, str]]:
         note += [] if turn.valid else ["invalid"]
         note += [f"advantage {record.advantages[number]:+.2f}"] if record.advantages else []
         note += [f"action: {turn.action}"] if turn.action != turn.reply.text.strip() else []
-        yield _cut(turn.observation), _cut(turn.reply.text), _cut(", ".join(note))
-
-
-def _rest(turns: int) -> tuple[tuple[str, str, str], ...]:
-    return (("", "", f"{turns - TURNS} more turns"),) if turns > TURNS else ()
+        yield turn.observation, turn.reply.text, ", ".join(note)
 
 
 def _cut(text: str) -> str:

@@ -83,7 +83,7 @@ def _table(table: Table, width: int) -> RenderableType:
         return _text(f"{table.caption}: nothing.", "dim")
     parts: list[RenderableType] = [_text(table.caption, "italic")]
     columns = zip(table.columns, *table.rows, strict=True)
-    for group in _groups([tuple(map(_clean, column)) for column in columns], width):
+    for group in _groups([tuple(map(clean, column)) for column in columns], width):
         grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for place, (column, wide) in enumerate(group):
             grid.add_column(
@@ -143,10 +143,10 @@ def _curves(plot: Plot, width: int) -> RenderableType:
 
 def _text(text: str, style: str = "") -> RichText:
     # A line would else end between a number and its percent sign.
-    return RichText(_clean(text).replace(" %", "%"), style=style)
+    return RichText(clean(text).replace(" %", "%"), style=style)
 
 
-def _clean(text: str) -> str:
-    # Texts from run folders may hold terminal control sequences; none of them is passed on.
-    clean = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
-    return clean.encode("utf-8", "replace").decode()
+def clean(text: str) -> str:
+    """`text` without control sequences for the terminal, which run folders may hold."""
+    plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
+    return plain.encode("utf-8", "replace").decode()

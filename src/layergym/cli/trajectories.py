@@ -1,0 +1,121 @@
+"""`layergym trajectories`: read what agents did, turn by turn."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layergym import InputError
+
+if TYPE_CHECKING:
+    from layergym.agents.trajectories import Record
+
+EXAMPLES = """
+examples:
+  layergym trajectories runs/three                          one line per episode
+  layergym trajectories runs/three --agent tiny --failed    those that tiny did not solve
+  layergym trajectories runs/three --task heat --full       whole episodes, for a pager
+  layergym trajectories runs/train --export out.jsonl       one JSON object a line
+  layergym trajectories runs/three --solved --export data/  a Hugging Face dataset
+
+Evaluations with --out keep all episodes; training runs keep one group of every tenth step.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("folder", type=Path, help="folder of a run, sweep or evaluation, or a file")
+    parser.add_argument("--task", default="", help="tasks or task types with this text in them")
+    parser.add_argument("--agent", default="", help="agents or arms with this text in them")
+    outcome = parser.add_mutually_exclusive_group()
+    outcome.add_argument("--solved", action="store_true", help="solved episodes only")
+    outcome.add_argument("--failed", action="store_true", help="unsolved episodes and errors only")
+    parser.add_argument("--limit", type=int, help="so many at most")
+    parser.add_argument("--full", action="store_true", help="whole episodes, not one line each")
+    parser.add_argument(
+        "--export", metavar="PATH", help="write what was chosen: NAME.jsonl, or a dataset's folder"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show or export the episodes that were asked for."""
+    from layergym.agents.trajectories import record_files
+
+    files = record_files(args.folder)
+    chosen = itertools.islice(_chosen(args, files), args.limit)
+    if args.export:
+        return _export(chosen, Path(args.export))
+    return _full(chosen) if args.full else _list(chosen)
+
+
+def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
+    """Records that match, each episode's last attempt, in the order in which they were kept."""
+    from layergym.agents.trajectories import read_records
+
+    for path in files:
+        last = {(r.step, r.trajectory.task, r.trajectory.seed): r for r in read_records(path)}
+        for record in last.values():
+            one = record.trajectory
+            if args.task not in f"{one.task} {one.kind}" or args.agent not in record.agent:
+                continue
+            if (args.solved and not one.success) or (args.failed and one.success):
+                continue
+            yield record
+
+
+def _export(chosen: Iterator[Record], path: Path) -> int:
+    from layergym.agents.trajectories import write_dataset, write_records
+
+    if path.exists() and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"{path} is there already; give another place to export to")
+    write = write_records if path.suffix == ".jsonl" else write_dataset
+    print(f"{write(path, chosen)} episodes: {path}")
+    return 0
+
+
+def _list(chosen: Iterator[Record]) -> int:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from layergym.evals.report.terminal import clean
+
+    columns = ("agent", "step", "task", "turns", "reward", "outcome")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        right = name in ("step", "turns", "reward")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for record in chosen:
+        one = record.trajectory
+        outcome = "solved" if one.success else one.error or one.ended
+        cells = (
+            record.agent,
+            "" if record.step is None else str(record.step),
+            one.task,
+            str(len(one.turns)),
+            f"{one.total_reward:g}",
+            outcome,
+        )
+        style = "green" if one.success else "red" if one.ended == "error" else ""
+        table.add_row(*(Text(clean(cell)) for cell in cells), style=style)
+    console = Console(highlight=False)
+    console.print(table if table.row_count else "no episode matches")
+    return 0
+
+
+def _full(chosen: Iterator[Record]) -> int:
+    from rich.console import Console
+    from rich.rule import Rule
+
+    from layergym.evals.report.episode_sections import story
+    from layergym.evals.report.terminal import story as shown
+
+    console = Console(highlight=False)
+    for record in chosen:
+        console.print(Rule(style="dim"))
+        console.print(shown(story(record, whole=True)))
+    return 0
