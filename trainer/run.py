@@ -34,7 +34,8 @@ from layergym.envs import InputError, TextEnv, find, make, panel
 from layergym.envs.files import write_json
 from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.layers import LayerSelection
+from layergym.trainer.layers import LayerSelection, causal_model
+from layergym.trainer.lora import with_lora
 from layergym.trainer.manifest import manifest
 from layergym.trainer.measures import TimedAgent
 from layergym.trainer.trainer import GiGPOTrainer
@@ -55,6 +56,8 @@ class RunSpec:
     algorithm: str = "gigpo"
     layers: str = "all"
     boost: str = ""
+    lora: int = 0
+    """Rank of LoRA adapters that train on the chosen layers in place of their weights; 0 for none."""
     steps: int = 30
     """Optimiser steps, each on a fresh rollout."""
     tasks_per_step: int = 16
@@ -89,6 +92,16 @@ class RunSpec:
             return cls(**{k: v for k, v in values.items() if k in known})
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A loaded model, the agent that plays with it, and what trains it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    agent: LLMAgent
+    trainer: Callable[..., GiGPOTrainer] = GiGPOTrainer
 
 
 @dataclass(frozen=True)
@@ -145,15 +158,33 @@ def train(
         InputError: the environment, model or a setting is unknown or does not fit, or a tracker is
             not installed.
     """
-    check_trackers(watch.report_to)
-    torch.manual_seed(spec.seed)
-    env = make_env_of(spec, "train")()
-    tasks = panel(env)
     model, tokenizer = open_model(spec.model)
     agent = agent_of(spec, model, tokenizer, spec.temperature)
+    if spec.lora:
+        model = with_lora(model, spec.layers, spec.lora, spec.seed)
+    policy = Policy(model, tokenizer, agent)
+    checkpoint = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
+    return train_policy(
+        spec, folder, policy, checkpoint and Path(checkpoint), until=until, watch=watch
+    )
+
+
+def train_policy(
+    spec: RunSpec,
+    folder: Path,
+    policy: Policy,
+    checkpoint: Path | None,
+    *,
+    until: int | None = None,
+    watch: Watch = NOBODY,
+) -> Trained:
+    """As `train`, with a policy that is loaded already, from a checkpoint or the beginning."""
+    check_trackers(watch.report_to)
+    torch.manual_seed(spec.seed)
+    tasks = panel(make_env_of(spec, "train")())
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
-        timed, began = TimedAgent(agent), time.perf_counter()
+        timed, began = TimedAgent(policy.agent), time.perf_counter()
         played = rollout(timed, make_env_of(spec, "train"), jobs, on_turn=watch.on_turn)
         trainer.note({"time/env_s": time.perf_counter() - began - timed.seconds})
         return played
@@ -162,24 +193,23 @@ def train(
     pause = Pause(watch.pause)
     settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
-    trainer = GiGPOTrainer(model, settings, tasks, play, tokenizer, callbacks=[log, pause])
-    checkpoint: str | None = None
-    if resume and folder.is_dir():
-        checkpoint = get_last_checkpoint(str(folder))
-    if not resume or not (folder / "config.json").is_file():
+    trainer = policy.trainer(
+        policy.model, settings, tasks, play, policy.tokenizer, callbacks=[log, pause]
+    )
+    if checkpoint is None:
         write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
         write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint)
-    model.eval()
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    policy.model.eval()
     ended: Ended = "stale" if log.stale else "paused" if pause.paused else "steps"
     delta = folder / "delta.safetensors"
     if ended != "paused":
         trainer.delta().save(delta)
     return Trained(
-        model=model,
-        tokenizer=tokenizer,
+        model=causal_model(policy.model),
+        tokenizer=policy.tokenizer,
         train_s=time.perf_counter() - started,
         metrics=tuple(log.rows),
         selection=trainer.selection,
@@ -190,9 +220,8 @@ def train(
 
 def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOConfig:
     known = defaults(spec.model)
-    rate = spec.learning_rate or (
-        known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
-    )
+    usual = known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
+    rate = spec.learning_rate or (known.learning_rate_lora if spec.lora else usual)
     on_cpu = not torch.cuda.is_available()
     return GiGPOConfig(
         output_dir=str(folder),

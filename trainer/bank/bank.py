@@ -1,0 +1,213 @@
+"""The layer bank: several single-layer runs of one model, trained and scored as one.
+
+    bank = Bank(specs)
+    trained = bank.train(folders)
+    bank.each(lambda i, agent_at: evaluate(agent_at(1.0), ...))
+
+Every run is the same run that it would have been alone: the same tasks, seeds, losses, clipping,
+optimiser and files. Only the model's passes are shared (`trainer.bank.routing`), so results differ
+from those of separate runs by the rounding of sums in another order, and by nothing in float64.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from transformers import PreTrainedModel
+from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
+
+from layergym.agents.llm import LLMAgent
+from layergym.agents.names import defaults, open_model
+from layergym.agents.prompts import PromptStyle
+from layergym.agents.sampler import TransformersSampler, Variants
+from layergym.envs.errors import InputError
+from layergym.trainer.bank.joint import JointPasses, JointSampler
+from layergym.trainer.bank.lockstep import Seat, lockstep
+from layergym.trainer.bank.routing import Rows, routed, view
+from layergym.trainer.bank.trainer import BankTrainer, Place
+from layergym.trainer.callbacks import NOBODY, Watch
+from layergym.trainer.delta import FrozenCheck, FrozenTensorChanged, digests
+from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
+
+T = TypeVar("T")
+AgentAt = Callable[[float], LLMAgent]
+"""A variant's agent at a temperature."""
+
+EPISODES = 1024
+"""Episodes that the variants of one bank have in flight at most, unless told otherwise."""
+_SHARED = (
+    "model",
+    "format",
+    "admissible",
+    "temperature",
+    "max_new_tokens",
+    "steps",
+    "save_every",
+)
+
+
+def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tuple[int, ...]]:
+    """Which runs can share banks: indices into `specs`, bank by bank.
+
+    Runs share a bank when they have the same model, agent and length. Runs that train every layer,
+    entries scattered over all of them, or LoRA adapters are in no bank.
+
+    Args:
+        specs: the runs.
+        variants: runs in one bank at most, which bounds its memory; None: as many as keep
+            `EPISODES` episodes in flight.
+    """
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for i, spec in enumerate(specs):
+        if not spec.lora and not re.match("all|random", spec.layers.strip()):
+            alike.setdefault(_shared(spec), []).append(i)
+    found = []
+    for indices in alike.values():
+        episodes = max(specs[i].tasks_per_step * specs[i].group_size for i in indices)
+        size = variants or max(1, EPISODES // episodes)
+        found += [tuple(indices[i : i + size]) for i in range(0, len(indices), size)]
+    return found
+
+
+class Bank:
+    """Variants of one model, each of which trains its own layers."""
+
+    def __init__(self, specs: Sequence[RunSpec]) -> None:
+        """Open the model once, with a private copy of what each run trains.
+
+        Raises:
+            InputError: the runs cannot share a bank, or a setting does not fit.
+        """
+        if len({_shared(spec) for spec in specs}) != 1:
+            raise InputError(f"runs in one bank must agree on {', '.join(_SHARED)}")
+        self.specs = tuple(specs)
+        self.base, self.tokenizer = open_model(specs[0].model)
+        self.base.requires_grad_(False)
+        self.views = tuple(view(self.base, spec.layers) for spec in specs)
+        self._rows = Rows()
+        self._model = routed(self.base, self.views, self._rows)
+        self._passes = JointPasses(self._model, self._rows)
+        add_fused_lm_head(
+            self._model, temperature=specs[0].temperature, outputs=("log_probs", "entropy")
+        )
+        self._samplers: dict[float, JointSampler] = {}
+
+    def train(
+        self,
+        folders: Sequence[Path],
+        *,
+        resume: bool = False,
+        until: int | None = None,
+        watches: Sequence[Watch] = (),
+    ) -> list[Trained]:
+        """Train all variants, each in its own run folder, as `trainer.run.train` trains one.
+
+        A resumed bank ends bit-equal to one that was never interrupted, as long as no variant
+        ended early. The time of each is its share of the common time.
+
+        Args:
+            folders: one for each run.
+            resume: go on from the last checkpoint that all have.
+            until: halt after so many optimiser steps.
+            watches: one for each run, or none.
+
+        Raises:
+            InputError: an environment or a setting does not fit.
+            FrozenTensorChanged: a tensor that no variant trains is not what it was.
+        """
+        found = digests(self.base)
+        checkpoints = _checkpoints(folders) if resume else [None] * len(folders)
+        add = partial(self._train_one, found=found, until=until)
+        works = [
+            partial(add, i, folder, checkpoint, watch)
+            for i, (folder, checkpoint, watch) in enumerate(
+                zip(folders, checkpoints, watches or [NOBODY] * len(folders), strict=True)
+            )
+        ]
+        trained = lockstep(works)
+        FrozenCheck(found, "the variants' own copies").verify(self.base)
+        for one in self.views:
+            _check_shared(one, self.base)
+        return trained
+
+    def each(self, work: Callable[[int, AgentAt], T]) -> list[T]:
+        """`work(i, agent_at)` for every variant, their agents sampling in common batches.
+
+        Works run in threads, one at a time. Those that ask for the same temperatures in the same
+        order share their batches.
+        """
+
+        def seated(i: int, seat: Seat) -> T:
+            return work(i, lambda temperature: self._agent(i, seat, temperature))
+
+        return lockstep([partial(seated, i) for i in range(len(self.specs))])
+
+    def _train_one(
+        self,
+        i: int,
+        folder: Path,
+        checkpoint: Path | None,
+        watch: Watch,
+        seat: Seat,
+        *,
+        found: dict[str, str],
+        until: int | None,
+    ) -> Trained:
+        spec, share = self.specs[i], 1 / len(self.specs)
+        place = Place(seat, i, self._passes, share)
+        policy = Policy(
+            self.views[i],
+            self.tokenizer,
+            self._agent(i, seat, spec.temperature),
+            partial(BankTrainer, place=place, found=found),
+        )
+        done = train_policy(spec, folder, policy, checkpoint, until=until, watch=watch)
+        return replace(done, train_s=done.train_s * share)
+
+    def _agent(self, i: int, seat: Seat, temperature: float) -> LLMAgent:
+        joint = self._samplers.get(temperature)
+        if joint is None:
+            joint = JointSampler(partial(self._sampler, temperature), self._rows)
+            self._samplers[temperature] = joint
+        spec = self.specs[i]
+        style = PromptStyle(spec.format or defaults(spec.model).format, admissible=spec.admissible)
+        return LLMAgent(joint.of(seat, i), self.tokenizer, style)
+
+    def _sampler(self, temperature: float, variants: Variants) -> TransformersSampler:
+        spec = self.specs[0]
+        return TransformersSampler(
+            self._model,
+            self.tokenizer,
+            max_new_tokens=spec.max_new_tokens or defaults(spec.model).max_new_tokens,
+            temperature=temperature,
+            variants=variants,
+        )
+
+
+def _shared(spec: RunSpec) -> tuple[object, ...]:
+    return tuple(getattr(spec, name) for name in _SHARED)
+
+
+def _checkpoints(folders: Sequence[Path]) -> list[Path | None]:
+    """The newest checkpoint that all runs have; if there is none, each run's own newest."""
+    held = [
+        {int(path.name.removeprefix("checkpoint-")): path for path in folder.glob("checkpoint-*")}
+        for folder in folders
+    ]
+    common = set.intersection(*(set(paths) for paths in held))
+    return [
+        paths[max(common)] if common else paths[max(paths)] if paths else None for paths in held
+    ]
+
+
+def _check_shared(one: PreTrainedModel, base: PreTrainedModel) -> None:
+    """Check that a view still holds the base's own tensors where it trains none."""
+    tensors = dict(base.named_parameters())
+    for name, parameter in one.named_parameters():
+        if not parameter.requires_grad and parameter is not tensors[name]:
+            raise FrozenTensorChanged(f"{name} of a variant is no longer the base's")

@@ -1,0 +1,129 @@
+"""Independent works that wait for one another wherever their requests can be served together.
+
+Each work runs in a thread of its own, but only one of them, or the server, runs at any moment: no
+locks are needed, and nothing depends on who is faster. A work goes on until it asks; when all of
+them have asked or are done, the requests of the furthest behind are served, in the calling thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Serve = Callable[[Sequence[Any]], Sequence[Any]]
+"""Answers several requests at once, in order."""
+
+
+class Ended(BaseException):
+    """Raised in a work because another one failed; no work should catch it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    rank: tuple[int, int]
+    serve: Serve
+    value: Any
+
+
+class Seat:
+    """One work's place in the lockstep."""
+
+    def __init__(self, turn: threading.Condition) -> None:
+        """Take a place; `lockstep` does."""
+        self.step = 0
+        """How far the work is; requests of works further behind are served first."""
+        self._turn = turn
+        self._request: _Request | None = None
+        self._answer: Any = None
+        self._error: BaseException | None = None
+        self._over = False
+
+    def ask(self, order: int, serve: Serve, value: Any) -> Any:
+        """What `serve` answers to `value`.
+
+        It is called once with the values of all seats that ask the same `serve` at the same step.
+
+        Args:
+            order: among requests at one step, the lowest are served first.
+            serve: who answers.
+            value: the request.
+        """
+        self._request = _Request((self.step, order), serve, value)
+        self._turn.notify_all()
+        self._turn.wait_for(lambda: self._request is None)
+        if self._over:
+            raise Ended
+        answer, self._answer = self._answer, None
+        return answer
+
+
+def lockstep(works: Sequence[Callable[[Seat], T]]) -> list[T]:
+    """Run all works to their ends and return their results, in order.
+
+    Raises:
+        BaseException: what a work or a server raised first; the other works are ended.
+    """
+    turn = threading.Condition()
+    seats = [Seat(turn) for _ in works]
+    results: list[Any] = [None] * len(works)
+    threads = [
+        threading.Thread(target=_run, args=(work, seat, results, i), daemon=True)
+        for i, (work, seat) in enumerate(zip(works, seats, strict=True))
+    ]
+    with turn:
+        for thread in threads:
+            thread.start()
+        running = list(zip(seats, threads, strict=True))
+        try:
+            while running := _serve_next(running, turn):
+                pass
+        finally:
+            _end([seat for seat, _ in running], turn)
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def _run(work: Callable[[Seat], T], seat: Seat, results: list[T], index: int) -> None:
+    with seat._turn:
+        try:
+            if not seat._over:
+                results[index] = work(seat)
+        except BaseException as error:
+            seat._error = error
+        finally:
+            seat._over = True
+            seat._turn.notify_all()
+
+
+Running = list[tuple[Seat, threading.Thread]]
+
+
+def _serve_next(running: Running, turn: threading.Condition) -> Running:
+    """Wait until every seat has asked or is over, serve one batch; the seats that are left."""
+    turn.wait_for(lambda: all(seat._over or seat._request for seat, _ in running))
+    for seat, _ in running:
+        if seat._error is not None:
+            raise seat._error
+    left = [(seat, thread) for seat, thread in running if not seat._over]
+    asked = [(seat, seat._request) for seat, _ in left if seat._request]
+    if not asked:
+        return left
+    first = min((request for _, request in asked), key=lambda request: request.rank)
+    batch = [(s, r) for s, r in asked if (r.rank, r.serve) == (first.rank, first.serve)]
+    answers = first.serve([request.value for _, request in batch])
+    for (seat, _), answer in zip(batch, answers, strict=True):
+        seat._answer, seat._request = answer, None
+    turn.notify_all()
+    return left
+
+
+def _end(seats: Sequence[Seat], turn: threading.Condition) -> None:
+    """Let works that still wait raise `Ended`."""
+    for seat in seats:
+        if not seat._over:
+            seat._over, seat._request = True, None
+    turn.notify_all()
