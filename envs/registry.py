@@ -8,12 +8,13 @@ is imported before one of their environments is made.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 import gymnasium
-from gymnasium.envs.registration import EnvCreator
+from gymnasium.envs.registration import EnvCreator, load_env_creator
 from gymnasium.error import Error
 
 from layergym.envs.core import TextEnv
@@ -90,15 +91,14 @@ def make(name: str, *, step_timeout_s: float | None = None, **kwargs: Any) -> Te
         **kwargs: settings of the environment.
 
     Raises:
-        InputError: the name is unknown, an argument does not fit, or it is not a `TextEnv`.
+        InputError: the name is unknown, a setting is missing or does not fit, or it is not a
+            `TextEnv`.
     """
     id = find(name)
     try:
         env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise InputError(f"{id} does not take these settings: {error}") from error
+        raise _misfit(id, error) from error
     if not isinstance(env, TextEnv):
         raise InputError(f"{id} is a {type(env).__name__}, not a layergym.TextEnv; wrap it in one")
     if step_timeout_s is not None:
@@ -106,3 +106,21 @@ def make(name: str, *, step_timeout_s: float | None = None, **kwargs: Any) -> Te
             raise InputError(f"step_timeout_s must be above 0 seconds, not {step_timeout_s}")
         env.step_timeout_s = step_timeout_s
     return env
+
+
+def about(id: str) -> str:
+    """The first line of the docstring of the environment `id`, which need not be made for it."""
+    point = gymnasium.spec(id).entry_point
+    made = load_env_creator(point) if isinstance(point, str) else point
+    return (made.__doc__ or "").strip().partition("\n")[0]
+
+
+def _misfit(id: str, error: TypeError) -> Exception:
+    """What to tell whoever gave settings that the constructor refused."""
+    text = str(error)
+    if "unexpected keyword" in text:
+        return InputError(f"{id} does not take these settings: {text}")
+    missing = re.search(r"missing \d+ required keyword-only .*?: (.*?)(?: was raised|$)", text)
+    if missing:
+        return InputError(f"{id} needs these settings: {missing[1]}")
+    return error

@@ -119,25 +119,3 @@ def test_panels_are_fixed_nested_and_hashed() -> None:
     assert small.hash != whole.hash != lg.panel(lg.make("counting-v0", split="test")).hash
     with pytest.raises(lg.InputError, match="has 3 tasks; 4 were asked for"):
         lg.panel(env, 4)
-
-
-class Leaky(Counting):
-    """Breaks promises: remembers, uses global randomness, lists what it refuses."""
-
-    memory = 0
-
-    def start(self) -> str:
-        Leaky.memory += 1
-        return f"start {Leaky.memory}"
-
-    def admissible(self) -> list[str]:
-        return ["sing"]
-
-    def play(self, action: str) -> lg.Outcome:
-        return lg.Outcome("no", valid=False)
-
-
-def test_conforms_names_what_to_mend() -> None:
-    problems = "\n".join(lg.conforms(Leaky))
-    assert "starts differently" in problems
-    assert 'admissible() lists "sing"' in problems

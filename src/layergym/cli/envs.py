@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import layergym
+from layergym.cli.options import add_env, env_args, required_env
 
 EXAMPLES = """
 examples:
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(action=_list)
     actions = parser.add_subparsers(metavar="ACTION")
     check = actions.add_parser("check", help="does an environment keep the contract?")
-    check.add_argument("env", help="environment id")
+    add_env(check)
     check.set_defaults(action=_check)
     parity = actions.add_parser("check-alfworld", help="compare with alfworld's own engine")
     parity.add_argument("--games", default="generated", help="generated, official, a path")
@@ -50,13 +51,18 @@ def _list(_: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from layergym.envs.registry import about
+
     table = Table(box=None, pad_edge=False)
     for name in ("environment", "tasks", "turns", "what"):
         table.add_column(name)
     for id in layergym.ids():
-        env = layergym.make(id)
-        about = (type(env).__doc__ or "").strip().splitlines()
-        table.add_row(id, _splits(id, env), str(env.max_turns), about[0] if about else "")
+        try:
+            env = layergym.make(id)
+        except layergym.InputError:  # It needs settings, or an extra.
+            table.add_row(id, "", "", about(id))
+        else:
+            table.add_row(id, _splits(id, env), str(env.max_turns), about(id))
     Console().print(table)
     return 0
 
@@ -73,12 +79,25 @@ def _splits(id: str, env: layergym.TextEnv) -> str:
 
 
 def _check(args: argparse.Namespace) -> int:
-    name = layergym.find(args.env)
-    problems = layergym.conforms(name)
-    for problem in problems:
-        print(f"- {problem}")
-    print(f"{name}: {len(problems)} to mend" if problems else f"{name} conforms")
-    return 1 if problems else 0
+    from layergym.envs.conforms import examine, pace
+
+    name, settings = layergym.find(required_env(args)), env_args(args.env_arg)
+
+    def fresh() -> layergym.TextEnv:
+        return layergym.make(name, **settings)
+
+    fresh()  # A wrong setting is an error, not a finding.
+    problems = 0
+    for finding in examine(fresh):
+        print(f"{'no' if finding.problems else 'ok':>4}  {finding.promise}")
+        print(*(f"      - {problem}\n" for problem in finding.problems), sep="", end="")
+        problems += len(finding.problems)
+    if problems:
+        print(f"{name}: {problems} to mend")
+        return 1
+    found = pace(fresh)
+    print(f"{name} conforms; reset {1e3 * found.reset_s:.3g} ms, step {1e3 * found.step_s:.3g} ms")
+    return 0
 
 
 def _check_alfworld(args: argparse.Namespace) -> int:
