@@ -31,11 +31,13 @@ class Defaults:
     max_new_tokens: int
     learning_rate_full: float
     learning_rate_layers: float
+    learning_rate_lora: float
 
 
-TINY = Defaults("plain", 8, 3e-4, 2e-3)
-LLM = Defaults("think", 512, 1e-6, 5e-6)
-"""Learning rates as in the scripts of arXiv 2607.01232: 1e-6 for all, 5e-6 for single layers."""
+TINY = Defaults("plain", 8, 3e-4, 2e-3, 5e-3)
+LLM = Defaults("think", 512, 1e-6, 5e-6, 1e-4)
+"""Learning rates as in the scripts of arXiv 2607.01232: 1e-6 for all, 5e-6 for single layers, 1e-4
+for LoRA."""
 
 
 def defaults(model: str) -> Defaults:

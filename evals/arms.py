@@ -4,8 +4,11 @@
     full                     every parameter
     3 | 10-14 | middle:5     only these layers: the `layers=` grammar
     boost-<layers>[*2]       every parameter, these layers at a multiple of the learning rate
+    random | random:2        control: single entries, scattered, as many as so many layers have
+    lora | lora-<layers>     control: LoRA on all or these layers, as large as one layer
 
-The boost is the layer-adaptive learning rate of arXiv 2607.01232, which doubles it.
+The boost is the layer-adaptive learning rate of arXiv 2607.01232, which doubles it; random masks
+and LoRA are the baselines of its scripts.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import Any
 from layergym.envs import InputError
 from layergym.evals.arm import EvalSpec
 from layergym.evals.results import arm_of
+from layergym.evals.search import Search
+from layergym.trainer.lora import lora_rank
 from layergym.trainer.run import RunSpec
 
 BOOST = 2
@@ -39,6 +44,7 @@ class SweepSpec:
     seeds: tuple[int, ...] = (0,)
     lr_full: float | None = None
     lr_layer: float | None = None
+    search: Search = field(default_factory=Search)
 
     def __post_init__(self) -> None:
         """Refuse a sweep without runs, and the same run twice.
@@ -48,10 +54,13 @@ class SweepSpec:
         """
         if not self.seeds or not (self.layers or self.extra):
             raise InputError("a sweep needs at least one seed and one layer or further arm")
-        names = [recipe(expression, self).name for expression in self.expressions]
+        names = [arm_name(expression) for expression in self.expressions]
         for what, values in (("seed", list(map(str, self.seeds))), ("arm", names)):
             if twice := [value for value in values if values.count(value) > 1]:
                 raise InputError(f"a sweep runs each {what} once; {twice[0]} is named twice")
+        if self.search.lr_grid and (self.lr_full or self.lr_layer):
+            raise InputError("learning rates are either given or chosen from a grid, not both")
+        self.search.check(self.run.steps, self.eval)
 
     @property
     def expressions(self) -> tuple[str, ...]:
@@ -84,13 +93,17 @@ def recipe(expression: str, spec: SweepSpec) -> Recipe:
         InputError: the expression cannot be read.
     """
     text = expression.strip()
-    name = _name(text)
+    name = arm_name(text)
     if text in ("base", "full"):
         return Recipe(name, {"layers": "all", "learning_rate": spec.lr_full})
     if text.startswith("boost-"):
         layers, _, factor = text.removeprefix("boost-").partition("*")
         boost = f"{layers}*{factor or BOOST}"
         return Recipe(name, {"layers": "all", "boost": boost, "learning_rate": spec.lr_full})
+    if text == "lora" or text.startswith("lora-"):
+        layers = text.removeprefix("lora").removeprefix("-") or "all"
+        rank = lora_rank(spec.run.model, layers)
+        return Recipe(name, {"layers": layers, "lora": rank, "learning_rate": None})
     return Recipe(name, {"layers": text, "learning_rate": spec.lr_layer})
 
 
@@ -109,8 +122,12 @@ def arm_run(spec: SweepSpec, folder: Path, made: Recipe, seed: int) -> Arm:
     return Arm(made.name, run, folder / "arms" / made.name / f"seed-{seed}")
 
 
-def _name(expression: str) -> str:
-    """The folder's name: "layer-03" for "3", "top-5" for "top:5@runs/a/profile.json"."""
+def arm_name(expression: str) -> str:
+    """Its folder's name: "layer-03" for "3", "top-5" for "top:5@runs/a/profile.json".
+
+    Raises:
+        InputError: nothing is left of it.
+    """
     if re.fullmatch(r"\d+", expression):
         return arm_of(int(expression))
     short = re.sub(r"@[^*]*", "", expression)

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from layergym.agents.names import open_model
 from layergym.envs import InputError
 from layergym.evals.arms import SweepSpec, arms, recipe
+from layergym.trainer.layers import decoder_layers, layer_size, select
+from layergym.trainer.lora import with_lora
 from layergym.trainer.run import RunSpec
 
 SPEC = SweepSpec(
@@ -33,6 +36,19 @@ def test_an_expression_says_what_trains_and_at_which_rate() -> None:
     boost = recipe("boost-top:5@runs/a/profile.json*3", SPEC).changes
     assert boost == {"layers": "all", "learning_rate": 1e-3, "boost": "top:5@runs/a/profile.json*3"}
     assert recipe("boost-middle:2", SPEC).changes["boost"] == "middle:2*2"
+
+
+def test_controls_are_as_large_as_one_layer() -> None:
+    model, _ = open_model("tiny")
+    size = layer_size(decoder_layers(model))
+    for expression in ("random", "lora", "lora-middle:2"):
+        changes = recipe(expression, SPEC).changes
+        wrapped = (
+            with_lora(model, changes["layers"], changes["lora"], 0) if "lora" in changes else model
+        )
+        selection = select(wrapped, changes["layers"])
+        assert abs(selection.trained - size) < 0.15 * size
+        model, _ = open_model("tiny")
 
 
 def test_a_sweep_may_consist_of_further_arms_but_not_of_the_same_twice() -> None:

@@ -3,51 +3,106 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.options import new_folder
+from layergym.cli.options import duration_s, new_folder, numbers
 from layergym.cli.run_options import add_run, run_spec
 
 if TYPE_CHECKING:
     from layergym.evals.arms import SweepSpec
+    from layergym.evals.engines.launch import Launch
+    from layergym.evals.search import Search
 
 EXAMPLES = """
 examples:
   layergym sweep alfworld-v0 --seeds 0 1 2 --out runs/alfworld
   layergym sweep alfworld-v0 --layers 0,4,7 --lr-full 1e-3 --lr-layer 3e-3
-  layergym sweep --resume runs/alfworld            finish what was interrupted
+  layergym sweep alfworld-v0 --lr-grid 1e-4,3e-4,1e-3    tune both rates on other tasks first
+  layergym sweep alfworld-v0 --scan coarse:4 --race 8,16 the best layers, sooner
+  layergym sweep alfworld-v0 --engine ray --ray-address auto --gpus-per-run 1
+  layergym sweep --resume runs/alfworld --max-time 2h    finish what was interrupted
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
-    parser.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
-    parser.add_argument(
-        "--arms", nargs="+", default=[], help='further arms: "middle:5", "boost-middle:5"'
+    arms = parser.add_argument_group("arms")
+    arms.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
+    arms.add_argument(
+        "--arms",
+        nargs="+",
+        default=[],
+        help='further arms: random, lora, "middle:5", "lora-middle:5", "boost-middle:5"',
     )
-    parser.add_argument("--lr-full", type=float, help="learning rate of the full-parameter arm")
-    parser.add_argument("--lr-layer", type=float, help="learning rate of single layers")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--eval-split", default="test", help="split of the scored panel")
-    parser.add_argument("--eval-tasks", type=int, help="tasks of the panel (default: all)")
-    parser.add_argument("--eval-repeats", type=int, default=2, help="episodes per task, sampled")
-    parser.add_argument("--jobs", type=int, help="runs side by side (default: one per core or GPU)")
+    arms.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arms.add_argument("--lr-full", type=float, help="learning rate of the full-parameter arm")
+    arms.add_argument("--lr-layer", type=float, help="learning rate of single layers")
+    final = parser.add_argument_group("final scores")
+    final.add_argument("--eval-split", default="test", help="split of the scored panel")
+    final.add_argument("--eval-tasks", type=int, help="tasks of the panel (default: all)")
+    final.add_argument("--eval-repeats", type=int, default=2, help="episodes per task, sampled")
+    _add_search(parser.add_argument_group("decisions on the way, on a development panel"))
+    _add_engine(parser.add_argument_group("where it runs"))
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted sweep")
 
 
+def _add_search(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--scan", default="all", help='"coarse:4": every 4th layer, then around the best'
+    )
+    group.add_argument(
+        "--race",
+        default="",
+        metavar="STEPS",
+        help='"8,16": layers that are clearly behind after so many steps stop there',
+    )
+    group.add_argument(
+        "--lr-grid",
+        default="",
+        metavar="RATES",
+        help='"1e-4,3e-4,1e-3": the best for all parameters, and for the middle layer, are used',
+    )
+    group.add_argument("--dev-split", help="its split (default: valid, or train without one)")
+    group.add_argument("--dev-tasks", type=int, default=64, help="its tasks (default 64)")
+
+
+def _add_engine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--engine",
+        default="processes",
+        choices=["auto", "processes", "bank", "ray"],
+        help="separate processes (default), single layers in one bank, Ray tasks; auto measures",
+    )
+    group.add_argument("--jobs", type=int, help="processes side by side (default: cores or GPUs)")
+    group.add_argument("--ray-address", help='"auto", or host:port of a cluster\'s head')
+    group.add_argument("--cpus-per-run", type=float, default=1, help="on Ray (default 1)")
+    group.add_argument("--gpus-per-run", type=float, default=0, help="on Ray (default 0)")
+    group.add_argument("--max-time", help='"30m", "8h": pause after that, to be resumed')
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the sweep and write the report."""
+    from layergym.evals.engines.launch import Launch
     from layergym.evals.sweep import read_spec
 
+    launch = Launch(
+        engine=args.engine,
+        jobs=args.jobs,
+        ray_address=args.ray_address,
+        cpus=args.cpus_per_run,
+        gpus=args.gpus_per_run,
+    )
+    deadline = time.time() + duration_s(args.max_time) if args.max_time else None
     if args.resume:
         folder = Path(args.resume)
-        return go(read_spec(folder), folder, args.jobs)
+        return go(read_spec(folder), folder, launch, deadline=deadline)
     folder = new_folder(args.out)
-    return go(_spec(args), folder, args.jobs)
+    return go(_spec(args), folder, launch, deadline=deadline)
 
 
 def _spec(args: argparse.Namespace) -> SweepSpec:
@@ -67,32 +122,56 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
         seeds=tuple(args.seeds),
         lr_full=args.lr_full,
         lr_layer=args.lr_layer,
+        search=_search(args),
     )
 
 
-def go(spec: SweepSpec, folder: Path, jobs: int | None) -> int:
+def _search(args: argparse.Namespace) -> Search:
+    from layergym.envs import registered
+    from layergym.evals.arm import EvalSpec
+    from layergym.evals.search import Search
+
+    kind, _, stride = args.scan.partition(":")
+    if args.scan != "all" and (kind != "coarse" or not stride.isdigit()):
+        raise InputError(f'--scan takes "all" or "coarse:N", not "{args.scan}"')
+    return Search(
+        scan=int(stride or 0),
+        race=tuple(map(int, numbers(args.race))),
+        lr_grid=tuple(numbers(args.lr_grid)),
+        dev=EvalSpec(split=args.dev_split, size=args.dev_tasks),
+    )
+
+
+def go(spec: SweepSpec, folder: Path, launch: Launch, *, deadline: float | None = None) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from rich.console import Console
 
-    from layergym.evals.arms import arms
+    from layergym.evals.engines.launch import open_engine
     from layergym.evals.live import SweepView
+    from layergym.evals.plan import all_arms, next_jobs
     from layergym.evals.report import build, show, write_report
-    from layergym.evals.sweep import default_jobs, run_sweep, write_sweep
+    from layergym.evals.sweep import note_engine, run_sweep, write_sweep
 
-    if jobs is not None and jobs < 1:
-        raise InputError(f"--jobs must be at least 1, not {jobs}")
     if not (folder / "sweep.json").is_file():
         write_sweep(spec, folder)
+    choice = open_engine(launch, spec, folder)
+    note_engine(folder, choice)
+    again = f"layergym sweep --resume {folder}"
     try:
-        with SweepView(arms(spec, folder)) as view:
-            failures = run_sweep(spec, folder, jobs=jobs or default_jobs(), on_poll=view.update)
+        with SweepView(all_arms(spec, folder), title=f"engine {choice}") as view:
+            failures = run_sweep(
+                spec, folder, choice.engine, deadline=deadline, on_poll=view.update
+            )
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: layergym sweep --resume {folder}")
+        print(f"\nstopped; go on with: {again}")
         raise
     for failure in failures:
         print(f"failed: {failure}")
     if failures:
-        raise InputError(f"mend the cause and go on with: layergym sweep --resume {folder}")
+        raise InputError(f"mend the cause and go on with: {again}")
+    if next_jobs(spec, folder):
+        print(f"time is up; go on with: {again}")
+        return 0
     show(build([folder]))
     files = write_report([folder], folder / "report", ("html", "json", "md"))
     Console().print(f"\nreport: {files[0]}", soft_wrap=True)

@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json"',
     )
     parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
+    parser.add_argument(
+        "--lora", type=int, default=0, metavar="RANK", help="train LoRA adapters on these layers"
+    )
     parser.add_argument("--lr", type=float, help="learning rate (default: what suits the model)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="runs/train", help="run folder (default runs/train)")
@@ -45,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
         if (folder / "delta.safetensors").is_file():
             raise InputError(f"{folder} is finished; its result is {folder / 'delta.safetensors'}")
     else:
-        spec = run_spec(args, layers=args.layers, boost=args.boost, learning_rate=args.lr,
-                        seed=args.seed)
+        spec = run_spec(args, layers=args.layers, boost=args.boost, lora=args.lora,
+                        learning_rate=args.lr, seed=args.seed)
         folder = new_folder(args.out)
     from layergym.cli.progress import StepLines
 
@@ -59,6 +62,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"trained {done.selection}")
     if all(row.get("groups_zero_variance") == 1.0 for row in done.metrics):
         print("nothing to learn from: in every group all episodes earned the same reward")
-    print("every other tensor is bit-identical to the base model")
+    print("everything else is bit-identical to the base model")
     print(f"layer delta: {folder / 'delta.safetensors'} ({done.delta_bytes:,} bytes)")
     return 0
