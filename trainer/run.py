@@ -3,6 +3,7 @@
 FOLDER/config.json      the `RunSpec`
 FOLDER/manifest.json    versions, seeds, panel hash, commit, command
 FOLDER/metrics.jsonl    one object per optimiser step
+FOLDER/trajectories.jsonl  one group of episodes of every tenth step
 FOLDER/checkpoint-N/    what resuming needs
 FOLDER/delta.safetensors  the trained tensors, once the run is finished
 """
@@ -30,14 +31,17 @@ from layergym.agents.parse import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollout import Job, rollout
 from layergym.agents.types import Trajectory
+from layergym.agents.vllm import VLLMSampler
 from layergym.envs import InputError, TextEnv, find, make, panel
 from layergym.envs.files import write_json
 from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.engine import HERE, check_engine, open_engine, publish, through
 from layergym.trainer.layers import LayerSelection, causal_model
 from layergym.trainer.lora import with_lora
 from layergym.trainer.manifest import manifest
 from layergym.trainer.measures import TimedAgent
+from layergym.trainer.samples import Samples
 from layergym.trainer.trainer import GiGPOTrainer
 
 Ended = Literal["steps", "stale", "paused"]
@@ -70,6 +74,9 @@ class RunSpec:
     beta: float = 0.0
     """Weight of the KL term to the model as it was at the start."""
     temperature: float = 1.0
+    engine: str = "transformers"
+    """What samples in rollouts: the model itself ("transformers"), or a vLLM server that serves
+    the same model to this run alone ("vllm@http://HOST:PORT")."""
     max_new_tokens: int | None = None
     rows_per_pass: int = 64
     seed: int = 0
@@ -158,8 +165,11 @@ def train(
         InputError: the environment, model or a setting is unknown or does not fit, or a tracker is
             not installed.
     """
+    check_engine(spec.engine)
     model, tokenizer = open_model(spec.model)
     agent = agent_of(spec, model, tokenizer, spec.temperature)
+    if spec.engine != HERE:
+        agent.sampler = through(open_engine(spec.engine, folder, model), agent.sampler)
     if spec.lora:
         model = with_lora(model, spec.layers, spec.lora, spec.seed)
     policy = Policy(model, tokenizer, agent)
@@ -184,15 +194,21 @@ def train_policy(
     tasks = panel(make_env_of(spec, "train")())
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
+        if isinstance(policy.agent.sampler, VLLMSampler):
+            with trainer.timed("sync"):
+                publish(trainer, policy.agent.sampler.engine)
         timed, began = TimedAgent(policy.agent), time.perf_counter()
         played = rollout(timed, make_env_of(spec, "train"), jobs, on_turn=watch.on_turn)
         trainer.note({"time/env_s": time.perf_counter() - began - timed.seconds})
+        if trainer.is_world_process_zero():
+            samples.keep(trainer.state.global_step, played)
         return played
 
     log = MetricsFile(folder / "metrics.jsonl", watch.on_step, spec.patience)
     pause = Pause(watch.pause)
     settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
+    samples = Samples(folder, settings, f"layers={spec.layers}")
     trainer = policy.trainer(
         policy.model, settings, tasks, play, policy.tokenizer, callbacks=[log, pause]
     )
@@ -237,7 +253,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         tasks_per_step=spec.tasks_per_step,
         num_generations=spec.group_size,
         per_device_train_batch_size=spec.rows_per_pass,
-        exact_sampler=True,
+        exact_sampler=spec.engine == HERE,
         max_steps=spec.steps,
         learning_rate=rate,
         weight_decay=0.0,
