@@ -195,8 +195,7 @@ def train_policy(
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
         if isinstance(policy.agent.sampler, VLLMSampler):
-            with trainer.timed("sync"):
-                publish(trainer, policy.agent.sampler.engine)
+            publish(trainer, policy.agent.sampler.engine)
         timed, began = TimedAgent(policy.agent), time.perf_counter()
         played = rollout(timed, make_env_of(spec, "train"), jobs, on_turn=watch.on_turn)
         trainer.note({"time/env_s": time.perf_counter() - began - timed.seconds})

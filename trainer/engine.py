@@ -1,0 +1,99 @@
+"""Rollouts through a vLLM engine: one that serves the model as it is trained, layer by layer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
+
+from layergym.agents.sampler import Request, Sampler, TransformersSampler
+from layergym.agents.vllm import Engine, VLLMSampler
+from layergym.agents.vllm_server import VLLMServer
+from layergym.envs.errors import InputError
+from layergym.trainer.layers import causal_model
+from layergym.trainer.trainer import GiGPOTrainer
+
+HERE = "transformers"
+SERVER = "vllm@"
+_PROBE, _REPLY = 16, 8
+_FAR = 0.1
+"""Nats per token between an engine's bfloat16 and float32 here stay well below this."""
+
+
+def check_engine(name: str) -> None:
+    """Check the name of an engine: "transformers", or "vllm@URL" for a vLLM server.
+
+    Raises:
+        InputError: there is no such engine.
+    """
+    if name != HERE and not name.startswith(SERVER):
+        raise InputError(f'no engine "{name}"; there is {HERE}, and {SERVER}http://HOST:PORT')
+
+
+def open_engine(name: str, exchange: Path, model: PreTrainedModel) -> Engine:
+    """The vLLM engine of this name, with the base weights of `model`.
+
+    Args:
+        name: vllm@URL.
+        exchange: a folder that the server sees as well, through which weights travel.
+        model: the base model, as it was loaded.
+
+    Raises:
+        InputError: no engine answers, or it serves another model.
+        ServerError: it refuses to load weights.
+    """
+    exchange.mkdir(parents=True, exist_ok=True)
+    engine = VLLMServer(name.removeprefix(SERVER), exchange)
+    state = PartialState()
+    if state.is_main_process:
+        engine.restore()  # Whoever used it before may have left other weights.
+    state.wait_for_everyone()
+    far = _distance(engine, model)
+    if not far < _FAR:
+        raise InputError(
+            f"the engine at {engine.url} serves another model: on the same tokens its "
+            f"log-probabilities differ by {far:.2g} nats"
+        )
+    return engine
+
+
+def through(engine: Engine, sampler: Sampler) -> VLLMSampler:
+    """A sampler with the settings of an in-process one, through `engine`."""
+    assert isinstance(sampler, TransformersSampler)
+    return VLLMSampler(
+        engine,
+        stop_ids=sampler.stop_ids,
+        temperature=sampler.temperature,
+        max_new_tokens=sampler.max_new_tokens,
+        max_context=min(sampler.max_context, engine.max_context),
+    )
+
+
+def publish(trainer: GiGPOTrainer, engine: Engine) -> None:
+    """Give `engine` the trained tensors as they are now; the others it has.
+
+    Every process takes part, one sends; afterwards all may sample.
+    """
+    began = time.perf_counter()
+    tensors = trainer.delta().tensors
+    if trainer.accelerator.is_main_process:
+        # Some models hold weights in another form than checkpoints do (fused experts).
+        engine.load(revert_weight_conversion(causal_model(trainer.model), tensors))
+    trainer.accelerator.wait_for_everyone()
+    trainer.note({"time/sync_s": time.perf_counter() - began})
+
+
+def _distance(engine: Engine, model: PreTrainedModel) -> float:
+    """Mean distance between an engine's and the model's log-probabilities of a greedy reply."""
+    prompt = tuple(range(_PROBE))
+    sampler = VLLMSampler(engine, stop_ids=(), temperature=0.0, max_new_tokens=_REPLY)
+    [said] = sampler.sample([Request(0, prompt, False, 0)])
+    ids = torch.tensor([prompt + said.ids], device=model.device)
+    with torch.no_grad():
+        logits = model(input_ids=ids, logits_to_keep=len(said.ids) + 1).logits[0, :-1].float()
+    ours = logits.log_softmax(-1).gather(-1, ids[0, len(prompt) :, None])[:, 0]
+    return float((ours.cpu() - torch.tensor(said.logprobs)).abs().mean())
