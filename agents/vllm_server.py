@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from urllib3.util import Retry
 
-from layergym.agents.openai_client import CONNECT_S, ServerError
+from layergym.agents.openai_client import CONNECT_S
 from layergym.agents.vllm import Completion
 from layergym.envs.errors import InputError
 
@@ -54,16 +54,17 @@ class VLLMServer:
         self._exchange = exchange
         self._key = os.environ.get(KEY, "")
         self._session = requests.Session()
-        patience = Retry(5, allowed_methods=None, status_forcelist=(502, 503), backoff_factor=0.5)
+        patience = Retry(4, allowed_methods=None, status_forcelist=(502, 503), backoff_factor=0.5)
         adapter = HTTPAdapter(max_retries=patience, pool_maxsize=CONCURRENCY)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
+        models = self._ask("get", "/v1/models")
         try:
-            served = self._ask("get", "/v1/models")["data"][0]
+            served = models["data"][0]
             self._model, self._base = str(served["id"]), str(served["root"])
             self.max_context = int(served["max_model_len"])
-        except (ServerError, KeyError, IndexError, TypeError) as error:
-            raise InputError(f"no vLLM server answers at {self.url}: {error}") from None
+        except (KeyError, IndexError, TypeError) as error:
+            raise InputError(f"{self.url} is no vLLM server: {error!r} in {models}") from None
 
     def complete(
         self, prompts: Sequence[tuple[int, ...]], params: Sequence[Mapping[str, Any]]
@@ -71,7 +72,7 @@ class VLLMServer:
         """Continue each prompt, all at once.
 
         Raises:
-            ServerError: the server does not answer, or refuses.
+            InputError: the server does not answer, or refuses.
         """
         with ThreadPoolExecutor(max(1, min(len(prompts), CONCURRENCY))) as pool:
             return list(pool.map(self._complete, prompts, params))
@@ -80,7 +81,7 @@ class VLLMServer:
         """Give these tensors of the model new values.
 
         Raises:
-            ServerError: the server cannot read them, or may not be asked to.
+            InputError: the server cannot read them, or may not be asked to.
         """
         with TemporaryDirectory(prefix="weights-", dir=self._exchange) as folder:
             values = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
@@ -91,7 +92,7 @@ class VLLMServer:
         """Load the whole base model again.
 
         Raises:
-            ServerError: as `load`.
+            InputError: as `load`.
         """
         self._reload(self._base)
 
@@ -103,15 +104,13 @@ class VLLMServer:
                 {"method": "reload_weights", "kwargs": {"weights_path": path}},
             )
             forgotten = self._ask("post", "/reset_prefix_cache")
-        except ServerError as error:
-            raise ServerError(
+        except InputError as error:
+            raise InputError(
                 f"the server did not take new weights from {path}; it must see that folder and "
                 f"run with VLLM_SERVER_DEV_MODE=1: {error}"
             ) from None
         if not forgotten["success"]:
-            raise ServerError(
-                f"{self.url} is busy with other requests, so it keeps old activations"
-            )
+            raise InputError(f"{self.url} is busy with other requests, so it keeps old activations")
 
     def _complete(self, prompt: tuple[int, ...], params: Mapping[str, Any]) -> Completion:
         body = {"model": self._model, "prompt": prompt, "return_token_ids": True, **params}
@@ -120,7 +119,7 @@ class VLLMServer:
             logprobs = choice["logprobs"]["token_logprobs"]
             return Completion(tuple(choice["token_ids"]), tuple(map(float, logprobs)))
         except (KeyError, TypeError) as error:
-            raise ServerError(f"{self.url} gives no token ids: {error!r}; is it vLLM?") from None
+            raise InputError(f"{self.url} gives no token ids: {error!r}; is it vLLM?") from None
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
@@ -132,12 +131,13 @@ class VLLMServer:
                 timeout=(CONNECT_S, TIMEOUT_S),
                 allow_redirects=False,
             )
+            if answer.status_code == 200:
+                return answer.json()
         except requests.RequestException as error:
-            raise ServerError(f"{self.url}{path} does not answer: {error}") from None
-        if answer.status_code != 200:
-            said = " ".join(answer.text.split())[:300]
-            raise ServerError(f"{self.url}{path} answered {answer.status_code}: {said}")
-        return answer.json()
+            why = type(error).__name__
+            raise InputError(f"no vLLM server answers at {self.url}{path}: {why}") from None
+        said = " ".join(answer.text.split())[:300]
+        raise InputError(f"{self.url}{path} answered {answer.status_code}: {said}")
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         # Given even without a key: requests would else look for a password in ~/.netrc.

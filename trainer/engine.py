@@ -43,8 +43,7 @@ def open_engine(name: str, exchange: Path, model: PreTrainedModel) -> Engine:
         model: the base model, as it was loaded.
 
     Raises:
-        InputError: no engine answers, or it serves another model.
-        ServerError: it refuses to load weights.
+        InputError: no engine answers, it serves another model, or it does not load weights.
     """
     exchange.mkdir(parents=True, exist_ok=True)
     engine = VLLMServer(name.removeprefix(SERVER), exchange)
