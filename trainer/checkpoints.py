@@ -7,43 +7,49 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+import torch
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_utils import rotate_checkpoints
-from trl import GRPOTrainer  # type: ignore[attr-defined]
 
 from layergym.envs.errors import InputError
 from layergym.trainer.delta import FILE, LayerDelta
 from layergym.trainer.layers import LayerSelection, ranges
 from layergym.trainer.lora import lora_delta
+from layergym.trainer.processes import SeveralProcesses, reshard, spread_like, whole
 
 
-class DeltaCheckpoints(GRPOTrainer):
+class DeltaCheckpoints(SeveralProcesses):
     """A `GRPOTrainer` whose checkpoints hold a layer delta instead of the model.
 
     Beside it are optimiser, schedule, random-number and trainer state, as Transformers writes
-    them; all of them are read with `weights_only`.
+    them; all of them are read with `weights_only`. The first process writes all but the random
+    numbers, and writes tensors whole: a checkpoint can be resumed by any number of processes,
+    sharded or not.
     """
 
-    model: PreTrainedModel
+    optimizer: Any
+    lr_scheduler: Any
     selection: LayerSelection
     base: str
     """`base_hash` of the model before training."""
     _saving_to: str | None = None
 
     def delta(self) -> LayerDelta:
-        """What training has changed so far, as a delta of the base model.
+        """What training has changed so far, as a delta; every process must ask for it.
 
         Raises:
             InputError: PEFT's adapters are not plain LoRA.
         """
+        reshard(self.model)
         if hasattr(self.model, "get_base_model"):
             return lora_delta(self.model, self.base, self.selection.layers)
         return LayerDelta.of(self.model, self.base, self.selection.layers)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the trained tensors as they are; the base model is not copied."""
+        reshard(self.model)
+        delta = LayerDelta.of(self.model, self.base, self.selection.layers)
         if self.args.should_save:
-            delta = LayerDelta.of(self.model, self.base, self.selection.layers)
             delta.save(Path(output_dir or self._get_output_dir(None)) / FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -54,18 +60,45 @@ class DeltaCheckpoints(GRPOTrainer):
                 f'"{resume_from_checkpoint}" trained layers {ranges(delta.layers)}; this run '
                 f'trains layers="{self.selection.spec}"'
             )
+        reshard(self.model)
         delta.put(self.model)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        stored = self.optimizer.state_dict()
+        stored["state"] = {
+            number: {name: _on_cpu(value) for name, value in values.items()}
+            for number, values in stored["state"].items()
+        }
+        if self.args.should_save:
+            torch.save(stored, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        folder = Path(checkpoint)
+        stored = torch.load(folder / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for number, values in stored["state"].items():
+            for name, value in values.items():
+                if value.shape == parameters[number].shape:
+                    values[name] = spread_like(value, parameters[number])
+        self.optimizer.load_state_dict(stored)
+        self.lr_scheduler.load_state_dict(torch.load(folder / SCHEDULER_NAME, weights_only=True))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint beside its place and move it there, so that it is whole or absent."""
         root = Path(self._get_output_dir(trial))
         staging, name = root / "unfinished", f"checkpoint-{self.state.global_step}"
-        shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
+        self.accelerator.wait_for_everyone()
         self._saving_to = str(staging)
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
         finally:
             self._saving_to = None
+        self.accelerator.wait_for_everyone()
         if self.args.should_save:
             shutil.rmtree(root / name, ignore_errors=True)
             os.replace(staging / name, root / name)
@@ -81,3 +114,7 @@ class DeltaCheckpoints(GRPOTrainer):
 
     def _send_telemetry(self) -> None:
         """Nothing is sent anywhere."""
+
+
+def _on_cpu(value: Any) -> Any:
+    return whole(value).cpu() if isinstance(value, torch.Tensor) else value

@@ -20,8 +20,14 @@ class GiGPOConfig(GRPOConfig):
 
     One rollout is `tasks_per_step * num_generations` episodes. It feeds `num_iterations` epochs
     of `steps_per_generation` optimiser steps each, one by default.
-    `per_device_train_batch_size` is the largest number of rows in one forward and backward pass:
-    it bounds memory and changes no result. `gradient_accumulation_steps` stays 1.
+
+    Gradients are accumulated: an optimiser step runs over as many passes as its rows need, and
+    `gradient_accumulation_steps` stays 1. Memory is bounded by the rows of one pass,
+    `per_device_train_batch_size`, which changes no result: halve it when memory runs out. What a
+    row takes is up to the longest episode, and what stays for the whole rollout is one cached
+    activation per token where some layers below are frozen; `offload_prefix` keeps those in main
+    memory. Several processes (`accelerate launch`: DDP or FSDP2) share the episodes and the rows
+    of the same rollout; their number changes no result either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
     layers and are not kept anyway), constant learning rate, logging at every step, bf16 only on
@@ -54,6 +60,12 @@ class GiGPOConfig(GRPOConfig):
         metadata={
             "help": "the sampler's log-probabilities are the trainer's (same weights, precision "
             "and temperature, no top-k or top-p): use them as the old ones"
+        },
+    )
+    external_engine: bool = field(
+        default=False,
+        metadata={
+            "help": "episodes are sampled outside this model (vLLM): FSDP2 does not put it together"
         },
     )
     offload_prefix: bool = field(
@@ -95,16 +107,13 @@ class GiGPOConfig(GRPOConfig):
         if getattr(self, "activation_checkpointing", False) is None:
             self.activation_checkpointing = self.gradient_checkpointing  # its newer name
         # TRL derives how many rows a step has from these three; here rows are counted after the
-        # rollout, so TRL is told of one row per pass and the rest is put back.
+        # rollout, so TRL is told of numbers that divide one another and the rest is put back.
         rows, steps = self.per_device_train_batch_size, self.steps_per_generation
-        self.per_device_train_batch_size = 1
-        self.steps_per_generation = None  # type: ignore[assignment]
-        self.generation_batch_size = self.tasks_per_step * self.num_generations
+        self.per_device_train_batch_size, self.steps_per_generation = 1, self.num_generations
         super().__post_init__()  # type: ignore[no-untyped-call]
         self.per_device_train_batch_size, self.steps_per_generation = rows, steps
+        self.generation_batch_size = self.tasks_per_step * self.num_generations
         self._check_saving()
-        if self.world_size > 1:
-            raise InputError("training runs in one process; start it without a launcher")
 
     def _check(self) -> None:
         if self.algorithm not in ALGORITHMS:

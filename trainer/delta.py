@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from layergym.envs.errors import InputError
 from layergym.trainer.layers import causal_model
+from layergym.trainer.processes import part, spread_like, whole
 
 FILE = "layer_delta.safetensors"
 _KEY = "layergym_delta"
@@ -125,7 +126,7 @@ class LayerDelta:
     def of(cls, model: nn.Module, base: str, layers: Sequence[int]) -> LayerDelta:
         """Copy every parameter of `model` that trains to main memory."""
         tensors = {
-            name: p.detach().cpu().clone()
+            name: whole(p.detach()).cpu().clone()
             for name, p in model.named_parameters()
             if p.requires_grad
         }
@@ -179,8 +180,9 @@ class LayerDelta:
         old = {}
         with torch.no_grad():
             for name in sorted(self.changes):
-                old[name] = parameters[name].detach().cpu().clone()
-                parameters[name].copy_(self._value(name, old[name]))
+                old[name] = whole(parameters[name].detach()).cpu().clone()
+                value = self._value(name, old[name])
+                parameters[name].copy_(spread_like(value, parameters[name]))
         return LayerDelta(self.base, self.layers, old)
 
     def _value(self, name: str, old: torch.Tensor) -> torch.Tensor:
@@ -252,7 +254,7 @@ def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[s
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    flat = part(tensor.detach()).cpu().contiguous().reshape(-1)
     digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
     digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()

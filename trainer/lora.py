@@ -12,6 +12,7 @@ from layergym.agents.names import source
 from layergym.envs.errors import InputError
 from layergym.trainer.delta import LayerDelta, low_rank_names
 from layergym.trainer.layers import decoder_layers, layer_indices, layer_size
+from layergym.trainer.processes import whole
 
 _WRAPPED = "base_model.model."
 
@@ -99,8 +100,8 @@ def lora_delta(model: nn.Module, base: str, layers: tuple[int, ...]) -> LayerDel
         if not isinstance(module.get_base_layer(), nn.Linear) or module.use_dora[adapter]:
             raise InputError(f"{name} is not plain LoRA; a layer delta cannot hold its adapter")
         down, up = low_rank_names(f"{name.removeprefix(_WRAPPED)}.weight")
-        tensors[down] = module.lora_A[adapter].weight.detach().cpu().clone()
-        tensors[up] = module.scaling[adapter] * module.lora_B[adapter].weight.detach().cpu()
+        tensors[down] = whole(module.lora_A[adapter].weight.detach()).cpu().clone()
+        tensors[up] = module.scaling[adapter] * whole(module.lora_B[adapter].weight.detach()).cpu()
     return LayerDelta(base, layers, tensors)
 
 

@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 import torch
@@ -15,6 +15,7 @@ from layergym.agents.base import Agent, Decision, Episode, Failure
 from layergym.agents.types import Group
 from layergym.trainer.credit import CreditStatistics
 from layergym.trainer.passes import Pass
+from layergym.trainer.processes import whole
 
 
 def rollout_measures(groups: Sequence[Group], statistics: CreditStatistics) -> dict[str, float]:
@@ -54,17 +55,28 @@ def gradient_norms(layers: Mapping[str, Iterable[torch.nn.Parameter]]) -> dict[s
     for name, parameters in layers.items():
         gradients = [p.grad for p in parameters if p.grad is not None]
         if gradients:
-            norms[f"grad_norm/{name}"] = float(torch.nn.utils.get_total_norm(gradients))
+            norms[f"grad_norm/{name}"] = float(whole(torch.nn.utils.get_total_norm(gradients)))
     return norms
 
 
-def mismatch(done: Sequence[Pass]) -> dict[str, float]:
-    """How far the trainer's log-probabilities are from the sampler's, in nats per token."""
+def mismatch(
+    done: Sequence[Pass], gather: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, float]:
+    """How far the trainer's log-probabilities are from the sampler's, in nats per token.
+
+    Args:
+        done: this process's passes.
+        gather: the rows (1, 3) of all processes, one below the other.
+    """
     found = [one.mismatch for one in done if one.mismatch is not None]
     if not found:
         return {}
     differences = torch.cat(found)
-    return {"mismatch": float(differences.mean()), "mismatch_max": float(differences.max())}
+    highest = differences.max() if len(differences) else differences.new_zeros(())
+    count = torch.tensor(float(len(differences)), device=differences.device)
+    totals = gather(torch.stack([differences.sum(), count, highest])[None])
+    mean = totals[:, 0].sum() / totals[:, 1].sum()
+    return {"mismatch": float(mean), "mismatch_max": float(totals[:, 2].max())}
 
 
 def peak_memory() -> float:

@@ -14,6 +14,7 @@ import torch
 
 from layergym.trainer.packing import Row, collate
 from layergym.trainer.prefix import Prefix
+from layergym.trainer.processes import ALONE, Share
 
 _PER_ROW = ("grpo", "sapo", "dr_grpo", "luspo")
 """TRL's losses that are means over rows; "bnpo" is a mean over tokens, the others are sums."""
@@ -42,7 +43,7 @@ class Pass:
         """Compare the trainer's first log-probabilities (B, T - 1) with the sampler's."""
         if self.mismatch is None:
             difference = (logprobs.detach() - self.sampler_logprobs).abs()
-            self.mismatch = difference[self.sampled[:, 1:]]
+            self.mismatch = difference[self.loss_inputs["completion_mask"].bool()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +92,28 @@ def passes(
     pad_id: int,
     rollout_tokens: int,
     device: torch.device,
+    share: Share = ALONE,
 ) -> list[Pass]:
-    """Cut a minibatch into passes of at most `size` rows, padded only to their own longest.
+    """This process's passes over a minibatch: at most `size` rows, padded to their own longest.
 
-    Weights make the sum over the passes equal to TRL's loss over the whole minibatch at once.
-    `rollout_tokens` counts the sampled tokens of the whole rollout: TRL's `num_items_in_batch`.
+    Every process gets as many passes, of rows of about the same length; where rows run out, it
+    computes one that counts nothing. Weights make the sum over the passes, averaged over the
+    processes as DDP and FSDP2 average gradients, equal to TRL's loss over the whole minibatch at
+    once. `rollout_tokens` counts the sampled tokens of the whole rollout: TRL's
+    `num_items_in_batch`.
     """
     result = []
-    for start in range(0, len(minibatch.rows), size):
-        rows = minibatch.rows[start : start + size]
-        batch = collate(rows, pad_id)
+    for start in range(0, len(minibatch.rows), size * share.of):
+        block = minibatch.rows[start : start + size * share.of]
+        rows = share.deal(block)
+        counts = bool(rows)
+        batch = collate(rows or block[:1], pad_id)
         ids, sampled = batch.ids.to(device), batch.sampled.to(device)
-        weight = 1.0
-        if loss_type in _PER_ROW:
-            weight = len(rows) / minibatch.all_rows
-        elif loss_type == "bnpo":
-            weight = int(batch.sampled.sum()) / minibatch.all_tokens
+        weight = 0.0
+        if counts and loss_type in _PER_ROW:
+            weight = share.of * len(rows) / minibatch.all_rows
+        elif counts:
+            weight = share.of * int(batch.sampled.sum()) / minibatch.all_tokens
         result.append(
             Pass(
                 ids=ids,
@@ -116,9 +123,11 @@ def passes(
                     "prompt_ids": ids[:, :1],
                     "prompt_mask": torch.ones_like(ids[:, :1]),
                     "completion_ids": ids[:, 1:],
-                    "completion_mask": sampled[:, 1:].long(),
+                    "completion_mask": sampled[:, 1:].long() * counts,
                     "advantages": batch.advantages[:, 1:].to(device),
-                    "num_items_in_batch": torch.tensor(rollout_tokens, device=device),
+                    # TRL's sums divide by this; the pass's weight, which they get as every loss
+                    # does, is taken out again.
+                    "num_items_in_batch": torch.tensor(rollout_tokens * weight, device=device),
                 },
                 weight=weight,
             )

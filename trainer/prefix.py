@@ -12,7 +12,7 @@ Shapes: B rows, T tokens, H hidden size, K sampled tokens in all rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from layergym.envs.errors import InputError
+from layergym.trainer.processes import part, reshard
 
 
 class Prefix:
@@ -96,24 +97,35 @@ class _Instead(nn.Module):
 
 
 class Reference:
-    """The policy as it was: original weights of the trained tensors, nothing else."""
+    """The policy as it was: original weights of the trained tensors, nothing else.
 
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Copy the present values of `parameters`."""
-        self._parameters = list(parameters)
-        self._original = [p.detach().clone() for p in self._parameters]
+    Of a sharded model every process keeps its own parts.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Copy the present values of the parameters of `model` that train."""
+        reshard(model)
+        self._model = model
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._others = [part(p.detach()).clone() for p in self._trained]
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Within it, the model computes with the original weights; for passes without grad."""
-        current = [p.data for p in self._parameters]
-        for parameter, original in zip(self._parameters, self._original, strict=True):
-            parameter.data = original
+        self._exchange()
         try:
             yield
         finally:
-            for parameter, data in zip(self._parameters, current, strict=True):
-                parameter.data = data
+            self._exchange()
+
+    def _exchange(self) -> None:
+        # The values move, not the tensors: FSDP2 holds on to the memory of its parts.
+        reshard(self._model)
+        for parameter, others in zip(self._trained, self._others, strict=True):
+            values = part(parameter.detach())
+            held = values.clone()
+            values.copy_(others)
+            others.copy_(held)
 
 
 def sampled_logprobs(

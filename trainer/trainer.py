@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
+from layergym.agents.rollout import Job
+from layergym.agents.types import Trajectory
 from layergym.envs.errors import InputError
 from layergym.envs.panels import Panel
 from layergym.trainer.checkpoints import DeltaCheckpoints
@@ -97,12 +100,12 @@ class GiGPOTrainer(DeltaCheckpoints):
         self.beta = beta
         self._check_model()
         found = found or digests(self.model)
-        parameters = dict(self.model.named_parameters())
-        self.base = base_hash({base: found[name] for name, base in base_names(self.model).items()})
-        masks = self._scatter()
-        self.frozen = FrozenCheck.of(self.model, str(self.selection), found, masks)
-        trained = [parameters[name] for name in self.selection.names]
-        self._reference = Reference(trained) if beta else None
+        own = base_hash({base: found[name] for name, base in base_names(self.model).items()})
+        # Accelerate may have loaded the weights in the first process only.
+        self.base = broadcast_object_list([own])[0]
+        self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self._scatter())
+        self._begun = False
+        self._reference: Reference | None = None
 
     # ---- training -------------------------------------------------------------------------
 
@@ -130,14 +133,16 @@ class GiGPOTrainer(DeltaCheckpoints):
         total = torch.zeros((), device=self.args.device)
         with self._timed("update"):
             for number, one in enumerate(todo, 1):
-                last = number == len(todo)
+                # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of
+                # the sum, so it adds up in every pass.
+                last = number == len(todo) or self.sharded
                 with nullcontext() if last else self.accelerator.no_sync(model):
                     with self.compute_loss_context_manager():
                         loss = self.compute_loss(model, one) * one.weight
                     self._backward(loss)
                 total += loss.detach()
         self.note(gradient_norms(self._trained_by_layer()))
-        self.note(mismatch(todo))
+        self.note(mismatch(todo, self.accelerator.gather))
         self.note({"memory_bytes": peak_memory()})
         return total
 
@@ -191,12 +196,12 @@ class GiGPOTrainer(DeltaCheckpoints):
     def _new_rollout(self, number: int) -> list[list[Pass]]:
         """Play rollout `number` and prepare the passes of its optimiser steps."""
         args = self.args
+        self._begin()
         self.model.train(False)
         with self._timed("rollout"), torch.no_grad():
-            collected = collect(self.panel, self._play, args, number)
+            collected = collect(self.panel, self._play_together, args, number)
         self.model.train()
         self.note(collected.measures)
-        idle = not (self.beta or self._entropy_bonus_enabled or self.top_entropy_quantile < 1.0)
         steps = [
             passes(
                 minibatch,
@@ -205,36 +210,53 @@ class GiGPOTrainer(DeltaCheckpoints):
                 pad_id=self.processing_class.pad_token_id,
                 rollout_tokens=int(collected.measures["tokens"]),
                 device=args.device,
+                share=self.share,
             )
             for minibatch in minibatches(
                 collected.rows,
                 args.steps_per_generation,
                 order=(args.seed, number),
-                skip_idle=idle,
+                skip_idle=self._idle_rows_count_nothing(),
             )
         ]
         with self._timed("logprobs"), torch.no_grad():
-            for one in (one for step in steps for one in step):
-                self._add_logprobs(one)
+            self._add_logprobs([one for step in steps for one in step])
         return steps
 
-    def _add_logprobs(self, one: Pass) -> None:
-        """Give a pass its prefix, and what the loss needs from before the first update."""
+    def _play_together(self, jobs: Sequence[Job]) -> list[Trajectory]:
+        """Play this process's share of `jobs`; the trajectories of all processes, in order."""
+        with nullcontext() if self.args.external_engine else self.unsharded():
+            played = self._play(self.share.block(jobs))
+        return list(gather_object(list(played)))
+
+    def _idle_rows_count_nothing(self) -> bool:
+        """Whether a row without advantage has no gradient."""
+        return not (
+            self.beta
+            or self._entropy_bonus_enabled
+            or self.top_entropy_quantile < 1.0
+            or self.aux_loss_enabled
+        )
+
+    def _add_logprobs(self, todo: Sequence[Pass]) -> None:
+        """Give passes their prefix, and what the loss needs from before the first update."""
         recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
         uses = self.num_iterations + bool(self.beta) + recompute
-        if self.selection.first > 0 and uses > 1:
-            one.prefix = Prefix(
-                self._layers, self.selection.first, offload=self.args.offload_prefix
-            )
-        if recompute:
-            logprobs = self._score(self.model, one)[0]
-            one.observe(logprobs)
-            one.loss_inputs["old_per_token_logps"] = logprobs
-        elif self.args.steps_per_generation > 1:
-            one.loss_inputs["old_per_token_logps"] = one.sampler_logprobs
+        for one in todo:
+            if self.selection.first > 0 and uses > 1:
+                one.prefix = Prefix(
+                    self._layers, self.selection.first, offload=self.args.offload_prefix
+                )
+            if recompute:
+                logprobs = self._score(self.model, one)[0]
+                one.observe(logprobs)
+                one.loss_inputs["old_per_token_logps"] = logprobs
+            elif self.args.steps_per_generation > 1:
+                one.loss_inputs["old_per_token_logps"] = one.sampler_logprobs
         if self._reference is not None:
             with self._reference.active():
-                one.loss_inputs["ref_per_token_logps"] = self._score(self.model, one)[0]
+                for one in todo:
+                    one.loss_inputs["ref_per_token_logps"] = self._score(self.model, one)[0]
 
     def _score(
         self, model: torch.nn.Module, one: Pass
@@ -249,7 +271,21 @@ class GiGPOTrainer(DeltaCheckpoints):
                 router_loss=self.aux_loss_enabled,
             )
 
-    # ---- optimiser and checks ---------------------------------------------------------------
+    # ---- start, optimiser and checks -----------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Once, where the model trains and before it changes: keep what it was."""
+        if self._begun:
+            return
+        self._begun = True
+        if self.beta:
+            self._reference = Reference(self.model)
+        if self.sharded:  # every process answers for its own parts
+            self.frozen = FrozenCheck.of(self.model, str(self.selection))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._begin()
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Transformers' optimiser, with boosted layers in groups of their own."""
@@ -281,6 +317,8 @@ class GiGPOTrainer(DeltaCheckpoints):
         """With layers="random", draw the entries that train; where each tensor stays frozen."""
         if self.selection.entries is None:
             return {}
+        if self.sharded:
+            raise InputError('layers="random" masks whole tensors; launch it without FSDP')
         if self.args.weight_decay:
             raise InputError('weight decay moves every entry; set it to 0 with layers="random"')
         masks = draw_mask(self.model, self.selection, self.args.seed)

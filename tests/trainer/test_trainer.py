@@ -43,9 +43,10 @@ def same(a: Weights, b: Weights) -> bool:
 
 
 def history(trainer: GiGPOTrainer) -> list[dict[str, Any]]:
-    """Log lines of the steps, without clock times."""
+    """Log lines of the steps, without what they cost."""
     lines = [line for line in trainer.state.log_history if "loss" in line]
-    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
+    costs = ("time/", "memory_bytes")
+    return [{k: v for k, v in line.items() if not k.startswith(costs)} for line in lines]
 
 
 def rewarded(play: Rollout, reward: Callable[[Trajectory], float]) -> Rollout:

@@ -43,7 +43,7 @@ def parameters(function: Any) -> list[str]:
         (GRPOTrainer, "create_model_card", ["self"], "writes no model card"),
         (GRPOTrainer, "_send_telemetry", ["self"], "sends nothing"),
         (GRPOTrainer, "create_optimizer", ["self", "model"], "boosts layers there"),
-        (Trainer, "_save", ["self", "output_dir", "state_dict"], "writes layer deltas"),
+        (Trainer, "save_model", ["self", "output_dir", "_internal_call"], "writes layer deltas"),
         (
             Trainer,
             "_load_from_checkpoint",
