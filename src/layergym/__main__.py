@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 from layergym import InputError, __version__
+from layergym.cli.console import complain
 
 COMMANDS = {
     "demo": "the main job on the embedded default: train every layer alone, write the report",
@@ -71,10 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args) or 0)
     except InputError as error:
-        print(f"layergym {args.command}: {error}", file=sys.stderr)
+        complain(args.command, str(error))
         return 2
     except KeyboardInterrupt:
-        print(f"\nlayergym {args.command}: interrupted", file=sys.stderr)
+        complain(args.command, "interrupted", style="yellow")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,6 +87,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 

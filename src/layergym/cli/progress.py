@@ -1,13 +1,10 @@
-"""Progress of one training run: a table that grows by a line per step, and a bar on a terminal."""
+"""Progress of one training run in a log: a table that grows by a line per step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 COLUMNS = {
     "step": ("step", "{:>5.0f}"),
@@ -28,29 +25,10 @@ COLUMNS = {
 class StepLines:
     """Prints one line per optimiser step."""
 
-    def __init__(self, steps: int, console: Console | None = None) -> None:
-        """Expect `steps` steps."""
-        self._console = console or Console()
+    def __init__(self, console: Console) -> None:
+        """Print on `console`."""
+        self._console = console
         self._columns: list[str] | None = None
-        self._bar = Progress(
-            BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn(),
-            console=self._console, transient=True, disable=not self._console.is_terminal,
-        )  # fmt: skip
-        self._task = self._bar.add_task("", total=steps)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
 
     def show(self, metrics: Mapping[str, float]) -> None:
         """Print a step's line; the heading comes with the first."""
@@ -64,7 +42,6 @@ class StepLines:
             self._print(head, "bold")
         cells = [COLUMNS[n][1].format(metrics.get(n, float("nan"))) for n in self._columns]
         self._print(" ".join(cells))
-        self._bar.update(self._task, completed=metrics["step"])
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._console.print(line, style=style, highlight=False, soft_wrap=True)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.console import Output, add_output, finite, output
 from layergym.cli.options import new_folder
+from layergym.cli.pausing import PauseRequest, seconds
 from layergym.cli.run_options import add_run, run_spec
+
+if TYPE_CHECKING:
+    from layergym.trainer.run import RunSpec, Trained
 
 EXAMPLES = """
 examples:
@@ -15,6 +22,8 @@ examples:
   layergym train alfworld-v0 --layers 3-5 --algorithm grpo --steps 50 --out runs/grpo
   layergym train alfworld-v0 --layers "top:3@runs/demo/report/profile.json" --out runs/top3
   layergym train alfworld-v0 --model smollm2 --layers 15 --max-new-tokens 32 --format plain
+  layergym train alfworld-v0 --steps 500 --patience 5 --max-time 2h --report-to tensorboard
+  layergym train my_env-v0 --dry-run              what the model would see, and learn from
   layergym train --resume runs/middle             go on exactly where it stopped
 """
 
@@ -28,40 +37,116 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json"',
     )
     parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
-    parser.add_argument(
-        "--lora", type=int, default=0, metavar="RANK", help="train LoRA adapters on these layers"
-    )
     parser.add_argument("--lr", type=float, help="learning rate (default: what suits the model)")
+    parser.add_argument(
+        "--engine",
+        default="transformers",
+        metavar="ENGINE",
+        help="what samples: transformers, or vllm@URL for a vLLM server of this model",
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="end early when the reward, in means over 10 rollouts, has had no new best N times",
+    )
     parser.add_argument("--out", default="runs/train", help="run folder (default runs/train)")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted run")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show one group as it would be trained, and stop"
+    )
+    parser.add_argument(
+        "--max-time",
+        metavar="TIME",
+        help="90s, 20m, 2h: stop after the step that passes it, with a checkpoint to resume from",
+    )
+    parser.add_argument(
+        "--report-to",
+        nargs="+",
+        default=[],
+        metavar="TRACKER",
+        help="tensorboard, trackio, wandb",
+    )
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, showing one line per step."""
-    from layergym.trainer.callbacks import Watch
-    from layergym.trainer.run import RunSpec, train
+    """Train, and show how it goes."""
+    from layergym.agents.names import num_layers
+    from layergym.cli.run_view import RunState, RunView
+    from layergym.envs.files import read_lines
+    from layergym.trainer.callbacks import Watch, check_trackers
+    from layergym.trainer.run import train
 
-    if args.resume:
-        folder = Path(args.resume)
-        spec = RunSpec.read(folder)
-        if (folder / "delta.safetensors").is_file():
-            raise InputError(f"{folder} is finished; its result is {folder / 'delta.safetensors'}")
-    else:
-        spec = run_spec(args, layers=args.layers, boost=args.boost, lora=args.lora,
-                        learning_rate=args.lr, seed=args.seed)
-        folder = new_folder(args.out)
-    from layergym.cli.progress import StepLines
+    out = output(args)
+    if args.dry_run:
+        from layergym.cli.dry_run import dry_run
 
-    with StepLines(spec.steps) as lines:
-        try:
-            done = train(spec, folder, resume=bool(args.resume), watch=Watch(on_step=lines.show))
-        except KeyboardInterrupt:
-            print(f"\nstopped; go on with: layergym train --resume {folder}")
-            raise
-    print(f"trained {done.selection}")
+        dry_run(_new(args), out)
+        return 0
+    max_s = None if args.max_time is None else seconds(args.max_time)
+    check_trackers(args.report_to)
+    spec, folder = _described(args)
+    before = read_lines(folder / "metrics.jsonl")
+    view = RunView(RunState(spec, folder, num_layers(spec.model), before), out.progress)
+    request = PauseRequest(max_s, view.notice)
+
+    def on_step(row: Mapping[str, float]) -> None:
+        view.show(row)
+        out.record(event="step", **finite(row))
+
+    watch = Watch(
+        on_step=on_step, on_turn=view.turn, pause=request, report_to=tuple(args.report_to)
+    )
+    try:
+        with request, view:
+            done = train(spec, folder, resume=bool(args.resume), watch=watch)
+    except KeyboardInterrupt:
+        out.note(f"stopped; go on with: layergym train --resume {folder}")
+        raise
+    _tell(out, done, folder)
+    return 128 + request.signal if done.ended == "paused" and request.signal else 0
+
+
+def _new(args: argparse.Namespace) -> RunSpec:
+    return run_spec(
+        args,
+        layers=args.layers,
+        boost=args.boost,
+        learning_rate=args.lr,
+        seed=args.seed,
+        engine=args.engine,
+        patience=args.patience,
+    )
+
+
+def _described(args: argparse.Namespace) -> tuple[RunSpec, Path]:
+    from layergym.trainer.run import RunSpec
+
+    if args.patience is not None and args.patience < 1:
+        raise InputError(f"--patience must be at least 1, not {args.patience}")
+    if not args.resume:
+        return _new(args), new_folder(args.out)
+    folder = Path(args.resume)
+    spec = RunSpec.read(folder)
+    if (folder / "delta.safetensors").is_file():
+        raise InputError(f"{folder} is finished; its result is {folder / 'delta.safetensors'}")
+    return spec, folder
+
+
+def _tell(out: Output, done: Trained, folder: Path) -> None:
+    step = len(done.metrics)
+    if done.ended == "paused":
+        out.show(f"paused after step {step}; go on with: layergym train --resume {folder}")
+        out.record(event="paused", step=step, folder=folder)
+        return
+    out.show(f"trained {done.selection}")
+    if done.ended == "stale":
+        out.show(f"ended early, after step {step}: the reward no longer improved")
     if all(row.get("groups_zero_variance") == 1.0 for row in done.metrics):
-        print("nothing to learn from: in every group all episodes earned the same reward")
-    print("everything else is bit-identical to the base model")
-    print(f"layer delta: {folder / 'delta.safetensors'} ({done.delta_bytes:,} bytes)")
-    return 0
+        out.show("nothing to learn from: in every group all episodes earned the same reward")
+    out.show("every other tensor is bit-identical to the base model")
+    delta = folder / "delta.safetensors"
+    out.show(f"layer delta: {delta} ({done.delta_bytes:,} bytes)")
+    out.record(event="trained", step=step, ended=done.ended, delta=delta, seconds=done.train_s)

@@ -1,0 +1,91 @@
+"""One look for all commands: results on stdout, the way there on stderr.
+
+Colours and live views are for terminals; NO_COLOR and what is not a terminal (a pipe, a log, CI, a
+notebook) get plain lines. rich does that; this is the one place where its consoles are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any
+
+from layergym.cli.options import first_process
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command prints."""
+
+    results: Console
+    """stdout; silent with --json, where `record` writes in its place."""
+    progress: Console
+    """stderr, for what is of no use once the command is done; silent with --quiet."""
+    json: bool = False
+
+    def show(self, what: RenderableType, style: str | None = None) -> None:
+        """A result, for people. Text is printed as it is: no markup, never folded."""
+        _print(self.results, what, style)
+
+    def note(self, what: RenderableType, style: str | None = None) -> None:
+        """A word on the way."""
+        _print(self.progress, what, style)
+
+    def record(self, **values: Any) -> None:
+        """A result as one line of JSON; nothing without --json."""
+        if self.json:
+            print(json.dumps(values, allow_nan=False, default=str), flush=True)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """How much is printed, and how."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--quiet", action="store_true", help="results and errors only")
+    group.add_argument(
+        "--json", action="store_true", help="results as JSON, one object a line, on stdout"
+    )
+
+
+def output(args: argparse.Namespace) -> Output:
+    """The output that the arguments ask for; they need not have been declared.
+
+    Of several processes that a launcher started, the first one prints.
+    """
+    if not first_process():
+        return Output(_console(quiet=True), _console(stderr=True, quiet=True))
+    as_json = bool(getattr(args, "json", False))
+    quiet = bool(getattr(args, "quiet", False))
+    return Output(_console(quiet=as_json), _console(stderr=True, quiet=quiet), as_json)
+
+
+def complain(command: str, message: str, style: str = "red") -> None:
+    """One line on stderr: what was wrong, and what to do."""
+    _print(_console(stderr=True), f"layergym {command}: {message}", style)
+
+
+def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    return Console(stderr=stderr, quiet=quiet, highlight=False)
+
+
+def _print(console: Console, what: RenderableType, style: str | None) -> None:
+    plain = isinstance(what, str)
+    console.print(what, style=style, markup=False, soft_wrap=plain)
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics as JSON takes them: None where a number is not finite."""
+    return {
+        k: None if v != v or v in (float("inf"), float("-inf")) else v for k, v in values.items()
+    }
