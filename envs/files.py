@@ -57,16 +57,47 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: a whole line is not a JSON object.
     """
-    if not path.is_file():
-        return []
-    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
-    rows = []
-    for number, line in enumerate(whole.splitlines(), start=1):
+    return Lines(path).read()
+
+
+class Lines:
+    """A file of JSON objects, one a line, that grows: each `read` looks only at what is new."""
+
+    def __init__(self, path: Path) -> None:
+        """Follow the file at `path`, which need not be there yet."""
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+        self._end = 0
+        self._file: int | None = None
+        """Inode of the file read so far: `write_text` puts another one in its place."""
+
+    def read(self) -> list[dict[str, Any]]:
+        """All objects so far. A file that was replaced or cut is read again from its beginning.
+
+        Raises:
+            InputError: a whole line is not a JSON object.
+        """
+        try:
+            with self._path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_ino != self._file or found.st_size < self._end:
+                    self._rows, self._end, self._file = [], 0, found.st_ino
+                file.seek(self._end)
+                whole = file.read().rpartition(b"\n")[0]
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return []
+        if whole:
+            lines = enumerate(whole.split(b"\n"), start=len(self._rows) + 1)
+            self._rows += [self._row(line, number) for number, line in lines]
+            self._end += len(whole) + 1
+        return list(self._rows)
+
+    def _row(self, line: bytes, number: int) -> dict[str, Any]:
+        at = f"{self._path}, line {number}, is not"
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            raise InputError(f"{path}, line {number}, is not JSON; the file is damaged") from None
+            raise InputError(f"{at} JSON; the file is damaged") from None
         if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}, is not a JSON object")
-        rows.append(row)
-    return rows
+            raise InputError(f"{at} a JSON object")
+        return row

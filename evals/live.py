@@ -16,16 +16,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from layergym.envs.files import read_lines
+from layergym.envs.files import Lines
 from layergym.evals.arm import finished
 from layergym.evals.arms import Arm
+from layergym.evals.marks import MISSING, bar, clock, percent
 from layergym.evals.results import arm_label, layer_of, read_eval
 
 RECENT = 5
 """Steps over which the training success shown is averaged."""
 _COLUMNS = {"seed": 4, "state": 8, "": 12, "step": 9, "training": 8, "T=1": 7, "greedy": 7}
 """Headings and widths, fixed so that nothing moves while numbers come in."""
-_BARS = "▁▂▃▄▅▆▇█"
 _AROUND = 8
 """Lines of the terminal that are not rows of the table."""
 
@@ -44,9 +44,9 @@ class ArmState:
     """Success on the panel by temperature, as far as it was scored."""
 
 
-def observe(arm: Arm) -> ArmState:
-    """Read one run's folder."""
-    rows = read_lines(arm.folder / "metrics.jsonl")
+def observe(arm: Arm, metrics: Lines) -> ArmState:
+    """Read what is new in one run's folder."""
+    rows = metrics.read()
     recent = [row["success"] for row in rows[-RECENT:] if "success" in row]
     evals = [read_eval(path) for path in sorted((arm.folder / "evals").glob("*.json"))]
     step = int(rows[-1]["step"]) if rows else 0
@@ -78,13 +78,17 @@ class SweepView:
     begins and ends.
     """
 
-    def __init__(self, arms: Sequence[Arm], console: Console | None = None) -> None:
-        """Watch `arms`."""
+    def __init__(
+        self, arms: Sequence[Arm], console: Console | None = None, *, title: str = ""
+    ) -> None:
+        """Watch `arms`; `title` is said once."""
         self._arms = arms
+        self._title = title
         self._console = console or Console()
         self._started = time.monotonic()
         self._steps_before: int | None = None
         self._known: dict[Path, ArmState] = {}
+        self._metrics = {arm.folder: Lines(arm.folder / "metrics.jsonl") for arm in arms}
         self._live = (
             Live(console=self._console, refresh_per_second=4, transient=True)
             if self._console.is_terminal
@@ -93,6 +97,8 @@ class SweepView:
 
     def __enter__(self) -> Self:
         """Begin to draw."""
+        if self._title:
+            self._console.print(self._title, style="dim", highlight=False, soft_wrap=True)
         if self._live:
             self._live.__enter__()
         return self
@@ -113,7 +119,7 @@ class SweepView:
             before = self._known.get(arm.folder)
             if before and before.state in ("done", "failed"):
                 continue
-            now = observe(arm)
+            now = observe(arm, self._metrics[arm.folder])
             self._known[arm.folder] = now
             if self._live is None and now.state != (before.state if before else "waiting"):
                 self._console.print(_line(now, self._elapsed), highlight=False, soft_wrap=True)
@@ -164,9 +170,9 @@ def _row(state: ArmState) -> list[Text | str | ProgressBar]:
         Text(state.state, style=style),
         ProgressBar(total, state.step, width=_COLUMNS[""]) if total else "",
         f"{state.step}/{total}" if total else "",
-        _percent(state.success),
-        _percent(scores.get("t1.0")),
-        _percent(scores.get("greedy")),
+        percent(state.success),
+        percent(scores.get("t1.0")),
+        percent(scores.get("greedy")),
     ]
 
 
@@ -177,17 +183,16 @@ def _scores(states: Sequence[ArmState]) -> Text:
         found[state.arm.name] += [value for name, value in state.scores if name == "t1.0"]
     means = {arm: sum(values) / len(values) for arm, values in found.items() if values}
     low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
-    step = (high - low or 1.0) / (len(_BARS) - 1)
-    bars = {arm: _BARS[round((means[arm] - low) / step)] if arm in means else "·" for arm in found}
+    bars = {arm: bar(means[arm], low, high) if arm in means else MISSING for arm in found}
     layers = [arm for arm in found if layer_of(arm) is not None]
     told = [
-        f"{arm} {bars[arm]} {_percent(means.get(arm))}".rstrip()
+        f"{arm} {bars[arm]} {percent(means.get(arm))}".rstrip()
         for arm in found
         if arm not in layers
     ]
     if scored := [arm for arm in layers if arm in means]:
         best = max(scored, key=means.__getitem__)
-        told.append(f"best {arm_label(best)}, {_percent(means[best])}")
+        told.append(f"best {arm_label(best)}, {percent(means[best])}")
     strip = "".join(bars[arm] for arm in layers)
     return Text(f"T=1: {'  '.join(told)}" + (f"\nlayers {strip}" if layers else ""))
 
@@ -201,25 +206,15 @@ def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) ->
     total = sum(state.arm.run.steps for state in states if state.arm.name != "base")
     taken = _steps(states) - steps_before
     rest = total - _steps(states)
-    left = f", about {_clock(elapsed_s * rest / taken)} left" if taken and rest else ""
+    left = f", about {clock(elapsed_s * rest / taken)} left" if taken and rest else ""
     waiting = sum(state.state == "waiting" for state in states)
     return Text(
-        f"{done} of {len(states)} runs done, {waiting} waiting, {_clock(elapsed_s)}{left}",
+        f"{done} of {len(states)} runs done, {waiting} waiting, {clock(elapsed_s)}{left}",
         style="dim",
     )
 
 
 def _line(state: ArmState, elapsed_s: float) -> str:
-    scores = ", ".join(f"{name} {_percent(value)}" for name, value in state.scores)
+    scores = ", ".join(f"{name} {percent(value)}" for name, value in state.scores)
     what = f"{state.arm.name} seed {state.arm.run.seed}: {state.state}"
-    return f"[{_clock(elapsed_s)}] {what}" + (f" ({scores})" if state.state == "done" else "")
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f} %"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return f"[{clock(elapsed_s)}] {what}" + (f" ({scores})" if state.state == "done" else "")
