@@ -42,20 +42,36 @@ def load_model(
             language model.
     """
     name = str(name_or_path)
+    tokenizer = load_tokenizer(name)
     source, gguf = _located(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **_file(gguf))
         model = _from_gguf(source, gguf, dtype) if gguf else _from_files(source, dtype)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise _explained(name, error) from error
+    cast(torch.nn.Module, model).to(device)
+    return model.eval(), tokenizer
+
+
+def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, without its weights; it has a pad token.
+
+    Raises:
+        InputError: there is none, or it cannot be reached or read.
+    """
+    name = str(name_or_path)
+    source, gguf = _located(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **_file(gguf))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _explained(name, error) from error
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # transformers makes an empty tokenizer up for some models that come without one.
         raise InputError(f'"{name}" comes without a tokenizer; save one next to the model')
     if tokenizer.pad_token_id is None:
         spare = tokenizer.eos_token or tokenizer.unk_token
         tokenizer.pad_token = spare or tokenizer.convert_ids_to_tokens(0)
-    cast(torch.nn.Module, model).to(device)
-    return model.eval(), tokenizer
+    return tokenizer
 
 
 def load_config(name_or_path: str | Path) -> PreTrainedConfig:

@@ -1,0 +1,194 @@
+"""`layergym train --dry-run`: what a model would see, and which of its tokens would be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+from transformers import PreTrainedTokenizerBase
+
+from layergym.agents import Job, LLMAgent, PromptStyle, RandomAgent, Trajectory, rollout
+from layergym.agents.architecture import context_limit
+from layergym.agents.base import Decision, Episode
+from layergym.agents.conversation import Layout
+from layergym.agents.load import load_config, load_tokenizer
+from layergym.agents.names import defaults, source
+from layergym.agents.sampler import Request, Sample
+from layergym.cli.console import Output
+from layergym.envs import panel
+from layergym.trainer.collect import collect
+from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.packing import Row, rows_of
+from layergym.trainer.run import RunSpec, make_env_of
+
+OPEN, CLOSE = "⟦", "⟧"
+
+
+class Dictated:
+    """A sampler that says what it is told, in the tokens of a model that is not loaded."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int, max_context: int
+    ) -> None:
+        """Speak with `tokenizer`, within the limits (in tokens) of the model it belongs to."""
+        self.max_new_tokens = max_new_tokens
+        self.max_context = max_context
+        self.text: dict[int, str] = {}
+        """What to say next in each episode."""
+        self._layout = Layout(tokenizer)
+        end = tokenizer.eos_token_id
+        self._end = () if end is None else (end,)
+
+    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+        """The tokens of each episode's text, cut where a model would be cut."""
+        replies = [self._layout.encode(self.text[r.episode]) + self._end for r in requests]
+        return [self._cut(ids) for ids in replies]
+
+    def release(self, episodes: Iterable[int]) -> None:
+        """Forget episodes that are over."""
+        for episode in episodes:
+            self.text.pop(episode, None)
+
+    def _cut(self, ids: tuple[int, ...]) -> Sample:
+        kept = ids[: self.max_new_tokens]
+        whole = bool(self._end) and len(kept) == len(ids)
+        return Sample(kept, (0.0,) * len(kept), "stop" if whole else "length")
+
+
+class RandomSpeaker(LLMAgent):
+    """A random agent that is asked and answers as a model would.
+
+    It takes an admissible action, or a word of the observation where none are listed.
+    """
+
+    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
+        """Decide for each episode, in order."""
+        assert isinstance(self.sampler, Dictated)
+        for episode in episodes:
+            action = _random_action(episode)
+            plain = self.style.format == "plain"
+            said = action if plain else f"<think></think><action>{action}</action>"
+            self.sampler.text[episode.id] = said
+        return super().act(episodes)
+
+
+def _random_action(episode: Episode) -> str:
+    if episode.env.admissible():
+        [decision] = RandomAgent().act([episode])
+        return decision.action if decision else ""
+    words = episode.observation.split() or ["nothing"]
+    rng = np.random.default_rng([episode.seed, episode.env.turn])
+    return words[int(rng.integers(len(words)))]
+
+
+def dry_run(spec: RunSpec, out: Output) -> None:
+    """Play the first group of the run with a random agent and show it as the trainer gets it.
+
+    Raises:
+        InputError: the environment, model or a setting is unknown or does not fit.
+    """
+    known = defaults(spec.model)
+    tokenizer = load_tokenizer(source(spec.model))
+    config = load_config(source(spec.model)).get_text_config(decoder=True)
+    longest = context_limit(config, None)
+    sampler = Dictated(tokenizer, spec.max_new_tokens or known.max_new_tokens, longest)
+    style = PromptStyle(spec.format or known.format, admissible=spec.admissible)
+    agent = RandomSpeaker(sampler, tokenizer, style)
+    fresh = make_env_of(spec, "train")
+    played: list[Trajectory] = []
+
+    def play(jobs: Sequence[Job]) -> list[Trajectory]:
+        played.extend(rollout(agent, fresh, jobs))
+        return played
+
+    rows = collect(panel(fresh()), play, _settings(spec), 0).rows
+    out.show(
+        f"{played[0].env_id}, task {played[0].task}: {len(played)} episodes by a random agent, in "
+        f"the tokens of {spec.model} (no weights loaded)\n"
+        f"What the model would see in the first; what would be trained is in {OPEN} {CLOSE}:"
+    )
+    for text in _shown(played[0], tokenizer):
+        out.show(Rule(style="dim"))
+        out.show(text)
+    out.show(Rule(style="dim"))
+    out.show(_episodes(played))
+    out.show(_verdict(rows, longest, tokenizer.unk_token_id))
+    out.record(
+        event="dry run",
+        task=played[0].task,
+        episodes=len(played),
+        tokens=sum(map(len, rows)),
+        trained=sum(sum(row.sampled) for row in rows),
+    )
+
+
+def _settings(spec: RunSpec) -> GiGPOConfig:
+    """What decides about credit, for a rollout of one group; nothing is written."""
+    return GiGPOConfig(
+        algorithm=spec.algorithm,
+        gamma=spec.gamma,
+        step_advantage_weight=spec.omega,
+        norm=spec.norm,
+        invalid_penalty=spec.invalid_penalty,
+        tasks_per_step=1,
+        num_generations=spec.group_size,
+        max_steps=1,
+        seed=spec.seed,
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+    )
+
+
+def _shown(trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase) -> Iterator[Text]:
+    """Each row of an episode, token for token, the trained ones in brackets and bold."""
+    for row in rows_of(trajectory, [0.0] * len(trajectory.turns)):
+        text = Text()
+        pairs = zip(row.ids, row.sampled, strict=True)
+        for trained, run in groupby(pairs, key=lambda pair: pair[1]):
+            part = str(tokenizer.decode([id for id, _ in run], clean_up_tokenization_spaces=False))
+            text.append(
+                f"{OPEN}{part}{CLOSE}" if trained else part, "bold green" if trained else ""
+            )
+        yield text
+
+
+def _episodes(played: Sequence[Trajectory]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("episode", "turns", "valid", "reward", "rows", "tokens", "trained", "ended"):
+        table.add_column(name, justify="left" if name == "ended" else "right")
+    for number, one in enumerate(played, start=1):
+        rows = rows_of(one, [0.0] * len(one.turns))
+        table.add_row(
+            str(number),
+            str(len(one.turns)),
+            str(sum(turn.valid for turn in one.turns)),
+            f"{one.total_reward:g}",
+            str(len(rows)),
+            f"{sum(map(len, rows)):,}",
+            f"{sum(sum(row.sampled) for row in rows):,}",
+            one.error or ("solved" if one.success else one.ended),
+        )
+    return table
+
+
+def _verdict(rows: Sequence[Row], longest: int, unknown: int | None) -> str:
+    tokens, trained = sum(map(len, rows)), sum(sum(row.sampled) for row in rows)
+    share = f" ({100 * trained / tokens:.1f} %)" if tokens else ""
+    lines = [
+        f"{trained:,} of {tokens:,} tokens would be trained{share}; the longest row has "
+        f"{max(map(len, rows), default=0):,} of {longest:,} tokens that the model can hold"
+    ]
+    strange = sum(row.ids.count(unknown) for row in rows) if unknown is not None else 0
+    if strange:
+        lines.append(
+            f"{strange:,} tokens are words that this model does not know; take another model, or "
+            "make one that knows them: layergym warmup"
+        )
+    if not any(any(row.advantages) for row in rows):
+        lines.append("all episodes earned the same, so this group would teach nothing")
+    return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""`layergym train --dry-run` shows what the model would see, and trains nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from layergym.__main__ import main
+from layergym.agents import Job, rollout
+from layergym.agents.names import open_model
+from layergym.cli.dry_run import CLOSE, OPEN
+from layergym.trainer.run import RunSpec, agent_of, make_env_of
+from layergym.trainer.schedule import jobs_of
+
+SMALL = ["--group", "2", "--env-arg", "max_turns=3", "--dry-run"]
+
+
+def dry(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(["train", *argv, *SMALL]) == 0
+    return capsys.readouterr().out
+
+
+def test_it_shows_the_very_tokens_that_the_model_would_get(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = dry(capsys, "alfworld-v0")
+    task = shown.split("task ")[1].split(":")[0]
+    spec = RunSpec(env="alfworld-v0")
+    model, tokenizer = open_model("tiny")
+    agent = agent_of(spec, model, tokenizer, 1.0)
+    [played] = rollout(agent, make_env_of(spec, "train"), [Job(task, 0)])
+    prompt = tokenizer.decode(played.turns[0].reply.prompt_ids)
+    body = " ".join(shown.split("─\n")[1].split())
+    assert body.startswith(" ".join(prompt.split()) + OPEN)
+    assert body.count(OPEN) == body.count(CLOSE) == 3
+    assert body.count(f"<eos>{CLOSE}<obs>") == 2
+
+
+def test_it_counts_as_json_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    counts = json.loads(dry(capsys, "alfworld-v0", "--json"))
+    assert counts["episodes"] == 2
+    assert 6 * 2 <= counts["trained"] < counts["tokens"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_tasks_are_those_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = dry(capsys, "alfworld-v0", "--seed", "5")
+    tasks = make_env_of(RunSpec(env="alfworld-v0"), "train")().tasks
+    first = next(jobs_of(tasks, 5, 0, per_rollout=1, repeats=2))
+    assert f"task {first.task}:" in shown
+
+
+def test_without_a_list_of_actions_it_says_a_word_of_the_observation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = dry(capsys, "math-v0")
+    assert shown.count(OPEN) == 2  # one in the heading
+    assert "tokens are words that this model does not know" in shown
