@@ -13,7 +13,7 @@ import numpy as np
 
 from layergym.envs.errors import InputError
 from layergym.evals import agreement, stats
-from layergym.evals.results import layer_of
+from layergym.evals.results import is_control, layer_of
 from layergym.evals.stats import Estimate, Floats
 
 SEED = 0
@@ -39,6 +39,17 @@ class ArmScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A control arm of the size of one layer, against the layers."""
+
+    arm: str
+    mean_layer: Estimate
+    """Mean score of the layers less the control's."""
+    layers: tuple[Estimate, ...]
+    """Score of each layer less the control's; intervals hold for all layers and controls."""
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     """Scores of all arms in one way of reading, with what may be concluded from them."""
 
@@ -60,6 +71,7 @@ class Measure:
     """Mean Spearman correlation over layers between single seeds."""
     held_out_best: float | None
     """Gain of "the best layer" when it is chosen on half of the tasks and scored on the others."""
+    controls: tuple[Control, ...] = ()
 
     @property
     def layers(self) -> tuple[ArmScore, ...]:
@@ -142,6 +154,26 @@ def measure(
         half_panel=agreement.split_half(rates, seed=SEED) if layers else None,
         single_seed=_single_seed([tables[arm] for arm in layers]),
         held_out_best=None if best is None else best - float(tables["base"].mean()),
+        controls=_controls(board, layers),
+    )
+
+
+def _controls(board: _Board, layers: Sequence[str]) -> tuple[Control, ...]:
+    """Every layer against every control, all at once."""
+    names = [arm for arm in board.tables if is_control(arm)]
+    if not layers or not names:
+        return ()
+    against = [board.less(layers, name) for name in names]
+    values = np.concatenate([value for value, _ in against])
+    joint = stats.simultaneous(values, np.concatenate([draws for _, draws in against], axis=1))
+    size = len(layers)
+    return tuple(
+        Control(
+            arm=name,
+            mean_layer=stats.interval(float(value.mean()), draws.mean(axis=1)),
+            layers=tuple(joint[place * size : (place + 1) * size]),
+        )
+        for place, (name, (value, draws)) in enumerate(zip(names, against, strict=True))
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from layergym.envs.errors import InputError
 from layergym.envs.files import read_json, write_json
 from layergym.evals.contribution import LayerProfile
-from layergym.evals.measure import ArmScore, Measure
+from layergym.evals.measure import ArmScore, Control, Measure
 from layergym.evals.results import FORMAT
 from layergym.evals.stats import Estimate
 
@@ -102,6 +102,15 @@ def _measure(value: Mapping[str, Any]) -> Measure:
         half_panel=_maybe(value["half_panel"]),
         single_seed=_maybe(value["single_seed"]),
         held_out_best=_maybe(value["held_out_best"]),
+        controls=tuple(map(_control, value.get("controls", ()))),
+    )
+
+
+def _control(value: Mapping[str, Any]) -> Control:
+    return Control(
+        arm=str(value["arm"]),
+        mean_layer=_estimate(value["mean_layer"]),
+        layers=tuple(map(_estimate, value["layers"])),
     )
 
 

@@ -159,10 +159,16 @@ def arm_of(layer: int) -> str:
     return f"layer-{layer:02d}"
 
 
+def is_control(arm: str) -> bool:
+    """Whether the arm is what a layer must beat: random entries or LoRA of the size of one."""
+    return arm in ("random", "lora")
+
+
 def arm_label(arm: str) -> str:
     """How a report calls an arm: "layer 3" for "layer-03", else its name."""
     layer = layer_of(arm)
-    return arm if layer is None else f"layer {layer}"
+    named = {"random": "random entries", "lora": "LoRA"}.get(arm, arm)
+    return named if layer is None else f"layer {layer}"
 
 
 def is_sweep(path: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from layergym.evals.contribution import LayerProfile
+from layergym.evals.stats import Estimate
 
 Role = Literal["accent", "ink", "muted"]
 TABLE_ROWS = 12
@@ -59,6 +60,8 @@ class Plot:
     references: tuple[tuple[str, float], ...] = ()
     """Horizontal lines with their names."""
     joined: bool = False
+    bands: tuple[tuple[str, Estimate], ...] = ()
+    """Values without a place on the x axis, such as those of control arms, with their names."""
     span: float | None = None
     """Where the x axis ends, to show relative depth; None for no such axis."""
 
@@ -79,6 +82,8 @@ class Plot:
             columns = (self.x_label, "value", "low", "high")
             shown = 4 if any(series.low for series in self.series) else 2
             rows = [(f"{x:g}", *map(_value, rest))[:shown] for x, *rest in self.points]
+            for name, at in self.bands:
+                rows.append((name, *map(_value, (at.value, at.low, at.high)))[:shown])
             return Table(caption, columns[:shown], tuple(rows))
         curves = [dict(zip(series.x, series.y, strict=True)) for series in self.series]
         places = sorted({x for curve in curves for x in curve})

@@ -11,7 +11,7 @@ from layergym.evals.contribution import LayerProfile, temperature_name
 from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.words import cautions, findings, percent, points, ratio
-from layergym.evals.results import arm_label
+from layergym.evals.results import arm_label, is_control
 from layergym.evals.stats import Estimate
 from layergym.evals.tables import PublishedTable
 
@@ -47,6 +47,7 @@ def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
         y_label=f"contribution, 0 = {base}, 1 = full" if defined else f"score - {base}, points",
         series=tuple(series),
         references=(("full", full), ("base", 0.0)),
+        bands=_bands(shown),
         span=float(profile.num_layers - 1),
     )
 
@@ -120,6 +121,21 @@ def _series(name: str, arms: Sequence[ArmScore], role: str, *, defined: bool) ->
     )
 
 
+def _bands(shown: Measure) -> tuple[tuple[str, Estimate], ...]:
+    """Control arms in the unit of the depth plot."""
+    found = []
+    for arm in shown.arms:
+        value = arm.contribution if shown.defined else _scaled(arm.gain, 100.0)
+        if is_control(arm.arm) and value is not None:
+            found.append((arm.arm, value))
+    return tuple(found)
+
+
+def _scaled(at: Estimate, scale: float) -> Estimate:
+    low, high = (None if end is None else scale * end for end in (at.low, at.high))
+    return Estimate(scale * at.value, low, high)
+
+
 def _layer_table(profile: LayerProfile) -> Table:
     main = profile.measures[0]
     others = [{arm.arm: arm for arm in m.arms} for m in profile.measures[1:]]
@@ -183,7 +199,7 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
             Table(
                 "Contribution of arms that train something other than one layer",
                 ("arm", *(m.name for m in profile.measures)),
-                tuple((arm.arm, *_contributions(profile, arm.arm)) for arm in extra),
+                tuple((arm_label(arm.arm), *_contributions(profile, arm.arm)) for arm in extra),
             )
         )
     if len(profile.base_by_temperature) > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from layergym.evals.report.model import Plot, Series
+from layergym.evals.stats import Estimate
 
 _LEFT, _RIGHT, _TOP = 44, 58, 30
 _BOTTOM, _DEPTH_AXIS = 42, 40
@@ -64,6 +65,7 @@ def _frame(plot: Plot, width: int) -> _Frame:
     xs = [x for s in plot.series for x in s.x] or [0.0]
     ys = [y for s in plot.series for y in (*s.y, *s.low, *s.high)]
     ys += [value for _, value in plot.references]
+    ys += [end for _, at in plot.bands for end in (at.value, at.low, at.high) if end is not None]
     low, high = min(ys, default=0.0), max(ys, default=1.0)
     margin = 0.04 * (high - low or 1.0)
     x0, x1 = (min(xs), max(xs)) if plot.span is None else (-0.5, plot.span + 0.5)
@@ -91,11 +93,27 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
             _label(root, f"{part:g}", x, bottom + 56, "middle", "label")
         _line(root, "tick", frame.x(0), bottom + 38, frame.x(plot.span), bottom + 38)
         _label(root, "relative depth", (_LEFT + right) / 2, bottom + 73, "middle", "axis")
+    for _, at in plot.bands:
+        _band(root, at, frame)
+    level = [(name, value, "reference") for name, value in plot.references]
+    level += [(name, at.value, "control") for name, at in plot.bands]
     last = -math.inf
-    for name, value in sorted(plot.references, key=lambda reference: -reference[1]):
-        _line(root, "reference", _LEFT, frame.y(value), right, frame.y(value))
+    for name, value, css in sorted(level, key=lambda one: -one[1]):
+        _line(root, css, _LEFT, frame.y(value), right, frame.y(value))
         last = max(frame.y(value), last + _APART)
         _label(root, name, right + 6, last + 4, "start", "axis")
+
+
+def _band(root: Element, at: Estimate, frame: _Frame) -> None:
+    if at.low is None or at.high is None:
+        return
+    places = {
+        "x": _LEFT,
+        "y": frame.y(at.high),
+        "width": frame.width - _RIGHT - _LEFT,
+        "height": frame.y(at.low) - frame.y(at.high),
+    }
+    SubElement(root, "rect", {"class": "band", **{k: f"{v:.1f}" for k, v in places.items()}})
 
 
 def _points(root: Element, series: Series, frame: _Frame) -> None:

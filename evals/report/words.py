@@ -67,7 +67,30 @@ def findings(profile: LayerProfile) -> tuple[Text, ...]:
 def cautions(profile: LayerProfile) -> tuple[Text, ...]:
     """How far the ranking of single layers may be believed."""
     main = profile.measures[0]
-    return (*_held_out(main), _beats_full(main), _depth(main), *_reliability(profile, main))
+    told = (*_held_out(main), _beats_full(main), *controls(main))
+    return (*told, _depth(main), *_reliability(profile, main))
+
+
+def controls(shown: Measure) -> tuple[Text, ...]:
+    """Whether the layers beat random entries and LoRA of the same size."""
+    told = []
+    for control in shown.controls:
+        pairs = list(zip(shown.layers, control.layers, strict=True))
+        better = [a.layer for a, gap in pairs if gap.above(0) and a.layer is not None]
+        worse = [a.layer for a, gap in pairs if (gap.high or 0) < 0 and a.layer is not None]
+        name = {"random": "as many random entries", "lora": "LoRA of the same size"}[control.arm]
+        told.append(
+            f"Against {name}, the mean layer scores {points(control.mean_layer)} points; "
+            f"distinguishably better {_which(better)}, worse {_which(worse)}."
+        )
+    if not told:
+        return ()
+    rule = "A layer is interesting only if it beats other parameters of the same number."
+    return (Text(" ".join([rule, *told])),)
+
+
+def _which(layers: Sequence[int]) -> str:
+    return f"layer{'s' * (len(layers) > 1)} {listed(layers)}" if layers else "none"
 
 
 def tied(measure: Measure) -> tuple[int, ...]:
