@@ -1,24 +1,36 @@
-"""One arm of a sweep: train one selection of layers, score it, file the scores."""
+"""One arm of a sweep: train one selection of layers, score it, file the scores.
+
+FOLDER/looks/step-00008/evals/t1.0.json   score on the development panel after 8 steps
+FOLDER/evals/<name>.json                  final scores, on the panel that the report is about
+FOLDER/cost.json                          written last: the arm is finished
+"""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
+from layergym.agents.base import Agent
 from layergym.agents.names import open_model
 from layergym.envs import Panel, panel
 from layergym.envs.files import write_json
 from layergym.evals.evaluate import evaluate
-from layergym.evals.results import Cost, EvalResult, write_cost, write_eval
+from layergym.evals.results import Cost, EvalResult, read_eval, write_cost, write_eval
+from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.manifest import manifest
 from layergym.trainer.measures import peak_memory
-from layergym.trainer.run import RunSpec, agent_of, make_env_of, train
+from layergym.trainer.run import RunSpec, Trained, agent_of, make_env_of, train
+
+LOOK_AT = 1.0
+"""Temperature of looks."""
+AgentAt = Callable[[float], Agent]
+"""A model as an agent that samples at the given temperature."""
+_PARTS = ("rollout", "logprobs", "update")
+"""What training consists of; their times add up over resumed runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +54,21 @@ def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:
 
 
 def score(
-    run: RunSpec,
-    spec: EvalSpec,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    arm: str,
-    temperatures: Sequence[float],
+    run: RunSpec, spec: EvalSpec, agent_at: AgentAt, *, arm: str, temperatures: Sequence[float]
 ) -> list[EvalResult]:
-    """Evaluate a model at several temperatures on one panel."""
+    """Evaluate a model at several temperatures on one panel.
+
+    Args:
+        run: the run whose model it is.
+        spec: what it is scored on.
+        agent_at: makes the model an agent that samples at a temperature.
+        arm: the name under which results are filed.
+        temperatures: those to score at.
+    """
     tasks = scored_panel(run, spec)
     results = (
         evaluate(
-            agent_of(run, model, tokenizer, temperature),
+            agent_at(temperature),
             make_env_of(run, spec.split),
             tasks,
             arm=arm,
@@ -67,10 +81,11 @@ def score(
     return [replace(result, seed=run.seed) for result in results]
 
 
-def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path) -> None:
+def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watch = NOBODY) -> None:
     """Train (unless `arm` is "base"), score, and write the run folder; cost.json comes last.
 
-    A folder that holds an unfinished run is resumed, exactly.
+    A folder that holds an unfinished run is resumed, exactly. A run that `watch` pauses is left
+    at its checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if arm == "base":
@@ -80,28 +95,74 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path) -> None:
         model, tokenizer = open_model(run.model)
         temperatures, cost = spec.base_temperatures, Cost(trainable_parameters=0)
     else:
-        done = train(run, folder, resume=(folder / "config.json").is_file())
-        model, tokenizer, temperatures = done.model, done.tokenizer, spec.temperatures
-        cost = Cost(
-            train_s=done.train_s,
-            rollout_s=_total(done.metrics, "time/rollout_s"),
-            update_s=_total(done.metrics, "time/update_s"),
-            tokens=_total(done.metrics, "tokens"),
-            trainable_parameters=done.selection.trained,
-            checkpoint_bytes=done.delta_bytes,
-        )
+        done = train(run, folder, resume=(folder / "config.json").is_file(), watch=watch)
+        if done.ended == "paused":
+            return
+        model, tokenizer = done.model, done.tokenizer
+        temperatures, cost = spec.temperatures, training_cost(done)
     started = time.perf_counter()
-    for result in score(run, spec, model, tokenizer, arm=arm, temperatures=temperatures):
-        write_eval(folder, result)
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
+    agent_at = partial(agent_of, run, model, tokenizer)
+    results = score(run, spec, agent_at, arm=arm, temperatures=temperatures)
     cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=peak_memory())
+    file_scores(folder, results, cost)
+
+
+def training_cost(done: Trained) -> Cost:
+    """What training took, over all calls that had a part in it."""
+    return Cost(
+        train_s=sum(_total(done.metrics, f"time/{part}_s") for part in _PARTS),
+        rollout_s=_total(done.metrics, "time/rollout_s"),
+        update_s=_total(done.metrics, "time/update_s"),
+        tokens=_total(done.metrics, "tokens"),
+        trainable_parameters=done.selection.trained,
+        checkpoint_bytes=done.delta_bytes,
+    )
+
+
+def file_scores(folder: Path, results: Sequence[EvalResult], cost: Cost) -> None:
+    """Finish a run folder: final scores, no checkpoints, and cost.json last."""
+    for result in results:
+        write_eval(folder, result)
+    drop_checkpoints(folder)
     write_cost(folder, cost)
 
 
 def finished(folder: Path) -> bool:
     """Whether `run_arm` came to its end in `folder`."""
     return (folder / "cost.json").is_file()
+
+
+def take_look(
+    run: RunSpec, dev: EvalSpec, arm: str, folder: Path, *, step: int, watch: Watch = NOBODY
+) -> None:
+    """Train until `step`, score on the development panel and leave the rest for later."""
+    resume = (folder / "config.json").is_file()
+    done = train(run, folder, resume=resume, until=step, watch=watch)
+    if done.ended == "paused":
+        return
+    agent_at = partial(agent_of, run, done.model, done.tokenizer)
+    file_look(folder, step, score(run, dev, agent_at, arm=arm, temperatures=[LOOK_AT])[0])
+
+
+def file_look(folder: Path, step: int, result: EvalResult) -> None:
+    """Keep what was found at a step of the run in `folder`."""
+    write_eval(_look(folder, step), result)
+
+
+def looked(folder: Path, step: int) -> EvalResult | None:
+    """What `take_look` found in `folder` at `step`; None when it was not there yet."""
+    path = _look(folder, step) / "evals" / f"t{LOOK_AT}.json"
+    return read_eval(path) if path.is_file() else None
+
+
+def _look(folder: Path, step: int) -> Path:
+    return folder / "looks" / f"step-{step:05d}"
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Free the space of a run that will not be resumed."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
 
 
 def _total(metrics: Sequence[Mapping[str, float]], name: str) -> float:

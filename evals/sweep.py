@@ -1,33 +1,31 @@
 """A sweep: base, full, and every chosen layer alone, on one panel with the same seeds.
 
     FOLDER/sweep.json                settings
-    FOLDER/manifest.json             versions, seeds, panel hashes, commit, command
+    FOLDER/manifest.json             versions, seeds, panel hashes, commit, command, engine
+    FOLDER/tuning.json, tuning/      learning rates that were tried, if any
     FOLDER/arms/<arm>/seed-<seed>/   one run each
 
-Runs are separate processes, as many side by side as asked for; each may be killed at any moment
-and is resumed by the next call on the same folder.
+What is to be run follows from the settings and the folder (`plan`); an engine runs it. Any run,
+and the sweep itself, may be killed at any moment and is resumed by the next call on the folder.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, fields
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from layergym.agents.names import open_model
 from layergym.envs import InputError, find, panel
-from layergym.envs.files import read_json, write_json, write_text
-from layergym.evals.arm import EvalSpec, finished, run_arm, scored_panel
-from layergym.evals.arms import Arm, SweepSpec, arms
+from layergym.envs.files import read_json, write_json
+from layergym.evals.arm import EvalSpec, scored_panel
+from layergym.evals.arms import SweepSpec
+from layergym.evals.engines.job import Engine
+from layergym.evals.engines.launch import Choice
+from layergym.evals.plan import next_jobs
+from layergym.evals.search import Search
 from layergym.trainer.delta import base_hash, digests
 from layergym.trainer.manifest import manifest
 from layergym.trainer.run import RunSpec, make_env_of
@@ -38,12 +36,23 @@ POLL_S = 0.2
 def write_sweep(spec: SweepSpec, folder: Path) -> None:
     """Begin a sweep folder: settings and manifest."""
     panels = [panel(make_env_of(spec.run, "train")()), scored_panel(spec.run, spec.eval)]
+    if spec.search.active:
+        panels.append(scored_panel(spec.run, spec.search.dev))
+        if shared := set(panels[1].tasks) & set(panels[2].tasks):
+            raise InputError(f"decisions and final scores share {len(shared)} tasks; split them")
     settings = asdict(spec)
     settings["run"]["env"] = find(spec.run.env)
     model, _ = open_model(spec.run.model)
     origin = {"model": spec.run.model, "model_hash": base_hash(digests(model, buffers=False))}
     write_json(folder / "manifest.json", manifest(panels, spec.seeds) | origin)
     write_json(folder / "sweep.json", settings)
+
+
+def note_engine(folder: Path, choice: Choice) -> None:
+    """Add to the sweep's manifest which engine runs it from now on, and why."""
+    path = folder / "manifest.json"
+    known = read_json(path)
+    write_json(path, known | {"engines": [*known.get("engines", []), str(choice)]})
 
 
 def read_spec(folder: Path) -> SweepSpec:
@@ -54,16 +63,16 @@ def read_spec(folder: Path) -> SweepSpec:
     """
     values = read_json(folder / "sweep.json")
     try:
-        return SweepSpec(
-            run=_build(RunSpec, values["run"]),
-            eval=_build(EvalSpec, values["eval"]),
-            layers=tuple(values["layers"]),
-            extra=tuple(values.get("extra", ())),
-            num_layers=values["num_layers"],
-            seeds=tuple(values["seeds"]),
-            lr_full=values["lr_full"],
-            lr_layer=values["lr_layer"],
-        )
+        search = dict(values.get("search", {}))
+        if "dev" in search:
+            search["dev"] = _build(EvalSpec, search["dev"])
+        parts = {
+            "run": _build(RunSpec, values["run"]),
+            "eval": _build(EvalSpec, values["eval"]),
+            "search": _build(Search, search),
+        }
+        spec: SweepSpec = _build(SweepSpec, values | parts)
+        return spec
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / 'sweep.json'} does not describe a sweep: {error}") from error
 
@@ -78,100 +87,39 @@ def _build(kind: type, values: Mapping[str, Any]) -> Any:
 def run_sweep(
     spec: SweepSpec,
     folder: Path,
+    engine: Engine,
     *,
-    jobs: int,
+    deadline: float | None = None,
     on_poll: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Run what is not finished, `jobs` processes at a time.
+    """Run what is not finished, on `engine`, which is closed at the end.
+
+    Args:
+        spec: the sweep's settings.
+        folder: its folder.
+        engine: runs jobs.
+        deadline: time (seconds since the epoch) at which nothing more is started and runs pause.
+        on_poll: called several times a second.
 
     Returns:
         One sentence for each run that failed; its traceback is in its folder's error.txt.
     """
-    waiting = [arm for arm in arms(spec, folder) if not finished(arm.folder)]
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    running: dict[BaseProcess, Arm] = {}
-    failures: list[str] = []
-    context = _context()
+    failures: dict[Path, str] = {}
+    waiting = next_jobs(spec, folder)
     try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                arm = waiting.pop(0)
-                running[_start(context, spec, arm, threads)] = arm
+        while waiting or engine.running:
+            if deadline is None or time.time() < deadline:
+                engine.offer([replace(job, deadline=deadline) for job in waiting])
+            elif not engine.running:
+                break
             time.sleep(POLL_S)
-            failures += _reap(running)
+            if ended := engine.ended():
+                failures |= {e.job.folder: f"{e.job}: {e.error}" for e in ended if e.error}
+                waiting = next_jobs(spec, folder, failures)
             on_poll()
     finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.join()
-    return failures
-
-
-def _context() -> BaseContext:
-    """Processes forked from a server that has imported the libraries once."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
-def _start(context: BaseContext, spec: SweepSpec, arm: Arm, threads: int) -> BaseProcess:
-    arguments = (arm.run, spec.eval, arm.name, arm.folder, threads)
-    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
-        target=_work, args=arguments, name=str(arm.folder)
-    )
-    process.start()
-    return process
-
-
-def _work(run: RunSpec, spec: EvalSpec, name: str, folder: Path, threads: int) -> None:
-    """The child process: quiet on Ctrl-C, which the parent handles; ends when the parent does."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.txt").unlink(missing_ok=True)
-    with (folder / "log.txt").open("a", buffering=1) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        try:
-            run_arm(run, spec, name, folder)
-        except Exception:
-            write_text(folder / "error.txt", traceback.format_exc())
-            raise
-
-
-def _end_with_parent() -> None:
-    """A sweep that was killed leaves no run behind that a resumed one could meet."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _reap(running: dict[BaseProcess, Arm]) -> Iterator[str]:
-    for process in [p for p in running if p.exitcode is not None]:
-        arm = running.pop(process)
-        if process.exitcode == 0:
-            continue
-        error = arm.folder / "error.txt"
-        why = error.read_text().strip().splitlines()[-1] if error.is_file() else ""
-        why = why or f"its process ended with code {process.exitcode}"
-        yield f"{arm.name}, seed {arm.run.seed}: {why}"
-
-
-def default_jobs() -> int:
-    """Runs side by side: one per GPU, or one per core that this process may use."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.device_count()
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+        engine.close()
+    return list(failures.values())
 
 
 def layers_of(text: str, num_layers: int) -> tuple[int, ...]:

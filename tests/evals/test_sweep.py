@@ -17,6 +17,8 @@ from layergym.cli.sweep import go
 from layergym.envs import InputError, make
 from layergym.evals.arm import EvalSpec, finished, run_arm
 from layergym.evals.arms import SweepSpec, arms
+from layergym.evals.engines.launch import Launch
+from layergym.evals.engines.processes import Processes
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep import read_spec, run_sweep, write_sweep
 from layergym.trainer.run import RunSpec
@@ -59,7 +61,7 @@ def test_a_sweep_leaves_what_a_report_needs(policy: Path, tmp_path: Path) -> Non
     spec, folder = sweep_of(policy), tmp_path / "sweep"
     write_sweep(spec, folder)
     assert read_spec(folder) == spec
-    assert run_sweep(spec, folder, jobs=2) == []
+    assert run_sweep(spec, folder, Processes(2)) == []
     sweep = read_sweep(folder)
     assert sweep.arms == ("base", "full", "layer-00", "layer-01")
     assert sweep.temperatures("base") == (1.0, 0.5, 0.0)
@@ -106,7 +108,7 @@ def _steps(folder: Path) -> list[dict[str, float]]:
 def test_a_run_that_fails_is_named_and_the_others_go_on(policy: Path, tmp_path: Path) -> None:
     spec = replace(sweep_of(policy), layers=(0, 7))
     write_sweep(spec, tmp_path)
-    [failure] = run_sweep(spec, tmp_path, jobs=2)
+    [failure] = run_sweep(spec, tmp_path, Processes(2))
     assert "layer-07, seed 0" in failure
     assert "there is no layer 7" in failure
     assert finished(tmp_path / "arms" / "layer-00" / "seed-0")
@@ -116,7 +118,8 @@ def test_a_killed_sweep_leaves_no_run_behind(policy: Path, tmp_path: Path) -> No
     spec = sweep_of(policy, steps=1000)
     write_sweep(spec, tmp_path)
     code = "import sys; from pathlib import Path; from layergym.evals.sweep import *\n"
-    code += "run_sweep(read_spec(Path(sys.argv[1])), Path(sys.argv[1]), jobs=1)"
+    code += "from layergym.evals.engines.processes import Processes\n"
+    code += "run_sweep(read_spec(Path(sys.argv[1])), Path(sys.argv[1]), Processes(1))"
     full = tmp_path / "arms" / "full" / "seed-0" / "metrics.jsonl"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as sweep:
         while not full.is_file() or not full.read_bytes():
@@ -139,7 +142,7 @@ def test_the_command_reports_and_can_be_repeated(
 ) -> None:
     folder = tmp_path / "sweep"
     for _ in range(2):
-        assert go(sweep_of(policy), folder, jobs=2) == 0
+        assert go(sweep_of(policy), folder, Launch(jobs=2)) == 0
         shown = capsys.readouterr().out
         assert "contribution" in shown.lower()
         assert str(folder / "report" / "report.html") in shown.replace("\n", "")

@@ -30,10 +30,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo sweep, or finish one that was interrupted."""
     from layergym.cli.sweep import go
     from layergym.evals.demo import demo_sweep
+    from layergym.evals.engines.launch import Launch
     from layergym.evals.sweep import read_spec
 
     folder = Path(args.out)
     spec = demo_sweep(tuple(args.seeds), fast=args.fast)
     if (folder / "sweep.json").is_file() and read_spec(folder) != spec:
         raise InputError(f"{folder} holds a demo with other settings; give another --out")
-    return go(spec, folder, args.jobs)
+    return go(spec, folder, Launch(jobs=args.jobs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def required_env(args: argparse.Namespace) -> str:
     return str(args.env)
 
 
+def first_process() -> bool:
+    """Whether this process prints: the only one, or the first that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def new_folder(path: str | Path) -> Path:
     """A folder that a run may write into: absent or empty.
 
@@ -60,6 +66,18 @@ def new_folder(path: str | Path) -> Path:
         InputError: it holds something already.
     """
     folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if first_process() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty; give another --out, or --resume {folder}")
     return folder
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """The numbers of a list such as "1e-4,3e-4"; none of an empty one.
+
+    Raises:
+        InputError: one of them is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f'{option} takes numbers such as "1,2.5", not "{text}"') from None

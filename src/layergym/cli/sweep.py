@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.options import duration_s, new_folder, numbers
+from layergym.cli.options import new_folder, numbers
+from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
 
 if TYPE_CHECKING:
     from layergym.evals.arms import SweepSpec
     from layergym.evals.engines.launch import Launch
     from layergym.evals.search import Search
+    from layergym.trainer.run import RunSpec
 
 EXAMPLES = """
 examples:
@@ -82,7 +85,9 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--ray-address", help='"auto", or host:port of a cluster\'s head')
     group.add_argument("--cpus-per-run", type=float, default=1, help="on Ray (default 1)")
     group.add_argument("--gpus-per-run", type=float, default=0, help="on Ray (default 0)")
-    group.add_argument("--max-time", help='"30m", "8h": pause after that, to be resumed')
+    group.add_argument(
+        "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         cpus=args.cpus_per_run,
         gpus=args.gpus_per_run,
     )
-    deadline = time.time() + duration_s(args.max_time) if args.max_time else None
+    deadline = time.time() + seconds(args.max_time) if args.max_time else None
     if args.resume:
         folder = Path(args.resume)
         return go(read_spec(folder), folder, launch, deadline=deadline)
@@ -122,24 +127,26 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
         seeds=tuple(args.seeds),
         lr_full=args.lr_full,
         lr_layer=args.lr_layer,
-        search=_search(args),
+        search=_search(args, spec),
     )
 
 
-def _search(args: argparse.Namespace) -> Search:
-    from layergym.envs import registered
+def _search(args: argparse.Namespace, run: RunSpec) -> Search:
     from layergym.evals.arm import EvalSpec
-    from layergym.evals.search import Search
+    from layergym.evals.search import Search, dev_split
 
     kind, _, stride = args.scan.partition(":")
     if args.scan != "all" and (kind != "coarse" or not stride.isdigit()):
         raise InputError(f'--scan takes "all" or "coarse:N", not "{args.scan}"')
-    return Search(
+    search = Search(
         scan=int(stride or 0),
-        race=tuple(map(int, numbers(args.race))),
-        lr_grid=tuple(numbers(args.lr_grid)),
-        dev=EvalSpec(split=args.dev_split, size=args.dev_tasks),
+        race=tuple(map(int, numbers(args.race, "--race"))),
+        lr_grid=numbers(args.lr_grid, "--lr-grid"),
     )
+    if not search.active:
+        return search
+    split = args.dev_split or dev_split(run)
+    return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks))
 
 
 def go(spec: SweepSpec, folder: Path, launch: Launch, *, deadline: float | None = None) -> int:

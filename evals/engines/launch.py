@@ -1,0 +1,70 @@
+"""From what was asked for to an engine, and what there is to say about the choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from layergym.envs.errors import InputError
+from layergym.evals.arms import SweepSpec
+from layergym.evals.engines.bank import banks
+from layergym.evals.engines.job import Engine
+from layergym.evals.engines.processes import Processes, cores, gpus
+from layergym.evals.engines.ray import RayTasks
+
+ENGINES = ("auto", "processes", "bank", "ray")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Where a sweep runs. It changes how long the sweep takes, not what comes out."""
+
+    engine: str = "processes"
+    jobs: int | None = None
+    """Processes side by side; None: one per GPU, or one per core."""
+    ray_address: str | None = None
+    cpus: float = 1
+    """Processors per run, on Ray."""
+    gpus: float = 0
+    """GPUs per run, on Ray."""
+
+    def __post_init__(self) -> None:
+        """Refuse an engine that does not exist and a machine without room.
+
+        Raises:
+            InputError: one of these.
+        """
+        if self.engine not in ENGINES:
+            raise InputError(f'no engine "{self.engine}"; there is {", ".join(ENGINES)}')
+        if self.jobs is not None and self.jobs < 1:
+            raise InputError(f"--jobs must be at least 1, not {self.jobs}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine that runs a sweep."""
+
+    engine: Engine
+    about: str
+    """What it is and why it was chosen, in a few words."""
+
+    def __str__(self) -> str:
+        """Say what was chosen and why."""
+        return self.about
+
+
+def open_engine(launch: Launch, spec: SweepSpec, folder: Path) -> Choice:
+    """Open the engine that was asked for; "auto" measures which one suits.
+
+    Raises:
+        InputError: the engine cannot be used here.
+    """
+    if launch.engine == "ray":
+        engine = RayTasks(folder, address=launch.ray_address, cpus=launch.cpus, gpus=launch.gpus)
+        return Choice(engine, f"ray, {engine.about}")
+    devices = gpus()
+    slots = launch.jobs or len(devices) or cores()
+    room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
+    if launch.engine == "processes":
+        return Choice(Processes(slots, devices), f"processes, {room}")
+    return Choice(Processes(slots, devices, banks), f"bank, processes beside it, {room}")
