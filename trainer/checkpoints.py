@@ -45,6 +45,13 @@ class DeltaCheckpoints(SeveralProcesses):
             return lora_delta(self.model, self.base, self.selection.layers)
         return LayerDelta.of(self.model, self.base, self.selection.layers)
 
+    def save_delta(self, path: Path) -> None:
+        """Write `delta()` to one file, there for every process when this returns."""
+        delta = self.delta()
+        if self.args.should_save:
+            delta.save(path)
+        self.accelerator.wait_for_everyone()
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the trained tensors as they are; the base model is not copied."""
         reshard(self.model)

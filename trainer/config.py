@@ -85,6 +85,9 @@ class GiGPOConfig(GRPOConfig):
     logging_steps: float = field(default=1, metadata={"help": "optimiser steps between log lines"})
     lr_scheduler_type: Any = field(default="constant", metadata={"help": "learning-rate schedule"})
     disable_dropout: bool = field(default=True, metadata={"help": "must stay on"})
+    ddp_find_unused_parameters: bool | None = field(
+        default=False, metadata={"help": "set it where some of what trains is not always used"}
+    )
 
     @property
     def updates_per_rollout(self) -> int:

@@ -47,6 +47,11 @@ class Share:
 ALONE = Share()
 
 
+def fsdp_asked() -> bool:
+    """Whether this process was launched with an accelerate config for FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """All of a tensor that may be spread; then every process must ask for it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
@@ -119,8 +124,7 @@ class SeveralProcesses(GRPOTrainer):
         """
         super().create_accelerator_and_postprocess()
         state = self.accelerator.state
-        asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-        if asked and state.distributed_type == DistributedType.MULTI_CPU:
+        if fsdp_asked() and state.distributed_type == DistributedType.MULTI_CPU:
             # Set as Accelerate itself does it for GPUs: in the state of every further object.
             state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
             state.fsdp_plugin = FullyShardedDataParallelPlugin()

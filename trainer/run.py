@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -41,6 +42,7 @@ from layergym.trainer.layers import LayerSelection, causal_model
 from layergym.trainer.lora import with_lora
 from layergym.trainer.manifest import manifest
 from layergym.trainer.measures import TimedAgent
+from layergym.trainer.processes import fsdp_asked
 from layergym.trainer.samples import Samples
 from layergym.trainer.trainer import GiGPOTrainer
 
@@ -166,7 +168,10 @@ def train(
             not installed.
     """
     check_engine(spec.engine)
-    model, tokenizer = open_model(spec.model)
+    # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
+    # spreads the model from main memory, where one GPU cannot hold it.
+    PartialState(cpu=not torch.cuda.is_available())
+    model, tokenizer = open_model(spec.model, device="cpu" if fsdp_asked() else None)
     agent = agent_of(spec, model, tokenizer, spec.temperature)
     if spec.engine != HERE:
         agent.sampler = through(open_engine(spec.engine, folder, model), agent.sampler)
@@ -211,7 +216,7 @@ def train_policy(
     trainer = policy.trainer(
         policy.model, settings, tasks, play, policy.tokenizer, callbacks=[log, pause]
     )
-    if checkpoint is None:
+    if checkpoint is None and trainer.is_world_process_zero():
         write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
         write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
     trainer.remove_callback(PrinterCallback)
@@ -221,7 +226,7 @@ def train_policy(
     ended: Ended = "stale" if log.stale else "paused" if pause.paused else "steps"
     delta = folder / "delta.safetensors"
     if ended != "paused":
-        trainer.delta().save(delta)
+        trainer.save_delta(delta)
     return Trained(
         model=causal_model(policy.model),
         tokenizer=policy.tokenizer,
@@ -253,6 +258,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         num_generations=spec.group_size,
         per_device_train_batch_size=spec.rows_per_pass,
         exact_sampler=spec.engine == HERE,
+        external_engine=spec.engine != HERE,
         max_steps=spec.steps,
         learning_rate=rate,
         weight_decay=0.0,
