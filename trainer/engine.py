@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -80,10 +81,17 @@ def publish(trainer: GiGPOTrainer, engine: Engine) -> None:
     began = time.perf_counter()
     tensors = trainer.delta().tensors
     if trainer.accelerator.is_main_process:
-        # Some models hold weights in another form than checkpoints do (fused experts).
-        engine.load(revert_weight_conversion(causal_model(trainer.model), tensors))
+        engine.load(in_checkpoint_form(causal_model(trainer.model), tensors))
     trainer.accelerator.wait_for_everyone()
     trainer.note({"time/sync_s": time.perf_counter() - began})
+
+
+def in_checkpoint_form(
+    model: PreTrainedModel, tensors: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Tensors of `model` as checkpoints name and shape them: fused experts apart, say."""
+    converted: dict[str, torch.Tensor] = revert_weight_conversion(model, tensors)
+    return converted
 
 
 def _distance(engine: Engine, model: PreTrainedModel) -> float:
@@ -91,6 +99,8 @@ def _distance(engine: Engine, model: PreTrainedModel) -> float:
     prompt = tuple(range(_PROBE))
     sampler = VLLMSampler(engine, stop_ids=(), temperature=0.0, max_new_tokens=_REPLY)
     [said] = sampler.sample([Request(0, prompt, False, 0)])
+    if max(said.ids) >= model.config.get_text_config(decoder=True).vocab_size:
+        return math.inf
     ids = torch.tensor([prompt + said.ids], device=model.device)
     with torch.no_grad():
         logits = model(input_ids=ids, logits_to_keep=len(said.ids) + 1).logits[0, :-1].float()

@@ -1,0 +1,234 @@
+"""Rollouts through a server that speaks vLLM's protocol, small enough for every test run.
+
+`test_vllm_real.py` has the real one; here the tiny model answers behind the same addresses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+from layergym.agents import Job, LLMAgent, PromptStyle, Trajectory, TransformersSampler, rollout
+from layergym.agents.names import open_model
+from layergym.agents.sampler import Request
+from layergym.agents.vllm_server import VLLMServer
+from layergym.envs import InputError, TextEnv, make, panel
+from layergym.trainer.engine import check_engine, in_checkpoint_form, open_engine, through
+from layergym.trainer.run import RunSpec, train
+
+
+class Backend(ThreadingHTTPServer):
+    """The tiny model behind vLLM's addresses."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.model, self.words = open_model("tiny")
+        self.asked: list[dict[str, Any]] = []
+        self.loaded: list[dict[str, torch.Tensor]] = []
+        self.lock = Lock()  # One model, many requests.
+        self.busy = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(body)
+        sampler = TransformersSampler(
+            self.model,
+            self.words,
+            max_new_tokens=body["max_tokens"],
+            temperature=body["temperature"],
+            stop_ids=body["stop_token_ids"],
+        )
+        [said] = sampler.sample([Request(0, tuple(body["prompt"]), False, body["seed"])])
+        return {"choices": [{"token_ids": said.ids, "logprobs": {"token_logprobs": said.logprobs}}]}
+
+    def reload(self, path: str) -> dict[str, Any]:
+        if path == "tiny":
+            self.model, _ = open_model("tiny")
+            return {"results": [None]}
+        tensors = load_file(Path(path) / "model.safetensors")
+        self.loaded.append(tensors)
+        assert not self.model.load_state_dict(tensors, strict=False).unexpected_keys
+        return {"results": [None]}
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Backend
+
+    def do_GET(self) -> None:
+        assert self.path == "/v1/models"
+        self._say({"data": [{"id": "policy", "root": "tiny", "max_model_len": 500}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "{}")
+        with self.server.lock:
+            if self.path == "/v1/completions":
+                self._say(self.server.complete(body))
+            elif self.path == "/reset_prefix_cache":
+                self._say({"success": not self.server.busy})
+            else:
+                assert (self.path, body["method"]) == ("/collective_rpc", "reload_weights")
+                self._say(self.server.reload(body["kwargs"]["weights_path"]))
+
+    def _say(self, value: Any) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with Backend() as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def model() -> PreTrainedModel:
+    return open_model("tiny")[0]
+
+
+def agents(
+    backend: Backend, model: PreTrainedModel, folder: Path, temperature: float
+) -> tuple[LLMAgent, LLMAgent]:
+    here = TransformersSampler(model, backend.words, max_new_tokens=8, temperature=temperature)
+    there = through(open_engine(f"vllm@{backend.url}", folder, model), here)
+    backend.asked.clear()
+    style = PromptStyle("plain")
+    return LLMAgent(here, backend.words, style), LLMAgent(there, backend.words, style)
+
+
+def played(agent: LLMAgent, turns: int = 3) -> list[Trajectory]:
+    def env() -> TextEnv:
+        return make("alfworld-v0", max_turns=turns)
+
+    return rollout(agent, env, [Job(task, n) for n, task in enumerate(panel(env(), 3).tasks)])
+
+
+def test_greedy_replies_are_the_models_own(
+    backend: Backend, model: PreTrainedModel, tmp_path: Path
+) -> None:
+    here, there = agents(backend, model, tmp_path, 0.0)
+    for mine, theirs in zip(played(here), played(there), strict=True):
+        assert [t.reply.ids for t in mine.turns] == [t.reply.ids for t in theirs.turns]
+        for a, b in zip(mine.turns, theirs.turns, strict=True):
+            assert a.reply.logprobs == pytest.approx(b.reply.logprobs, abs=1e-4)
+            assert (a.reply.extends, a.reply.finish) == (b.reply.extends, b.reply.finish)
+
+
+def test_prompts_carry_the_whole_context_and_replies_have_seeds_of_their_own(
+    backend: Backend, model: PreTrainedModel, tmp_path: Path
+) -> None:
+    _, there = agents(backend, model, tmp_path, 1.0)
+    trajectories = played(there)
+    asked = {tuple(body["prompt"]): body["seed"] for body in backend.asked}
+    assert len(set(asked.values())) == len(asked) == 9
+    assert {body["top_p"] for body in backend.asked} == {1.0}
+    for trajectory in trajectories:
+        context: tuple[int, ...] = ()
+        for turn in trajectory.turns:
+            context += turn.reply.prompt_ids
+            assert context in asked
+            context += turn.reply.ids
+    assert played(there) == trajectories
+    assert {tuple(body["prompt"]): body["seed"] for body in backend.asked} == asked
+
+
+def spec(backend: Backend, **more: Any) -> RunSpec:
+    return RunSpec(
+        env="alfworld-v0",
+        env_args={"max_turns": 3},
+        engine=f"vllm@{backend.url}",
+        layers="4",
+        steps=2,
+        tasks_per_step=2,
+        group_size=4,
+        invalid_penalty=0.1,
+        learning_rate=1e-2,
+        save_every=1,
+        **more,
+    )
+
+
+def test_training_sends_the_chosen_layer_before_each_rollout(
+    backend: Backend, tmp_path: Path
+) -> None:
+    done = train(spec(backend), tmp_path)
+    assert len(backend.loaded) == 2
+    names = {name for tensors in backend.loaded for name in tensors}
+    assert names
+    assert all(".layers.4." in name for name in names)
+    first, last = backend.loaded
+    assert any(not torch.equal(first[name], last[name]) for name in names)
+    mismatch = [row["mismatch_max"] for row in done.metrics if "mismatch_max" in row]
+    assert mismatch
+    assert max(mismatch) < 1e-4, "on policy, although the weights move a lot"
+    assert not list(tmp_path.glob("weights-*"))
+
+
+def test_a_stopped_run_goes_on_with_its_own_weights(backend: Backend, tmp_path: Path) -> None:
+    whole = train(spec(backend), tmp_path / "whole")
+    train(spec(backend), tmp_path / "parts", until=1)
+    train(spec(backend, seed=9), tmp_path / "other", until=1)  # Leaves other weights behind.
+    parts = train(spec(backend), tmp_path / "parts", resume=True)
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(parts.model.state_dict()[name], value, atol=1e-5, rtol=0)
+
+
+def test_what_is_wrong_is_said_before_the_run(
+    backend: Backend, model: PreTrainedModel, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match='no engine "vlm"'):
+        check_engine("vlm")
+    with pytest.raises(InputError, match="is no address"):
+        VLLMServer("localhost:8000")
+    with torch.no_grad():
+        other = open_model("tiny")[0]
+        for weight in other.parameters():
+            weight.mul_(0.7)
+    with pytest.raises(InputError, match="serves another model"):
+        open_engine(f"vllm@{backend.url}", tmp_path, other)
+    backend.busy = True
+    with pytest.raises(InputError, match="busy with other requests"):
+        open_engine(f"vllm@{backend.url}", tmp_path, model)
+
+
+def test_experts_travel_under_their_names_in_checkpoints(tmp_path: Path) -> None:
+    config = Qwen3MoeConfig(
+        vocab_size=40,
+        hidden_size=16,
+        intermediate_size=16,
+        moe_intermediate_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_experts=4,
+    )
+    mixture = Qwen3MoeForCausalLM(config)
+    mixture.save_pretrained(tmp_path)
+    stored = {
+        n: t for n, t in load_file(tmp_path / "model.safetensors").items() if "layers.1." in n
+    }
+    held = {n: p.data for n, p in mixture.named_parameters() if "layers.1." in n}
+    sent = in_checkpoint_form(mixture, held)
+    assert sent.keys() == stored.keys()
+    assert all(torch.equal(sent[name], stored[name]) for name in stored)
