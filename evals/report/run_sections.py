@@ -13,6 +13,7 @@ from layergym.evals import stats
 from layergym.evals.agreement import Agreement, agreement, detrend
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
+from layergym.evals.report.retention_section import retention_section
 from layergym.evals.report.words import amount, listed, percent, ratio
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, layer_of
 from layergym.evals.stats import Floats
@@ -38,6 +39,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
     found = [
         _unfinished(sweep.runs),
         _kinds(sweep, main),
+        retention_section(sweep.runs),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
         settings_section(sweep.settings, sweep.manifest, sweep.runs),

@@ -14,17 +14,17 @@ from layergym.evals.stats import Estimate
 
 def percent(estimate: Estimate | None) -> str:
     """A success rate in percent with its interval."""
-    return _with_interval(estimate, 100, "{:.1f}")
+    return with_interval(estimate, 100, "{:.1f}")
 
 
 def points(estimate: Estimate | None) -> str:
     """A difference of success rates in percentage points with its interval."""
-    return _with_interval(estimate, 100, "{:+.1f}")
+    return with_interval(estimate, 100, "{:+.1f}")
 
 
 def ratio(estimate: Estimate | None) -> str:
     """A contribution or correlation with its interval."""
-    return _with_interval(estimate, 1, "{:.2f}")
+    return with_interval(estimate, 1, "{:.2f}")
 
 
 def amount(value: float | None, unit: str = "") -> str:
@@ -140,7 +140,8 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
     return str(best.layer), why + "."
 
 
-def _with_interval(estimate: Estimate | None, scale: float, form: str) -> str:
+def with_interval(estimate: Estimate | None, scale: float, form: str) -> str:
+    """`scale` times an estimate, each number in the format `form`."""
     if estimate is None:
         return "undefined"
     # Adding 0 turns a rounded -0.0 into 0.0.

@@ -1,0 +1,73 @@
+"""The section about retention: what training cost on tasks that it was not about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.report.words import percent, points, with_interval
+from layergym.evals.results import Run, arm_label
+from layergym.evals.retention import NLL, Retained, compared, read_kept
+from layergym.evals.stats import Estimate
+
+
+def retention_section(runs: Sequence[Run]) -> Section | None:
+    """Scores of all arms on retention sources; None when there are none."""
+    blocks: list[Block] = []
+    for source, measure, items, arms in compared(read_kept(runs)):
+        loss = measure == NLL
+        told = [text for arm in arms if (text := _verdict(arm, source, loss=loss))]
+        blocks.append(_table(source, measure, items, arms))
+        blocks += [Text(" ".join(told))] if told else []
+    return Section("Retention", tuple(blocks)) if blocks else None
+
+
+def _table(source: str, measure: str, items: int, arms: Sequence[Retained]) -> Table:
+    if measure == NLL:
+        what = f"Perplexity on {source} ({items} windows)"
+        rows = [
+            (arm_label(a.arm), perplexity(a.score), change(a.less_base), change(a.less_full))
+            for a in arms
+        ]
+        columns = ("arm", "perplexity", "against base, percent", "against full, percent")
+    else:
+        what = f"{source}, {measure} ({items} questions), percent"
+        rows = [
+            (arm_label(a.arm), percent(a.score), _points(a.less_base), _points(a.less_full))
+            for a in arms
+        ]
+        columns = ("arm", measure, "less base, points", "less full, points")
+    return Table(f"{what}, with 95 % intervals paired over items", columns, tuple(rows))
+
+
+def perplexity(loss: Estimate) -> str:
+    """The perplexity of a loss in nats per token, with its interval."""
+    ends = (None if end is None else math.exp(end) for end in (loss.low, loss.high))
+    return with_interval(Estimate(math.exp(loss.value), *ends), 1, "{:.2f}")
+
+
+def change(loss: Estimate | None) -> str:
+    """A difference of losses as the change of perplexity in percent."""
+    if loss is None:
+        return ""
+    ends = (None if end is None else math.expm1(end) for end in (loss.low, loss.high))
+    return with_interval(Estimate(math.expm1(loss.value), *ends), 100, "{:+.1f}")
+
+
+def _points(gap: Estimate | None) -> str:
+    return "" if gap is None else points(gap)
+
+
+def _verdict(arm: Retained, source: str, *, loss: bool) -> str:
+    """Whether the arm forgot something, in one sentence; "" for the base."""
+    gap = arm.less_base
+    if gap is None or gap.low is None or gap.high is None:
+        return ""
+    lower, higher = ("better", "worse") if loss else ("worse", "better")
+    verdict = "not distinguishable from the base"
+    if gap.high < 0:
+        verdict = f"{lower} than the base"
+    elif gap.low > 0:
+        verdict = f"{higher} than the base"
+    return f"{arm_label(arm.arm)} is {verdict} on {source}."

@@ -1,0 +1,68 @@
+"""`layergym retention`: what training cost on other tasks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layergym import InputError
+
+if TYPE_CHECKING:
+    from layergym.evals.results import Sweep
+    from layergym.evals.retention import Source
+
+EXAMPLES = """
+examples:
+  layergym retention runs/sweep --choice arc_challenge_test.json --text novel.txt
+  layergym retention runs/sweep --arms base full layer-03 random --choice mmlu/test/anatomy_test.csv
+  layergym retention runs/sweep --lm-eval hellaswag --limit 500   needs: layergym[lm-eval]
+
+Questions are in ARC's or MMLU's formats. What was scored already is kept; reports show it.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sweep", type=Path, help="sweep folder")
+    parser.add_argument("--arms", nargs="+", help="default: base, full and the highest layer")
+    parser.add_argument("--choice", nargs="+", type=Path, default=[], help="files of questions")
+    parser.add_argument("--text", nargs="+", type=Path, default=[], help="plain texts: perplexity")
+    parser.add_argument("--lm-eval", nargs="+", default=[], metavar="TASK", help="harness tasks")
+    parser.add_argument("--include", type=Path, help="folder with further harness tasks (YAML)")
+    parser.add_argument("--limit", type=int, help="questions of each source at most")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score what is missing and show the comparison."""
+    from layergym.evals.report import Report, show
+    from layergym.evals.report.retention_section import retention_section
+    from layergym.evals.results import read_sweep
+    from layergym.evals.retention import retain
+
+    sweep = read_sweep(args.sweep)
+    sources = _sources(args)
+    arms = args.arms or _usual(sweep)
+    retain(sweep, arms, sources, lambda run, one: print(f"{run.arm}, seed {run.seed}: {one.name}"))
+    section = retention_section([run for run in sweep.runs if run.arm in arms])
+    if section is None:
+        raise InputError("what to score on? give --choice, --text or --lm-eval")
+    show(Report("Retention", args.sweep.name, (section,), ()))
+    return 0
+
+
+def _sources(args: argparse.Namespace) -> list[Source]:
+    from layergym.evals.harness import Harness
+    from layergym.evals.retention import Choice, Prose
+
+    sources: list[Source] = [Choice.read(path, args.limit) for path in args.choice]
+    sources += [Prose.read(path) for path in args.text]
+    sources += [Harness(task, args.include, args.limit) for task in args.lm_eval]
+    return sources
+
+
+def _usual(sweep: Sweep) -> list[str]:
+    from layergym.evals.contribution import profile
+
+    best = profile(sweep).measures[0].best
+    return ["base", "full", *([best.arm] if best else [])]
