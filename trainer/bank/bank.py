@@ -91,7 +91,7 @@ class Bank:
         self.views = tuple(view(self.base, spec.layers) for spec in specs)
         self._rows = Rows()
         self._model = routed(self.base, self.views, self._rows)
-        self._passes = JointPasses(self._model, self._rows)
+        self.passes = JointPasses(self._model, self._rows)
         add_fused_lm_head(
             self._model, temperature=specs[0].temperature, outputs=("log_probs", "entropy")
         )
@@ -147,6 +147,14 @@ class Bank:
 
         return lockstep([partial(seated, i) for i in range(len(self.specs))])
 
+    def sampler_at(self, temperature: float) -> JointSampler:
+        """The sampler that all variants share at a temperature."""
+        joint = self._samplers.get(temperature)
+        if joint is None:
+            joint = JointSampler(partial(self._sampler, temperature), self._rows)
+            self._samplers[temperature] = joint
+        return joint
+
     def _train_one(
         self,
         i: int,
@@ -159,7 +167,7 @@ class Bank:
         until: int | None,
     ) -> Trained:
         spec, share = self.specs[i], 1 / len(self.specs)
-        place = Place(seat, i, self._passes, share)
+        place = Place(seat, i, self.passes, share)
         policy = Policy(
             self.views[i],
             self.tokenizer,
@@ -170,13 +178,9 @@ class Bank:
         return replace(done, train_s=done.train_s * share)
 
     def _agent(self, i: int, seat: Seat, temperature: float) -> LLMAgent:
-        joint = self._samplers.get(temperature)
-        if joint is None:
-            joint = JointSampler(partial(self._sampler, temperature), self._rows)
-            self._samplers[temperature] = joint
         spec = self.specs[i]
         style = PromptStyle(spec.format or defaults(spec.model).format, admissible=spec.admissible)
-        return LLMAgent(joint.of(seat, i), self.tokenizer, style)
+        return LLMAgent(self.sampler_at(temperature).of(seat, i), self.tokenizer, style)
 
     def _sampler(self, temperature: float, variants: Variants) -> TransformersSampler:
         spec = self.specs[0]

@@ -35,7 +35,7 @@ class JointSampler:
 
     def variant(self, episode: int) -> int:
         """Whose an episode is."""
-        return _split(episode)[1]
+        return episode % _MOST
 
     def feed(self, variants: Sequence[int]) -> None:
         """Route the rows of the sampler's next batches."""
@@ -69,25 +69,22 @@ class SeatSampler:
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
         """Answer each request, in order."""
         mine = [
-            Request(_join(r.episode, self._variant), r.ids, r.extends, r.seed) for r in requests
+            Request(joined(r.episode, self._variant), r.ids, r.extends, r.seed) for r in requests
         ]
         answer: list[Sample] = self._seat.ask(SAMPLE, self._joint.sample, mine)
         return answer
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
-        self._joint.sampler.release([_join(e, self._variant) for e in episodes])
+        self._joint.sampler.release([joined(e, self._variant) for e in episodes])
 
 
 _MOST = 1 << 20
 
 
-def _join(episode: int, variant: int) -> int:
+def joined(episode: int, variant: int) -> int:
+    """The number of a variant's episode among those of all variants."""
     return episode * _MOST + variant
-
-
-def _split(joined: int) -> tuple[int, int]:
-    return divmod(joined, _MOST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,11 @@ class Seat:
         """Take a place; `lockstep` does."""
         self.step = 0
         """How far the work is; requests of works further behind are served first."""
-        self._turn = turn
-        self._request: _Request | None = None
-        self._answer: Any = None
-        self._error: BaseException | None = None
-        self._over = False
+        self.turn = turn
+        self.request: _Request | None = None
+        self.answer: Any = None
+        self.error: BaseException | None = None
+        self.over = False
 
     def ask(self, order: int, serve: Serve, value: Any) -> Any:
         """What `serve` answers to `value`.
@@ -51,12 +51,12 @@ class Seat:
             serve: who answers.
             value: the request.
         """
-        self._request = _Request((self.step, order), serve, value)
-        self._turn.notify_all()
-        self._turn.wait_for(lambda: self._request is None)
-        if self._over:
+        self.request = _Request((self.step, order), serve, value)
+        self.turn.notify_all()
+        self.turn.wait_for(lambda: self.request is None)
+        if self.over:
             raise Ended
-        answer, self._answer = self._answer, None
+        answer, self.answer = self.answer, None
         return answer
 
 
@@ -73,57 +73,52 @@ def lockstep(works: Sequence[Callable[[Seat], T]]) -> list[T]:
         threading.Thread(target=_run, args=(work, seat, results, i), daemon=True)
         for i, (work, seat) in enumerate(zip(works, seats, strict=True))
     ]
-    with turn:
-        for thread in threads:
-            thread.start()
-        running = list(zip(seats, threads, strict=True))
-        try:
-            while running := _serve_next(running, turn):
-                pass
-        finally:
-            _end([seat for seat, _ in running], turn)
     for thread in threads:
-        thread.join()
+        thread.start()
+    try:
+        with turn:
+            while _serve_next(seats, turn):
+                pass
+    finally:
+        with turn:
+            _end(seats, turn)
+        for thread in threads:
+            thread.join()
     return results
 
 
 def _run(work: Callable[[Seat], T], seat: Seat, results: list[T], index: int) -> None:
-    with seat._turn:
+    with seat.turn:
         try:
-            if not seat._over:
+            if not seat.over:
                 results[index] = work(seat)
         except BaseException as error:
-            seat._error = error
+            seat.error = error
         finally:
-            seat._over = True
-            seat._turn.notify_all()
+            seat.over = True
+            seat.turn.notify_all()
 
 
-Running = list[tuple[Seat, threading.Thread]]
-
-
-def _serve_next(running: Running, turn: threading.Condition) -> Running:
-    """Wait until every seat has asked or is over, serve one batch; the seats that are left."""
-    turn.wait_for(lambda: all(seat._over or seat._request for seat, _ in running))
-    for seat, _ in running:
-        if seat._error is not None:
-            raise seat._error
-    left = [(seat, thread) for seat, thread in running if not seat._over]
-    asked = [(seat, seat._request) for seat, _ in left if seat._request]
+def _serve_next(seats: Sequence[Seat], turn: threading.Condition) -> bool:
+    """Wait until every seat has asked or is over, and serve one batch; False: all are over."""
+    turn.wait_for(lambda: all(seat.over or seat.request for seat in seats))
+    for seat in seats:
+        if seat.error is not None:
+            raise seat.error
+    asked = [(seat, seat.request) for seat in seats if seat.request]
     if not asked:
-        return left
+        return False
     first = min((request for _, request in asked), key=lambda request: request.rank)
     batch = [(s, r) for s, r in asked if (r.rank, r.serve) == (first.rank, first.serve)]
     answers = first.serve([request.value for _, request in batch])
     for (seat, _), answer in zip(batch, answers, strict=True):
-        seat._answer, seat._request = answer, None
+        seat.answer, seat.request = answer, None
     turn.notify_all()
-    return left
+    return True
 
 
 def _end(seats: Sequence[Seat], turn: threading.Condition) -> None:
     """Let works that still wait raise `Ended`."""
     for seat in seats:
-        if not seat._over:
-            seat._over, seat._request = True, None
+        seat.over, seat.request = True, None
     turn.notify_all()

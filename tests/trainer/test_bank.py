@@ -1,0 +1,317 @@
+"""The layer bank: every variant is the run that it would have been alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
+
+from layergym.agents.llm import LLMAgent
+from layergym.agents.rollout import Job, rollout
+from layergym.agents.tiny import build_model, build_tokenizer
+from layergym.envs import InputError, Outcome, TextEnv, register
+from layergym.trainer.bank import Bank, groups
+from layergym.trainer.bank.joint import Asked, JointPasses
+from layergym.trainer.bank.lockstep import Seat, lockstep
+from layergym.trainer.bank.routing import Rows, routed, view
+from layergym.trainer.layers import select
+from layergym.trainer.prefix import sampled_logprobs
+from layergym.trainer.run import RunSpec, Trained, agent_of, make_env_of, train
+
+
+class Pair(TextEnv):
+    """Say something of an odd length, twice: half of what an untrained policy says."""
+
+    max_turns = 2
+    tasks = tuple(f"t{i}" for i in range(6))
+
+    def start(self) -> str:
+        self.word = int(self.task[1:])
+        return f"Say {self.word} ."
+
+    def play(self, action: str) -> Outcome:
+        self.word += 1
+        return Outcome(
+            f"Say {self.word} .", reward=float(len(action) % 2), terminated=self.turn == 1
+        )
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a policy of four layers for `Pair`."""
+    register("test/BankPair-v0", Pair)
+    folder = tmp_path_factory.mktemp("policy")
+    tokenizer = build_tokenizer(["Say 0 1 2 3 4 5 6 7 8 9 10 ."])
+    build_model(tokenizer, layers=4, width=32, seed=1).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "recipe.json").write_text('{"model": "new"}')
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def specs(policy: str) -> list[RunSpec]:
+    """Three layers and a second seed; two of them train the same layer."""
+    spec = RunSpec(
+        env="test/BankPair-v0",
+        model=policy,
+        steps=4,
+        tasks_per_step=3,
+        group_size=4,
+        max_new_tokens=2,
+        learning_rate=1e-2,
+        save_every=2,
+    )
+    return [
+        replace(spec, layers="0"),
+        replace(spec, layers="2", beta=0.1),
+        replace(spec, layers="2", seed=1, algorithm="grpo"),
+        replace(spec, layers="1,3", boost="3*2"),
+    ]
+
+
+def folders(root: Path, count: int) -> list[Path]:
+    return [root / str(i) for i in range(count)]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    own = ("time/", "memory")  # the clock's and the process's, not the run's
+    return [{k: v for k, v in row.items() if not k.startswith(own)} for row in rows]
+
+
+def furthest(left: Path, right: Path) -> float:
+    a, b = (load_file(folder / "delta.safetensors") for folder in (left, right))
+    assert a.keys() == b.keys()
+    return max(float((a[name] - b[name]).abs().max()) for name in a)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A bank, and what it trained."""
+
+    bank: Bank
+    folders: list[Path]
+    trained: list[Trained]
+
+
+@pytest.fixture(scope="module")
+def done(specs: list[RunSpec], tmp_path_factory: pytest.TempPathFactory) -> Done:
+    places = folders(tmp_path_factory.mktemp("bank"), len(specs))
+    bank = Bank(specs)
+    return Done(bank, places, bank.train(places))
+
+
+def test_variants_are_the_runs_they_would_have_been_alone(
+    specs: list[RunSpec], done: Done, tmp_path: Path
+) -> None:
+    before = done.bank.base.state_dict()
+    for spec, folder, trained in zip(specs, done.folders, done.trained, strict=True):
+        alone = tmp_path / folder.name
+        other = train(spec, alone)
+        assert furthest(alone, folder) < 1e-5
+        assert (alone / "config.json").read_text() == (folder / "config.json").read_text()
+        assert trained.selection == other.selection
+        assert [row["step"] for row in lines(folder)] == [1, 2, 3, 4]
+        for ours, theirs in zip(lines(folder), lines(alone), strict=True):
+            # Rewards, tokens, successes ... are equal; sums of floats differ in their last bits.
+            assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+        moved = load_file(folder / "delta.safetensors")
+        assert max(float((v - before[n]).abs().max()) for n, v in moved.items()) > 1e-2
+
+
+def episodes(agent: LLMAgent, spec: RunSpec) -> list[Any]:
+    jobs = [Job(task, seed) for seed, task in enumerate(Pair.tasks)]
+    played = rollout(agent, make_env_of(spec, "train"), jobs)
+    return [[(turn.reply.ids, turn.reward) for turn in t.turns] for t in played]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_trained_variants_play_in_common_batches_as_alone(
+    done: Done, specs: list[RunSpec], temperature: float
+) -> None:
+    together = done.bank.each(lambda i, agent_at: episodes(agent_at(temperature), specs[i]))
+    for spec, trained, played in zip(specs, done.trained, together, strict=True):
+        agent = agent_of(spec, trained.model, trained.tokenizer, temperature)
+        assert played == episodes(agent, spec)
+    assert any(played != together[0] for played in together[1:])
+
+
+def test_a_resumed_bank_ends_bit_equal(specs: list[RunSpec], done: Done, tmp_path: Path) -> None:
+    broken = folders(tmp_path, len(specs))
+    for folder, place in zip(done.folders, broken, strict=True):
+        shutil.copytree(folder, place)
+        (place / "delta.safetensors").unlink()
+    # As if it had been killed when two of the runs had saved their last checkpoint and two had not.
+    for folder in broken[:2]:
+        shutil.rmtree(folder / "checkpoint-4")
+    Bank(specs).train(broken, resume=True)
+    for left, right in zip(done.folders, broken, strict=True):
+        name = "delta.safetensors"
+        assert (left / name).read_bytes() == (right / name).read_bytes()
+        assert lines(left) == lines(right)
+
+
+def test_groups_hold_runs_that_can_share_a_bank(specs: list[RunSpec]) -> None:
+    full = replace(specs[0], layers="all")
+    scattered = replace(specs[0], layers="random")
+    longer = replace(specs[0], steps=5)
+    listed = [full, *specs, longer, scattered]
+    assert groups(listed) == [(1, 2, 3, 4), (5,)]
+    assert groups(listed, variants=3) == [(1, 2, 3), (4,), (5,)]
+    large = [replace(spec, tasks_per_step=64, group_size=8) for spec in specs]
+    assert groups(large) == [(0, 1), (2, 3)]
+    with pytest.raises(InputError, match="must agree on model"):
+        Bank([specs[0], longer])
+
+
+# ---- routing -------------------------------------------------------------------------------------
+
+
+def shaken(base: PreTrainedModel, layers: str, seed: int) -> PreTrainedModel:
+    """A view whose own parameters differ from the base's."""
+    one = view(base, layers)
+    select(one, layers)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in one.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return one
+
+
+@pytest.fixture(scope="module")
+def base(family: str, tiny_model: Callable[..., PreTrainedModel]) -> PreTrainedModel:
+    model = tiny_model(family)
+    model.requires_grad_(False)
+    return model
+
+
+def test_routed_rows_are_those_of_their_views(base: PreTrainedModel) -> None:
+    views = [shaken(base, layers, i) for i, layers in enumerate(("0", "3", "3", "1-4"))]
+    rows = Rows()
+    model = routed(base, views, rows)
+    ids = torch.randint(4, 24, (6, 7), generator=torch.Generator().manual_seed(0))
+    whose = [3, 0, 1, 0, 2, 1]
+    rows.set(whose, ids.device)
+    with torch.no_grad():
+        together = model(input_ids=ids).logits
+        for row, variant in enumerate(whose):
+            alone = views[variant](input_ids=ids[row : row + 1]).logits[0]
+            torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-5)
+        away = model(input_ids=ids).logits - base(input_ids=ids).logits
+    assert bool((away.abs().amax((1, 2)) > 1e-3).all())
+
+
+def score(
+    base: PreTrainedModel, asked: list[Asked], views: list[PreTrainedModel]
+) -> tuple[list[dict[str, torch.Tensor]], int]:
+    """Gradients of each view after one joint pass, and the bytes kept for it."""
+    from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
+
+    rows, kept = Rows(), 0
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    model = routed(base, views, rows)
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    passes = JointPasses(model, rows)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        scored = passes.score(asked)
+    for number, part in enumerate(scored, 1):
+        (part.logprobs.sum() * number).backward()
+    passes.backward(scored)
+    found = []
+    for one in views:
+        found.append({n: p.grad.clone() for n, p in one.named_parameters() if p.grad is not None})
+        one.zero_grad()
+    return found, kept
+
+
+def test_one_backward_pass_gives_each_view_its_own_gradient(base: PreTrainedModel) -> None:
+    from contextlib import nullcontext
+
+    from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
+
+    layers = ("4", "0", "2")
+    views = [shaken(base, one, i) for i, one in enumerate(layers)]
+    generator = torch.Generator().manual_seed(1)
+    asked = []
+    for v, (length, first) in enumerate(zip((5, 8, 6), map(int, layers), strict=True)):
+        ids = torch.randint(4, 24, (2, length), generator=generator)
+        sampled = torch.zeros(2, length, dtype=torch.bool)
+        sampled[0, 2:], sampled[1, 3:-1] = True, True
+        asked.append(Asked(v, first, ids, sampled, nullcontext))
+    together, kept = score(base, asked, views)
+    _, kept_whole = score(base, [replace(one, start=0) for one in asked], views)
+    assert kept < 0.8 * kept_whole
+    for number, (one, alone) in enumerate(zip(asked, views, strict=True), 1):
+        add_fused_lm_head(alone, outputs=("log_probs", "entropy"))
+        logprobs = sampled_logprobs(alone, alone, one.ids, one.sampled)[0]
+        (logprobs.sum() * number).backward()
+        for name, parameter in alone.named_parameters():
+            if parameter.requires_grad:
+                grad = together[number - 1][name]
+                torch.testing.assert_close(grad, parameter.grad, rtol=1e-3, atol=1e-4)
+
+
+# ---- lockstep --------------------------------------------------------------------------------
+
+
+def test_requests_at_one_step_are_served_together_in_order() -> None:
+    served: list[tuple[str, list[str]]] = []
+
+    def server(name: str, values: Sequence[str]) -> list[str]:
+        served.append((name, list(values)))
+        return [value.upper() for value in values]
+
+    first, second = partial(server, "first"), partial(server, "second")
+
+    def work(name: str, idle: bool, seat: Seat) -> str:
+        said = ""
+        for step in range(2):
+            seat.step = step
+            said += seat.ask(0, first, name)
+            if not (idle and step == 0):
+                said += seat.ask(1, second, name)
+        return said
+
+    assert lockstep([partial(work, "a", False), partial(work, "b", True)]) == ["AAAA", "BBB"]
+    both = ["a", "b"]
+    assert served == [("first", both), ("second", ["a"]), ("first", both), ("second", both)]
+
+
+def test_an_error_ends_all_works() -> None:
+    ended = []
+
+    def fails(seat: Seat) -> None:
+        raise ValueError("this one")
+
+    def waits(seat: Seat) -> None:
+        try:
+            seat.ask(0, lambda values: values, None)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(ValueError, match="this one"):
+        lockstep([waits, fails, waits])
+    assert len(ended) == 2
+
+
+def test_a_server_that_fails_ends_all_works() -> None:
+    def server(values: Sequence[None]) -> list[None]:
+        raise FloatingPointError
+
+    with pytest.raises(FloatingPointError):
+        lockstep([lambda seat: seat.ask(0, server, None)] * 3)
