@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+from safetensors.torch import save_file
 from torch import Tensor
 
 from layergym.agents.sampler import Request, Sample
@@ -43,6 +47,20 @@ class Engine(Protocol):
 
     def restore(self) -> None:
         """Load the whole base model again."""
+
+
+@contextmanager
+def written(tensors: Mapping[str, Tensor], exchange: Path | None) -> Iterator[str]:
+    """A folder that holds these tensors as a checkpoint, for as long as the context lasts.
+
+    Args:
+        tensors: by their names in a checkpoint.
+        exchange: where the folder is made; by default where temporary files are.
+    """
+    with TemporaryDirectory(prefix="weights-", dir=exchange) as folder:
+        values = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        save_file(values, Path(folder) / "model.safetensors")
+        yield str(Path(folder).resolve())
 
 
 @dataclass(slots=True)

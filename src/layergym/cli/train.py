@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="transformers",
         metavar="ENGINE",
-        help="what samples: transformers, or vllm@URL for a vLLM server of this model",
+        help="what samples: transformers, vllm (in this process) or vllm@URL (its server)",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
