@@ -1,15 +1,14 @@
-"""Warm start: supervised fine-tuning on demonstrations of an environment's expert.
+"""Warm start: supervised fine-tuning on demonstrations.
 
-Every demonstration is played anew, on tasks drawn with a seed; some turns take a random action
-instead of the expert's, so that the policy learns to recover from its own slips. Tokens are
-laid out exactly as when the policy samples. Random actions carry no loss.
+They are an expert's, each played anew on tasks drawn with a seed; some turns take a random action
+instead of the expert's, so that the policy learns to recover from its own slips. Or they are
+recorded trajectories, in an order drawn with a seed. Random and invalid actions carry no loss.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,18 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents import tiny
-from layergym.agents.conversation import Conversation, Layout
+from layergym.agents.conversation import Layout
 from layergym.agents.names import defaults, open_model
 from layergym.agents.parse import Format
-from layergym.agents.prompts import PromptStyle, system_text, user_text
-from layergym.envs import InputError, TextEnv, make
+from layergym.agents.prompts import PromptStyle
+from layergym.agents.trajectories import read_records, record_files
+from layergym.agents.types import Trajectory
+from layergym.envs import InputError, TextEnv, find, make
+from layergym.trainer.demonstrations import Demonstration, Teacher, demonstrate, retell
 from layergym.trainer.layers import select
 
 OnLog = Callable[[Mapping[str, float]], None]
 NEW = "new"
-IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,88 +57,13 @@ class WarmupSpec:
     random_actions: float = 0.1
     """Share of turns that take a random admissible action; where the environment lists none, an
     action that the expert took earlier, most likely for another task."""
+    trajectories: str = ""
+    """A file or folder of recorded trajectories to learn from; "" for the expert."""
     observations: bool = True
     """Learn to predict the environment's text too, which helps a policy with random weights."""
     depth: int = 8
     width: int = 64
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Demonstration:
-    """One episode in tokens."""
-
-    ids: tuple[int, ...]
-    labels: tuple[int, ...]
-    """The ids, with -100 where nothing is to be learnt."""
-    success: bool
-
-
-def demonstrate(
-    env: TextEnv,
-    layout: Layout,
-    style: PromptStyle,
-    teacher: Teacher,
-    spec: WarmupSpec,
-) -> Demonstration:
-    """Play one episode with the expert and lay it out in tokens.
-
-    Raises:
-        InputError: the environment has no expert.
-    """
-    observation, info = env.reset(seed=teacher.seed())
-    talk = Conversation(layout, system_text(style, env.instructions))
-    ids: list[int] = []
-    labels: list[int] = []
-    done = False
-    while not done:
-        admissible = env.admissible() if style.admissible else None
-        prompt = talk.ask(user_text(style, observation, admissible))
-        if not prompt.extends and ids:
-            raise InputError("this chat template rewrites history; use another for a warm start")
-        action, taught = teacher.act(env)
-        said = talk.demonstrate(_reply(action, style.format))
-        labels += prompt.ids if spec.observations else [IGNORED] * len(prompt.ids)
-        labels += said if taught else [IGNORED] * len(said)
-        ids += (*prompt.ids, *said)
-        observation, _, terminated, truncated, info = env.step(action)
-        done = terminated or truncated
-    return Demonstration(tuple(ids), tuple(labels), bool(info["success"]))
-
-
-class Teacher:
-    """Acts as the environment's expert, and now and then at random."""
-
-    def __init__(self, random_actions: float, seed: int) -> None:
-        """Take a random action at this share of turns, drawn from a generator of its own."""
-        self._share = random_actions
-        self._rng = np.random.default_rng(seed)
-        self._earlier: deque[str] = deque(maxlen=100)
-
-    def seed(self) -> int:
-        """A seed for the next episode."""
-        return int(self._rng.integers(2**31))
-
-    def act(self, env: TextEnv) -> tuple[str, bool]:
-        """An action, and whether it is the expert's.
-
-        Raises:
-            InputError: the environment has no expert.
-        """
-        if self._rng.random() < self._share:
-            choices = env.admissible()
-            choices = self._earlier if choices is None else choices
-            if choices:
-                return choices[int(self._rng.integers(len(choices)))], False
-        action = env.expert()
-        if action is None:
-            raise InputError(f"{type(env).__name__} has no expert to learn from; define expert()")
-        self._earlier.append(action)
-        return action, True
-
-
-def _reply(action: str, format: Format) -> str:
-    return action if format == "plain" else f"<think></think><action>{action}</action>"
 
 
 def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> None:
@@ -148,15 +74,13 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     """
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
-    model, tokenizer = _open(spec, env)
+    recorded = _recorded(spec)
+    model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)
-    style = PromptStyle(_format(spec))
     layout = Layout(tokenizer)
 
     def stream() -> Iterator[dict[str, list[int]]]:
-        teacher = Teacher(spec.random_actions, spec.seed)
-        while True:
-            one = demonstrate(env, layout, style, teacher, spec)
+        for one in _demonstrations(spec, env, layout, PromptStyle(_format(spec)), recorded):
             yield {"input_ids": list(one.ids), "labels": list(one.labels)}
 
     trainer = SFTTrainer(
@@ -174,6 +98,40 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     (folder / "recipe.json").write_text(json.dumps(asdict(spec), indent=1) + "\n")
 
 
+def _demonstrations(
+    spec: WarmupSpec,
+    env: TextEnv,
+    layout: Layout,
+    style: PromptStyle,
+    recorded: Sequence[Trajectory],
+) -> Iterator[Demonstration]:
+    """Without end."""
+    if recorded:
+        rng = np.random.default_rng(spec.seed)
+        while True:
+            for place in rng.permutation(len(recorded)):
+                played = recorded[place]
+                yield retell(played, env, layout, style, observations=spec.observations)
+    teacher = Teacher(spec.random_actions, spec.seed)
+    while True:
+        yield demonstrate(env, layout, style, teacher, observations=spec.observations)
+
+
+def _recorded(spec: WarmupSpec) -> list[Trajectory]:
+    """The trajectories to learn from, those that ended in an error aside."""
+    if not spec.trajectories:
+        return []
+    files = record_files(Path(spec.trajectories))
+    played = [record.trajectory for file in files for record in read_records(file)]
+    played = [t for t in played if t.turns and t.ended != "error"]
+    others = {t.env_id for t in played} - {find(spec.env)}
+    if others:
+        raise InputError(f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}")
+    if not played:
+        raise InputError(f"{spec.trajectories} holds no episode to learn from")
+    return played
+
+
 def _format(spec: WarmupSpec) -> Format:
     """The form of a reply: as given, else what suits the model."""
     if spec.format:
@@ -181,10 +139,16 @@ def _format(spec: WarmupSpec) -> Format:
     return "plain" if spec.model == NEW else defaults(spec.model).format
 
 
-def _open(spec: WarmupSpec, env: TextEnv) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _open(
+    spec: WarmupSpec, env: TextEnv, recorded: Sequence[Trajectory]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if spec.model != NEW:
         return open_model(spec.model)
-    texts, actions = _heard(env, spec.seed)
+    turns = [turn for played in recorded for turn in played.turns]
+    if turns:
+        texts, actions = [t.observation for t in turns], sorted({t.action for t in turns})
+    else:
+        texts, actions = _heard(env, spec.seed)
     exact = all(" ".join(tiny.words(action)) == action for action in actions)
     build = tiny.build_tokenizer if exact else tiny.build_subword_tokenizer
     tokenizer = build([*texts, *actions])

@@ -1,17 +1,21 @@
-"""A warm start from an environment's expert."""
+"""A warm start from an environment's expert, or from recorded episodes."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from layergym.agents import tiny
+from layergym.agents import ExpertAgent, Job, PromptStyle, Reply, rollout, tiny
+from layergym.agents.conversation import Layout
 from layergym.agents.names import defaults, open_model
+from layergym.agents.trajectories import Record, write_records
 from layergym.envs import InputError, Outcome, TextEnv, make
-from layergym.trainer.warmup import Teacher, WarmupSpec, warmup
+from layergym.trainer.demonstrations import IGNORED, Teacher, demonstrate, retell
+from layergym.trainer.warmup import WarmupSpec, warmup
 
 SUMS: dict[str, Any] = {"families": ["chain_sum"], "levels": [1], "size": 40, "attempts": 2}
 
@@ -63,3 +67,56 @@ def test_an_environment_without_an_expert_says_so() -> None:
     env.reset(seed=0)
     with pytest.raises(InputError, match="define expert"):
         Teacher(0.0, seed=0).act(env)
+
+
+def test_a_recorded_episode_is_laid_out_as_if_it_were_played() -> None:
+    env = make("alfworld-v0")
+    _, tokenizer = open_model("tiny")
+    layout, style = Layout(tokenizer), PromptStyle("plain")
+    teacher = Teacher(0.0, seed=3)
+    shown = demonstrate(env, layout, style, teacher, observations=False)
+    [played] = rollout(ExpertAgent(), lambda: make("alfworld-v0"), [Job(env.task, 0)])
+    assert retell(played, env, layout, style, observations=False) == shown
+
+    slip = replace(played.turns[0], valid=False)
+    told = retell(replace(played, turns=(slip, *played.turns[1:])), env, layout, style,
+                  observations=False)  # fmt: skip
+    assert told.ids == shown.ids
+    assert told.labels.count(IGNORED) > shown.labels.count(IGNORED)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("<think>hm</think><action>look</action>", "<think>hm</think><action>look</action>"),
+        ("look", "<think></think><action>look</action>"),
+    ],
+)
+def test_a_recorded_reply_keeps_its_thoughts(said: str, told: str) -> None:
+    env = make("alfworld-v0")
+    _, tokenizer = open_model("tiny")
+    [played] = rollout(ExpertAgent(), lambda: make("alfworld-v0"), [Job(env.tasks[0], 0)])
+    turn = replace(played.turns[0], action="look", reply=Reply(said))
+    one, other = (
+        retell(replace(played, turns=(replace(turn, reply=Reply(text)),)), env, Layout(tokenizer),
+               PromptStyle("think"), observations=False)
+        for text in (said, told)
+    )  # fmt: skip
+    assert one == other
+
+
+def test_a_policy_learns_from_recorded_episodes(tmp_path: Path) -> None:
+    jobs = [Job(task, 0) for task in make("alfworld-v0").tasks[:2]]
+    played = rollout(ExpertAgent(), lambda: make("alfworld-v0"), jobs)
+    file = tmp_path / "kept.jsonl"
+    write_records(file, [Record(t, "expert") for t in played])
+    spec = WarmupSpec(
+        env="alfworld-v0", trajectories=str(file), steps=2, batch_size=2, depth=2, width=32
+    )
+    warmup(spec, tmp_path / "model")
+    _, tokenizer = open_model(str(tmp_path / "model"))
+    first = played[0].turns[0].action
+    assert tokenizer.unk_token_id not in tokenizer(first).input_ids
+
+    with pytest.raises(InputError, match="holds episodes of layergym/ALFWorld-v0"):
+        warmup(replace(spec, env="math-v0"), tmp_path / "other")

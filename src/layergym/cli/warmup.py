@@ -11,6 +11,7 @@ EXAMPLES = """
 examples:
   layergym warmup alfworld-v0 --steps 1000 --out models/mine          a new small policy
   layergym warmup alfworld-v0 --model smollm2 --layers 10-19 --lr 1e-5 --out models/warm
+  layergym warmup alfworld-v0 --trajectories solved.jsonl --out models/mine
 """
 
 
@@ -23,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=32, help="demonstrations per step")
     parser.add_argument("--lr", type=float, default=4e-3, help="peak; falls linearly to 0")
+    parser.add_argument(
+        "--trajectories", default="", help="learn from these (a file or folder), not the expert"
+    )
     parser.add_argument(
         "--random-actions", type=float, default=0.1, help="share of turns that go astray"
     )
@@ -46,13 +50,12 @@ def run(args: argparse.Namespace) -> int:
         steps=args.steps,
         batch_size=args.batch_size,
         learning_rate=args.lr,
+        trajectories=args.trajectories,
         random_actions=args.random_actions,
         depth=args.depth,
         width=args.width,
         seed=args.seed,
     )
-    warmup(
-        spec, folder, on_log=lambda row: print(f"step {row['step']:>6} loss {row['loss']:.3f}")
-    )
+    warmup(spec, folder, on_log=lambda row: print(f"step {row['step']:>6} loss {row['loss']:.3f}"))
     print(f"model: {folder}")
     return 0
