@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from layergym import InputError
+from layergym.cli.console import add_output, output
 
 EXAMPLES = """
 The embedded policy (Qwen3 architecture, 8 layers, under half a million parameters) plays household
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="two layers, three steps: does it run?")
     parser.add_argument("--jobs", type=int, help="runs side by side (default: one per core or GPU)")
     parser.add_argument("--out", default="runs/demo", help="sweep folder (default runs/demo)")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,4 +39,4 @@ def run(args: argparse.Namespace) -> int:
     spec = demo_sweep(tuple(args.seeds), fast=args.fast)
     if (folder / "sweep.json").is_file() and read_spec(folder) != spec:
         raise InputError(f"{folder} holds a demo with other settings; give another --out")
-    return go(spec, folder, Launch(jobs=args.jobs))
+    return go(spec, folder, Launch(jobs=args.jobs), output(args))

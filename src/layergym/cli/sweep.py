@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.console import Output, add_output, complain, output
 from layergym.cli.options import new_folder, numbers
 from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_engine(parser.add_argument_group("where it runs"))
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted sweep")
+    add_output(parser)
 
 
 def _add_search(group: argparse._ArgumentGroup) -> None:
@@ -103,11 +105,12 @@ def run(args: argparse.Namespace) -> int:
         gpus=args.gpus_per_run,
     )
     deadline = time.time() + seconds(args.max_time) if args.max_time else None
+    out = output(args)
     if args.resume:
         folder = Path(args.resume)
-        return go(read_spec(folder), folder, launch, deadline=deadline)
+        return go(read_spec(folder), folder, launch, out, deadline=deadline)
     folder = new_folder(args.out)
-    return go(_spec(args), folder, launch, deadline=deadline)
+    return go(_spec(args), folder, launch, out, deadline=deadline)
 
 
 def _spec(args: argparse.Namespace) -> SweepSpec:
@@ -149,10 +152,10 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
     return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks))
 
 
-def go(spec: SweepSpec, folder: Path, launch: Launch, *, deadline: float | None = None) -> int:
+def go(
+    spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
+) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
-    from rich.console import Console
-
     from layergym.evals.engines.launch import open_engine
     from layergym.evals.live import SweepView
     from layergym.evals.plan import all_arms, next_jobs
@@ -165,21 +168,23 @@ def go(spec: SweepSpec, folder: Path, launch: Launch, *, deadline: float | None 
     note_engine(folder, choice)
     again = f"layergym sweep --resume {folder}"
     try:
-        with SweepView(all_arms(spec, folder), title=f"engine {choice}") as view:
+        with SweepView(all_arms(spec, folder), out.progress, title=f"engine {choice}") as view:
             failures = run_sweep(
                 spec, folder, choice.engine, deadline=deadline, on_poll=view.update
             )
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: {again}")
+        out.note(f"stopped; go on with: {again}")
         raise
     for failure in failures:
-        print(f"failed: {failure}")
+        complain("sweep", f"failed: {failure}")
     if failures:
         raise InputError(f"mend the cause and go on with: {again}")
     if next_jobs(spec, folder):
-        print(f"time is up; go on with: {again}")
+        out.show(f"time is up; go on with: {again}")
+        out.record(event="paused", folder=folder)
         return 0
-    show(build([folder]))
+    show(build([folder]), out.results)
     files = write_report([folder], folder / "report", ("html", "json", "md"))
-    Console().print(f"\nreport: {files[0]}", soft_wrap=True)
+    out.show(f"\nreport: {files[0]}")
+    out.record(event="report", **{file.suffix[1:]: file for file in files})
     return 0
