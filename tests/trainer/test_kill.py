@@ -5,88 +5,84 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-SCRIPT = """
-import importlib.util, json, sys
-from pathlib import Path
+from layergym.trainer.run import RunSpec, train
 
-from transformers import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
-
-from layergym.envs.panels import panel
-from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.trainer import GiGPOTrainer
-
-spec = importlib.util.spec_from_file_location("support", sys.argv[1])
-support = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(support)
-folder = Path(sys.argv[2])
-
-model = support._tiny_model()
-args = GiGPOConfig(
-    output_dir=str(folder), max_steps=40, tasks_per_step=2, num_generations=4, layers="2",
-    learning_rate=1e-2, beta=0.1, use_cpu=True, report_to="none", disable_tqdm=True,
-    save_strategy="steps", save_steps=1, save_total_limit=2,
+KILLS, STEPS = 10, 36
+SPEC = RunSpec(
+    env="alfworld-v0",
+    env_args={"max_receptacles": 5, "num_objects": 5, "max_turns": 5},
+    layers="3",
+    steps=STEPS,
+    tasks_per_step=1,
+    group_size=4,
+    invalid_penalty=0.1,
+    beta=0.1,
+    save_every=2,
 )
-trainer = GiGPOTrainer(
-    model, args, panel(support.Echo(), 6), support.sampling_rollout(model), support.make_tokenizer()
-)
-trainer.remove_callback(PrinterCallback)
-folder.mkdir(exist_ok=True)
-print("ready", flush=True)
-trainer.train(resume_from_checkpoint=get_last_checkpoint(folder))
-trainer.delta().save(folder / "final.safetensors")
-lines = [line for line in trainer.state.log_history if "loss" in line]
-kept = [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
-(folder / "history.json").write_text(json.dumps(kept))
-"""
+"""A checkpoint every other step: what was done since the last one is done again."""
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    support = str(Path(__file__).with_name("conftest.py"))
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, support, str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def start(folder: Path) -> BaseProcess:
+    """A run in a process of its own, of a server that has imported the libraries once."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["layergym.trainer.run"])
+    run = context.Process(target=train, args=(SPEC, folder), kwargs={"resume": True})
+    run.start()
+    return run
 
 
-def finished(folder: Path) -> tuple[bytes, object]:
-    history = json.loads((folder / "history.json").read_text())
-    return (folder / "final.safetensors").read_bytes(), history
+def steps_written(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
-def wait_until_ready(run: subprocess.Popen[str]) -> None:
-    assert run.stdout is not None
-    assert run.stdout.readline() == "ready\n"
+def left_behind(folder: Path) -> tuple[bytes, list[dict[str, float]]]:
+    """The trained weights, and every metric that is no time and no memory."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    kept = [
+        {k: v for k, v in row.items() if not k.startswith("time/") and k != "memory_bytes"}
+        for row in rows
+    ]
+    return (folder / "delta.safetensors").read_bytes(), kept
 
 
 @pytest.mark.slow
 def test_ten_kills_change_nothing(tmp_path: Path) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    with start(straight) as run:
-        wait_until_ready(run)
-        began = time.monotonic()
-        assert run.wait() == 0
-        lasted = time.monotonic() - began
+    run = start(straight)
+    began = None
+    while run.is_alive():
+        if began is None and steps_written(straight):
+            began = time.monotonic()
+        run.join(0.01)
+    assert run.exitcode == 0 and began is not None
+    step_s = (time.monotonic() - began) / STEPS
 
-    moments, killed = random.Random(0), 0
-    for _ in range(10):
-        with start(broken) as run:
-            wait_until_ready(run)
-            try:
-                run.wait(timeout=moments.uniform(0.02, 0.2) * lasted)
-                break
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
-                killed += 1
-    with start(broken) as run:
-        assert run.wait() == 0
-    assert killed >= 3
-    assert finished(broken) == finished(straight)
+    moments = random.Random(0)
+    progress = [0, *sorted(moments.sample(range(1, STEPS - 4), KILLS - 1))]
+    killed_at = []
+    for least in progress:
+        run = start(broken)
+        while steps_written(broken) < least:
+            assert run.is_alive()
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0.0, 2.0) * step_s)  # Anywhere: rollout, update, writing.
+        run.kill()
+        run.join()
+        assert run.exitcode == -signal.SIGKILL
+        killed_at.append(steps_written(broken))
+    print(f"killed with {killed_at} of {STEPS} steps written")
+
+    run = start(broken)
+    run.join()
+    assert run.exitcode == 0
+    weights, metrics = left_behind(broken)
+    assert [row["step"] for row in metrics] == list(range(1, STEPS + 1))
+    assert (weights, metrics) == left_behind(straight)

@@ -71,7 +71,7 @@ class RunView:
     def __enter__(self) -> Self:
         """Begin to draw."""
         if self._lines is None:
-            self._live.start()
+            self._live.start(refresh=True)
         return self
 
     def __exit__(

@@ -1,0 +1,107 @@
+"""Where commands print: results on stdout, progress on stderr, JSON, quiet, colour, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from layergym.__main__ import main
+from layergym.cli.pausing import PauseRequest, seconds
+from layergym.envs import InputError
+from layergym.trainer.run import RunSpec, train
+
+TRAIN = [
+    *("train", "alfworld-v0", "--layers", "3", "--steps", "2", "--tasks", "1", "--group", "2"),
+    *("--env-arg", "max_turns=3", "--env-arg", "max_receptacles=5", "--env-arg", "num_objects=5"),
+]
+
+
+def test_json_is_all_that_stdout_gets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main([*TRAIN, "--out", str(out), "--json"]) == 0
+    shown = capsys.readouterr()
+    records = [json.loads(line) for line in shown.out.splitlines()]
+    assert [record["event"] for record in records] == ["step", "step", "trained"]
+    written = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [{"event": "step", **row} for row in written] == records[:2]
+    assert records[2]["delta"] == str(out / "delta.safetensors")
+    assert shown.err.splitlines()[0].split()[:2] == ["step", "reward"]
+
+
+def test_quiet_leaves_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert shown.out.startswith("trained layers 3 (of 8)")
+
+
+def test_time_that_is_up_pauses_the_run_and_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, straight = tmp_path / "run", tmp_path / "straight"
+    assert main([*TRAIN, "--out", str(out), "--max-time", "0s"]) == 0
+    assert capsys.readouterr().out == (
+        f"paused after step 1; go on with: layergym train --resume {out}\n"
+    )
+    assert main(["train", "--resume", str(out), "--json"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["event"], last["step"]) == ("trained", 2)
+    straight = train(RunSpec.read(out), tmp_path / "straight")
+    assert straight.ended == "steps"
+    deltas = [
+        (folder / "delta.safetensors").read_bytes() for folder in (out, tmp_path / "straight")
+    ]
+    assert deltas[0] == deltas[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("90s", 90), ("20m", 1200), ("2h", 7200), ("1h30m", 5400), ("0s", 0)]
+)
+def test_durations(text: str, wanted: float) -> None:
+    assert seconds(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "90", "2d", "-5m", "30m1h", "1.5h"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(InputError, match="is no duration; write 90s"):
+        seconds(text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_second_acts_as_ever(number: int) -> None:
+    told: list[str] = []
+    before = signal.getsignal(number)
+    with PauseRequest(None, told.append) as request:
+        assert not request()
+        os.kill(os.getpid(), number)
+        assert request() and request.signal == number and len(told) == 1
+        assert signal.getsignal(number) == before
+    assert signal.getsignal(number) == before
+
+
+def test_an_error_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "alfwrld-v0", "--out", "x" * 100]) == 2
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert shown.out == ""
+    assert line.startswith('layergym train: no environment "alfwrld-v0"; did you mean')
+
+
+def test_an_error_is_red_on_a_terminal_unless_no_color(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def complaint() -> str:
+        assert main(["report", "nowhere"]) == 2
+        return capsys.readouterr().err
+
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    assert "\x1b" not in complaint()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[31m" in complaint()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in complaint()
