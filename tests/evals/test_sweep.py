@@ -5,6 +5,7 @@ import multiprocessing
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from layergym.agents.tiny import build_model, build_tokenizer
+from layergym.cli.console import output
 from layergym.cli.sweep import go
 from layergym.envs import InputError, make
 from layergym.evals.arm import EvalSpec, finished, run_arm
@@ -142,7 +144,7 @@ def test_the_command_reports_and_can_be_repeated(
 ) -> None:
     folder = tmp_path / "sweep"
     for _ in range(2):
-        assert go(sweep_of(policy), folder, Launch(jobs=2)) == 0
+        assert go(sweep_of(policy), folder, Launch(jobs=2), output(Namespace())) == 0
         shown = capsys.readouterr().out
         assert "contribution" in shown.lower()
         assert str(folder / "report" / "report.html") in shown.replace("\n", "")

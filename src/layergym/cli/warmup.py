@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from layergym.cli.console import add_output, output
 from layergym.cli.options import add_env, env_args, new_folder, required_env
 
 EXAMPLES = """
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=64, help="hidden size of a new policy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", required=True, help="folder for the model")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,6 +58,10 @@ def run(args: argparse.Namespace) -> int:
         width=args.width,
         seed=args.seed,
     )
-    warmup(spec, folder, on_log=lambda row: print(f"step {row['step']:>6} loss {row['loss']:.3f}"))
-    print(f"model: {folder}")
+    out = output(args)
+    warmup(
+        spec, folder, on_log=lambda row: out.note(f"step {row['step']:>6} loss {row['loss']:.3f}")
+    )
+    out.show(f"model: {folder}")
+    out.record(event="model", folder=folder)
     return 0
