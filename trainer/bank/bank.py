@@ -55,7 +55,8 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
     """Which runs can share banks: indices into `specs`, bank by bank.
 
     Runs share a bank when they have the same model, agent and length. Runs that train every layer,
-    entries scattered over all of them, or LoRA adapters are in no bank.
+    entries scattered over all of them, or LoRA adapters, or that sample by another engine, are in
+    no bank.
 
     Args:
         specs: the runs.
@@ -64,7 +65,8 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
     """
     alike: dict[tuple[object, ...], list[int]] = {}
     for i, spec in enumerate(specs):
-        if not spec.lora and not re.match("all|random", spec.layers.strip()):
+        own = spec.lora or spec.engine != "transformers"
+        if not own and not re.match("all|random", spec.layers.strip()):
             alike.setdefault(_shared(spec), []).append(i)
     found = []
     for indices in alike.values():
