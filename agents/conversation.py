@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import Environment, TemplateError, nodes
 from transformers import PreTrainedTokenizerBase
 
 Message = dict[str, str]
@@ -35,6 +35,9 @@ class Layout:
         self.tokenizer = tokenizer
         self.takes_system = self._takes_system()
         self._encode = lru_cache(maxsize=1 << 16)(self._tokenise)
+        template = tokenizer.chat_template
+        by_message = template is None or (isinstance(template, str) and _by_message(template))
+        self._ending = self._after_messages() if by_message else None
 
     def opening(self, system: str, user: str) -> list[Message]:
         """The first messages of a dialogue."""
@@ -52,6 +55,15 @@ class Layout:
         )
         assert isinstance(text, str)
         return text
+
+    def go_on(self, text: str, messages: Sequence[Message]) -> str:
+        """As `render(messages)`, given the `text` of all but the last two of them.
+
+        The work is that of two messages where the template writes each by itself.
+        """
+        if self._ending is None:
+            return self.render(messages)
+        return text.removesuffix(self._ending) + self.render(messages[-2:])
 
     def encode(self, text: str, *, start: bool = False) -> tuple[int, ...]:
         """Tokens of `text`; at the `start` of a plain layout, after the tokenizer's own opening."""
@@ -79,6 +91,12 @@ class Layout:
         if special and ids and ids[-1] == self.tokenizer.eos_token_id:
             ids = ids[:-1]
         return tuple(ids)
+
+    def _after_messages(self) -> str:
+        """What a template that writes each message by itself writes after the last."""
+        one: Message = {"role": "user", "content": "."}
+        text, twice = self.render([one]), self.render([one, one])
+        return text[len(twice) - len(text) :]
 
     def _takes_system(self) -> bool:
         probe = [{"role": "system", "content": "."}, {"role": "user", "content": "."}]
@@ -113,9 +131,10 @@ class Conversation:
         """Add a user message; the prompt for the reply to it."""
         if self._messages:
             self._messages.append({"role": "user", "content": user})
+            text = self._layout.go_on(self._text, self._messages)
         else:
             self._messages = self._layout.opening(self._system, user)
-        text = self._layout.render(self._messages)
+            text = self._layout.render(self._messages)
         rest = self._after_reply(text) if self._text else None
         self._text = text
         if rest is None:
@@ -156,6 +175,30 @@ class Conversation:
         if self._end and tail.lstrip().startswith(self._end):
             return tail.lstrip()[len(self._end) :]
         return tail
+
+
+def _by_message(template: str) -> bool:
+    """Whether a chat template is seen to write each message by itself, and nothing before them.
+
+    That is one loop over the messages, whose body names nothing but its message, and after it
+    nothing that looks at the messages. Any other template is taken to need the whole dialogue.
+    """
+    try:
+        body = Environment().parse(template).body
+    except TemplateError:
+        return False
+    loop, rest = body[0] if body else None, body[1:]
+    if not isinstance(loop, nodes.For) or not isinstance(loop.target, nodes.Name):
+        return False
+    if not (isinstance(loop.iter, nodes.Name) and loop.iter.name == "messages"):
+        return False
+    inside = {name.name for node in loop.body for name in node.find_all(nodes.Name)}
+    after = {name.name for node in rest for name in node.find_all(nodes.Name)}
+    return (
+        not (loop.test or loop.else_)
+        and inside <= {loop.target.name}
+        and after <= {"add_generation_prompt"}
+    )
 
 
 def _text(decoded: Any) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from layergym.agents.conversation import Conversation, Layout
+from layergym.agents import tiny
+from layergym.agents.conversation import Conversation, Layout, Message
 from tests.agents.conftest import CHATML, FORGETFUL, NO_SYSTEM
 
 Tokenizers = Callable[[str | None], PreTrainedTokenizerFast]
@@ -99,3 +100,50 @@ def test_a_demonstration_has_the_tokens_of_a_sampled_reply(
         assert ids == said(words, action)
         sampled.answer(ids, stopped=True)
     assert shown.length == sampled.length
+
+
+ONE_BY_ONE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+COUNTS = ONE_BY_ONE.replace("{{ m.role }}", "{{ m.role }}{{ loop.index }}")
+LOOKS_BACK = ONE_BY_ONE.replace("<|im_end|>", "{{ messages | length }}<|im_end|>")
+GREETS = "Hi." + ONE_BY_ONE
+SUMS_UP = ONE_BY_ONE + "{{ messages | length }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "short"),
+    [
+        (ONE_BY_ONE, True),
+        (None, True),
+        (tiny._CHAT, True),
+        (COUNTS, False),
+        (LOOKS_BACK, False),
+        (GREETS, False),
+        (SUMS_UP, False),
+        (FORGETFUL, False),
+    ],
+)
+def test_a_template_is_rendered_message_by_message_only_where_that_is_the_same(
+    template: str | None, short: bool, tokenizer: Tokenizers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = tokenizer(template)
+    layout = Layout(words)
+    rendered: list[int] = []
+    render = Layout.render
+
+    def counted(self: Layout, messages: Sequence[Message], *, reply: bool = True) -> str:
+        rendered.append(len(messages))
+        return render(self, messages, reply=reply)
+
+    monkeypatch.setattr(Layout, "render", counted)
+    talk = Conversation(layout, "Be brief.")
+    whole = layout.opening("Be brief.", "room 0")
+    for turn in range(1, 6):
+        talk.ask(f" room {turn}") if turn > 1 else talk.ask("room 0")
+        talk.answer(said(words, f"<think>x</think> go {turn} "), stopped=True)
+        whole += [{"role": "user", "content": f" room {turn}"}] if turn > 1 else []
+        assert talk._text == render(layout, whole)
+        whole += [{"role": "assistant", "content": f"<think>x</think> go {turn} "}]
+    assert max(rendered) == (2 if short else 10)
