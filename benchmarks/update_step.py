@@ -71,14 +71,11 @@ SHAPES = {
 }
 
 
-def build_model(shape: Shape, folder: Path) -> None:
-    """Save a model with random weights and a tokenizer that has a padding token."""
-    import torch
-    from tokenizers import Tokenizer, models
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+def build_config(shape: Shape) -> Any:
+    """A Llama configuration of this shape."""
+    from transformers import LlamaConfig
 
-    torch.manual_seed(0)
-    config = LlamaConfig(
+    return LlamaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
         intermediate_size=shape.inner,
@@ -91,7 +88,19 @@ def build_model(shape: Shape, folder: Path) -> None:
         bos_token_id=1,
         eos_token_id=2,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def build(config: Any, dtype: Any, folder: Path) -> None:
+    """Save a model with random weights and a tokenizer that has a padding token.
+
+    TRL loads its reference model from the folder that the policy came from.
+    """
+    import torch
+    from tokenizers import Tokenizer, models
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(folder)
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 2, "<unk>": 3}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", eos_token="<eos>"
@@ -125,12 +134,11 @@ def episodes(shape: Shape) -> list[Any]:
     return [episode(i) for i in range(shape.rows)]
 
 
-def trainer_of(arm: str, shape: Shape, folder: Path, output: str) -> Any:
+def trainer_of(arm: str, shape: Shape, folder: Path, output: str, device: str = "cpu") -> Any:
     """A trainer whose rollout is the fixed episodes."""
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shared: dict[str, Any] = {
         "output_dir": output,
@@ -139,7 +147,7 @@ def trainer_of(arm: str, shape: Shape, folder: Path, output: str) -> Any:
         "num_generations": shape.rows,
         "max_steps": EPOCHS,
         "learning_rate": 1e-6,
-        "use_cpu": True,
+        "use_cpu": device == "cpu",
         "bf16": False,
         "report_to": "none",
         "save_strategy": "no",
@@ -312,8 +320,10 @@ def main() -> None:
         warnings.simplefilter("ignore")
         print("RESULT " + json.dumps(measure(options.arm, shape, options.model)))
         return
+    import torch
+
     with tempfile.TemporaryDirectory() as folder:
-        build_model(shape, Path(folder))
+        build(build_config(shape), torch.float32, Path(folder))
         results = {arm: run_arm(arm, Path(folder), options.quick) for arm in ARMS}
     report(results, shape)
 
