@@ -50,11 +50,8 @@ def test_time_that_is_up_pauses_the_run_and_says_how_to_go_on(
     assert main(["train", "--resume", str(out), "--json"]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["event"], last["step"]) == ("trained", 2)
-    straight = train(RunSpec.read(out), tmp_path / "straight")
-    assert straight.ended == "steps"
-    deltas = [
-        (folder / "delta.safetensors").read_bytes() for folder in (out, tmp_path / "straight")
-    ]
+    assert train(RunSpec.read(out), straight).ended == "steps"
+    deltas = [(folder / "delta.safetensors").read_bytes() for folder in (out, straight)]
     assert deltas[0] == deltas[1]
 
 
