@@ -1,0 +1,238 @@
+"""Several processes: shares that fit together, and updates equal to those of one process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
+
+from layergym.trainer.packing import Row
+from layergym.trainer.passes import Pass, minibatches, passes
+from layergym.trainer.processes import Share
+from layergym.trainer.trainer import GiGPOTrainer
+
+Build = Callable[..., GiGPOTrainer]
+RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
+
+# ---- shares -------------------------------------------------------------------------------------
+
+
+def row(length: int, advantage: float = 1.0) -> Row:
+    sampled = (False,) + (True,) * (length - 1)
+    return Row((5,) * length, sampled, (0.0,) + (advantage,) * (length - 1), (0.0,) * length)
+
+
+def dealt(lengths: list[int], world: int, size: int, loss_type: str) -> list[list[Pass]]:
+    """The passes of every process."""
+    (minibatch,) = minibatches([row(n) for n in lengths], 1, order=(0,), skip_idle=True)
+    return [
+        passes(
+            minibatch,
+            size=size,
+            loss_type=loss_type,
+            pad_id=0,
+            rollout_tokens=minibatch.all_tokens,
+            device=torch.device("cpu"),
+            share=Share(index, world),
+        )
+        for index in range(world)
+    ]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+@pytest.mark.parametrize("items", [0, 1, 5, 16])
+def test_blocks_are_all_items_in_order_and_of_equal_size(world: int, items: int) -> None:
+    blocks = [Share(i, world).block(range(items)) for i in range(world)]
+    assert [x for block in blocks for x in block] == list(range(items))
+    assert max(map(len, blocks)) - min(map(len, blocks)) <= 1
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("rows", [0, 1, 4, 7, 12])
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "bnpo"])
+def test_every_process_has_as_many_passes_and_every_row_counts_once(
+    world: int, rows: int, loss_type: str
+) -> None:
+    lengths = [2 + (7 * i) % 5 for i in range(rows)]
+    processes = dealt(lengths, world, 2, loss_type)
+    assert len({len(done) for done in processes}) == 1
+    counted = [
+        int(tokens)
+        for done in processes
+        for one in done
+        for tokens in one.loss_inputs["completion_mask"].sum(1)
+        if one.weight
+    ]
+    assert sorted(counted) == sorted(n - 1 for n in lengths)
+    weight = sum(one.weight for done in processes for one in done) / world
+    assert weight == pytest.approx(1.0 if rows else 0.0)
+
+
+def test_a_pass_that_only_keeps_step_counts_nothing() -> None:
+    first, second = dealt([3, 4, 5], world=2, size=1, loss_type="dapo")
+    assert [one.weight > 0 for one in first] == [True, True]
+    assert [one.weight > 0 for one in second] == [True, False]
+    idle = second[-1]
+    assert not idle.loss_inputs["completion_mask"].any()
+    assert idle.sampled.any()  # the model still computes something, as the other process does
+    idle.observe(torch.zeros_like(idle.sampler_logprobs))
+    assert idle.mismatch is not None and not len(idle.mismatch)
+
+
+def test_processes_compute_rows_of_like_length_at_the_same_time() -> None:
+    processes = dealt(list(range(2, 18)), world=2, size=2, loss_type="dapo")
+    for together in zip(*processes, strict=True):
+        longest = [one.ids.shape[1] for one in together]
+        assert max(longest) - min(longest) <= 1
+
+
+# ---- recipes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_every_recipe(recipe: Path) -> None:
+    config = load_config_from_file(str(recipe))
+    assert config.num_processes >= config.num_machines >= 1
+    if config.distributed_type == "FSDP":
+        assert config.fsdp_config["fsdp_version"] == 2
+
+
+# ---- two processes ------------------------------------------------------------------------------
+
+SCRIPT = """
+import importlib.util, json, sys
+from pathlib import Path
+
+from transformers import PrinterCallback
+
+from layergym.envs.panels import panel
+from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.trainer import GiGPOTrainer
+
+spec = importlib.util.spec_from_file_location("support", sys.argv[1])
+support = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(support)
+for name, (settings, checkpoint) in json.loads(sys.argv[2]).items():
+    model = support._tiny_model()
+    args = GiGPOConfig(**settings)
+    trainer = GiGPOTrainer(
+        model, args, panel(support.Echo(), 6), support.sampling_rollout(model),
+        support.make_tokenizer(),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    folder = Path(args.output_dir)
+    trainer.save_delta(folder / "final.safetensors")
+    if trainer.accelerator.process_index == 1:  # not the one that writes everything else
+        lines = [line for line in trainer.state.log_history if "loss" in line]
+        about = {"processes": trainer.accelerator.num_processes, "sharded": trainer.sharded}
+        (folder / "history.json").write_text(json.dumps([about, *lines]))
+"""
+
+SHARED: dict[str, Any] = {
+    "max_steps": 2,
+    "tasks_per_step": 3,
+    "num_generations": 3,
+    "per_device_train_batch_size": 2,
+    "optim": "sgd",
+    "max_grad_norm": 0.5,
+    "learning_rate": 0.1,
+    "use_cpu": True,
+    "report_to": "none",
+    "save_strategy": "steps",
+    "save_steps": 1,
+    "disable_tqdm": True,
+}
+CASES: dict[str, dict[str, Any]] = {
+    "layers": {"layers": "1,4", "beta": 0.1},
+    "all": {"layers": "all", "loss_type": "grpo"},
+    "epochs": {"layers": "3", "num_iterations": 2, "max_steps": 4, "save_steps": 2, "beta": 0.1},
+    "adam": {"layers": "2", "optim": "adamw_torch", "learning_rate": 1e-2},
+}
+
+
+def launched(recipe: str, folder: Path, cases: dict[str, Any]) -> None:
+    support = str(Path(__file__).with_name("conftest.py"))
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    config = str(RECIPES / f"{recipe}.yaml")
+    launch = [sys.executable, "-W", "ignore", "-m", "accelerate.commands.launch"]
+    done = subprocess.run(
+        [*launch, "--config_file", config, str(script), support, json.dumps(cases)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    assert a.keys() == b.keys()
+    return max(float((a[name] - b[name]).abs().max()) for name in a)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["cpu-2-ddp", "cpu-2-fsdp2"])
+def test_two_processes_update_as_one_does(
+    recipe: str,
+    build: Build,
+    tiny_model: Callable[..., PreTrainedModel],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    cases = {
+        name: ({**SHARED, **settings, "output_dir": str(tmp_path / "two" / name)}, None)
+        for name, settings in CASES.items()
+    }
+    launched(recipe, tmp_path, cases)
+    for name, settings in CASES.items():
+        one = build(**{**SHARED, **settings, "output_dir": str(tmp_path / "one" / name)})
+        one.train()
+        two = load_file(tmp_path / "two" / name / "final.safetensors")
+        found = distance(one.delta().tensors, two)
+        record_property(f"{recipe} {name}", found)
+        print(f"{recipe} {name}: max |dW| = {found:.1e}")
+        assert found <= (1e-4 if name == "adam" else 1e-6)
+        start = dict(tiny_model().named_parameters())
+        assert distance(two, {n: start[n].detach() for n in two}) > 1e-3
+        about, *lines = json.loads((tmp_path / "two" / name / "history.json").read_text())
+        assert about == {"processes": 2, "sharded": recipe == "cpu-2-fsdp2"}
+        same_measures(lines, [line for line in one.state.log_history if "loss" in line])
+
+
+def same_measures(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Whole-step measures are equal; TRL's means over passes depend on how rows are cut."""
+    names = "loss grad_norm reward success turns rows tokens groups_zero_variance mismatch_max"
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        norms = {name for name in other if name.startswith("grad_norm/")}
+        for name in (norms | set(names.split())) & other.keys():
+            assert one[name] == pytest.approx(other[name], rel=1e-4, abs=2e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["cpu-2-ddp", "cpu-2-fsdp2"])
+def test_a_checkpoint_is_resumed_by_any_number_of_processes(
+    recipe: str, build: Build, tmp_path: Path
+) -> None:
+    settings = {**SHARED, **CASES["adam"], "beta": 0.1, "max_steps": 3}
+    straight = build(**{**settings, "output_dir": str(tmp_path / "straight")})
+    straight.train()
+    expected = straight.delta().tensors
+    first = str(tmp_path / "straight" / "checkpoint-1")
+    two = {**settings, "output_dir": str(tmp_path / "two")}
+    launched(recipe, tmp_path, {"resumed": (two, first)})
+    assert distance(load_file(tmp_path / "two" / "final.safetensors"), expected) <= 1e-4
+    one = build(**{**settings, "output_dir": str(tmp_path / "one")})
+    one.train(resume_from_checkpoint=str(tmp_path / "two" / "checkpoint-2"))
+    assert distance(one.delta().tensors, expected) <= 1e-4
+    left = {path.name for path in (tmp_path / "two").iterdir()}
+    assert left == {"checkpoint-2", "checkpoint-3", "final.safetensors", "history.json"}
