@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from math import fsum
 from typing import Literal
 
 Ended = Literal["terminated", "truncated", "error"]
@@ -73,8 +74,8 @@ class Trajectory:
 
     @property
     def total_reward(self) -> float:
-        """Undiscounted sum of the rewards."""
-        return sum(turn.reward for turn in self.turns)
+        """Undiscounted sum of the rewards, whatever their order."""
+        return fsum(turn.reward for turn in self.turns)
 
 
 @dataclass(frozen=True, slots=True)

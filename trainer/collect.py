@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from layergym.agents.rollout import Job
 from layergym.agents.types import Group, Trajectory
 from layergym.envs.panels import Panel
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit import Advantages, dr_grpo, gigpo, grpo, penalise, rloo, statistics
+from layergym.trainer.credit import (
+    Advantages,
+    dr_grpo,
+    gigpo,
+    grpo,
+    penalise,
+    rloo,
+    same_rewards,
+    statistics,
+)
 from layergym.trainer.measures import rollout_measures
 from layergym.trainer.packing import Row, pack
-from layergym.trainer.schedule import jobs_of
+from layergym.trainer.schedule import episode_seed, jobs_of
 
 Rollout = Callable[[Sequence[Job]], list[Trajectory]]
 """Plays the jobs with the model as it is now; trajectories in the order of the jobs."""
@@ -29,28 +39,48 @@ class Collected:
 def collect(panel: Panel, play: Rollout, args: GiGPOConfig, number: int) -> Collected:
     """Play rollout `number`, give credit, and pack.
 
+    With `dynamic_sampling`, groups whose episodes all earned the same teach nothing and are
+    replaced by groups of further tasks (DAPO, arXiv 2503.14476, section 3.2); what is still missing
+    after so many rounds stays missing. The measures speak about all episodes that were played.
+
     Raises:
         ValueError: `play` did not return one trajectory per job, in order.
     """
-    jobs = list(
-        jobs_of(
-            panel.tasks,
-            args.seed,
-            number,
-            per_rollout=args.tasks_per_step,
-            repeats=args.num_generations,
-        )
-    )
+    groups = played = _groups(panel, play, args, (number, 0), args.tasks_per_step)
+    if args.dynamic_sampling:
+        groups = _that_differ(played, args)
+    for attempt in range(1, args.dynamic_sampling + 1):
+        if missing := args.tasks_per_step - len(groups):
+            more = _groups(panel, play, args, (number, attempt), missing)
+            played, groups = played + more, groups + _that_differ(more, args)
+    rows = [row for g in groups for row in pack(g.trajectories, credit(g, args))]
+    compared = [penalise(g, args.invalid_penalty) for g in played]
+    measures = rollout_measures(played, statistics(compared, args.similarity))
+    measures["rows"] = float(len(rows))
+    measures["tokens"] = float(sum(sum(row.sampled) for row in rows))
+    if args.dynamic_sampling:
+        measures["groups_played"] = float(len(played))
+        measures["groups_kept"] = float(len(groups))
+    return Collected(tuple(rows), measures)
+
+
+def _groups(
+    panel: Panel, play: Rollout, args: GiGPOConfig, place: tuple[int, int], count: int
+) -> list[Group]:
+    """Play `count` groups; `place` is the number of the rollout and of the attempt in it."""
+    number, attempt = place
+    seed = episode_seed(args.seed, attempt) if attempt else args.seed
+    size = args.num_generations
+    every = jobs_of(panel.tasks, seed, number, per_rollout=args.tasks_per_step, repeats=size)
+    jobs = list(islice(every, count * size))
     trajectories = play(jobs)
     if [t.task for t in trajectories] != [job.task for job in jobs]:
         raise ValueError("the rollout must return one trajectory per job, in the jobs' order")
-    size = args.num_generations
-    groups = [Group(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
-    rows = [row for g in groups for row in pack(g.trajectories, credit(g, args))]
-    measures = rollout_measures(groups, statistics(groups, args.similarity))
-    measures["rows"] = float(len(rows))
-    measures["tokens"] = float(sum(sum(row.sampled) for row in rows))
-    return Collected(tuple(rows), measures)
+    return [Group(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
+
+
+def _that_differ(groups: Sequence[Group], args: GiGPOConfig) -> list[Group]:
+    return [g for g in groups if not same_rewards(penalise(g, args.invalid_penalty))]
 
 
 def credit(group: Group, args: GiGPOConfig) -> Advantages:

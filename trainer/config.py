@@ -55,6 +55,13 @@ class GiGPOConfig(GRPOConfig):
         default=0.1, metadata={"help": "taken off the reward of every invalid action"}
     )
     tasks_per_step: int = field(default=16, metadata={"help": "tasks in one rollout"})
+    dynamic_sampling: int = field(
+        default=0,
+        metadata={
+            "help": "DAPO: replace groups whose episodes all earn the same by groups of further "
+            "tasks, in at most so many rounds"
+        },
+    )
     exact_sampler: bool = field(
         default=False,
         metadata={
@@ -129,6 +136,8 @@ class GiGPOConfig(GRPOConfig):
             raise InputError("max_steps must say how many optimiser steps to take, 1 or more")
         if self.tasks_per_step < 1 or self.num_generations < 2:
             raise InputError("a rollout needs tasks_per_step >= 1 and num_generations >= 2")
+        if self.dynamic_sampling < 0:
+            raise InputError("dynamic_sampling must be 0 rounds or more")
         if self.gradient_accumulation_steps != 1:
             raise InputError(
                 "gradient_accumulation_steps must be 1: an optimiser step already accumulates "

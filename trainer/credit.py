@@ -141,13 +141,18 @@ def anchor_groups(
     return list(groups.values())
 
 
+def same_rewards(group: Group) -> bool:
+    """Whether all trajectories have exactly the same total reward: no episode advantage."""
+    return len({t.total_reward for t in group.trajectories if t.ended != "error"}) <= 1
+
+
 @dataclass(frozen=True, slots=True)
 class CreditStatistics:
     """How much there was to compare."""
 
     groups: int
     zero_variance: int
-    """Groups whose trajectories all have the same total reward: no episode advantage."""
+    """Groups of which `same_rewards` is true."""
     masked: int
     """Trajectories that ended in an error."""
     step_groups: int
@@ -170,7 +175,7 @@ def statistics(groups: Iterable[Group], similarity: float | None = None) -> Cred
         kept = [t for t in group.trajectories if t.ended != "error"]
         total += 1
         masked += len(group.trajectories) - len(kept)
-        zero += len({t.total_reward for t in kept}) <= 1
+        zero += same_rewards(group)
         sizes += [len(members) for members in anchor_groups(kept, similarity)]
     return CreditStatistics(
         groups=total,

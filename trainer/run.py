@@ -68,6 +68,8 @@ class RunSpec:
     """Optimiser steps, each on a fresh rollout."""
     tasks_per_step: int = 16
     group_size: int = 8
+    dynamic_sampling: int = 0
+    """Rounds in which groups that earned the same throughout are replaced by further tasks."""
     learning_rate: float | None = None
     gamma: float = 0.95
     omega: float = 1.0
@@ -256,6 +258,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         temperature=spec.temperature,
         tasks_per_step=spec.tasks_per_step,
         num_generations=spec.group_size,
+        dynamic_sampling=spec.dynamic_sampling,
         per_device_train_batch_size=spec.rows_per_pass,
         exact_sampler=spec.engine == HERE,
         external_engine=spec.engine != HERE,

@@ -23,6 +23,7 @@ from layergym.trainer.credit import (
     grpo,
     penalise,
     rloo,
+    same_rewards,
     statistics,
 )
 
@@ -162,6 +163,14 @@ def test_similar_texts_share_a_group_only_when_asked() -> None:
     two = episode([0, 0], ["you see a red apples", 7])
     assert len(anchor_groups([one, two])) == 4
     assert anchor_groups([one, two], similarity=0.9) == [[(0, 0), (1, 0)], [(0, 1)], [(1, 1)]]
+
+
+def test_equal_rewards_are_equal_in_any_order() -> None:
+    """Added up one by one, 0.1, 0.2 and 0.3 make 0.6 or a little more."""
+    forth, back = episode([0.1, 0.2, 0.3]), episode([0.3, 0.2, 0.1])
+    assert statistics([group(forth, back)]).zero_variance == 1
+    assert same_rewards(group(forth, back, episode([5], ended="error")))
+    assert not same_rewards(group(forth, episode([0.6, 1e-12])))
 
 
 def test_statistics_by_hand() -> None:

@@ -30,6 +30,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--tasks", type=int, default=16, help="tasks per step (default 16)")
     parser.add_argument("--group", type=int, default=8, help="episodes per task (default 8)")
+    parser.add_argument(
+        "--dynamic-sampling",
+        type=int,
+        default=0,
+        metavar="ROUNDS",
+        help="replace groups that earned the same throughout by further tasks (DAPO)",
+    )
     parser.add_argument("--gamma", type=float, default=0.95, help="GiGPO's discount per turn")
     parser.add_argument("--omega", type=float, default=1.0, help="GiGPO's weight of step credit")
     parser.add_argument("--norm", default="std", choices=["std", "none"], help="GiGPO's F_norm")
@@ -55,6 +62,7 @@ def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
         steps=args.steps,
         tasks_per_step=args.tasks,
         group_size=args.group,
+        dynamic_sampling=args.dynamic_sampling,
         gamma=args.gamma,
         omega=args.omega,
         norm=args.norm,
