@@ -2,14 +2,14 @@
 
 TRL keeps the losses, clipping, KL, optimiser, logging and the training loop. Replaced are what it
 lacks: where rows come from (`_prepare_inputs`), how their log-probabilities are computed
-(`_get_per_token_logps_and_entropies`), how a step is cut into passes (`training_step`), and what a
-checkpoint holds (`trainer.checkpoints`).
+(`_get_per_token_logps_and_entropies`), how a step is cut into passes (`training_step`), what
+differs by layer (`trainer.targeting`), what a checkpoint holds (`trainer.checkpoints`), and how
+processes share the work (`trainer.processes`).
 """
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -22,21 +22,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 from layergym.agents.rollout import Job
 from layergym.agents.types import Trajectory
-from layergym.envs.errors import InputError
 from layergym.envs.panels import Panel
-from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.collect import Rollout, collect
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.delta import FrozenCheck, base_hash, digests
-from layergym.trainer.layers import boost_factors, causal_model, decoder_layers, ranges, select
+from layergym.trainer.layers import causal_model, decoder_layers, select
 from layergym.trainer.lora import base_names
-from layergym.trainer.mask import draw_mask, mask_gradients
 from layergym.trainer.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.passes import Pass, minibatches, passes
-from layergym.trainer.prefix import Prefix, Reference, refuse_dropout, sampled_logprobs
+from layergym.trainer.prefix import Prefix, Reference, sampled_logprobs
+from layergym.trainer.targeting import LayerTargeting
 
 
-class GiGPOTrainer(DeltaCheckpoints):
+class GiGPOTrainer(LayerTargeting):
     """Trains the chosen layers of a causal model on episodes of a task panel.
 
     Which tasks a step plays, and with which seeds, depends on `args.seed` and the step alone;
@@ -45,6 +43,9 @@ class GiGPOTrainer(DeltaCheckpoints):
 
     An optimiser step whose rows all have advantage 0 (and no KL term) is skipped whole: weights
     and optimiser state stay as they are, neither weight decay nor momentum acts.
+
+    Started by `accelerate launch`, every process builds the trainer and calls its methods alike;
+    `rollout` gets this process's share of the jobs. The update is that of one process.
     """
 
     args: GiGPOConfig
@@ -77,7 +78,7 @@ class GiGPOTrainer(DeltaCheckpoints):
         """
         self.selection = select(model, args.layers)
         self._layers = decoder_layers(model)
-        self._factors = self._learning_rate_factors(args.boost)
+        self._factors = self.learning_rate_factors(args.boost)
         self.panel, self._play = panel, rollout
         self._steps: list[list[Pass]] = []
         self._pass: Pass | None = None
@@ -98,12 +99,12 @@ class GiGPOTrainer(DeltaCheckpoints):
         finally:
             args.beta = beta
         self.beta = beta
-        self._check_model()
+        self.check_model()
         found = found or digests(self.model)
         own = base_hash({base: found[name] for name, base in base_names(self.model).items()})
         # Accelerate may have loaded the weights in the first process only.
         self.base = broadcast_object_list([own])[0]
-        self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self._scatter())
+        self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self.scatter())
         self._begun = False
         self._reference: Reference | None = None
 
@@ -141,7 +142,7 @@ class GiGPOTrainer(DeltaCheckpoints):
                         loss = self.compute_loss(model, one) * one.weight
                     self._backward(loss)
                 total += loss.detach()
-        self.note(gradient_norms(self._trained_by_layer()))
+        self.note(gradient_norms(self.trained_by_layer()))
         self.note(mismatch(todo, self.accelerator.gather))
         self.note({"memory_bytes": peak_memory()})
         return total
@@ -271,7 +272,7 @@ class GiGPOTrainer(DeltaCheckpoints):
                 router_loss=self.aux_loss_enabled,
             )
 
-    # ---- start, optimiser and checks -----------------------------------------------------------
+    # ---- start ----------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         """Once, where the model trains and before it changes: keep what it was."""
@@ -287,52 +288,6 @@ class GiGPOTrainer(DeltaCheckpoints):
         self._begin()
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Transformers' optimiser, with boosted layers in groups of their own."""
-        new = self.optimizer is None
-        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
-        if new and self._factors:
-            groups = []
-            for group in optimizer.param_groups:
-                by_factor = defaultdict(list)
-                for parameter in group["params"]:
-                    by_factor[self._factors.get(id(parameter), 1.0)].append(parameter)
-                groups += [
-                    {**group, "params": parameters, "lr": group["lr"] * factor}
-                    for factor, parameters in by_factor.items()
-                ]
-            optimizer.param_groups[:] = groups
-        return optimizer
-
-    def _learning_rate_factors(self, boost: str) -> dict[int, float]:
-        """Learning-rate factor by the id of the parameter."""
-        factors = boost_factors(boost, self.selection.num_layers)
-        if idle := tuple(sorted(factors.keys() - set(self.selection.layers))):
-            raise InputError(
-                f"boost names layers {ranges(idle)}, which do not train; add them to layers="
-            )
-        return {id(p): f for i, f in factors.items() for p in self._layers[i].parameters()}
-
-    def _scatter(self) -> dict[str, torch.Tensor]:
-        """With layers="random", draw the entries that train; where each tensor stays frozen."""
-        if self.selection.entries is None:
-            return {}
-        if self.sharded:
-            raise InputError('layers="random" masks whole tensors; launch it without FSDP')
-        if self.args.weight_decay:
-            raise InputError('weight decay moves every entry; set it to 0 with layers="random"')
-        masks = draw_mask(self.model, self.selection, self.args.seed)
-        mask_gradients(self.model, masks)
-        return masks
-
-    def _check_model(self) -> None:
-        refuse_dropout(self.model)
-        if self.aux_loss_enabled and not self.selection.whole_model:
-            raise InputError(
-                "the router loss runs through every layer; set router_aux_loss_coef=0 to train "
-                "some layers of a mixture-of-experts model"
-            )
-
     # ---- measures ---------------------------------------------------------------------------
 
     def note(self, measures: Mapping[str, float]) -> None:
@@ -347,13 +302,6 @@ class GiGPOTrainer(DeltaCheckpoints):
             yield
         finally:
             self.note({f"time/{what}_s": time.perf_counter() - started})
-
-    def _trained_by_layer(self) -> dict[str, list[torch.nn.Parameter]]:
-        named = {f"layer_{i}": list(self._layers[i].parameters()) for i in self.selection.layers}
-        if self.selection.whole_model:
-            inside = {id(p) for parameters in named.values() for p in parameters}
-            named["other"] = [p for p in self.model.parameters() if id(p) not in inside]
-        return named
 
 
 def _rewards_come_from_episodes(*args: Any, **kwargs: Any) -> list[float | None]:

@@ -1,0 +1,90 @@
+"""What differs for each layer: its learning rate, its gradient norm, which entries train."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+
+from layergym.envs.errors import InputError
+from layergym.trainer.checkpoints import DeltaCheckpoints
+from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.layers import boost_factors, ranges
+from layergym.trainer.mask import draw_mask, mask_gradients
+from layergym.trainer.prefix import refuse_dropout
+
+
+class LayerTargeting(DeltaCheckpoints):
+    """A `GRPOTrainer` that knows the decoder layers of its model."""
+
+    args: GiGPOConfig
+    _layers: torch.nn.ModuleList
+    _factors: dict[int, float]
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Transformers' optimiser, with boosted layers in groups of their own."""
+        new = self.optimizer is None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        if new and self._factors:
+            groups = []
+            for group in optimizer.param_groups:
+                by_factor = defaultdict(list)
+                for parameter in group["params"]:
+                    by_factor[self._factors.get(id(parameter), 1.0)].append(parameter)
+                groups += [
+                    {**group, "params": parameters, "lr": group["lr"] * factor}
+                    for factor, parameters in by_factor.items()
+                ]
+            optimizer.param_groups[:] = groups
+        return optimizer
+
+    def learning_rate_factors(self, boost: str) -> dict[int, float]:
+        """Learning-rate factor by the id of the parameter.
+
+        Raises:
+            InputError: `boost` cannot be read, or names layers that do not train.
+        """
+        factors = boost_factors(boost, self.selection.num_layers)
+        if idle := tuple(sorted(factors.keys() - set(self.selection.layers))):
+            raise InputError(
+                f"boost names layers {ranges(idle)}, which do not train; add them to layers="
+            )
+        return {id(p): f for i, f in factors.items() for p in self._layers[i].parameters()}
+
+    def scatter(self) -> dict[str, torch.Tensor]:
+        """With layers="random", draw the entries that train; where each tensor stays frozen.
+
+        Raises:
+            InputError: a setting would move the other entries too.
+        """
+        if self.selection.entries is None:
+            return {}
+        if self.sharded:
+            raise InputError('layers="random" masks whole tensors; launch it without FSDP')
+        if self.args.weight_decay:
+            raise InputError('weight decay moves every entry; set it to 0 with layers="random"')
+        masks = draw_mask(self.model, self.selection, self.args.seed)
+        mask_gradients(self.model, masks)
+        return masks
+
+    def check_model(self) -> None:
+        """Check that the model can be trained this way.
+
+        Raises:
+            InputError: it drops out, or has a router loss that needs all layers.
+        """
+        refuse_dropout(self.model)
+        if self.aux_loss_enabled and not self.selection.whole_model:
+            raise InputError(
+                "the router loss runs through every layer; set router_aux_loss_coef=0 to train "
+                "some layers of a mixture-of-experts model"
+            )
+
+    def trained_by_layer(self) -> dict[str, list[torch.nn.Parameter]]:
+        """What trains, by layer; embeddings, final norm and head as "other"."""
+        named = {f"layer_{i}": list(self._layers[i].parameters()) for i in self.selection.layers}
+        if self.selection.whole_model:
+            inside = {id(p) for parameters in named.values() for p in parameters}
+            named["other"] = [p for p in self.model.parameters() if id(p) not in inside]
+        return named
