@@ -33,7 +33,8 @@ def test_json_is_all_that_stdout_gets(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_quiet_leaves_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*TRAIN, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    assert main([*TRAIN, "--lora", "2", "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    assert RunSpec.read(tmp_path / "run").lora == 2
     shown = capsys.readouterr()
     assert shown.err == ""
     assert shown.out.startswith("trained layers 3 (of 8)")

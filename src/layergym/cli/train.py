@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json"',
     )
     parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
+    parser.add_argument(
+        "--lora", type=int, default=0, metavar="RANK", help="train LoRA adapters on these layers"
+    )
     parser.add_argument("--lr", type=float, help="learning rate (default: what suits the model)")
     parser.add_argument(
         "--engine",
@@ -114,6 +117,7 @@ def _new(args: argparse.Namespace) -> RunSpec:
         args,
         layers=args.layers,
         boost=args.boost,
+        lora=args.lora,
         learning_rate=args.lr,
         seed=args.seed,
         engine=args.engine,
@@ -146,7 +150,7 @@ def _tell(out: Output, done: Trained, folder: Path) -> None:
         out.show(f"ended early, after step {step}: the reward no longer improved")
     if all(row.get("groups_zero_variance") == 1.0 for row in done.metrics):
         out.show("nothing to learn from: in every group all episodes earned the same reward")
-    out.show("every other tensor is bit-identical to the base model")
+    out.show("everything else is bit-identical to the base model")
     delta = folder / "delta.safetensors"
     out.show(f"layer delta: {delta} ({done.delta_bytes:,} bytes)")
     out.record(event="trained", step=step, ended=done.ended, delta=delta, seconds=done.train_s)
