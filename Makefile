@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real check format clean
+.PHONY: demo test test-slow test-real check docs format clean
 
 demo: .venv/ready
 	$(BIN)/layergym demo
@@ -18,6 +18,10 @@ test-real: .venv/ready
 
 check: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+docs: .venv/ready
+	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
+	@echo build/docs/index.html
 
 format: .venv/ready
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

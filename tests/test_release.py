@@ -1,0 +1,44 @@
+"""What is published: one wheel that works on its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Run outside any checkout, and return what was printed."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("heavy", ["torch", "transformers", "scipy", "rich"])
+def test_importing_the_package_imports_nothing_heavy(heavy: str, tmp_path: Path) -> None:
+    code = f"import sys, layergym; print({heavy!r} in sys.modules)"
+    assert run(sys.executable, "-c", code, cwd=tmp_path) == "False\n"
+
+
+@pytest.mark.real
+@pytest.mark.timeout(1800)
+def test_the_wheel_runs_the_demo_in_an_empty_environment(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, cwd=tmp_path)
+    venv.create(tmp_path / "empty", with_pip=True)
+    python = tmp_path / "empty" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel, cwd=tmp_path)
+    run(python, "-m", "pip", "check", cwd=tmp_path)
+    said = run(python.parent / "layergym", "demo", "--fast", cwd=tmp_path)
+    assert "report.html" in said
+    assert (tmp_path / "runs" / "demo" / "report" / "report.html").is_file()
