@@ -120,10 +120,16 @@ class SeveralProcesses(GRPOTrainer):
 
         Raises:
             InputError: the launcher asks for DeepSpeed, for FSDP1, or for checkpointed activations
-                through FSDP.
+                through FSDP, or it started one process where several were asked for.
         """
         super().create_accelerator_and_postprocess()
         state = self.accelerator.state
+        on_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true"
+        if on_cpu and "MASTER_ADDR" in os.environ and state.num_processes == 1:
+            raise InputError(
+                "accelerate launch --cpu starts one process, whatever the number; take a config "
+                "with distributed_type: MULTI_GPU and use_cpu: true (docs/recipes/cpu-2-ddp.yaml)"
+            )
         if fsdp_asked() and state.distributed_type == DistributedType.MULTI_CPU:
             # Set as Accelerate itself does it for GPUs: in the state of every further object.
             state.distributed_type = PartialState().distributed_type = DistributedType.FSDP

@@ -15,6 +15,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
+from layergym.envs.errors import InputError
 from layergym.trainer.packing import Row
 from layergym.trainer.passes import Pass, minibatches, passes
 from layergym.trainer.processes import Share
@@ -104,6 +105,16 @@ def test_accelerate_reads_every_recipe(recipe: Path) -> None:
     assert config.num_processes >= config.num_machines >= 1
     if config.distributed_type == "FSDP":
         assert config.fsdp_config["fsdp_version"] == 2
+
+
+def test_a_launcher_that_started_too_few_processes_is_noticed(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `accelerate launch --cpu --num_processes 2` sets: no rank, and one process."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(InputError, match=r"starts one process.*cpu-2-ddp\.yaml"):
+        build()
 
 
 # ---- two processes ------------------------------------------------------------------------------
