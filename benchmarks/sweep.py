@@ -76,10 +76,9 @@ def write_model(shape: Shape, folder: Path) -> None:
     (folder / "recipe.json").write_text('{"model": "new"}')
 
 
-def run_spec(model: str, rows: int) -> RunSpec:
-    """One update of `rows` episodes from one task."""
+def register_env() -> None:
+    """An environment that talks for one turn and rewards at random."""
     import layergym as lg
-    from layergym.trainer.run import RunSpec
 
     class Talk(lg.TextEnv):
         max_turns = 1
@@ -92,6 +91,12 @@ def run_spec(model: str, rows: int) -> RunSpec:
             return lg.Outcome("", reward=float(self.np_random.random()), terminated=True)
 
     lg.register(ENV, Talk)
+
+
+def run_spec(model: str, rows: int) -> RunSpec:
+    """One update of `rows` episodes from one task."""
+    from layergym.trainer.run import RunSpec
+
     return RunSpec(
         env=ENV, model=model, steps=1, tasks_per_step=1, group_size=rows, max_new_tokens=NEW
     )
@@ -102,6 +107,7 @@ def measure(engine: str, model: str, rows: int, layers: list[int], folder: Path)
     from layergym.trainer.bank import Bank
     from layergym.trainer.run import train
 
+    register_env()
     specs = [replace(run_spec(model, rows), layers=str(layer)) for layer in layers]
     folders = [folder / f"{engine}-{rows}-{layer}" for layer in layers]
     if engine == "bank":
