@@ -1,0 +1,141 @@
+"""Games made by TextWorld (Côté et al., arXiv 1806.11532), with tw-make or textworld.generator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Sequence
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+from layergym.envs.adapters.extras import library
+from layergym.envs.adapters.replayed import Replayed
+from layergym.envs.core import Outcome
+from layergym.envs.errors import InputError
+
+_LONGEST = 120
+"""Characters of a command; the interpreter's line is not much longer."""
+
+
+class TextWorld(Replayed):
+    """Games made by TextWorld; needs path, such as path=games/ (a folder) or path=game.z8.
+
+    A task is a game (`NAME.z8`, with the `NAME.json` that tw-make writes beside it). A folder with
+    folders `train` and `test` has those splits. Of the games of another folder, every fifth, in an
+    order by name, is for testing; a single game is in both splits. The reward is the share of the
+    game's points; solved is won.
+    """
+
+    instructions = (
+        "This is a text adventure. Reach its goal by commands such as: look, inventory, go north, "
+        "take lamp, open chest with key, put lamp on table, eat apple."
+    )
+    max_turns = 50
+
+    def __init__(
+        self,
+        *,
+        path: str | Path,
+        split: str = "train",
+        max_turns: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Find the games.
+
+        Raises:
+            InputError: textworld is not installed, or there is no game at `path`.
+        """
+        super().__init__(split=split, max_turns=max_turns, render_mode=render_mode)
+        library("textworld", "textworld")
+        self._games = {file.stem: file for file in _games(Path(path).expanduser(), split)}
+        self._loaded: Path | None = None
+        self._state: Any = None
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """Names of the games of this split, sorted."""
+        return sorted(self._games)
+
+    def digest(self, task: str) -> str:
+        """SHA-256 of the game file."""
+        return sha256(self._games[task].read_bytes()).hexdigest()
+
+    def start(self) -> str:
+        """Load the game and read its opening."""
+        file = self._games[self.task]
+        if self.inner is None or self._loaded != file:
+            self.close()
+            textworld = library("textworld", "textworld")
+            wanted = textworld.EnvInfos(
+                facts=True,
+                won=True,
+                lost=True,
+                score=True,
+                max_score=True,
+                last_action=True,
+                admissible_commands=True,
+                policy_commands=True,
+            )
+            with warnings.catch_warnings():
+                # The interpreter does not know the game; TextWorld does, and keeps the score.
+                warnings.filterwarnings("ignore", "Game .* is not fully supported")
+                self.inner, self._loaded = textworld.start(str(file), wanted), file
+        self._state = self.inner.reset()
+        return _tidy(self._state.feedback)
+
+    def act(self, action: str) -> Outcome:
+        """Type one line."""
+        line = " ".join(action.split())
+        if not line or len(line) > _LONGEST or not (line.isascii() and line.isprintable()):
+            return Outcome("Say one short line, in plain letters.", valid=False)
+        known, before = self._state.admissible_commands or (), self._state.score or 0
+        self._state, score, done = self.inner.step(line)
+        return Outcome(
+            _tidy(self._state.feedback),
+            (score - before) / (self._state.max_score or 1),
+            terminated=bool(done),
+            valid=line in known or bool(self._state.last_action),
+            success=bool(self._state.won),
+        )
+
+    def admissible(self) -> Sequence[str] | None:
+        """Commands that the game would carry out now."""
+        return sorted(self._state.admissible_commands or ()) or None
+
+    def expert(self) -> str | None:
+        """The next command of the game's own walkthrough from here."""
+        commands = self._state.policy_commands
+        return str(commands[0]) if commands else None
+
+    def state_key(self) -> Hashable:
+        """The facts of the world, the score, and what is left to do."""
+        facts = tuple(sorted(map(str, self._state.facts or ())))
+        return facts, self._state.score or 0, tuple(self._state.policy_commands or ())
+
+    def shut(self) -> None:
+        """End the interpreter."""
+        self.inner.close()
+
+
+def _games(path: Path, split: str) -> list[Path]:
+    if path.is_file():
+        if path.suffix != ".z8":
+            raise InputError(f"{path} is no .z8 game; make one with tw-make ... --output game.z8")
+        return [path]
+    own = path / split
+    files = sorted((own if own.is_dir() else path).glob("*.z8"))
+    if not own.is_dir():
+        files.sort(key=lambda file: blake2b(file.stem.encode(), digest_size=8).digest())
+        files = [file for i, file in enumerate(files) if (i % 5 == 0) == (split == "test")]
+    if not files:
+        raise InputError(
+            f"there is no .z8 game for the {split} split in {path}; "
+            f"make some with: tw-make tw-simple ... --output {path}/game.z8"
+        )
+    return files
+
+
+def _tidy(text: str | None) -> str:
+    """The game's words without its banner, status line, prompt and blank lines."""
+    lines = [line.strip() for line in (text or "").splitlines()]
+    return "\n".join(x for x in lines if not x.startswith(">") and any(map(str.isalnum, x)))
