@@ -10,7 +10,7 @@ temperature. Reinforcement learning often only sharpens; the third way shows wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,8 @@ def profile(sweep: Sweep) -> LayerProfile:
         sharp, temperatures = _sharpened(measures[0], tables, options, num_layers)
         measures.append(sharp)
         sharpening = _sharpening(measures[0], sharp, temperatures)
+    if sweep.selective:  # The means of those that are left would be too high.
+        measures = [replace(m, thirds=(None,) * 3, middle_against_ends=None) for m in measures]
     run = sweep.settings.get("run")
     run = run if isinstance(run, Mapping) else {}
     seeds = [len(table) for arm, table in tables.items() if arm != "base"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from layergym.envs.files import Lines
 from layergym.evals.arm import finished
 from layergym.evals.arms import Arm
 from layergym.evals.marks import MISSING, bar, clock, percent
+from layergym.evals.plan import stopped
 from layergym.evals.results import arm_label, layer_of, read_eval
 
 RECENT = 5
@@ -36,7 +38,7 @@ class ArmState:
 
     arm: Arm
     state: str
-    """waiting, training, scoring, done or failed."""
+    """waiting, training, tuning, scoring, done, stopped or failed."""
     step: int
     success: float | None
     """Success rate in training, over the last steps."""
@@ -62,13 +64,28 @@ def observe(arm: Arm, metrics: Lines) -> ArmState:
 def _state(arm: Arm, step: int) -> str:
     if finished(arm.folder):
         return "done"
+    if stopped(arm.folder):
+        return "stopped"
     if (arm.folder / "error.txt").is_file():
         return "failed"
     if not arm.folder.is_dir():
         return "waiting"
     if arm.name == "base" or step >= arm.run.steps:
         return "scoring"
-    return "training"
+    return "tuning" if _tuned(arm) else "training"
+
+
+def _tuned(arm: Arm) -> bool:
+    """Whether this is a run of the grid of learning rates, which has no place in the profile."""
+    return arm.folder.parent.parent.name == "tuning"
+
+
+def _label(arm: Arm) -> str:
+    return arm_label(arm.name) + _rate(arm)
+
+
+def _rate(arm: Arm) -> str:
+    return f" lr {arm.run.learning_rate:g}" if _tuned(arm) else ""
 
 
 class SweepView:
@@ -117,7 +134,7 @@ class SweepView:
         """Read the folders of runs that are not over and draw."""
         for arm in self._arms:
             before = self._known.get(arm.folder)
-            if before and before.state in ("done", "failed"):
+            if before and before.state in ("done", "stopped", "failed"):
                 continue
             now = observe(arm, self._metrics[arm.folder])
             self._known[arm.folder] = now
@@ -143,14 +160,14 @@ def _shown(states: Sequence[ArmState], room: int) -> list[ArmState]:
     """All runs where they fit, else those that are under way or failed, then base and full."""
     if len(states) <= room:
         return list(states)
-    order = {"failed": 0, "training": 1, "scoring": 1, "done": 2, "waiting": 3}
-    ranked = sorted(states, key=lambda s: (order[s.state], layer_of(s.arm.name) is not None))
+    order = {"failed": 0, "done": 2, "stopped": 2, "waiting": 3}
+    ranked = sorted(states, key=lambda s: (order.get(s.state, 1), layer_of(s.arm.name) is not None))
     return [state for state in states if state in ranked[: max(room, 1)]]
 
 
 def _table(states: Sequence[ArmState]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    names = max((len(arm_label(state.arm.name)) for state in states), default=0)
+    names = max((len(_label(state.arm)) for state in states), default=0)
     table.add_column("arm", width=max(names, len("layer 00")), no_wrap=True)
     for name, width in _COLUMNS.items():
         left = name in ("state", "")
@@ -161,11 +178,13 @@ def _table(states: Sequence[ArmState]) -> Table:
 
 
 def _row(state: ArmState) -> list[Text | str | ProgressBar]:
-    style = {"waiting": "dim", "done": "green", "failed": "red"}.get(state.state, "cyan")
+    style = {"waiting": "dim", "done": "green", "stopped": "yellow", "failed": "red"}.get(
+        state.state, "cyan"
+    )
     scores = dict(state.scores)
     total = 0 if state.arm.name == "base" else state.arm.run.steps
     return [
-        Text(arm_label(state.arm.name), style="bold" if layer_of(state.arm.name) is None else ""),
+        Text(_label(state.arm), style="bold" if layer_of(state.arm.name) is None else ""),
         str(state.arm.run.seed),
         Text(state.state, style=style),
         ProgressBar(total, state.step, width=_COLUMNS[""]) if total else "",
@@ -178,6 +197,7 @@ def _row(state: ArmState) -> list[Text | str | ProgressBar]:
 
 def _scores(states: Sequence[ArmState]) -> Text:
     """One bar per layer by its score at temperature 1, from the lowest arm's to the highest's."""
+    states = [state for state in states if not _tuned(state.arm)]
     found: dict[str, list[float]] = {state.arm.name: [] for state in states}
     for state in states:
         found[state.arm.name] += [value for name, value in state.scores if name == "t1.0"]
@@ -202,19 +222,21 @@ def _steps(states: Sequence[ArmState]) -> int:
 
 
 def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) -> Text:
-    done = sum(state.state == "done" for state in states)
-    total = sum(state.arm.run.steps for state in states if state.arm.name != "base")
+    count = Counter(state.state for state in states)
+    over = ("done", "stopped", "failed")
+    going = [s for s in states if s.arm.name != "base" and s.state not in over]
     taken = _steps(states) - steps_before
-    rest = total - _steps(states)
+    rest = sum(state.arm.run.steps - state.step for state in going)
     left = f", about {clock(elapsed_s * rest / taken)} left" if taken and rest else ""
-    waiting = sum(state.state == "waiting" for state in states)
+    out = f"{count['stopped']} stopped, " if count["stopped"] else ""
     return Text(
-        f"{done} of {len(states)} runs done, {waiting} waiting, {clock(elapsed_s)}{left}",
+        f"{count['done']} of {len(states)} runs done, {out}{count['waiting']} waiting, "
+        f"{clock(elapsed_s)}{left}",
         style="dim",
     )
 
 
 def _line(state: ArmState, elapsed_s: float) -> str:
     scores = ", ".join(f"{name} {percent(value)}" for name, value in state.scores)
-    what = f"{state.arm.name} seed {state.arm.run.seed}: {state.state}"
+    what = f"{state.arm.name}{_rate(state.arm)} seed {state.arm.run.seed}: {state.state}"
     return f"[{clock(elapsed_s)}] {what}" + (f" ({scores})" if state.state == "done" else "")

@@ -128,19 +128,27 @@ class Sweep:
         return tuple(sorted({run.arm for run in self.runs}, key=_arm_order))
 
     def results(self, arm: str, temperature: float) -> tuple[EvalResult, ...]:
-        """Evaluations of `arm` at `temperature`, one per seed, by seed."""
+        """Evaluations of `arm` at `temperature`, one per seed, by seed; none of stopped runs."""
         return tuple(
             result
             for run in self.runs
-            if run.arm == arm
+            if run.arm == arm and not run.manifest.get("stopped")
             for result in run.evals
             if result.temperature == temperature
         )
 
     def temperatures(self, arm: str) -> tuple[float, ...]:
         """Temperatures at which `arm` was scored, falling; 0 is greedy."""
-        found = {r.temperature for run in self.runs if run.arm == arm for r in run.evals}
+        own = [run for run in self.runs if run.arm == arm and not run.manifest.get("stopped")]
+        found = {result.temperature for run in own for result in run.evals}
         return tuple(sorted(found, reverse=True))
+
+    @property
+    def selective(self) -> bool:
+        """Whether scores decided which layers were trained to the end (a scan, or a race)."""
+        search = self.settings.get("search")
+        scanned = isinstance(search, Mapping) and bool(search.get("scan"))
+        return scanned or any(run.manifest.get("stopped") for run in self.runs)
 
     @property
     def panel(self) -> EvalResult | None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layergym.envs.errors import InputError
-from layergym.evals.arms import SweepSpec
+from layergym.evals.arms import SweepSpec, arms
 from layergym.evals.engines.bank import banks
 from layergym.evals.engines.job import Engine
-from layergym.evals.engines.processes import Processes, cores, gpus
+from layergym.evals.engines.processes import Processes, cores, gpus, one_each
 from layergym.evals.engines.ray import RayTasks
+from layergym.evals.results import layer_of
+from layergym.trainer.bank import groups
+from layergym.trainer.bank.measure import measure
 
 ENGINES = ("auto", "processes", "bank", "ray")
 
@@ -65,6 +68,16 @@ def open_engine(launch: Launch, spec: SweepSpec, folder: Path) -> Choice:
     devices = gpus()
     slots = launch.jobs or len(devices) or cores()
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
-    if launch.engine == "processes":
-        return Choice(Processes(slots, devices), f"processes, {room}")
-    return Choice(Processes(slots, devices, banks), f"bank, processes beside it, {room}")
+    name, why = (launch.engine, "") if launch.engine != "auto" else _measured(spec, folder, slots)
+    bundle = banks if name == "bank" else one_each
+    return Choice(Processes(slots, devices, bundle), f"{name}, {room}{why and f' ({why})'}")
+
+
+def _measured(spec: SweepSpec, folder: Path, slots: int) -> tuple[str, str]:
+    """The faster engine for the single-layer runs, and what was measured."""
+    runs = [arm.run for arm in arms(spec, folder) if layer_of(arm.name) is not None]
+    shared = groups(runs)
+    if not shared or len(shared[0]) < 2:
+        return "processes", "nothing could share a bank"
+    verdict = measure([runs[place] for place in shared[0]], slots)
+    return verdict.engine, str(verdict)

@@ -142,7 +142,8 @@ def _connect(address: str | None) -> Any:
     except ImportError:
         raise InputError("Ray is not installed: pip install 'layergym[ray]'") from None
     try:
-        ray.init(address=address, include_dashboard=False, log_to_driver=False)
+        where = address or os.environ.get("RAY_ADDRESS") or "local"
+        ray.init(address=where, include_dashboard=False, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"no Ray cluster answers at {address or 'this machine'}: {error}"

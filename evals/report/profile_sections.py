@@ -154,6 +154,8 @@ def _layer_table(profile: LayerProfile) -> Table:
 
 
 def _trend(main: Measure, num_layers: int) -> tuple[Text, ...]:
+    if all(third is None for third in main.thirds):
+        return ()
     depth = np.array([float(arm.layer or 0) for arm in main.layers])
     gains = np.array([arm.gain.value for arm in main.layers])
     early = agreement(gains, -depth)

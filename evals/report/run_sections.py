@@ -14,6 +14,7 @@ from layergym.evals.agreement import Agreement, agreement, detrend
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
 from layergym.evals.report.retention_section import retention_section
+from layergym.evals.report.search_section import search_section
 from layergym.evals.report.words import amount, listed, percent, ratio
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, layer_of
 from layergym.evals.stats import Floats
@@ -37,6 +38,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
     main = 1.0 if 1.0 in temperatures else temperatures[0]
     best = profile.measures[0].best
     found = [
+        search_section(sweep),
         _unfinished(sweep.runs),
         _kinds(sweep, main),
         retention_section(sweep.runs),
@@ -115,7 +117,8 @@ def _unfinished(runs: Sequence[Run]) -> Section | None:
     for run in runs:
         name = f"{arm_label(run.arm)}, seed {run.seed}"
         if reason := run.manifest.get("stopped"):
-            texts.append(Text(f"{name} was stopped early: {reason}", "warning"))
+            told = f"{name} was stopped early: {reason}. It has no comparable score and no rank."
+            texts.append(Text(told, "warning"))
         elif not run.evals:
             texts.append(Text(f"{name} has not been scored and is left out.", "warning"))
     return Section("Unfinished runs", tuple(texts)) if texts else None

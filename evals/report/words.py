@@ -223,6 +223,11 @@ def _beats_full(main: Measure) -> Text:
 
 
 def _depth(main: Measure) -> Text:
+    if all(third is None for third in main.thirds):
+        return Text(
+            "Scores decided which layers were trained to the end, so the middle of the stack is "
+            "not compared with its ends."
+        )
     unit = main.gain.value if main.defined else 0.01
     name = "mean contribution" if main.defined else "mean gain in points"
     shown = ["-" if third is None else f"{third / unit:.2f}" for third in main.thirds]
