@@ -34,7 +34,8 @@ def next_jobs(spec: SweepSpec, folder: Path, failed: Collection[Path] = ()) -> l
     jobs = []
     tuning = settle(spec, folder)
     if tuning:
-        spec = replace(spec, lr_full=tuning.full, lr_layer=tuning.layer)
+        search = replace(spec.search, lr_grid=())
+        spec = replace(spec, lr_full=tuning.full, lr_layer=tuning.layer, search=search)
     elif spec.search.lr_grid:
         tried = replace(spec.search.dev, temperatures=(1.0,))
         jobs = [Job(arm, tried) for arm in tuning_arms(spec, folder)]

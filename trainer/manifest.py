@@ -41,6 +41,7 @@ def manifest(panels: Sequence[Panel], seeds: Sequence[int]) -> dict[str, Any]:
             "system": platform.system(),
             "processor": platform.machine(),
             "cores": os.cpu_count(),
+            "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         },
     }
 
