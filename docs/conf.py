@@ -1,10 +1,10 @@
 """How Sphinx builds these pages: `make docs`."""
 
-from importlib.metadata import version
+import importlib.metadata
 
 project = "layergym"
 author = "the layergym developers"
-release = version("layergym")
+release = importlib.metadata.version("layergym")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",

@@ -1,5 +1,7 @@
 """The arms of a sweep: an arm is a name and what it changes in the sweep's `RunSpec`.
 
+What can be written::
+
     base                     the untrained model
     full                     every parameter
     3 | 10-14 | middle:5     only these layers: the `layers=` grammar

@@ -1,5 +1,7 @@
 """Which layers train: the `layers=` grammar, and freezing everything else.
 
+What can be written::
+
     all                     every parameter, embeddings included
     14 | 10-14 | 0,14,27    decoder layers by index, from 0; ranges include both ends
     middle | middle:5       the k layers around the middle (one when k is left out)
