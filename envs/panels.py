@@ -25,10 +25,13 @@ class Panel:
         return len(self.tasks)
 
 
-def panel(env: TextEnv, size: int | None = None, *, kinds: Sequence[str] = ()) -> Panel:
+def panel(
+    env: TextEnv, size: int | None = None, *, skip: int = 0, kinds: Sequence[str] = ()
+) -> Panel:
     """The panel of `env`'s split: all tasks, or a fixed pseudo-random choice of `size` of them.
 
-    A smaller panel is a subset of every larger one; no seed is involved.
+    A smaller panel is a subset of every larger one; no seed is involved. With `skip`, it is
+    chosen among the tasks that are not in the panel of that size.
 
     Raises:
         InputError: there are fewer than `size` tasks, or none of the given kinds.
@@ -36,10 +39,14 @@ def panel(env: TextEnv, size: int | None = None, *, kinds: Sequence[str] = ()) -
     tasks = [t for t in sorted(env.tasks) if not kinds or env.kind(t) in kinds]
     if not tasks:
         raise InputError(f"the {env.split} split has no task of kind {', '.join(kinds)}")
-    if size is not None:
-        if not 1 <= size <= len(tasks):
-            raise InputError(f"the {env.split} split has {len(tasks)} tasks; {size} were asked for")
-        tasks = sorted(sorted(tasks, key=_order)[:size])
+    if size is not None or skip:
+        wanted = skip + max(size or 1, 1)
+        if (size is not None and size < 1) or wanted > len(tasks):
+            more = f" besides the first {skip}" if skip else ""
+            raise InputError(
+                f"the {env.split} split has {len(tasks)} tasks; {size or 1} were asked for{more}"
+            )
+        tasks = sorted(sorted(tasks, key=_order)[skip:][:size])
     env_id = env.spec.id if env.spec else type(env).__name__
     lines = [env_id, env.split, *(f"{t}\t{env.digest(t)}" for t in tasks)]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -40,6 +40,8 @@ class EvalSpec:
     split: str = "test"
     size: int | None = None
     """Tasks of the panel; None takes them all."""
+    skip: int = 0
+    """Tasks, those of a panel of this size, that are left out: they were used for a choice."""
     repeats: int = 2
     """Episodes per task at a temperature above 0; greedy plays each task once."""
     temperatures: tuple[float, ...] = (1.0, 0.0)
@@ -50,7 +52,7 @@ class EvalSpec:
 
 def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:
     """The tasks that `spec` names."""
-    return panel(make_env_of(run, spec.split)(), spec.size)
+    return panel(make_env_of(run, spec.split)(), spec.size, skip=spec.skip)
 
 
 def score(

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train selected layers of a model in an environment",
     "sweep": "train every layer alone and the whole model, on the same panel and seeds",
     "trajectories": "read what agents did, turn by turn, or export it",
+    "compare": "compare guided strategies, on seeds and tasks that the sweep has not seen",
     "report": "make the report again from run folders",
     "retention": "score a sweep's arms on tasks that they were not trained on",
     "vote": "let a sweep's models vote, against as many samples of one model",

@@ -1,0 +1,77 @@
+"""Guided strategies compared: what to train, once a sweep has said which layers matter.
+
+The ranking and the comparison must not rest on the same luck: a layer that scored highest by
+chance would be given the same tasks to shine on again. So the comparison trains with seeds, and is
+scored on tasks, that the ranking has not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from layergym.envs.errors import InputError
+from layergym.evals.arm import EvalSpec
+from layergym.evals.arms import SweepSpec
+
+STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
+"""Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
+_RANKED = re.compile(r"(?<![\w:])(single:best|(?:top|bottom):\d+)(?!@)")
+
+
+def comparison(
+    sweep: SweepSpec,
+    profile: Path,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    split: str | None = None,
+    size: int | None = None,
+) -> SweepSpec:
+    """The sweep that compares `arms`; base and full always take part.
+
+    Args:
+        sweep: the one that ranked the layers.
+        profile: its `profile.json`, for "single:best", "top:k" and "bottom:k".
+        arms: expressions of `layergym.evals.arms`.
+        seeds: of the runs; none of the sweep's.
+        split: where the scored tasks come from; by default the sweep's split.
+        size: scored tasks; by default as many as the sweep has, or what is left.
+
+    Raises:
+        InputError: seeds or tasks were used for the ranking, or an arm cannot be read.
+    """
+    if used := sorted(set(seeds) & set(sweep.seeds)):
+        raise InputError(
+            f"seed {used[0]} took part in the ranking; compare with others, such as "
+            f"{max(sweep.seeds) + 1}"
+        )
+    named = [arm for arm in arms if arm not in ("base", "full")]
+    return SweepSpec(
+        run=sweep.run,
+        eval=_other_tasks(sweep.eval, split, size),
+        extra=tuple(ranked(arm, profile) for arm in named),
+        num_layers=sweep.num_layers,
+        seeds=tuple(seeds),
+        lr_full=sweep.lr_full,
+        lr_layer=sweep.lr_layer,
+    )
+
+
+def ranked(arm: str, profile: Path) -> str:
+    """The expression with the profile that its "single:best", "top:k" or "bottom:k" refers to."""
+    named = _RANKED.sub(lambda match: f"{match[1]}@{profile}", arm)
+    return named.replace("single:best@", "top:1@")
+
+
+def _other_tasks(ranking: EvalSpec, split: str | None, size: int | None) -> EvalSpec:
+    if split is not None and split != ranking.split:
+        return replace(ranking, split=split, size=size, skip=0)
+    if ranking.size is None:
+        raise InputError(
+            f"the ranking was scored on all tasks of the {ranking.split} split; name another one "
+            "for the comparison: --eval-split"
+        )
+    return replace(ranking, size=size or ranking.size, skip=ranking.skip + ranking.size)

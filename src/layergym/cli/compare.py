@@ -1,0 +1,79 @@
+"""`layergym compare`: guided strategies, after a sweep has ranked the layers."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layergym.cli.console import add_output, output
+from layergym.cli.options import new_folder
+
+if TYPE_CHECKING:
+    from layergym.evals.arms import SweepSpec
+
+EXAMPLES = """
+examples:
+  layergym compare runs/sweep
+  layergym compare runs/sweep --arms full,single:best,middle:5,top:5,boost-top:5,lora-middle:5
+  layergym compare runs/sweep --arms top:3,random:3,lora --seeds 10 11 12 --out runs/guided
+  layergym compare runs/sweep --eval-split valid    a sweep that was scored on all test tasks
+
+"single:best", "top:k" and "bottom:k" go by the sweep's ranking. The comparison trains with other
+seeds and is scored on other tasks than that ranking, so that no layer profits twice from one
+lucky draw. Go on after an interruption with: layergym sweep --resume OUT
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sweep", type=Path, help="sweep folder with a ranking of the layers")
+    parser.add_argument("--arms", help="expressions, separated by commas (default: see examples)")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: as many as the sweep, new")
+    parser.add_argument("--eval-split", help="split of the scored tasks (default: the sweep's)")
+    parser.add_argument("--eval-tasks", type=int, help="scored tasks (default: as the sweep)")
+    parser.add_argument("--jobs", type=int, help="processes side by side (default: cores or GPUs)")
+    parser.add_argument("--out", help="folder of the comparison (default: SWEEP-compared)")
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the ranking down, run the arms, and report."""
+    from layergym.cli.sweep import go
+    from layergym.envs.files import read_json, write_json
+    from layergym.evals.contribution import profile
+    from layergym.evals.engines.launch import Launch
+    from layergym.evals.profiles import write_profile
+    from layergym.evals.results import read_sweep
+    from layergym.evals.sweep import write_sweep
+
+    out = output(args)
+    ranking = profile(read_sweep(args.sweep))
+    folder = new_folder(args.out or f"{args.sweep}-compared")
+    file = (folder / "ranking" / "profile.json").resolve()
+    spec = _spec(args, file)
+    write_profile(file, ranking)
+    write_sweep(spec, folder)
+    origin = {"sweep": str(args.sweep), "panel": ranking.panel_hash, "tasks": ranking.tasks}
+    path = folder / "manifest.json"
+    write_json(path, read_json(path) | {"ranking": origin})
+    out.show(
+        f"ranked on {ranking.tasks} tasks of {args.sweep}; compared on others, with seeds "
+        f"{', '.join(map(str, spec.seeds))}"
+    )
+    return go(spec, folder, Launch(engine="processes", jobs=args.jobs), out)
+
+
+def _spec(args: argparse.Namespace, file: Path) -> SweepSpec:
+    from layergym.evals.compare import STRATEGIES, comparison
+    from layergym.evals.sweep import read_spec
+    from layergym.evals.tuning import settle
+
+    sweep = read_spec(args.sweep)
+    if tuning := settle(sweep, args.sweep):
+        sweep = replace(sweep, lr_full=tuning.full, lr_layer=tuning.layer)
+    arms = [arm.strip() for arm in args.arms.split(",")] if args.arms else list(STRATEGIES)
+    after = max(sweep.seeds) + 1
+    seeds = args.seeds or range(after, after + len(sweep.seeds))
+    return comparison(sweep, file, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks)
