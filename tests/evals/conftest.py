@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from layergym.envs.files import write_json, write_text
+from layergym.evals.arm import EvalSpec
+from layergym.evals.arms import SweepSpec
 from layergym.evals.results import Cost, EvalResult, write_cost, write_eval
 from layergym.evals.simulate import Design, outcomes
+from layergym.trainer.run import RunSpec
 
 KINDS = ("pick", "look", "clean")
 
@@ -112,6 +115,29 @@ def result_of(
         reward=tuple(tuple(10.0 * float(v) for v in row) for row in success),
         turns=tuple((5,) * repeats for _ in range(tasks)),
     )
+
+
+@pytest.fixture
+def sweep_of() -> Callable[..., SweepSpec]:
+    """A sweep of a few seconds: base, full and two layers of the embedded policy."""
+    games = {"size": 12, "max_receptacles": 5, "num_objects": 4, "max_turns": 6}
+
+    def make(steps: int = 2) -> SweepSpec:
+        return SweepSpec(
+            run=RunSpec(
+                env="layergym/ALFWorld-v0",
+                env_args=games,
+                steps=steps,
+                tasks_per_step=4,
+                group_size=4,
+                save_every=1,
+            ),
+            eval=EvalSpec(size=6, repeats=2, base_temperatures=(1.0, 0.5, 0.0)),
+            layers=(0, 1),
+            num_layers=8,
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

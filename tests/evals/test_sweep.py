@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,54 +14,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from layergym.agents.tiny import build_model, build_tokenizer
 from layergym.cli.console import output
 from layergym.cli.sweep import go
-from layergym.envs import InputError, make
-from layergym.evals.arm import EvalSpec, finished, run_arm
+from layergym.envs import InputError
+from layergym.evals.arm import finished, run_arm
 from layergym.evals.arms import SweepSpec, arms
 from layergym.evals.engines.launch import Launch
 from layergym.evals.engines.processes import Processes
 from layergym.evals.results import read_sweep
+from layergym.evals.search import Search
 from layergym.evals.sweep import read_spec, run_sweep, write_sweep
-from layergym.trainer.run import RunSpec
 
-GAMES = {"size": 12, "max_receptacles": 5, "num_objects": 3, "max_turns": 3}
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-layer policy with random weights that knows a few of ALFWorld's words."""
-    folder = tmp_path_factory.mktemp("policy")
-    env = make("alfworld-v0", **GAMES)
-    texts = [env.reset(seed=seed)[0] for seed in range(5)] + list(env.admissible() or ())
-    tokenizer = build_tokenizer(texts)
-    build_model(tokenizer, layers=2, width=32).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (folder / "recipe.json").write_text('{"model": "new"}')
-    return folder
+SweepOf = Callable[..., SweepSpec]
 
 
-def sweep_of(policy: Path, steps: int = 2) -> SweepSpec:
-    return SweepSpec(
-        run=RunSpec(
-            env="layergym/ALFWorld-v0",
-            env_args=GAMES,
-            model=str(policy),
-            steps=steps,
-            tasks_per_step=2,
-            group_size=2,
-            save_every=1,
-        ),
-        eval=EvalSpec(size=6, repeats=2, base_temperatures=(1.0, 0.5, 0.0)),
-        layers=(0, 1),
-        num_layers=2,
-        seeds=(0,),
-    )
-
-
-def test_a_sweep_leaves_what_a_report_needs(policy: Path, tmp_path: Path) -> None:
-    spec, folder = sweep_of(policy), tmp_path / "sweep"
+def test_a_sweep_leaves_what_a_report_needs(sweep_of: SweepOf, tmp_path: Path) -> None:
+    spec, folder = sweep_of(), tmp_path / "sweep"
     write_sweep(spec, folder)
     assert read_spec(folder) == spec
     assert run_sweep(spec, folder, Processes(2)) == []
@@ -76,8 +45,10 @@ def test_a_sweep_leaves_what_a_report_needs(policy: Path, tmp_path: Path) -> Non
         assert not list(run.path.glob("checkpoint-*"))
 
 
-def test_an_arm_killed_and_resumed_equals_one_that_was_not(policy: Path, tmp_path: Path) -> None:
-    spec = sweep_of(policy, steps=4)
+def test_an_arm_killed_and_resumed_equals_one_that_was_not(
+    sweep_of: SweepOf, tmp_path: Path
+) -> None:
+    spec = sweep_of(steps=4)
     arm = arms(spec, tmp_path)[-1]
     run_arm(arm.run, spec.eval, arm.name, tmp_path / "whole")
     killed = tmp_path / "killed"
@@ -99,6 +70,7 @@ def test_an_arm_killed_and_resumed_equals_one_that_was_not(policy: Path, tmp_pat
     one, other = (load_file(folder / "delta.safetensors") for folder in (whole, killed))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+    assert any(row["grad_norm"] > 0 for row in _steps(whole))
     assert _steps(whole) == _steps(killed)
 
 
@@ -107,17 +79,17 @@ def _steps(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
 
 
-def test_a_run_that_fails_is_named_and_the_others_go_on(policy: Path, tmp_path: Path) -> None:
-    spec = replace(sweep_of(policy), layers=(0, 7))
+def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_path: Path) -> None:
+    spec = replace(sweep_of(), layers=(0, 9))
     write_sweep(spec, tmp_path)
     [failure] = run_sweep(spec, tmp_path, Processes(2))
-    assert "layer-07, seed 0" in failure
-    assert "there is no layer 7" in failure
+    assert "layer-09, seed 0" in failure
+    assert "there is no layer 9" in failure
     assert finished(tmp_path / "arms" / "layer-00" / "seed-0")
 
 
-def test_a_killed_sweep_leaves_no_run_behind(policy: Path, tmp_path: Path) -> None:
-    spec = sweep_of(policy, steps=1000)
+def test_a_killed_sweep_leaves_no_run_behind(sweep_of: SweepOf, tmp_path: Path) -> None:
+    spec = sweep_of(steps=1000)
     write_sweep(spec, tmp_path)
     code = "import sys; from pathlib import Path; from layergym.evals.sweep import *\n"
     code += "from layergym.evals.engines.processes import Processes\n"
@@ -134,17 +106,60 @@ def test_a_killed_sweep_leaves_no_run_behind(policy: Path, tmp_path: Path) -> No
     assert full.stat().st_size == size
 
 
-def test_no_run_is_started_twice(policy: Path) -> None:
+def test_no_run_is_started_twice(sweep_of: SweepOf) -> None:
     with pytest.raises(InputError, match="each seed once"):
-        replace(sweep_of(policy), seeds=(1, 1))
+        replace(sweep_of(), seeds=(1, 1))
 
 
 def test_the_command_reports_and_can_be_repeated(
-    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sweep_of: SweepOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "sweep"
     for _ in range(2):
-        assert go(sweep_of(policy), folder, Launch(jobs=2), output(Namespace())) == 0
+        assert go(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
         shown = capsys.readouterr().out
         assert "contribution" in shown.lower()
         assert str(folder / "report" / "report.html") in shown.replace("\n", "")
+
+
+def test_time_that_is_up_pauses_runs_at_a_checkpoint(sweep_of: SweepOf, tmp_path: Path) -> None:
+    spec = replace(sweep_of(steps=500), layers=(3,))
+    write_sweep(spec, tmp_path)
+    assert run_sweep(spec, tmp_path, Processes(2), deadline=time.time()) == []
+    assert not (tmp_path / "arms").exists()
+    full = tmp_path / "arms" / "full" / "seed-0"
+    engine, late = Processes(2), []
+
+    def until_it_trains() -> None:
+        if not late and (full / "metrics.jsonl").is_file():
+            late.append(time.time())
+
+    deadline = time.time() + 20
+    assert run_sweep(spec, tmp_path, engine, deadline=deadline, on_poll=until_it_trains) == []
+    assert late and not finished(full) and not engine.running
+    assert list(full.glob("checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_a_search_by_processes_is_resumed_to_the_same_decisions(
+    sweep_of: SweepOf, tmp_path: Path
+) -> None:
+    dev = replace(sweep_of().eval, split="valid", size=32, repeats=1)
+    games = {**sweep_of().run.env_args, "size": 60}
+    spec = replace(
+        sweep_of(steps=3),
+        layers=(0, 3, 5, 7),
+        search=Search(scan=2, race=(1,), lr_grid=(1e-3, 1e-2), dev=dev),
+    )
+    spec = replace(spec, run=replace(spec.run, env_args=games))
+    write_sweep(spec, tmp_path)
+    for _ in range(3):  # Killed on the way, by the limit.
+        run_sweep(spec, tmp_path, Processes(2), deadline=time.time() + 8)
+    assert run_sweep(spec, tmp_path, Processes(2)) == []
+    sweep = read_sweep(tmp_path)
+    assert {"base", "full", "layer-00", "layer-05", "layer-07"} <= set(sweep.arms)
+    for run in sweep.runs[1:]:
+        steps = [row["step"] for row in run.metrics]
+        assert steps == sorted(set(steps))
+        assert steps[-1] == (1 if run.manifest.get("stopped") else 3)
+        assert bool(run.evals) is not bool(run.manifest.get("stopped"))
