@@ -76,6 +76,8 @@ def _server(name: str, exchange: Path) -> Engine:
 def _beside(exchange: Path, model: PreTrainedModel) -> Engine:
     if PartialState().num_processes > 1:
         raise InputError(f"{BESIDE} runs in a single process; with several, use {SERVER}URL")
+    if not model.name_or_path:  # Unpacked from a GGUF file, say.
+        raise InputError(f"{BESIDE} needs the model as a folder in Hugging Face's layout")
     return VLLMHere(model.name_or_path, exchange, dtype=str(model.dtype).removeprefix("torch."))
 
 
