@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layergym.envs.errors import InputError
+from layergym.evals.bases import same_but_base
 from layergym.evals.contest import is_contest
 from layergym.evals.contribution import LayerProfile, profile
 from layergym.evals.profiles import read_profile
+from layergym.evals.report.bases_section import bases_section
 from layergym.evals.report.episode_sections import episode_sections
 from layergym.evals.report.eval_sections import eval_sections
 from layergym.evals.report.model import Report, Section
@@ -51,8 +53,8 @@ def build(paths: Sequence[Path]) -> Report:
         sections += [replace(s, heading=prefix + s.heading) for s in source.sections]
     profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
     ranked = [found for found in profiles if found.measures[0].layers]
-    if len(ranked) > 1:
-        sections.insert(0, stability_section(ranked))
+    first = [stability_section(ranked)] if len(ranked) > 1 else []
+    sections[:0] = [*first, *map(bases_section, same_but_base(profiles))]
     return Report(
         title=_title(sources),
         subtitle="; ".join(dict.fromkeys(map(_about, sources))),
