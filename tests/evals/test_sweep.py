@@ -76,7 +76,7 @@ def test_an_arm_killed_and_resumed_equals_one_that_was_not(
 
 def _steps(folder: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+    return [{k: v for k, v in row.items() if not k.startswith(("time/", "memory"))} for row in rows]
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_path: Path) -> None:
