@@ -55,7 +55,8 @@ def pool(profiles: Sequence[LayerProfile]) -> tuple[PooledArm, ...]:
     draws = _draws(gains)
     means = gains.mean(axis=0)
     ratios = stats.contributions(means[1:], float(means[0]), draws[:, 1:], draws[:, 0])
-    contributions: list[Estimate | None] = [None, *(ratios or [None] * len(arms))]
+    contributions: list[Estimate | None] = [None] * (len(arms) + 1)
+    contributions[1:] = ratios or contributions[1:]
     return tuple(
         PooledArm(
             arm=arm,

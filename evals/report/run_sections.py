@@ -12,7 +12,9 @@ import numpy as np
 from layergym.evals import stats
 from layergym.evals.agreement import Agreement, agreement, detrend
 from layergym.evals.contribution import LayerProfile
+from layergym.evals.predictor import read_prediction
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
+from layergym.evals.report.predictor_section import predictor_section
 from layergym.evals.report.retention_section import retention_section
 from layergym.evals.report.search_section import search_section
 from layergym.evals.report.words import amount, listed, percent, ratio
@@ -42,6 +44,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
         _unfinished(sweep.runs),
         _kinds(sweep, main),
         retention_section(sweep.runs),
+        predictor_section(read_prediction(sweep.path), profile.measures[0]),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
         settings_section(sweep.settings, sweep.manifest, sweep.runs),

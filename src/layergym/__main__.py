@@ -23,6 +23,7 @@ COMMANDS = {
     "trajectories": "read what agents did, turn by turn, or export it",
     "compare": "compare guided strategies, on seeds and tasks that the sweep has not seen",
     "report": "make the report again from run folders",
+    "predict": "gradient statistics of the base beside a sweep's gains (experiment)",
     "retention": "score a sweep's arms on tasks that they were not trained on",
     "vote": "let a sweep's models vote, against as many samples of one model",
     "new-env": "write a package with an environment of your own",

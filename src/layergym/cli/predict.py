@@ -1,0 +1,38 @@
+"""`layergym predict`: gradient statistics of the base beside a sweep's measured gains."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLES = """
+examples:
+  layergym predict runs/sweep             one batch of rollouts; the report shows it from then on
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sweep", type=Path, help="sweep folder")
+    parser.add_argument("--tasks", type=int, help="tasks of the batch (default: as in a step)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, keep and show."""
+    from dataclasses import replace
+
+    from layergym.evals.contribution import profile
+    from layergym.evals.predictor import predict, write_prediction
+    from layergym.evals.report import Report, show
+    from layergym.evals.report.predictor_section import predictor_section
+    from layergym.evals.results import read_sweep
+    from layergym.evals.sweep import read_spec
+
+    spec, measured = read_spec(args.sweep), profile(read_sweep(args.sweep)).measures[0]
+    run_spec = replace(spec.run, tasks_per_step=args.tasks or spec.run.tasks_per_step)
+    found = predict(run_spec, seed=max(spec.seeds) + 1)
+    write_prediction(args.sweep, found)
+    section = predictor_section(found, measured)
+    assert section is not None
+    show(Report("Predictor", args.sweep.name, (section,), ()))
+    return 0
