@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +11,8 @@ from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
 from layergym.envs.errors import InputError, unknown
+
+_JAVA = "JAVA_TOOL_OPTIONS"
 
 
 class ScienceWorld(Replayed):
@@ -116,13 +119,22 @@ class ScienceWorld(Replayed):
 
 @cache
 def _machine() -> Any:
-    """The Java machine of this process, in the first environment that talks to it."""
+    """The Java machine of this process, in the first environment that talks to it.
+
+    ScienceWorld lists objects in the order of hash sets, which depends on where Java put them; with
+    one hash code for all objects that order is the order of insertion, always the same.
+    """
+    simulator = library("scienceworld", "scienceworld")
+    before = os.environ.get(_JAVA, "")
+    os.environ[_JAVA] = f"{before} -XX:+UnlockExperimentalVMOptions -XX:hashCode=2".strip()
     try:
-        return library("scienceworld", "scienceworld").ScienceWorldEnv()
+        return simulator.ScienceWorldEnv()
     except FileNotFoundError as error:
-        raise InputError(
-            "ScienceWorld needs Java: install a runtime, version 8 or later"
-        ) from error
+        raise InputError("ScienceWorld needs Java, version 8 or later; install it") from error
+    finally:
+        os.environ[_JAVA] = before
+        if not before:
+            del os.environ[_JAVA]
 
 
 def _world() -> Any:

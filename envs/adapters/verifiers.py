@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Verifiers(Replayed):
-    """Environments of the verifiers library; needs name, that of an installed one.
+    """Environments of the verifiers library; needs environment, an installed one.
 
     A task is a row: of the dataset in the split train, of the evaluation dataset in test. The
     rubric's reward comes at the end; solved is a reward of 1 or more. Environments that offer tools
@@ -37,7 +37,7 @@ class Verifiers(Replayed):
     def __init__(
         self,
         *,
-        name: str,
+        environment: str,
         settings: Mapping[str, Any] | None = None,
         split: str = "train",
         max_turns: int | None = None,
@@ -49,7 +49,9 @@ class Verifiers(Replayed):
             InputError: verifiers or the environment is not installed, or it is one with tools.
         """
         super().__init__(split=split, max_turns=max_turns, render_mode=render_mode)
-        self._env, self._rows = _load(name, json.dumps(settings or {}, sort_keys=True), split)
+        self._env, self._rows = _load(
+            environment, json.dumps(settings or {}, sort_keys=True), split
+        )
         self.instructions = str(self._env.system_prompt or "")
 
     @property

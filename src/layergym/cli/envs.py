@@ -54,9 +54,11 @@ def _list(_: argparse.Namespace) -> int:
     from layergym.envs.registry import about
 
     table = Table(box=None, pad_edge=False)
-    for name in ("environment", "tasks", "turns", "what"):
+    ids = layergym.ids()
+    table.add_column("environment", min_width=max(map(len, ids)))
+    for name in ("tasks", "turns", "what"):
         table.add_column(name)
-    for id in layergym.ids():
+    for id in ids:
         try:
             env = layergym.make(id)
         except layergym.InputError:  # It needs settings, or an extra.

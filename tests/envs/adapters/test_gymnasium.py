@@ -1,0 +1,103 @@
+"""Gymnasium's environments in words, MiniGrid as the example."""
+
+import gymnasium
+import minigrid
+import numpy as np
+import pytest
+
+import layergym as lg
+from layergym.agents import Job, RandomAgent, rollout
+from layergym.envs.adapters.gymnasium import Gymnasium
+
+LAKE = {"env_id": "FrozenLake-v1", "actions": ["left", "down", "right", "up"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("gymnasium-v0", LAKE),
+        ("gymnasium-v0", {"env_id": "CartPole-v1"}),
+        ("minigrid-v0", {"env_id": "MiniGrid-GoToDoor-5x5-v0"}),
+        ("minigrid-v0", {"env_id": "MiniGrid-DoorKey-5x5-v0"}),
+        ("minigrid-v0", {"env_id": "MiniGrid-Dynamic-Obstacles-6x6-v0"}),
+        ("minigrid-v0", {"env_id": "BabyAI-GoToLocal-v0"}),
+    ],
+    ids=lambda value: value["env_id"] if isinstance(value, dict) else value,
+)
+def test_it_conforms(name: str, settings: dict[str, object]) -> None:
+    assert lg.conforms(lambda: lg.make(name, **settings)) == []
+
+
+def test_what_is_seen_is_what_the_grid_holds() -> None:
+    env = lg.make("minigrid-v0", env_id="MiniGrid-Empty-5x5-v0")
+    text, _ = env.reset(seed=0)
+    assert text == (
+        "Your mission: get to the green goal square.\n"
+        "You see a green goal 2 steps forward and 2 steps right, a wall 3 steps forward, "
+        "a wall 1 step left, a wall 3 steps right."
+    )
+    env.step("go forward")
+    text, *_ = env.step("turn right")
+    assert text.startswith("You see a green goal 2 steps forward and 1 step left")
+
+
+def test_a_mission_can_be_played_to_its_end_and_pays_as_minigrid_does() -> None:
+    env = lg.make("minigrid-v0", env_id="MiniGrid-Empty-5x5-v0")
+    env.reset(seed=0)
+    way = ["go forward", "go forward", "turn right", "go forward", "go forward"]
+    *_, (_, reward, terminated, _, info) = [env.step(action) for action in way]
+    assert terminated and info["success"]
+    assert reward == pytest.approx(1 - 0.9 * 5 / 100)
+
+
+def test_what_is_carried_is_told() -> None:
+    env = lg.make("minigrid-v0", env_id="MiniGrid-Fetch-5x5-N2-v0")
+    inner = env.inner.unwrapped  # type: ignore[attr-defined]
+    env.reset(seed=0, options={"task": "train-0000"})
+    inner.carrying = minigrid.core.world_object.Key("blue")
+    text, *_ = env.step("turn left")
+    assert text.startswith("You carry a blue key. You see ")
+
+
+def test_chance_depends_on_the_seed_of_the_episode() -> None:
+    def slides_to(seed: int) -> str:
+        env = lg.make("gymnasium-v0", **LAKE)
+        env.reset(seed=seed, options={"task": "train-0000"})
+        return env.step("right")[0]
+
+    assert slides_to(1) == slides_to(1)
+    assert len({slides_to(seed) for seed in range(8)}) > 1
+
+
+def test_numbers_beyond_words_need_a_description() -> None:
+    class Cards(Gymnasium):
+        actions = ("stick", "hit")
+
+        def describe(self, observation: tuple[int, int, int]) -> str:
+            mine, dealer, ace = observation
+            return f"You hold {mine}, the dealer shows {dealer}" + " (ace)" * ace
+
+    with pytest.raises(lg.InputError, match="write describe"):
+        Gymnasium(env_id="Blackjack-v1").reset(seed=0)
+    jobs = [Job("train-0001", 0)]
+    [played] = rollout(RandomAgent(), lambda: Cards(env_id="Blackjack-v1"), jobs)
+    assert played.turns[0].observation.startswith("You hold ")
+    assert played.error == ""
+
+
+def test_errors_say_what_to_do() -> None:
+    with pytest.raises(lg.InputError, match="needs these settings: 'env_id'"):
+        lg.make("gymnasium-v0")
+    with pytest.raises(lg.InputError, match='cannot make "Nowhere-v0"'):
+        lg.make("gymnasium-v0", env_id="Nowhere-v0")
+    with pytest.raises(lg.InputError, match="there are 4 actions, but 1 names"):
+        lg.make("gymnasium-v0", env_id="FrozenLake-v1", actions=["left"])
+    gymnasium.register("test/Steer-v0", lambda: _Steer())
+    with pytest.raises(lg.InputError, match="texts and choose among names only"):
+        lg.make("gymnasium-v0", env_id="test/Steer-v0")
+    del gymnasium.registry["test/Steer-v0"]
+
+
+class _Steer(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[type-arg]
+    action_space = gymnasium.spaces.Box(-1, 1)
+    observation_space = gymnasium.spaces.Box(-1, 1)

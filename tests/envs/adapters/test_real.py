@@ -1,0 +1,147 @@
+"""Adapters of packages that are large, or do not resolve with the others: run where installed."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import layergym as lg
+from layergym.agents import ExpertAgent, Job, rollout
+from layergym.envs.conforms import conforms
+
+pytestmark = pytest.mark.real
+
+CAPITALS = """
+import verifiers.legacy as vf
+from datasets import Dataset
+
+CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Peru": "Lima"}
+
+
+def load_environment():
+    async def right(completion, answer):
+        return float(answer in completion[-1].content)
+
+    rows = [{"question": f"What is the capital of {c}?", "answer": a} for c, a in CAPITALS.items()]
+    return vf.SingleTurnEnv(
+        dataset=Dataset.from_list(rows),
+        system_prompt="Answer in one word.",
+        rubric=vf.Rubric(funcs=[right]),
+    )
+"""
+HOUSEHOLD = """
+from layergym.envs.adapters import verifiers
+
+def load_environment():
+    return verifiers.load_environment("alfworld-v0", size=3, max_receptacles=5)
+"""
+SERVER = """
+import sys, uvicorn
+from layergym.envs.adapters.openenv import app
+uvicorn.run(app("alfworld-v0", max_receptacles=5), port=int(sys.argv[1]), log_level="critical")
+"""
+
+
+@pytest.mark.parametrize("game", ["Minesweeper-v0", "FrozenLake-v0", "TowerOfHanoi-v0"])
+def test_textarena_conforms_and_leaves_global_randomness_alone(game: str) -> None:
+    pytest.importorskip("textarena")
+    random.seed(5)
+    before = random.getstate()
+    assert conforms(lambda: lg.make("textarena-v0", game=game)) == []
+    assert random.getstate() == before
+
+
+def test_textarena_games_for_several_are_refused() -> None:
+    pytest.importorskip("textarena")
+    with pytest.raises(lg.InputError, match="cannot be played alone"):
+        lg.make("textarena-v0", game="TicTacToe-v0").reset(seed=0)
+
+
+def test_scienceworld_is_solved_by_its_own_solution_the_same_way_twice() -> None:
+    pytest.importorskip("scienceworld")
+    settings = {"topics": ["find-living-thing"], "simplifications": "easy"}
+    jobs = [Job("find-living-thing/0001", 0)] * 2
+    one, two = rollout(ExpertAgent(), lambda: lg.make("scienceworld-v0", **settings), jobs)
+    assert one.success and one.total_reward == pytest.approx(1.0)
+    assert one.turns == two.turns
+
+
+def test_scienceworld_conforms() -> None:
+    pytest.importorskip("scienceworld")
+    settings = {"topics": ["find-living-thing"], "simplifications": "easy"}
+    assert conforms(lambda: lg.make("scienceworld-v0", **settings)) == []
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two environments of verifiers that can be imported."""
+    pytest.importorskip("verifiers")
+    (tmp_path / "capitals.py").write_text(CAPITALS)
+    (tmp_path / "household.py").write_text(HOUSEHOLD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("modules")
+def test_an_environment_of_verifiers_asks_and_scores() -> None:
+    env = lg.make("verifiers-v0", environment="capitals")
+    text, _ = env.reset(options={"task": "train-00001"})
+    assert (env.instructions, text) == ("Answer in one word.", "What is the capital of Japan?")
+    assert env.step("Tokyo")[1:3] == (1.0, True)
+    env.reset(options={"task": "train-00001"})
+    assert env.step("Lima")[1:3] == (0.0, True)
+    assert conforms(lambda: lg.make("verifiers-v0", environment="capitals")) == []
+
+
+@pytest.mark.usefixtures("modules")
+def test_ours_as_one_of_verifiers_is_the_same_game() -> None:
+    ours = lg.make("alfworld-v0", max_receptacles=5)
+    theirs = lg.make("verifiers-v0", environment="household", max_turns=60)
+    start = ours.reset(options={"task": ours.tasks[2]})[0]
+    assert theirs.reset(options={"task": "train-00002"})[0] == start
+    over = False
+    while not over:
+        action = ours.expert()
+        assert action
+        expected = ours.step(action)
+        assert theirs.step(action)[:3] == expected[:3]
+        over = expected[2]
+    assert expected[1] == 1.0
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A real OpenEnv server of ours."""
+    pytest.importorskip("openenv.core")
+    server = subprocess.Popen([sys.executable, "-c", SERVER, "8127"])
+    try:
+        yield "http://localhost:8127"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_a_server_of_openenv_is_played(url: str) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        env = lg.make("openenv-v0", url=url)
+        try:
+            env.reset(seed=0)
+            break
+        except lg.InputError:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+    assert env.step("inventory")[4]["valid"]
+    env.close()
+    assert conforms(lambda: lg.make("openenv-v0", url=url)) == []
+    with pytest.raises(lg.InputError, match='shows no "output"'):
+        lg.make("openenv-v0", url=url, sees="output").reset()
+
+
+def test_no_server_is_an_input_error() -> None:
+    pytest.importorskip("openenv.core")
+    with pytest.raises(lg.InputError, match="no OpenEnv server answers"):
+        lg.make("openenv-v0", url="http://localhost:9").reset()

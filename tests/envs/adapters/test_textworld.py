@@ -1,0 +1,77 @@
+"""TextWorld's games, on a game that tw-make made."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import layergym as lg
+from layergym.agents import ExpertAgent, Job, rollout
+
+
+@pytest.fixture(scope="module")
+def game(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A game of one room and a quest of two commands, with its description beside it."""
+    path = tmp_path_factory.mktemp("games") / "quest.z8"
+    tool = Path(sys.executable).with_name("tw-make")
+    size = ["--world-size", "1", "--nb-objects", "2", "--quest-length", "2", "--seed", "4"]
+    subprocess.run([tool, "custom", *size, "--output", path], check=True, capture_output=True)
+    return path
+
+
+def test_the_walkthrough_wins_for_all_points(game: Path) -> None:
+    [played] = rollout(
+        ExpertAgent(), lambda: lg.make("textworld-v0", path=str(game)), [Job("quest", 0)]
+    )
+    assert played.success and played.total_reward == 1.0
+    assert all(turn.valid for turn in played.turns)
+    assert "$" not in played.turns[0].observation  # no banner drawn in signs
+    assert ">" not in "".join(turn.observation for turn in played.turns)
+
+
+def test_a_copy_is_in_the_same_state_and_goes_its_own_way(game: Path) -> None:
+    env = lg.make("textworld-v0", path=str(game))
+    env.reset(seed=0)
+    first = env.expert()
+    assert first
+    env.step(first)
+    twin = env.clone()
+    assert twin.state_key() == env.state_key()
+    before = env.state_key()
+    twin.step(str(twin.expert()))
+    assert env.state_key() == before
+    env.close()
+    twin.close()
+
+
+def test_nonsense_costs_a_turn_and_breaks_nothing(game: Path) -> None:
+    env = lg.make("textworld-v0", path=str(game))
+    env.reset(seed=0)
+    for action in ("", "x" * 10_000, "\x00\x1b[2J", "sing a song", "look\nlook"):
+        _, reward, terminated, _, info = env.step(action)
+        assert (reward, terminated, info["success"]) == (0.0, False, False)
+    assert env.step("look")[4]["valid"]
+    env.close()
+
+
+def test_games_are_split_by_folder_or_by_name(game: Path, tmp_path: Path) -> None:
+    for name in "abcdefghij":
+        for suffix in (".z8", ".json"):
+            shutil.copy(game.with_suffix(suffix), tmp_path / f"{name}{suffix}")
+    found = {
+        s: lg.make("textworld-v0", path=str(tmp_path), split=s).tasks for s in ("train", "test")
+    }
+    assert [len(found["train"]), len(found["test"])] == [8, 2]
+    assert not set(found["train"]) & set(found["test"])
+    (tmp_path / "test").mkdir()
+    shutil.copy(game, tmp_path / "test" / "z.z8")
+    assert lg.make("textworld-v0", path=str(tmp_path), split="test").tasks == ["z"]
+    with pytest.raises(lg.InputError, match="tw-make"):
+        lg.make("textworld-v0", path=str(tmp_path / "none"))
+
+
+@pytest.mark.slow
+def test_it_conforms(game: Path) -> None:
+    assert lg.conforms(lambda: lg.make("textworld-v0", path=str(game))) == []
