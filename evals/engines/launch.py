@@ -68,9 +68,11 @@ def open_engine(launch: Launch, spec: SweepSpec, folder: Path) -> Choice:
     devices = gpus()
     slots = launch.jobs or len(devices) or cores()
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
-    name, why = (launch.engine, "") if launch.engine != "auto" else _measured(spec, folder, slots)
+    name, about = launch.engine, launch.engine
+    if launch.engine == "auto":
+        name, about = _measured(spec, folder, slots)
     bundle = banks if name == "bank" else one_each
-    return Choice(Processes(slots, devices, bundle), f"{name}, {room}{why and f' ({why})'}")
+    return Choice(Processes(slots, devices, bundle), f"{about}; {room}")
 
 
 def _measured(spec: SweepSpec, folder: Path, slots: int) -> tuple[str, str]:
@@ -78,6 +80,6 @@ def _measured(spec: SweepSpec, folder: Path, slots: int) -> tuple[str, str]:
     runs = [arm.run for arm in arms(spec, folder) if layer_of(arm.name) is not None]
     shared = groups(runs)
     if not shared or len(shared[0]) < 2:
-        return "processes", "nothing could share a bank"
+        return "processes", "processes: no two runs could share a bank"
     verdict = measure([runs[place] for place in shared[0]], slots)
-    return verdict.engine, str(verdict)
+    return verdict.engine, f"auto chose {verdict}"

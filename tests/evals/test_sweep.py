@@ -93,7 +93,7 @@ def test_a_killed_sweep_leaves_no_run_behind(sweep_of: SweepOf, tmp_path: Path) 
     write_sweep(spec, tmp_path)
     code = "import sys; from pathlib import Path; from layergym.evals.sweep import *\n"
     code += "from layergym.evals.engines.processes import Processes\n"
-    code += "run_sweep(read_spec(Path(sys.argv[1])), Path(sys.argv[1]), Processes(1))"
+    code += "run_sweep(read_spec(Path(sys.argv[1])), Path(sys.argv[1]), Processes(2))"
     full = tmp_path / "arms" / "full" / "seed-0" / "metrics.jsonl"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as sweep:
         while not full.is_file() or not full.read_bytes():
@@ -122,11 +122,16 @@ def test_the_command_reports_and_can_be_repeated(
         assert str(folder / "report" / "report.html") in shown.replace("\n", "")
 
 
+def test_nothing_starts_when_time_is_up(sweep_of: SweepOf, tmp_path: Path) -> None:
+    write_sweep(sweep_of(), tmp_path)
+    assert run_sweep(sweep_of(), tmp_path, Processes(2), deadline=time.time()) == []
+    assert not (tmp_path / "arms").exists()
+
+
+@pytest.mark.slow
 def test_time_that_is_up_pauses_runs_at_a_checkpoint(sweep_of: SweepOf, tmp_path: Path) -> None:
     spec = replace(sweep_of(steps=500), layers=(3,))
     write_sweep(spec, tmp_path)
-    assert run_sweep(spec, tmp_path, Processes(2), deadline=time.time()) == []
-    assert not (tmp_path / "arms").exists()
     full = tmp_path / "arms" / "full" / "seed-0"
     engine, late = Processes(2), []
 
