@@ -133,7 +133,8 @@ def test_time_that_is_up_pauses_runs_at_a_checkpoint(sweep_of: SweepOf, tmp_path
     spec = replace(sweep_of(steps=500), layers=(3,))
     write_sweep(spec, tmp_path)
     full = tmp_path / "arms" / "full" / "seed-0"
-    engine, late = Processes(2), []
+    engine = Processes(2)
+    late: list[float] = []
 
     def until_it_trains() -> None:
         if not late and (full / "metrics.jsonl").is_file():
