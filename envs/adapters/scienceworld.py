@@ -111,7 +111,10 @@ class ScienceWorld(Replayed):
         return self._known
 
     def expert(self) -> str | None:
-        """The next step of ScienceWorld's own solution; None where the episode has left it."""
+        """The next step of ScienceWorld's own solution; None where the episode has left it.
+
+        ScienceWorld draws a solution anew at every start.
+        """
         done = len(self.acted)
         follows = list(self.acted) == self._gold[:done] and done < len(self._gold)
         return self._gold[done] if follows else None
