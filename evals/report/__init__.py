@@ -1,19 +1,19 @@
 """Reports made from run folders, sweep folders, profiles and published tables.
 
-One pure `Report` value and four ways to show it: terminal, JSON, Markdown and HTML.
+One pure `Report` value, shown on the terminal or as JSON, Markdown, HTML, or its plot as PNG.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from layergym.envs.errors import unknown
-from layergym.envs.files import write_text
+from layergym.envs.files import write_bytes
 from layergym.evals.profiles import write_profile
-from layergym.evals.report import markdown, page, terminal
+from layergym.evals.report import markdown, page, png, terminal
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Report
 from layergym.evals.report.terminal import show
@@ -25,10 +25,11 @@ def _json(report: Report) -> str:
     return json.dumps({"format": 1, **asdict(report)}, indent=1, allow_nan=False) + "\n"
 
 
-FORMATS = {
+FORMATS: Mapping[str, tuple[str, Callable[[Report], str | bytes]]] = {
     "html": ("report.html", page.render),
     "json": ("report.json", _json),
     "md": ("report.md", markdown.render),
+    "png": ("report.png", png.render),
     "txt": ("report.txt", terminal.as_text),
 }
 
@@ -41,26 +42,26 @@ def write_report(
     Args:
         paths: sweep folders, run folders, `profile.json` files, published CSV tables.
         out_dir: where the files go; it is created.
-        formats: among "html", "json", "md", "txt".
+        formats: among "html", "json", "md", "png", "txt".
 
     Returns:
         The files that were written.
 
     Raises:
-        InputError: a format is unknown, or a path cannot be read; nothing is written then.
+        InputError: a format is unknown or cannot be written, or a path cannot be read; nothing is
+            written then.
     """
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
     report = build(paths)
-    # Texts from run folders may hold lone surrogates, which no file can.
-    texts = {
-        out_dir / FORMATS[name][0]: FORMATS[name][1](report).encode("utf-8", "replace").decode()
-        for name in formats
-    }
-    for path, text in texts.items():
-        write_text(path, text)
+    rendered = {out_dir / FORMATS[name][0]: FORMATS[name][1](report) for name in formats}
+    for path, content in rendered.items():
+        # Texts from run folders may hold lone surrogates, which no file can.
+        write_bytes(
+            path, content.encode("utf-8", "replace") if isinstance(content, str) else content
+        )
     if len(report.profiles) != 1:
-        return tuple(texts)
+        return tuple(rendered)
     write_profile(out_dir / "profile.json", report.profiles[0])
-    return (*texts, out_dir / "profile.json")
+    return (*rendered, out_dir / "profile.json")

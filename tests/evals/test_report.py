@@ -3,8 +3,11 @@
 import json
 import re
 import shutil
+import struct
+import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
@@ -17,7 +20,7 @@ from rich.console import Console
 from layergym.envs.errors import InputError
 from layergym.envs.files import write_json
 from layergym.evals.report import FORMATS, Report, build, show, write_report
-from layergym.evals.report.model import Plot, Series, Table, Text
+from layergym.evals.report.model import Plot, Section, Series, Table, Text
 from layergym.evals.report.page import render as render_page
 from layergym.evals.report.strip import strip
 from layergym.evals.report.svg import draw, ticks
@@ -315,12 +318,44 @@ def test_a_clear_winner_is_recommended(make_sweep: MakeSweep) -> None:
     assert layers == "1" and "cannot be told apart" not in why
 
 
-@pytest.mark.parametrize("formats", [("png",), ("html", "htlm")])
+@pytest.mark.parametrize("formats", [("jpg",), ("html", "htlm")])
 def test_an_unknown_format_is_refused_before_anything_is_written(
     sweep_folder: Path, tmp_path: Path, formats: tuple[str, ...]
 ) -> None:
     with pytest.raises(InputError, match="report format"):
         write_report([sweep_folder], tmp_path / "out", formats)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_first_plot_is_a_picture(sweep_folder: Path, tmp_path: Path) -> None:
+    [file, _] = write_report([sweep_folder], tmp_path, ["png"])
+    picture = file.read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width > 2 * 720 and 500 < height < 1000
+    plot, *_ = blocks(build([sweep_folder]), Plot)
+    assert picture == drawn(plot)
+    alike = tuple(replace(series, role="ink") for series in plot.series)
+    assert len({picture, drawn(replace(plot, series=alike)), drawn(replace(plot, caption=""))}) == 3
+
+
+def test_a_picture_bears_strange_names() -> None:
+    assert drawn(Plot("\x1b[1m\ud800", "x", "y", (Series("\x1b", (0, 1), (0, 1)),), joined=True))
+
+
+def drawn(plot: Plot) -> str | bytes:
+    """The plot as PNG."""
+    return FORMATS["png"][1](Report("", "", (Section("", (plot,)),), ()))
+
+
+def test_a_picture_needs_its_extra_and_a_plot(
+    sweep_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="no plot"):
+        FORMATS["png"][1](Report("nothing", "", (), ()))
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(InputError, match=r"layergym\[png\]"):
+        write_report([sweep_folder], tmp_path / "out", ["html", "png"])
     assert not (tmp_path / "out").exists()
 
 
