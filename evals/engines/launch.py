@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layergym.envs.errors import InputError
@@ -70,16 +70,21 @@ def open_engine(launch: Launch, spec: SweepSpec, folder: Path) -> Choice:
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
     name, about = launch.engine, launch.engine
     if launch.engine == "auto":
-        name, about = _measured(spec, folder, slots)
+        name, about = _measured(spec, folder, slots, max(1, len(devices)))
     bundle = banks if name == "bank" else one_each
     return Choice(Processes(slots, devices, bundle), f"{about}; {room}")
 
 
-def _measured(spec: SweepSpec, folder: Path, slots: int) -> tuple[str, str]:
-    """The faster engine for the single-layer runs, and what was measured."""
+def _measured(spec: SweepSpec, folder: Path, slots: int, devices: int) -> tuple[str, str]:
+    """The faster engine for the single-layer runs, and what was measured.
+
+    One device is measured, with as many runs as fall to it; further ones serve separate runs as
+    well again, and a bank not at all.
+    """
     runs = [arm.run for arm in arms(spec, folder) if layer_of(arm.name) is not None]
     shared = groups(runs)
     if not shared or len(shared[0]) < 2:
         return "processes", "processes: no two runs could share a bank"
-    verdict = measure([runs[place] for place in shared[0]], slots)
+    one = measure([runs[place] for place in shared[0]], max(1, slots // devices))
+    verdict = replace(one, processes=one.processes * devices, jobs=one.jobs * devices)
     return verdict.engine, f"auto chose {verdict}"
