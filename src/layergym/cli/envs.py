@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import layergym
+from layergym.cli.console import Output, add_output, output
 from layergym.cli.options import add_env, env_args, required_env
 
 EXAMPLES = """
@@ -39,16 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     index.add_argument("folder", type=Path, help="such as json_2.1.1/train")
     index.add_argument("out", type=Path, help="compact file to write, *.jsonl.xz")
     index.set_defaults(action=_build_alfworld_index)
+    for each in (parser, check, parity, index):
+        add_output(each)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked; without an action, list."""
-    code: int = args.action(args)
+    code: int = args.action(args, output(args))
     return code
 
 
-def _list(_: argparse.Namespace) -> int:
-    from rich.console import Console
+def _list(_: argparse.Namespace, out: Output) -> int:
     from rich.table import Table
 
     from layergym.envs.registry import about
@@ -63,24 +66,30 @@ def _list(_: argparse.Namespace) -> int:
             env = layergym.make(id)
         except layergym.InputError:  # It needs settings, or an extra.
             table.add_row(id, "", "", about(id))
+            out.record(event="environment", id=id, about=about(id))
         else:
-            table.add_row(id, _splits(id, env), str(env.max_turns), about(id))
-    Console().print(table)
+            sizes = _splits(id, env)
+            told = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
+            table.add_row(id, told, str(env.max_turns), about(id))
+            out.record(
+                event="environment", id=id, about=about(id), tasks=sizes, turns=env.max_turns
+            )
+    out.show(table)
     return 0
 
 
-def _splits(id: str, env: layergym.TextEnv) -> str:
+def _splits(id: str, env: layergym.TextEnv) -> dict[str, int]:
     """Tasks of every split that is there without further settings."""
-    sizes = []
+    sizes = {}
     for split in env.splits:
         try:
-            sizes.append(f"{split} {len(layergym.make(id, split=split).tasks):,}")
+            sizes[split] = len(layergym.make(id, split=split).tasks)
         except layergym.InputError:
             continue
-    return ", ".join(sizes)
+    return sizes
 
 
-def _check(args: argparse.Namespace) -> int:
+def _check(args: argparse.Namespace, out: Output) -> int:
     from layergym.envs.conforms import examine, pace
 
     name, settings = layergym.find(required_env(args)), env_args(args.env_arg)
@@ -91,18 +100,23 @@ def _check(args: argparse.Namespace) -> int:
     fresh()  # A wrong setting is an error, not a finding.
     problems = 0
     for finding in examine(fresh):
-        print(f"{'no' if finding.problems else 'ok':>4}  {finding.promise}")
-        print(*(f"      - {problem}\n" for problem in finding.problems), sep="", end="")
+        out.show(f"{'no' if finding.problems else 'ok':>4}  {finding.promise}")
+        for problem in finding.problems:
+            out.show(f"      - {problem}")
+        out.record(event="promise", promise=finding.promise, problems=finding.problems)
         problems += len(finding.problems)
     if problems:
-        print(f"{name}: {problems} to mend")
+        out.show(f"{name}: {problems} to mend")
         return 1
     found = pace(fresh)
-    print(f"{name} conforms; reset {1e3 * found.reset_s:.3g} ms, step {1e3 * found.step_s:.3g} ms")
+    out.show(
+        f"{name} conforms; reset {1e3 * found.reset_s:.3g} ms, step {1e3 * found.step_s:.3g} ms"
+    )
+    out.record(event="conforms", id=name, reset_s=found.reset_s, step_s=found.step_s)
     return 0
 
 
-def _check_alfworld(args: argparse.Namespace) -> int:
+def _check_alfworld(args: argparse.Namespace, out: Output) -> int:
     from rich.progress import track
 
     from layergym.envs.alfworld.games import open_games
@@ -113,27 +127,31 @@ def _check_alfworld(args: argparse.Namespace) -> int:
     ids = games.ids[::every][: args.sample]
     played = steps = won = 0
     results = check_parity(games, ids, version=args.version, steps=args.steps, log=args.log)
-    for result in track(results, total=len(ids), description="games"):
+    for result in track(results, "games", len(ids), console=out.progress):
         if result.difference:
             found = result.difference
-            print(f"{result.id}: {found.what} differs after {len(found.commands)} commands:")
-            print(*(f"  > {command}" for command in found.commands), sep="\n")
-            print(f"layergym: {found.ours!r}\nalfworld: {found.theirs!r}")
+            out.show(f"{result.id}: {found.what} differs after {len(found.commands)} commands:")
+            out.show("\n".join(f"  > {command}" for command in found.commands))
+            out.show(f"layergym: {found.ours!r}\nalfworld: {found.theirs!r}")
+            out.record(event="difference", game=result.id, **asdict(found))
             return 1
         played, steps, won = played + 1, steps + result.steps, won + result.won
-    print(f"{played} games, {steps:,} steps, {won} won: 0 differences")
+    out.show(f"{played} games, {steps:,} steps, {won} won: 0 differences")
+    out.record(event="parity", games=played, steps=steps, won=won)
     return 0
 
 
-def _build_alfworld_index(args: argparse.Namespace) -> int:
+def _build_alfworld_index(args: argparse.Namespace, out: Output) -> int:
     from layergym.envs.alfworld.folders import build_index
 
     if not args.folder.is_dir():
         raise layergym.InputError(f"there is no folder {args.folder}")
     report = build_index(args.folder, args.out)
-    print(f"{report.games:,} games in {args.out} ({args.out.stat().st_size:,} bytes)")
+    size = args.out.stat().st_size
+    out.show(f"{report.games:,} games in {args.out} ({size:,} bytes)")
     for reason, number in report.left_out.items():
-        print(f"left out: {number:,} {reason}")
+        out.show(f"left out: {number:,} {reason}")
     for note in report.notes:
-        print(f"note: {note}")
+        out.show(f"note: {note}")
+    out.record(event="index", file=args.out, bytes=size, **asdict(report))
     return 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.console import Output, add_output, output
 from layergym.cli.options import add_env, env_args, required_env
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="AGENT=READ,WRITTEN",
         help="of a million tokens read and written; repeatable",
     )
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
     from layergym.agents.openai_client import Limits
     from layergym.evals.contest import Contest, ContestSpec
     from layergym.evals.report import build, show
+    from layergym.evals.standings import standings
 
+    out = output(args)
     limits = Limits(args.concurrency, args.per_minute, args.retries, args.timeout)
     if args.in_flight < 1:
         raise InputError(f"--in-flight must be at least 1, not {args.in_flight}")
@@ -79,12 +82,14 @@ def run(args: argparse.Namespace) -> int:
     with _folder(args.resume or args.out) as folder:
         contest = Contest.open(spec, folder)
         try:
-            _play(contest, limits, args.in_flight)
+            _play(contest, limits, args.in_flight, out)
         except KeyboardInterrupt:
             if args.resume or args.out:
-                print(f"\nstopped; go on with: layergym eval --resume {folder}")
+                out.note(f"stopped; go on with: layergym eval --resume {folder}")
             raise
-        show(build([folder]))
+        show(build([folder]), out.results)
+        for row in standings(contest).rows if out.json else ():
+            out.record(event="agent", **asdict(row))
         return int(any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
 
 
@@ -148,9 +153,8 @@ class _Tally:
         return f"{self.played}/{self.total}, {self.solved} solved{errors}"
 
 
-def _play(contest: Contest, limits: Limits, in_flight: int) -> None:
+def _play(contest: Contest, limits: Limits, in_flight: int, out: Output) -> None:
     """Play what is missing; a bar per agent on a terminal, ten lines per agent elsewhere."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     spec = contest.spec
@@ -159,12 +163,11 @@ def _play(contest: Contest, limits: Limits, in_flight: int) -> None:
         for trajectory in contest.played(name, seed).values():
             if trajectory.ended != "error":
                 tallies[name].count(trajectory)
-    console = Console(stderr=True)
     name_column = TextColumn("{task.description}", markup=False)
     told = TextColumn("{task.fields[told]}", markup=False)
     columns = (name_column, BarColumn(20), told, TimeRemainingColumn())
-    live = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not live) as bars:
+    live = out.progress.is_terminal
+    with Progress(*columns, console=out.progress, transient=True, disable=not live) as bars:
         rows = {
             name: bars.add_task(name[-40:], total=one.total, completed=one.played, told=str(one))
             for name, one in tallies.items()
@@ -176,6 +179,6 @@ def _play(contest: Contest, limits: Limits, in_flight: int) -> None:
             bars.update(rows[name], completed=one.played, told=str(one))
             tenth = max(1, one.total // 10)
             if not live and (one.played + one.errors) % tenth == 0:
-                print(f"{name} {one}", file=sys.stderr, flush=True)
+                out.note(f"{name} {one}")
 
         contest.play(limits, over, in_flight)

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from layergym import InputError
+from layergym.cli.console import add_output, output
 from layergym.envs.files import write_text
 
 EXAMPLES = """
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", help="name of the package and the environment, such as my_env")
     parser.add_argument("--out", type=Path, help="folder to write (default: one of that name)")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{folder} exists already; choose another name, or --out FOLDER")
     if find_spec(name):
         raise InputError(f'there is a package "{name}" already; choose another name')
+    out = output(args)
     words = {
         "name": name,
         "project": name.replace("_", "-"),
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     }.items():
         text = (files("layergym.envs") / "template" / template).read_text(encoding="utf-8")
         write_text(folder / path, Template(text).substitute(words))
-        print(f"wrote {folder / path}")
-    print(f"next: pip install -e {folder}\n      layergym play {name}-v0")
+        out.note(f"wrote {folder / path}")
+    out.show(f"next: pip install -e {folder}\n      layergym play {name}-v0")
+    out.record(event="package", folder=folder, environment=f"{name}-v0")
     return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from layergym.cli.console import add_output, output
+
 EXAMPLES = """
 examples:
   layergym plan --model qwen2.5-1.5b --layers 14 --gpu h100
@@ -25,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=1, help="epochs over a rollout")
     parser.add_argument("--beta", action="store_true", help="with a KL term to the start")
     parser.add_argument("--fp32", action="store_true", help="weights in fp32 instead of bf16")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print memory and time of full and of targeted training side by side."""
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from layergym.agents.load import load_config
@@ -53,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
         dtype=torch.float32 if args.fp32 else torch.bfloat16,
     )
     config = published(args.model) or load_config(source(args.model))
-    console = Console()
-    with console.status("counting operations and bytes"):
+    out = output(args)
+    with out.progress.status("counting operations and bytes"):
         full, some = (plan(config, layers, work, device) for layers in ("all", args.layers))
     table = Table(title=f"{args.model}: one optimiser step on {args.gpus} x {args.gpu}")
     for name in ("", "all layers", f"layers {args.layers}", "ratio"):
@@ -72,13 +74,24 @@ def run(args: argparse.Namespace) -> int:
     row("update", full.update_flops / 1e15, some.update_flops / 1e15, "PFLOP")
     row("update, estimated", full.update_s, some.update_s, "s")
     row("rollout, estimated", full.rollout_s, some.rollout_s, "s")
-    console.print(table)
+    out.show(table)
     for name, arm in (("all layers", full), (f"layers {args.layers}", some)):
         fits = "fits" if arm.peak / 1e9 < 0.9 * device.memory_gb else "does not fit"
-        console.print(f"{name}: {fits} into {device.memory_gb:g} GB with a tenth to spare")
-    console.print(
+        out.show(f"{name}: {fits} into {device.memory_gb:g} GB with a tenth to spare")
+    out.show(
         f"Bytes and operations are counted on the architecture; seconds take {OF_PEAK:.0%} of the "
         f"data sheet's {device.tflops:g} TFLOP/s and {OF_BANDWIDTH:.0%} of its "
         f"{device.gb_per_s:g} GB/s, and leave the environment out."
     )
+    for layers, arm in (("all", full), (args.layers, some)):
+        out.record(
+            event="plan",
+            layers=layers,
+            trained=arm.trained,
+            memory_bytes=arm.memory,
+            peak_bytes=arm.peak,
+            update_flops=arm.update_flops,
+            update_s=arm.update_s,
+            rollout_s=arm.rollout_s,
+        )
     return 0

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import layergym
+from layergym.cli.console import Output, add_output, output
 from layergym.cli.options import add_env, env_args, required_env
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from layergym.agents import Turn
 
 EXAMPLES = """
@@ -35,16 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", help="task id (default: drawn with --seed)")
     parser.add_argument("--temperature", type=float, default=1.0, help="of a model; 0 is greedy")
     parser.add_argument("--seed", type=int, default=0)
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Play one episode."""
-    from rich.console import Console
-
     from layergym.agents import Job, rollout
     from layergym.agents.names import Speech, open_agent
 
-    console = Console(highlight=False)
+    out = output(args)
     settings = env_args(args.env_arg)
 
     def fresh() -> layergym.TextEnv:
@@ -52,27 +50,36 @@ def run(args: argparse.Namespace) -> int:
 
     env = fresh()
     task = args.task or env.reset(seed=args.seed)[1]["task"]
-    console.print(f"task {task}", style="dim", markup=False)
+    out.note(f"task {task}", "dim")
     if env.instructions:
-        console.print(env.instructions, style="dim", markup=False)
+        out.note(env.instructions, "dim")
     human = args.agent == "human"
+    if human and out.json:
+        raise layergym.InputError("--json is for agents; you would not see what you play")
     agent = open_agent(args.agent, Speech(temperature=args.temperature))
-    shown = None if human else _show(console)
+    shown = None if human else _show(out)
     [played] = rollout(agent, lambda: env, [Job(task, args.seed)], on_turn=shown)
     if played.error:
         raise layergym.InputError(f"the episode failed: {played.error}")
     if played.turns:
-        console.print(env.render(), markup=False)
+        out.show(str(env.render()))
     verdict = "solved" if played.success else f"not solved ({played.ended})"
-    console.print(f"{verdict}, reward {played.total_reward:g}", style="bold")
+    out.show(f"{verdict}, reward {played.total_reward:g}", "bold")
+    out.record(
+        event="episode",
+        task=task,
+        success=played.success,
+        reward=played.total_reward,
+        turns=len(played.turns),
+        ended=played.ended,
+    )
     return 0
 
 
-def _show(console: Console) -> Callable[[int, Turn], None]:
+def _show(out: Output) -> Callable[[int, Turn], None]:
     def show(_: int, turn: Turn) -> None:
-        console.print(turn.observation, markup=False)
-        console.print(
-            f"> {turn.reply.text}", style="bold" if turn.valid else "yellow", markup=False
-        )
+        out.show(turn.observation)
+        out.show(f"> {turn.reply.text}", "bold" if turn.valid else "yellow")
+        out.record(event="turn", observation=turn.observation, reply=turn.reply.text)
 
     return show

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from layergym.agents.pull import SOURCES, pull
+from layergym.cli.console import add_output, output
 
 EXAMPLES = """
 examples:
@@ -17,9 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     about = "; ".join(f"{name}: {source.about}" for name, source in SOURCES.items())
     parser.add_argument("name", help=about)
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fetch the model and say where it is."""
-    print(pull(args.name))
+    out = output(args)
+    folder = pull(args.name)
+    out.show(str(folder))
+    out.record(event="model", name=args.name, folder=folder)
     return 0

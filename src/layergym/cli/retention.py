@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.console import add_output, output
 
 if TYPE_CHECKING:
     from layergym.evals.results import Sweep
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lm-eval", nargs="+", default=[], metavar="TASK", help="harness tasks")
     parser.add_argument("--include", type=Path, help="folder with further harness tasks (YAML)")
     parser.add_argument("--limit", type=int, help="questions of each source at most")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,16 +41,25 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.report import Report, show
     from layergym.evals.report.retention_section import retention_section
     from layergym.evals.results import read_sweep
-    from layergym.evals.retention import retain
+    from layergym.evals.retention import compared, read_kept, retain
 
+    out = output(args)
     sweep = read_sweep(args.sweep)
     sources = _sources(args)
     arms = args.arms or _usual(sweep)
-    retain(sweep, arms, sources, lambda run, one: print(f"{run.arm}, seed {run.seed}: {one.name}"))
-    section = retention_section([run for run in sweep.runs if run.arm in arms])
+    retain(
+        sweep, arms, sources, lambda run, one: out.note(f"{run.arm}, seed {run.seed}: {one.name}")
+    )
+    runs = [run for run in sweep.runs if run.arm in arms]
+    section = retention_section(runs)
     if section is None:
         raise InputError("what to score on? give --choice, --text or --lm-eval")
-    show(Report("Retention", args.sweep.name, (section,), ()))
+    show(Report("Retention", args.sweep.name, (section,), ()), out.results)
+    for source, measure, items, scored in compared(read_kept(runs)) if out.json else ():
+        for arm in scored:
+            out.record(
+                event="retention", source=source, measure=measure, items=items, **asdict(arm)
+            )
     return 0
 
 

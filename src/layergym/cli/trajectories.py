@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.console import Output, add_output, output
 
 if TYPE_CHECKING:
     from layergym.agents.trajectories import Record
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--export", metavar="PATH", help="write what was chosen: NAME.jsonl, or a dataset's folder"
     )
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,9 +48,10 @@ def run(args: argparse.Namespace) -> int:
 
     files = record_files(args.folder)
     chosen = itertools.islice(_chosen(args, files), args.limit)
+    out = output(args)
     if args.export:
-        return _export(chosen, Path(args.export))
-    return _full(chosen) if args.full else _list(chosen)
+        return _export(chosen, Path(args.export), out)
+    return _full(chosen, out) if args.full else _list(chosen, out)
 
 
 def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
@@ -66,19 +69,20 @@ def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
             yield record
 
 
-def _export(chosen: Iterator[Record], path: Path) -> int:
+def _export(chosen: Iterator[Record], path: Path, out: Output) -> int:
     from layergym.agents.trajectories import write_dataset, write_records
 
     if path.exists() and (path.is_file() or any(path.iterdir())):
         raise InputError(f"{path} is there already; give another place to export to")
     write = write_records if path.suffix == ".jsonl" else write_dataset
-    print(f"{write(path, chosen)} episodes: {path}")
+    count = write(path, chosen)
+    out.show(f"{count} episodes: {path}")
+    out.record(event="export", episodes=count, path=path)
     return 0
 
 
-def _list(chosen: Iterator[Record]) -> int:
+def _list(chosen: Iterator[Record], out: Output) -> int:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -102,20 +106,35 @@ def _list(chosen: Iterator[Record]) -> int:
         )
         style = "green" if one.success else "red" if one.ended == "error" else ""
         table.add_row(*(Text(clean(cell)) for cell in cells), style=style)
-    console = Console(highlight=False)
-    console.print(table if table.row_count else "no episode matches")
+        _record(record, out)
+    out.show(table if table.row_count else "no episode matches")
     return 0
 
 
-def _full(chosen: Iterator[Record]) -> int:
-    from rich.console import Console
+def _full(chosen: Iterator[Record], out: Output) -> int:
     from rich.rule import Rule
 
     from layergym.evals.report.episode_sections import story
     from layergym.evals.report.terminal import story as shown
 
-    console = Console(highlight=False)
     for record in chosen:
-        console.print(Rule(style="dim"))
-        console.print(shown(story(record, whole=True)))
+        out.show(Rule(style="dim"))
+        out.show(shown(story(record, whole=True)))
+        _record(record, out)
     return 0
+
+
+def _record(record: Record, out: Output) -> None:
+    one = record.trajectory
+    out.record(
+        event="episode",
+        agent=record.agent,
+        step=record.step,
+        task=one.task,
+        seed=one.seed,
+        turns=len(one.turns),
+        reward=one.total_reward,
+        success=one.success,
+        ended=one.ended,
+        error=one.error,
+    )

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layergym.cli.console import add_output, output
+
 if TYPE_CHECKING:
     from layergym.evals.results import EvalResult
 
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arms", nargs="+", help="who votes (default: all single layers)")
     parser.add_argument("--tasks", type=int, help="tasks of the panel (default: the sweep's)")
     parser.add_argument("--repeats", type=int, help="episodes per task (default: the sweep's)")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.sweep import read_spec
     from layergym.evals.vote import vote_all
 
+    out = output(args)
     sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)
     scored = replace(
         spec.eval,
@@ -45,7 +49,16 @@ def run(args: argparse.Namespace) -> int:
     voters = args.arms or [arm for arm in sweep.arms if layer_of(arm) is not None]
     results: list[EvalResult] = []
     for seed in spec.seeds:
-        print(f"seed {seed}: {', '.join(voters)}")
+        out.note(f"seed {seed}: {', '.join(voters)}")
         results += vote_all(sweep, spec.run, scored, voters, seed, args.sweep / "votes")
-    show(Report("Votes", args.sweep.name, (vote_section(results),), ()))
+    show(Report("Votes", args.sweep.name, (vote_section(results),), ()), out.results)
+    for one in results:
+        out.record(
+            event="vote",
+            ensemble=one.arm,
+            seed=one.seed,
+            tasks=len(one.tasks),
+            repeats=one.repeats,
+            success=float(one.rates.mean()),
+        )
     return 0
