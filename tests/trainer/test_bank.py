@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.names import open_model
 from layergym.agents.rollout import Job, rollout
 from layergym.agents.tiny import build_model, build_tokenizer
 from layergym.envs import InputError, Outcome, TextEnv, panel, register
@@ -96,10 +97,11 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if not k.startswith(own)} for row in rows]
 
 
-def furthest(left: Path, right: Path) -> float:
+def differences(left: Path, right: Path) -> torch.Tensor:
+    """How far each trained scalar of one run is from the other's."""
     a, b = (load_file(folder / "delta.safetensors") for folder in (left, right))
     assert a.keys() == b.keys()
-    return max(float((a[name] - b[name]).abs().max()) for name in a)
+    return torch.cat([(a[name] - b[name]).abs().flatten() for name in a])
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def test_variants_are_the_runs_they_would_have_been_alone(
     for spec, folder, trained in zip(specs, done.folders, done.trained, strict=True):
         alone = tmp_path / folder.name
         other = train(spec, alone)
-        assert furthest(alone, folder) < 1e-5
+        assert float(differences(alone, folder).max()) < 1e-5
         assert (alone / "config.json").read_text() == (folder / "config.json").read_text()
         assert trained.selection == other.selection
         assert [row["step"] for row in lines(folder)] == [1, 2, 3, 4]
@@ -185,25 +187,49 @@ def test_groups_hold_runs_that_can_share_a_bank(specs: list[RunSpec]) -> None:
 
 
 @pytest.mark.slow
-def test_the_default_model_layer_by_layer_for_four_updates(tmp_path: Path) -> None:
-    spec = RunSpec(env="alfworld-v0", steps=4, tasks_per_step=2, group_size=4)
-    alike = [replace(spec, layers=str(layer)) for layer in range(8)]
-    places = folders(tmp_path / "bank", 8)
+@pytest.mark.parametrize(("dtype", "layers"), [(torch.float64, range(8)), (torch.float32, (1, 6))])
+def test_the_default_model_layer_by_layer_for_four_updates(
+    dtype: torch.dtype, layers: Sequence[int], tmp_path: Path
+) -> None:
+    """In float64 weights are equal; in float32 a few differ, those whose gradient is only rounding.
+
+    AdamW's first steps are the learning rate times g / |g|: where the true gradient is 0, what a
+    sum in another order leaves of it counts in full.
+    """
+    model, tokenizer = open_model("tiny", dtype=dtype)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "recipe.json").write_text('{"model": "new"}')
+    games = {"size": 2000, "max_receptacles": 8, "num_objects": 8, "max_turns": 9}
+    spec = RunSpec(
+        env="alfworld-v0",
+        env_args=games,
+        model=str(tmp_path / "model"),
+        steps=4,
+        tasks_per_step=4,
+    )
+    alike = [replace(spec, layers=str(layer)) for layer in layers]
+    places = folders(tmp_path / "bank", len(alike))
     bank = Bank(alike)
     bank.train(places)
-    jobs = [
-        Job(task, seed) for seed, task in enumerate(panel(make_env_of(spec, "test")(), 4).tasks)
-    ]
+    tasks = panel(make_env_of(spec, "test")(), 4).tasks
 
     def greedy(agent: LLMAgent) -> list[Any]:
+        jobs = [Job(task, seed) for seed, task in enumerate(tasks)]
         played = rollout(agent, make_env_of(spec, "test"), jobs)
         return [[turn.reply.ids for turn in t.turns] for t in played]
 
     together = bank.each(lambda i, agent_at: greedy(agent_at(0.0)))
     for one, folder, played in zip(alike, places, together, strict=True):
-        alone = train(one, tmp_path / "alone" / folder.name)
-        assert furthest(tmp_path / "alone" / folder.name, folder) <= 1e-5
+        place = tmp_path / "alone" / folder.name
+        alone = train(one, place)
+        assert [row["reward"] for row in lines(place)] == [row["reward"] for row in lines(folder)]
         assert played == greedy(agent_of(one, alone.model, alone.tokenizer, 0.0))
+        apart = differences(place, folder)
+        if dtype == torch.float64:
+            assert float(apart.max()) <= 1e-5
+        else:
+            assert float((apart > 1e-5).double().mean()) < 1e-3
 
 
 @pytest.mark.slow
@@ -241,10 +267,10 @@ from dataclasses import replace
 from pathlib import Path
 
 spec = importlib.util.spec_from_file_location("support", sys.argv[1])
-support = importlib.util.module_from_spec(spec)
+support = sys.modules["support"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(support)
 support.register("test/BankPair-v0", support.Pair)
-specs = [replace(one, steps=40, save_every=1) for one in support.variants(sys.argv[2])]
+specs = [replace(one, steps=20, save_every=1) for one in support.variants(sys.argv[2])]
 bank = support.Bank(specs)
 print("ready", flush=True)
 bank.train(support.folders(Path(sys.argv[3]), len(specs)), resume=True)
