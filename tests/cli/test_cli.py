@@ -36,6 +36,30 @@ def test_play_shows_an_episode(capsys: pytest.CaptureFixture[str]) -> None:
     assert "solved, reward 1" in shown
 
 
+def test_an_unknown_command_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert failed(capsys, "swep") == 'layergym: no command "swep"; did you mean "sweep"?\n'
+
+
+def test_help_lists_every_command_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    lines = capsys.readouterr().out.partition("examples:")[0].splitlines()
+    listed = [line.split()[0] for line in lines if line[:2] == "  " and line[2] not in " -"]
+    assert listed == list(COMMANDS)
+
+
+def test_report_writes_the_files_that_were_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "table.csv"
+    rows = ("Base,10,20", "Full,30,50", *(f"L{k},{20 + k},{40 - k}" for k in range(4)))
+    table.write_text("\n".join(("arm,a,b", *rows)))
+    assert main(["report", str(table), "--json", "--png", "--out", str(tmp_path / "out")]) == 0
+    written = {"report.json", "report.png", "profile.json"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == written
+    assert str(tmp_path / "out" / "report.png") in capsys.readouterr().out.splitlines()
+
+
 def test_unknown_environment(capsys: pytest.CaptureFixture[str]) -> None:
     error = failed(capsys, "play", "alfwrld-v0")
     assert 'no environment "alfwrld-v0"; did you mean "alfworld-v0"?' in error

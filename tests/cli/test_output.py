@@ -32,6 +32,36 @@ def test_json_is_all_that_stdout_gets(tmp_path: Path, capsys: pytest.CaptureFixt
     assert shown.err.splitlines()[0].split()[:2] == ["step", "reward"]
 
 
+@pytest.mark.parametrize(
+    ("command", "event", "has"),
+    [
+        (["envs"], "environment", {"id", "about"}),
+        (["envs", "--json", "check", "math-v0"], "conforms", {"id", "reset_s", "step_s"}),
+        (["play", "math-v0", "--agent", "expert"], "episode", {"task", "success", "reward"}),
+        (["plan", "--model", "tiny"], "plan", {"layers", "trained", "peak_bytes", "update_s"}),
+        (
+            ["eval", "alfworld-v0", "--agent", "random", "expert", "--tasks", "3"],
+            "agent",
+            {"agent", "episodes", "errors", "score", "difference"},
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_commands_speak_json(
+    command: list[str], event: str, has: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, *([] if "--json" in command else ["--json"]), "--quiet"]) == 0
+    shown = capsys.readouterr()
+    records = [json.loads(line) for line in shown.out.splitlines()]
+    assert records[-1]["event"] == event and has <= set(records[-1])
+    assert shown.err == ""
+
+
+def test_a_game_at_the_keyboard_is_not_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["play", "math-v0", "--json"]) == 2
+    assert "--json is for agents" in capsys.readouterr().err
+
+
 def test_quiet_leaves_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TRAIN, "--lora", "2", "--out", str(tmp_path / "run"), "--quiet"]) == 0
     assert RunSpec.read(tmp_path / "run").lora == 2
