@@ -20,7 +20,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from update_step import ARMS, EPOCHS, Shape, build, operations, trainer_of
+from update_step import (  # type: ignore[import-not-found]  # The script beside this one.
+    ARMS,
+    EPOCHS,
+    Shape,
+    build,
+    operations,
+    trainer_of,
+)
 
 from layergym.agents.shapes import published
 from layergym.trainer.plan import DEVICES

@@ -138,7 +138,8 @@ def trainer_of(arm: str, shape: Shape, folder: Path, output: str, device: str = 
     """A trainer whose rollout is the fixed episodes."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").to(device)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model.to(device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     shared: dict[str, Any] = {
         "output_dir": output,

@@ -1,6 +1,7 @@
 """The environment: panels, episodes, what it says about states."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from layergym.envs.panels import panel
 from layergym.envs.registry import make
 
 
-def small(**settings: object) -> ALFWorld:
+def small(**settings: Any) -> ALFWorld:
     env = make("ALFWorld-v0", max_receptacles=8, **settings)
     assert isinstance(env, ALFWorld)
     return env
