@@ -133,7 +133,7 @@ def app(env_id: str, *, sessions: int = 64, **settings: Any) -> Any:
     seen = type("Seen", (types.Observation,), {"__annotations__": {"text": str}})
     make(env_id, **settings)  # A wrong setting is told now.
 
-    class Served(interfaces.Environment):  # type: ignore[misc]
+    class Served(interfaces.Environment):  # type: ignore[misc, name-defined]
         SUPPORTS_CONCURRENT_SESSIONS = True
 
         def __init__(self) -> None:

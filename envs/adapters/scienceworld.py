@@ -143,7 +143,7 @@ def _machine() -> Any:
 def _world() -> Any:
     """One more world in the Java machine; closing it leaves the machine alone."""
     first = _machine()
-    shared = type("World", (type(first),), {"close": lambda self: None})
+    shared: Any = type("World", (type(first),), {"close": lambda self: None})
     world = shared.__new__(shared)
     world.__dict__.update(first.__dict__)
     world.server = first._gateway.jvm.scienceworld.runtime.pythonapi.PythonInterface()

@@ -127,7 +127,7 @@ def load_environment(env_id: str, *, size: int = 100, **settings: Any) -> Any:
         env = make(env_id, split=split, **settings)
         return datasets.Dataset.from_list([_as_row(env, task) for task in env.tasks[:size]])
 
-    class Exported(vf.MultiTurnEnv):  # type: ignore[misc]
+    class Exported(vf.MultiTurnEnv):  # type: ignore[misc, name-defined]
         async def setup_state(self, state: Any) -> Any:
             info = state["info"]
             state["env"] = make(env_id, split=info["split"], **settings)

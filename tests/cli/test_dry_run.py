@@ -29,7 +29,7 @@ def test_it_shows_the_very_tokens_that_the_model_would_get(
     model, tokenizer = open_model("tiny")
     agent = agent_of(spec, model, tokenizer, 1.0)
     [played] = rollout(agent, make_env_of(spec, "train"), [Job(task, 0)])
-    prompt = tokenizer.decode(played.turns[0].reply.prompt_ids)
+    prompt = str(tokenizer.decode(list(played.turns[0].reply.prompt_ids)))
     body = " ".join(shown.split("─\n")[1].split())
     assert body.startswith(" ".join(prompt.split()) + OPEN)
     assert body.count(OPEN) == body.count(CLOSE) == 3

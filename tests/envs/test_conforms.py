@@ -60,7 +60,7 @@ class CoarseKey(Stairs):
 class FixedAlphabet(Stairs):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.action_space = Text(100)  # type: ignore[assignment]
+        self.action_space = Text(100)
 
 
 class Fragile(Stairs):
@@ -111,7 +111,7 @@ class KeepsFiles(Stairs):
         return super().start()
 
 
-BROKEN = {
+BROKEN: dict[type[lg.TextEnv], tuple[str, str]] = {
     Remembers: ("starts differently", "keep no state"),
     GlobalChance: ("replayed with the same seed", "use self.np_random"),
     CoarseKey: ("state_key() is the same, but then", "put what differs into the key"),

@@ -1,5 +1,7 @@
 """Gymnasium's environments in words, MiniGrid as the example."""
 
+from typing import Any
+
 import gymnasium
 import minigrid
 import numpy as np
@@ -9,7 +11,7 @@ import layergym as lg
 from layergym.agents import Job, RandomAgent, rollout
 from layergym.envs.adapters.gymnasium import Gymnasium
 
-LAKE = {"env_id": "FrozenLake-v1", "actions": ["left", "down", "right", "up"]}
+LAKE: dict[str, Any] = {"env_id": "FrozenLake-v1", "actions": ["left", "down", "right", "up"]}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ LAKE = {"env_id": "FrozenLake-v1", "actions": ["left", "down", "right", "up"]}
     ],
     ids=lambda value: value["env_id"] if isinstance(value, dict) else value,
 )
-def test_it_conforms(name: str, settings: dict[str, object]) -> None:
+def test_it_conforms(name: str, settings: dict[str, Any]) -> None:
     assert lg.conforms(lambda: lg.make(name, **settings)) == []
 
 
@@ -92,12 +94,12 @@ def test_errors_say_what_to_do() -> None:
         lg.make("gymnasium-v0", env_id="Nowhere-v0")
     with pytest.raises(lg.InputError, match="there are 4 actions, but 1 names"):
         lg.make("gymnasium-v0", env_id="FrozenLake-v1", actions=["left"])
-    gymnasium.register("test/Steer-v0", lambda: _Steer())
+    gymnasium.register("test/Steer-v0", f"{__name__}:_Steer")
     with pytest.raises(lg.InputError, match="texts and choose among names only"):
         lg.make("gymnasium-v0", env_id="test/Steer-v0")
     del gymnasium.registry["test/Steer-v0"]
 
 
-class _Steer(gymnasium.Env[np.ndarray, np.ndarray]):  # type: ignore[type-arg]
+class _Steer(gymnasium.Env[np.ndarray, np.ndarray]):
     action_space = gymnasium.spaces.Box(-1, 1)
     observation_space = gymnasium.spaces.Box(-1, 1)

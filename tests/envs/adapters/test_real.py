@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_textarena_games_for_several_are_refused() -> None:
 
 def test_scienceworld_is_solved_by_its_own_solution_the_same_way_twice() -> None:
     pytest.importorskip("scienceworld")
-    settings = {"topics": ["find-living-thing"], "simplifications": "easy"}
+    settings: dict[str, Any] = {"topics": ["find-living-thing"], "simplifications": "easy"}
     job = Job("find-living-thing/0001", 0)
     [played] = rollout(ExpertAgent(), lambda: lg.make("scienceworld-v0", **settings), [job])
     assert played.success and played.total_reward == pytest.approx(1.0)
@@ -77,7 +78,7 @@ def test_scienceworld_is_solved_by_its_own_solution_the_same_way_twice() -> None
 
 def test_scienceworld_conforms() -> None:
     pytest.importorskip("scienceworld")
-    settings = {"topics": ["find-living-thing"], "simplifications": "easy"}
+    settings: dict[str, Any] = {"topics": ["find-living-thing"], "simplifications": "easy"}
     assert conforms(lambda: lg.make("scienceworld-v0", **settings)) == []
 
 

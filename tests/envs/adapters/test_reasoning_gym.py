@@ -1,6 +1,7 @@
 """reasoning-gym's questions, scored by its own scorers in the sandbox."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ import layergym as lg
 from layergym.envs.adapters.reasoning_gym import ReasoningGym
 
 
-def asked(dataset: str, **settings: object) -> ReasoningGym:
+def asked(dataset: str, **settings: Any) -> ReasoningGym:
     env = lg.make("reasoninggym-v0", dataset=dataset, size=20, **settings)
     assert isinstance(env, ReasoningGym)
     env.reset(seed=0)
