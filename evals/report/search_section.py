@@ -64,7 +64,7 @@ def _edge(arm: str) -> str:
 def _scan(sweep: Sweep, stride: int) -> Text:
     layers = sorted({layer for run in sweep.runs if (layer := layer_of(run.arm)) is not None})
     return Text(
-        f"A coarse-to-fine scan (every {stride}th layer first, then around the best on the "
+        f"A coarse-to-fine scan (one layer in {stride} first, then around the best on the "
         f"development panel) ran layers {listed(layers)}. It looks for a good layer; what the "
         "others would have reached is not known, and ranks are among those that ran."
     )
@@ -74,8 +74,10 @@ def _race(sweep: Sweep, looks: Sequence[int]) -> Text:
     stopped = [run for run in sweep.runs if run.manifest.get("stopped")]
     out = sorted({layer for run in stopped if (layer := layer_of(run.arm)) is not None})
     steps = sum(int(run.config.get("steps", 0)) - len(run.metrics) for run in stopped)
-    which = f"layers {listed(out)} were stopped, which saved {steps} steps" if out else "none was"
+    raced = f"Layers raced on the development panel at step {listed(looks)}"
+    if not out:
+        return Text(f"{raced}; none was clearly behind.")
     return Text(
-        f"Layers raced on the development panel at steps {listed(looks)}: {which}. Stopped layers "
-        "have no score on the final panel, hence no contribution; ranks are among the others."
+        f"{raced}: stopped were {listed(out)}, which saved {steps} steps. They have no score on "
+        "the final panel, hence no contribution; ranks are among the others."
     )

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from layergym.envs.files import write_json
 from layergym.evals.arms import Arm, SweepSpec, arms
 from layergym.evals.live import SweepView
+from layergym.evals.plan import all_arms
+from layergym.evals.search import Search
 from layergym.trainer.run import RunSpec
 
 
@@ -92,3 +95,22 @@ def test_time_left_counts_only_steps_of_this_call(running: list[Arm]) -> None:
         metrics.write_text(json.dumps({"step": 12, "success": 1.0}) + "\n")
         view.update()
     assert " left" in console.export_text()
+
+
+def test_tuning_runs_and_stopped_layers_are_told_apart(sweep_folder: Path) -> None:
+    run = RunSpec(env="layergym/ALFWorld-v0", model="tiny", steps=20)
+    search = Search(race=(8,), lr_grid=(1e-3, 1e-2))
+    spec = SweepSpec(run=run, layers=(0, 1), num_layers=6, search=search)
+    watched = all_arms(spec, sweep_folder)
+    tried = sweep_folder / "tuning" / "full" / "lr-0.001"
+    shutil.copytree(sweep_folder / "arms" / "full" / "seed-0", tried)
+    (tried / "cost.json").unlink()
+    stop = sweep_folder / "arms" / "layer-01" / "seed-0"
+    (stop / "cost.json").unlink()
+    write_json(stop / "manifest.json", {"stopped": "far behind"})
+    lines = lines_of(watched, terminal=True)
+    (tuned,) = [line for line in lines if line.startswith("full lr 0.001")]
+    assert "tuning" in tuned and "19/20" in tuned
+    assert any(line.startswith("layer 1") and "stopped" in line for line in lines)
+    assert any("1 stopped, " in line for line in lines)
+    assert max(map(len, lines)) <= 80

@@ -176,7 +176,7 @@ def test_the_report_says_what_was_decided_and_ranks_only_what_was_scored(tmp_pat
     play(spec, tmp_path)
     report = build([tmp_path])
     said = str(report)
-    assert "A coarse-to-fine scan (every 4th layer first" in said
+    assert "A coarse-to-fine scan (one layer in 4 first" in said
     assert "layer 11, seed 0 was stopped early: at step 8" in said
     assert "no comparable score and no rank" in said
     assert "Learning rates tried" in said and "the end of the grid" in said
