@@ -34,7 +34,7 @@ class Defaults:
     learning_rate_lora: float
 
 
-TINY = Defaults("plain", 8, 3e-4, 2e-3, 5e-3)
+TINY = Defaults("plain", 8, 3e-4, 2e-3, 1.5e-3)
 LLM = Defaults("think", 512, 1e-6, 5e-6, 1e-4)
 """Learning rates as in the scripts of arXiv 2607.01232: 1e-6 for all, 5e-6 for single layers, 1e-4
 for LoRA."""

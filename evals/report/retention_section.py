@@ -16,10 +16,8 @@ def retention_section(runs: Sequence[Run]) -> Section | None:
     """Scores of all arms on retention sources; None when there are none."""
     blocks: list[Block] = []
     for source, measure, items, arms in compared(read_kept(runs)):
-        loss = measure == NLL
-        told = [text for arm in arms if (text := _verdict(arm, source, loss=loss))]
         blocks.append(_table(source, measure, items, arms))
-        blocks += [Text(" ".join(told))] if told else []
+        blocks += [Text(told)] if (told := _verdict(arms, source, loss=measure == NLL)) else []
     return Section("Retention", tuple(blocks)) if blocks else None
 
 
@@ -59,15 +57,15 @@ def _points(gap: Estimate | None) -> str:
     return "" if gap is None else points(gap)
 
 
-def _verdict(arm: Retained, source: str, *, loss: bool) -> str:
-    """Whether the arm forgot something, in one sentence; "" for the base."""
-    gap = arm.less_base
-    if gap is None or gap.low is None or gap.high is None:
-        return ""
+def _verdict(arms: Sequence[Retained], source: str, *, loss: bool) -> str:
+    """Which arms forgot something, in one sentence."""
     lower, higher = ("better", "worse") if loss else ("worse", "better")
-    verdict = "not distinguishable from the base"
-    if gap.high < 0:
-        verdict = f"{lower} than the base"
-    elif gap.low > 0:
-        verdict = f"{higher} than the base"
-    return f"{arm_label(arm.arm)} is {verdict} on {source}."
+    found: dict[str, list[str]] = {}
+    for arm in arms:
+        gap = arm.less_base
+        if gap is None or gap.low is None or gap.high is None:
+            continue
+        verdict = lower if gap.high < 0 else higher if gap.low > 0 else "not distinguishable"
+        found.setdefault(verdict, []).append(arm_label(arm.arm))
+    told = (f"{verdict}: {', '.join(names)}" for verdict, names in found.items())
+    return f"On {source}, against the base, {'; '.join(told)}." if found else ""

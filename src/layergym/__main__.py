@@ -38,6 +38,7 @@ GROUPS = {
         "compare": "compare guided strategies, on seeds and tasks that the sweep has not seen",
         "vote": "let a sweep's models vote, against as many samples of one model",
         "retention": "score a sweep's arms on tasks that they were not trained on",
+        "predict": "gradient statistics of the base beside a sweep's gains (experiment)",
     },
 }
 COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}

@@ -121,8 +121,8 @@ def test_the_report_says_which_arm_forgot(sweep_folder: Path) -> None:
     fill(sweep_folder, shares, {"base": 0.0, "full": math.log(1.5), "layer-04": 0.0})
     section = next(s for s in build([sweep_folder]).sections if s.heading == "Retention")
     told = " ".join(block.text for block in section.blocks if isinstance(block, Text))
-    assert "full is worse than the base on arc. layer 4 is not distinguishable" in told
-    assert "full is worse than the base on novel." in told
+    assert "On arc, against the base, worse: full; not distinguishable: layer 4." in told
+    assert "On novel, against the base, worse: full;" in told
     arc, novel = (block for block in section.blocks if isinstance(block, Table))
     rows = {row[0]: row for row in arc.rows}
     assert rows["full"][2].startswith("-") and rows["layer 4"][3].startswith("+")

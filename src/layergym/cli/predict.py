@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from layergym.cli.console import add_output, output
 
 EXAMPLES = """
 examples:
@@ -15,12 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
     parser.add_argument("--tasks", type=int, help="tasks of the batch (default: as in a step)")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, keep and show."""
-    from dataclasses import replace
-
     from layergym.evals.contribution import profile
     from layergym.evals.predictor import predict, write_prediction
     from layergym.evals.report import Report, show
@@ -28,11 +30,14 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.results import read_sweep
     from layergym.evals.sweep import read_spec
 
+    out = output(args)
     spec, measured = read_spec(args.sweep), profile(read_sweep(args.sweep)).measures[0]
     run_spec = replace(spec.run, tasks_per_step=args.tasks or spec.run.tasks_per_step)
     found = predict(run_spec, seed=max(spec.seeds) + 1)
     write_prediction(args.sweep, found)
     section = predictor_section(found, measured)
     assert section is not None
-    show(Report("Predictor", args.sweep.name, (section,), ()))
+    show(Report("Predictor", args.sweep.name, (section,), ()), out.results)
+    for one in found:
+        out.record(event="layer", **asdict(one))
     return 0
