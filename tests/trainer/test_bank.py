@@ -234,17 +234,17 @@ def test_the_default_model_layer_by_layer_for_four_updates(
 
 @pytest.mark.slow
 def test_six_layers_of_smollm2_train_in_a_bank(smollm2: str, tmp_path: Path) -> None:
+    register("test/BankPair-v0", Pair)
+    # SmolLM2 solves nothing that the built-in environments ask within a few tokens; here half of
+    # what it says is rewarded, so that every update has something to learn from.
     spec = RunSpec(
-        env="alfworld-v0",
-        env_args={"max_turns": 2},
+        env="test/BankPair-v0",
         model=smollm2,
         format="plain",
-        steps=2,
-        tasks_per_step=1,
+        steps=3,
+        tasks_per_step=2,
         group_size=4,
-        max_new_tokens=8,
-        # SmolLM2 wins no game in two turns; unequal penalties give it something to learn from.
-        invalid_penalty=0.1,
+        max_new_tokens=6,
         learning_rate=1e-4,
     )
     layers = (0, 6, 12, 18, 24, 29)
@@ -258,7 +258,7 @@ def test_six_layers_of_smollm2_train_in_a_bank(smollm2: str, tmp_path: Path) -> 
         # The same first rollout for all; what differs is the sampler's and the trainer's rounding.
         assert done.metrics[0]["reward"] == trained[0].metrics[0]["reward"]
         assert max(row.get("mismatch", 0.0) for row in done.metrics) < 1e-3
-        assert bool(moved) == any(row.get("grad_norm", 0.0) > 0 for row in done.metrics)
+        assert moved
 
 
 SCRIPT = """
