@@ -183,16 +183,22 @@ def _compare(tables: Mapping[str, Floats], measure: str) -> tuple[Retained, ...]
     trained = [arm != "base" for arm in arms]
     draws = stats.joint_draws(list(tables.values()), trained, seed=SEED)
 
+    def loss(table: Floats, drawn: Floats) -> Estimate:
+        value = float(table.mean())
+        return stats.interval(value, drawn) if table.shape[1] > 1 else Estimate(value)
+
     def less(arm: str, other: str) -> Estimate | None:
         if other not in tables or arm in (other, "base"):
             return None
         gap = draws[:, arms.index(arm)] - draws[:, arms.index(other)]
+        if measure == NLL:
+            return loss(tables[arm] - tables[other].mean(axis=0), gap)
         return stats.difference_interval(tables[other], tables[arm], gap)
 
     def score(arm: str) -> Estimate:
         own = draws[:, arms.index(arm)]
         if measure == NLL:
-            return stats.interval(float(tables[arm].mean()), own)
+            return loss(tables[arm], own)
         return stats.score_interval(tables[arm], own)
 
     return tuple(Retained(arm, score(arm), less(arm, "base"), less(arm, "full")) for arm in arms)

@@ -171,8 +171,8 @@ def contributions(
 def simultaneous(values: Floats, draws: Floats) -> list[Estimate]:
     """Intervals that hold for all `values` (K,) together with 95 % confidence.
 
-    The bootstrap of the largest t: half-widths are the 95 % quantile of the largest standardised deviation
-    times each standard error. One of several may then be picked without a penalty.
+    The bootstrap of the largest t: half-widths are the 95 % quantile of the largest standardised
+    deviation times each standard error. One of several may then be picked without a penalty.
     """
     errors, critical = _max_t(draws)
     rows = zip(values, values - critical * errors, values + critical * errors, strict=True)

@@ -24,7 +24,7 @@ from layergym.evals.harness import Harness
 from layergym.evals.report import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.results import read_sweep
-from layergym.evals.retention import Choice, Prose, retain
+from layergym.evals.retention import Choice, Prose, Source, retain
 
 MakeSweep = Callable[..., Path]
 ARC = "arc/arc_challenge_test.json"
@@ -138,7 +138,7 @@ def test_a_finished_sweep_is_scored_once(tmp_path: Path, make_sweep: MakeSweep) 
     questions = Choice("arc", (SAME,))
     seen: list[str] = []
     for _ in range(2):
-        sources = [questions, Prose.read(words)]
+        sources: list[Source] = [questions, Prose.read(words)]
         retain(read_sweep(folder), ["base"], sources, lambda run, one: seen.append(one.name))
     assert seen == ["arc", "novel"]
     with pytest.raises(InputError, match="run finish first"):
