@@ -15,6 +15,8 @@ from pathlib import Path
 from layergym.envs.errors import InputError
 from layergym.evals.arm import EvalSpec
 from layergym.evals.arms import SweepSpec
+from layergym.evals.contribution import LayerProfile
+from layergym.trainer.layers import layer_indices
 
 STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
 """Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
@@ -23,6 +25,7 @@ _RANKED = re.compile(r"(?<![\w:])(single:best|(?:top|bottom):\d+)(?!@)")
 
 def comparison(
     sweep: SweepSpec,
+    ranking: LayerProfile,
     profile: Path,
     arms: Sequence[str],
     seeds: Sequence[int],
@@ -34,15 +37,19 @@ def comparison(
 
     Args:
         sweep: the one that ranked the layers.
-        profile: its `profile.json`, for "single:best", "top:k" and "bottom:k".
+        ranking: what that one found.
+        profile: where `ranking` is written, for "single:best", "top:k" and "bottom:k".
         arms: expressions of `layergym.evals.arms`.
         seeds: of the runs; none of the sweep's.
         split: where the scored tasks come from; by default the sweep's split.
         size: scored tasks; by default as many as the sweep has, or what is left.
 
     Raises:
-        InputError: seeds or tasks were used for the ranking, or an arm cannot be read.
+        InputError: seeds or tasks were used for the ranking, an arm cannot be read, or it goes
+            by a ranking in which contributions are undefined.
     """
+    for arm in arms:
+        _check(arm, ranking)
     if used := sorted(set(seeds) & set(sweep.seeds)):
         raise InputError(
             f"seed {used[0]} took part in the ranking; compare with others, such as "
@@ -64,6 +71,19 @@ def ranked(arm: str, profile: Path) -> str:
     """The expression with the profile that its "single:best", "top:k" or "bottom:k" refers to."""
     named = _RANKED.sub(lambda match: f"{match[1]}@{profile}", arm)
     return named.replace("single:best@", "top:1@")
+
+
+def _check(arm: str, ranking: LayerProfile) -> None:
+    main = ranking.measures[0]
+    if _RANKED.search(arm) and not main.defined:
+        raise InputError(
+            f'"{arm}" needs a ranking, but full - base is not distinguishable from 0 in '
+            f"{ranking.name}; sweep with more steps, seeds or tasks, or leave that arm out"
+        )
+    layers = arm.removeprefix("boost-").removeprefix("lora-").partition("*")[0]
+    given = "@" in layers or _RANKED.search(arm) or layers in ("base", "full", "lora")
+    if not given and not layers.startswith("random"):
+        layer_indices(layers, ranking.num_layers)
 
 
 def _other_tasks(ranking: EvalSpec, split: str | None, size: int | None) -> EvalSpec:

@@ -93,8 +93,8 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
             _label(root, f"{part:g}", x, bottom + 56, "middle", "label")
         _line(root, "tick", frame.x(0), bottom + 38, frame.x(plot.span), bottom + 38)
         _label(root, "relative depth", (_LEFT + right) / 2, bottom + 73, "middle", "axis")
-    for _, at in plot.bands:
-        _band(root, at, frame)
+    for place, (_, at) in enumerate(plot.bands):
+        _control(root, at, right - 6 - 9 * place, frame)
     level = [(name, value, "reference") for name, value in plot.references]
     level += [(name, at.value, "control") for name, at in plot.bands]
     last = -math.inf
@@ -104,16 +104,13 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
         _label(root, name, right + 6, last + 4, "start", "axis")
 
 
-def _band(root: Element, at: Estimate, frame: _Frame) -> None:
-    if at.low is None or at.high is None:
-        return
-    places = {
-        "x": _LEFT,
-        "y": frame.y(at.high),
-        "width": frame.width - _RIGHT - _LEFT,
-        "height": frame.y(at.low) - frame.y(at.high),
-    }
-    SubElement(root, "rect", {"class": "band", **{k: f"{v:.1f}" for k, v in places.items()}})
+def _control(root: Element, at: Estimate, x: float, frame: _Frame) -> None:
+    """A diamond with its interval, beside the last layer: it has no depth of its own."""
+    if at.low is not None and at.high is not None:
+        _line(root, "control-bar", x, frame.y(at.low), x, frame.y(at.high))
+    y = frame.y(at.value)
+    corners = f"{x:.1f},{y - 5:.1f} {x + 4:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 4:.1f},{y:.1f}"
+    SubElement(root, "polygon", {"class": "control-mark", "points": corners})
 
 
 def _points(root: Element, series: Series, frame: _Frame) -> None:

@@ -48,7 +48,7 @@ def test_the_report_says_and_draws_it(folder: Path) -> None:
     plot = next(b for b in section.blocks if isinstance(b, Plot))
     assert [row[0] for row in plot.table().rows] == ["0", "1", "2", "3", "lora", "random"]
     svg = draw(plot, 720)
-    assert svg.count('class="band"') == 2 == svg.count('class="control"')
+    assert svg.count('class="control-mark"') == 2 == svg.count('class="control-bar"')
 
 
 def test_a_sweep_without_controls_says_nothing_of_them(sweep_folder: Path) -> None:

@@ -12,6 +12,7 @@ from layergym.cli.options import new_folder
 
 if TYPE_CHECKING:
     from layergym.evals.arms import SweepSpec
+    from layergym.evals.contribution import LayerProfile
 
 EXAMPLES = """
 examples:
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     ranking = profile(read_sweep(args.sweep))
     folder = new_folder(args.out or f"{args.sweep}-compared")
     file = (folder / "ranking" / "profile.json").resolve()
-    spec = _spec(args, file)
+    spec = _spec(args, ranking, file)
     write_profile(file, ranking)
     write_sweep(spec, folder)
     origin = {"sweep": str(args.sweep), "panel": ranking.panel_hash, "tasks": ranking.tasks}
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return go(spec, folder, Launch(engine="processes", jobs=args.jobs), out)
 
 
-def _spec(args: argparse.Namespace, file: Path) -> SweepSpec:
+def _spec(args: argparse.Namespace, ranking: LayerProfile, file: Path) -> SweepSpec:
     from layergym.evals.compare import STRATEGIES, comparison
     from layergym.evals.sweep import read_spec
     from layergym.evals.tuning import settle
@@ -76,4 +77,6 @@ def _spec(args: argparse.Namespace, file: Path) -> SweepSpec:
     arms = [arm.strip() for arm in args.arms.split(",")] if args.arms else list(STRATEGIES)
     after = max(sweep.seeds) + 1
     seeds = args.seeds or range(after, after + len(sweep.seeds))
-    return comparison(sweep, file, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks)
+    return comparison(
+        sweep, ranking, file, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
+    )
