@@ -31,6 +31,7 @@ GROUPS = {
         "plan": "memory and time that a run needs, full against targeted",
         "warmup": "fine-tune a model on demonstrations of an environment's expert",
         "train": "train selected layers of a model in an environment",
+        "publish": "package a trained delta with a model card, and upload it if asked to",
     },
     "layers": {
         "sweep": "train every layer alone and the whole model, on the same panel and seeds",

@@ -1,0 +1,125 @@
+"""A trained delta for other people: a folder with a model card, on disk or on the hub."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from layergym.agents.names import open_model
+from layergym.envs.errors import InputError
+from layergym.envs.files import write_text
+from layergym.evals.results import EvalResult, Run, read_run
+from layergym.trainer.delta import LayerDelta, merge
+from layergym.trainer.layers import ranges
+
+_FILES = ("delta.safetensors", "config.json", "manifest.json")
+
+
+def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
+    """Write what other people need of the run in `run`: its delta, settings, and a model card.
+
+    Args:
+        run: folder of a finished training run.
+        folder: where to write.
+        whole: also write base and delta merged, as one ordinary checkpoint.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        InputError: the run is not finished, or its base model is not at hand.
+    """
+    if missing := [name for name in _FILES if not (run / name).is_file()]:
+        raise InputError(f"{run} has no {missing[0]}; finish the run first")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        shutil.copy2(run / name, folder / ("layergym.json" if name == "config.json" else name))
+    delta, done = LayerDelta.load(run / _FILES[0]), read_run(run)
+    if whole:
+        model, tokenizer = open_model(done.config["model"])
+        merge(delta, model, folder, tokenizer)
+    write_text(folder / "README.md", card(delta, done))
+    return folder
+
+
+def card(delta: LayerDelta, run: Run) -> str:
+    """A model card in the hub's format: what was trained, how it scored, how to use it."""
+    config, manifest = run.config, run.manifest
+    parameters = sum(tensor.numel() for tensor in delta.tensors.values())
+    head = ["---", "library_name: layergym", "tags: [reinforcement-learning, layergym]"]
+    if "/" in config["model"] and not Path(config["model"]).is_absolute():
+        head += [f"base_model: {config['model']}"]
+    what = "all parameters" if config["layers"] == "all" else f"layers {ranges(delta.layers)}"
+    lines = [
+        *head,
+        "---",
+        "",
+        f"# {what} of {Path(config['model']).name}, trained in {config['env']}",
+        "",
+        f"A layer delta: new values of {what} ({parameters:,} numbers), trained by reinforcement "
+        f"learning ({config['algorithm']}, {config['steps']} updates of {config['tasks_per_step']} "
+        f"tasks x {config['group_size']} episodes, seed {config['seed']}). Every other tensor is "
+        "bit-identical to the base model's.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| base model | {Path(config['model']).name} |",
+        f"| base model's hash | `{delta.base}` |",
+        *(
+            f"| panel ({p['split']}) | {p['size']} tasks, `{p['hash']}` |"
+            for p in manifest["panels"]
+        ),
+        f"| layergym | {manifest['versions']['layergym']}, commit {manifest['commit']} |",
+        "",
+        *_scores(run.evals),
+        "## Use",
+        "",
+        "    from layergym.agents.names import open_model",
+        "    from layergym.trainer import LayerDelta",
+        "",
+        f'    model, tokenizer = open_model("{Path(config["model"]).name}")',
+        '    LayerDelta.load("delta.safetensors").apply(model)',
+        "",
+        "The delta refuses any other base model. `layergym.json` and `manifest.json` hold all "
+        "settings.",
+        "",
+        "## Limits",
+        "",
+        "Trained and scored in one environment. What training cost elsewhere is not known unless "
+        "`layergym retention` was run; scores on few tasks have wide intervals.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _scores(evals: tuple[EvalResult, ...]) -> list[str]:
+    if not evals:
+        return []
+    rows = [
+        f"| {e.env_id}, {e.split} | {e.name} | {len(e.tasks)} x {e.repeats} "
+        f"| {100 * e.rates.mean():.1f} % |"
+        for e in evals
+    ]
+    return ["| panel | sampling | episodes | success |", "|---|---|---|---|", *rows, ""]
+
+
+def push(folder: Path, repository: str, *, private: bool = False) -> str:
+    """Upload a packaged folder to the Hugging Face hub; the token is the hub's own (`hf auth`).
+
+    Returns:
+        The repository's address.
+
+    Raises:
+        InputError: the hub refuses.
+    """
+    hub = HfApi()
+    try:
+        address = hub.create_repo(repository, private=private, exist_ok=True)
+        hub.upload_folder(folder_path=folder, repo_id=repository, commit_message="Layer delta")
+    except (HfHubHTTPError, ValueError, OSError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise InputError(f"the hub did not take {repository}: {why}") from error
+    return str(address)
