@@ -68,7 +68,9 @@ def _frame(plot: Plot, width: int) -> _Frame:
     ys += [end for _, at in plot.bands for end in (at.value, at.low, at.high) if end is not None]
     low, high = min(ys, default=0.0), max(ys, default=1.0)
     margin = 0.04 * (high - low or 1.0)
-    x0, x1 = (min(xs), max(xs)) if plot.span is None else (-0.5, plot.span + 0.5)
+    x0, x1 = min(xs), max(xs)
+    if plot.span is not None:
+        x0, x1 = -0.5, plot.span + 0.5 + 0.02 * plot.span * len(plot.bands)
     height = _TOP + _INNER + _BOTTOM + (0 if plot.span is None else _DEPTH_AXIS)
     return _Frame(width, height, x0, x1 if x1 > x0 else x0 + 1, low - margin, high + margin)
 
