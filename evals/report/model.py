@@ -43,6 +43,8 @@ class Series:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     role: Role = "ink"
+    dash: int = 0
+    """Pattern of a curve, 0 (solid) to 3."""
 
 
 Point = tuple[float, float, float | None, float | None]

@@ -21,7 +21,8 @@ from layergym.evals.report.words import amount, listed, percent, ratio
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, layer_of
 from layergym.evals.stats import Floats
 
-_ROLES: tuple[Role, ...] = ("ink", "accent", "muted")
+_ROLES: tuple[Role, ...] = ("ink", "accent")
+_PATTERNS = 4
 _COST_UNITS = {
     "train_s": ("train (s)", "s"),
     "rollout_s": ("rollout (s)", "s"),
@@ -93,7 +94,7 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
         "contributions are undefined)",
         "relative depth",
         "contribution",
-        tuple(_outline(p, _ROLES[i % 3]) for i, p in enumerate(profiles)),
+        tuple(_outline(p, i) for i, p in enumerate(profiles)),
         references=(("full", 1.0), ("base", 0.0)),
         joined=True,
     )
@@ -285,11 +286,15 @@ def _by_depth(profile: LayerProfile) -> tuple[Floats, Floats]:
     return depth, np.array([arm.gain.value for arm in arms])
 
 
-def _outline(profile: LayerProfile, role: Role) -> Series:
+def _outline(profile: LayerProfile, place: int) -> Series:
+    """The profile's curve; two colours and four patterns tell eight apart."""
+    role, dash = _ROLES[place % 2], place // 2 % _PATTERNS
     main = profile.measures[0]
     depth, gains = _by_depth(profile)
     unit = main.gain.value if main.defined else max(float(np.abs(gains).max()), 1e-9)
-    return Series(profile.name, tuple(depth.tolist()), tuple((gains / unit).tolist()), role=role)
+    return Series(
+        profile.name, tuple(depth.tolist()), tuple((gains / unit).tolist()), role=role, dash=dash
+    )
 
 
 def _correlations(found: Agreement | None) -> tuple[str, str]:

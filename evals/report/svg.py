@@ -9,11 +9,14 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from layergym.evals.report.model import Plot, Series
 from layergym.evals.stats import Estimate
 
-_LEFT, _RIGHT, _TOP = 44, 58, 30
+_LEFT, _RIGHT, _TOP = 44, 76, 30
 _BOTTOM, _DEPTH_AXIS = 42, 40
 _INNER = 216
 _APART = 13
 """Pixels between two names, at least."""
+_LETTERS = 10
+"""Of a curve's name; the table below has it whole."""
+_DASHES = ("", "7 4", "2 3", "9 3 2 3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +100,10 @@ def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
         _label(root, "relative depth", (_LEFT + right) / 2, bottom + 73, "middle", "axis")
     for place, (_, at) in enumerate(plot.bands):
         _control(root, at, right - 6 - 9 * place, frame)
-    level = [(name, value, "reference") for name, value in plot.references]
-    level += [(name, at.value, "control") for name, at in plot.bands]
-    last = -math.inf
-    for name, value, css in sorted(level, key=lambda one: -one[1]):
+    level = [(value, "reference") for _, value in plot.references]
+    level += [(at.value, "control") for _, at in plot.bands]
+    for value, css in level:
         _line(root, css, _LEFT, frame.y(value), right, frame.y(value))
-        last = max(frame.y(value), last + _APART)
-        _label(root, name, right + 6, last + 4, "start", "axis")
 
 
 def _control(root: Element, at: Estimate, x: float, frame: _Frame) -> None:
@@ -133,19 +133,21 @@ def _curve(root: Element, series: Series, frame: _Frame) -> None:
     points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in pairs)
     group = SubElement(root, "g", {"class": series.role})
     SubElement(group, "title").text = series.name
-    SubElement(group, "polyline", {"points": points})
+    dash = {"stroke-dasharray": _DASHES[series.dash]} if series.dash else {}
+    SubElement(group, "polyline", {"points": points, **dash})
 
 
 def _names(root: Element, plot: Plot, frame: _Frame) -> None:
-    """Names at the ends of the curves that stand out, kept apart from one another."""
-    if not plot.joined:
-        return
-    named = [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
+    """Names beside the right edge, of levels and of curves that stand out, kept apart."""
+    names = [(value, name, "axis") for name, value in plot.references]
+    names += [(at.value, name, "axis") for name, at in plot.bands]
+    if plot.joined:
+        named = [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
+        names += [(s.y[-1], s.name[:_LETTERS], f"name {s.role}") for s in named]
     last = -math.inf
-    for series in sorted(named, key=lambda s: -s.y[-1]):
-        last = max(frame.y(series.y[-1]), last + _APART)
-        x = frame.x(series.x[-1]) + 5
-        _label(root, series.name[:9], x, last + 4, "start", f"name {series.role}")
+    for value, name, css in sorted(names, key=lambda one: -one[0]):
+        last = max(frame.y(value), last + _APART)
+        _label(root, name, frame.width - _RIGHT + 6, last + 4, "start", css)
 
 
 def _line(root: Element, css: str, *ends: float) -> None:
