@@ -17,8 +17,13 @@ from layergym.trainer.bank.lockstep import Seat
 from layergym.trainer.bank.routing import Rows
 from layergym.trainer.prefix import sampled_logprobs
 
-SAMPLE, SCORE, BACKWARD = range(3)
+READY, SAMPLE, SCORE, BACKWARD = range(4)
 """What is served first when variants at the same step ask for different things."""
+
+
+def ready(variants: Sequence[int]) -> Sequence[int]:
+    """Let variants begin a step together: what one saved or set up counts in no other's time."""
+    return variants
 
 
 class JointSampler:

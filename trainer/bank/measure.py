@@ -100,7 +100,11 @@ def _prepare(barrier: Barrier, threads: int) -> None:
 
 def _speed_beside_others(spec: RunSpec, rows: int) -> float:
     assert _barrier is not None
-    return _speed([spec], rows, _barrier)
+    try:
+        return _speed([spec], rows, _barrier)
+    except BaseException:
+        _barrier.abort()  # The others would wait for ever.
+        raise
 
 
 def _speed(specs: Sequence[RunSpec], rows: int, barrier: Barrier | None = None) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from layergym.envs.errors import InputError
-from layergym.trainer.bank.joint import BACKWARD, SCORE, Asked, JointPasses, Scored
+from layergym.trainer.bank.joint import BACKWARD, READY, SCORE, Asked, JointPasses, Scored, ready
 from layergym.trainer.bank.lockstep import Seat
 from layergym.trainer.delta import FrozenCheck
 from layergym.trainer.passes import Pass
@@ -51,7 +51,9 @@ class BankTrainer(GiGPOTrainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """One optimiser step."""
-        self._place.seat.step = self.state.global_step
+        seat = self._place.seat
+        seat.step = self.state.global_step
+        seat.ask(READY, ready, self._place.variant)
         return super().training_step(*args, **kwargs)
 
     def _score(
