@@ -46,7 +46,10 @@ class Endpoint:
         """
         model, at, rest = name.removeprefix(PREFIX).partition("@http")
         url = f"http{rest}" if at else os.environ.get("OPENAI_BASE_URL", OFFICIAL)
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise InputError(f'"{url}" is no address: {error}') from error
         forgotten = "@" in model and not at  # model@localhost:8000
         if not model or forgotten or parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f'"{name}" names no server; write openai:MODEL@http://HOST:PORT/v1')
@@ -104,7 +107,7 @@ class ChatClient:
         self.endpoint = endpoint
         self.limits = limits
         self._pace = _Pace(limits.per_minute)
-        self._key = os.environ.get(KEY, "")
+        self._key = os.environ.get(KEY, "").strip()  # A line end would be refused, and shown.
         self._session = requests.Session()
         patience = _Patience(
             total=limits.retries,
@@ -168,7 +171,9 @@ class ChatClient:
 
     def _refusal(self, url: str, response: requests.Response) -> ServerError:
         text = _reason(response)
-        full = response.status_code == 400 and "context" in text and "length" in text
+        # vLLM and OpenAI speak of the context's length, llama.cpp of its size.
+        too_long = "context" in text and ("length" in text or "size" in text)
+        full = response.status_code == 400 and too_long
         kind = ContextFull if full else ServerError
         return kind(self._clean(f"{url} answered {response.status_code}: {text}"))
 

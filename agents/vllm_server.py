@@ -45,12 +45,15 @@ class VLLMServer:
         Raises:
             InputError: it is no address, or no vLLM server answers there.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise InputError(f'"{url}" is no address: {error}') from error
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise InputError(f'"{url}" is no address of a server; write http://HOST:PORT')
         self.url = url.rstrip("/").removesuffix("/v1")
         self._exchange = exchange
-        self._key = os.environ.get(KEY, "")
+        self._key = os.environ.get(KEY, "").strip()  # A line end would be refused, and shown.
         self._session = requests.Session()
         patience = Retry(4, allowed_methods=None, status_forcelist=(502, 503), backoff_factor=0.5)
         adapter = HTTPAdapter(max_retries=patience, pool_maxsize=CONCURRENCY)

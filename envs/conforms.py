@@ -281,6 +281,15 @@ def _path_keys(
 def _difference(fresh: Fresh, task: str, paths: tuple[tuple[str, ...], tuple[str, ...]]) -> str:
     """How what follows two paths to the same key differs, given the same chance; else empty."""
     one, two = (_at(fresh(), task, path) for path in paths)
+    try:
+        return _parting(one, two)
+    finally:
+        one.close()
+        two.close()
+
+
+def _parting(one: TextEnv, two: TextEnv) -> str:
+    """How two environments in what should be one state part when both act alike."""
     rng = np.random.default_rng(0)
     for _ in range(TURNS):
         if one.admissible() != two.admissible():
@@ -293,8 +302,6 @@ def _difference(fresh: Fresh, task: str, paths: tuple[tuple[str, ...], tuple[str
             break
         if one.state_key() != two.state_key():
             return f'"{action}" leads to different keys'
-    one.close()
-    two.close()
     return ""
 
 

@@ -16,6 +16,7 @@ from layergym.envs.errors import InputError
 from layergym.evals.arm import EvalSpec
 from layergym.evals.arms import SweepSpec
 from layergym.evals.contribution import LayerProfile
+from layergym.evals.tuning import tuning_seed
 from layergym.trainer.layers import layer_indices
 
 STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
@@ -50,21 +51,26 @@ def comparison(
     """
     for arm in arms:
         _check(arm, ranking)
-    if used := sorted(set(seeds) & set(sweep.seeds)):
+    if used := sorted(set(seeds) & seen_seeds(sweep)):
         raise InputError(
             f"seed {used[0]} took part in the ranking; compare with others, such as "
-            f"{max(sweep.seeds) + 1}"
+            f"{max(seen_seeds(sweep)) + 1}"
         )
     named = [arm for arm in arms if arm not in ("base", "full")]
     return SweepSpec(
         run=sweep.run,
-        eval=_other_tasks(sweep.eval, split, size),
+        eval=_other_tasks(sweep, split, size),
         extra=tuple(ranked(arm, profile) for arm in named),
         num_layers=sweep.num_layers,
         seeds=tuple(seeds),
         lr_full=sweep.lr_full,
         lr_layer=sweep.lr_layer,
     )
+
+
+def seen_seeds(sweep: SweepSpec) -> set[int]:
+    """Seeds that took part in the ranking, or in the choice of its learning rates."""
+    return {*sweep.seeds, *([tuning_seed(sweep)] if sweep.search.lr_grid else [])}
 
 
 def ranked(arm: str, profile: Path) -> str:
@@ -86,9 +92,12 @@ def _check(arm: str, ranking: LayerProfile) -> None:
         layer_indices(layers, ranking.num_layers)
 
 
-def _other_tasks(ranking: EvalSpec, split: str | None, size: int | None) -> EvalSpec:
+def _other_tasks(sweep: SweepSpec, split: str | None, size: int | None) -> EvalSpec:
+    ranking, dev = sweep.eval, sweep.search.dev
     if split is not None and split != ranking.split:
-        return replace(ranking, split=split, size=size, skip=0)
+        decided = sweep.search.active and split == dev.split
+        skip = dev.skip + (dev.size or 0) if decided else 0
+        return replace(ranking, split=split, size=size, skip=skip)
     if ranking.size is None:
         raise InputError(
             f"the ranking was scored on all tasks of the {ranking.split} split; name another one "

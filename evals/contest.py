@@ -114,7 +114,7 @@ class Contest:
             raise InputError(f"{folder} is not empty and holds no evaluation; give another folder")
         else:
             write_json(folder / "manifest.json", manifest([contest.panel], spec.seeds))
-            settings = {"format": 1, **asdict(spec), "panel": asdict(contest.panel)}
+            settings = {**asdict(spec), "panel": asdict(contest.panel)}
             write_json(folder / FILE, settings)
         return contest
 

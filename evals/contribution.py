@@ -75,7 +75,15 @@ def profile(sweep: Sweep) -> LayerProfile:
         measures.append(sharp)
         sharpening = _sharpening(measures[0], sharp, temperatures)
     if sweep.selective:  # The means of those that are left would be too high.
-        measures = [replace(m, thirds=(None,) * 3, middle_against_ends=None) for m in measures]
+        measures = [
+            replace(
+                m,
+                thirds=(None,) * 3,
+                middle_against_ends=None,
+                controls=tuple(replace(c, mean_layer=None) for c in m.controls),
+            )
+            for m in measures
+        ]
     run = sweep.settings.get("run")
     run = run if isinstance(run, Mapping) else {}
     seeds = [len(table) for arm, table in tables.items() if arm != "base"]

@@ -43,8 +43,8 @@ class Control:
     """A control arm of the size of one layer, against the layers."""
 
     arm: str
-    mean_layer: Estimate
-    """Mean score of the layers less the control's."""
+    mean_layer: Estimate | None
+    """Mean score of the layers less the control's; None where scores decided which layers ran."""
     layers: tuple[Estimate, ...]
     """Score of each layer less the control's; intervals hold for all layers and controls."""
 

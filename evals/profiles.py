@@ -109,7 +109,7 @@ def _measure(value: Mapping[str, Any]) -> Measure:
 def _control(value: Mapping[str, Any]) -> Control:
     return Control(
         arm=str(value["arm"]),
-        mean_layer=_estimate(value["mean_layer"]),
+        mean_layer=_optional(value["mean_layer"]),
         layers=tuple(map(_estimate, value["layers"])),
     )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from layergym.agents.names import open_model
 from layergym.envs.errors import InputError
-from layergym.envs.files import write_text
+from layergym.envs.files import write_json, write_text
 from layergym.evals.results import EvalResult, Run, read_run
 from layergym.trainer.delta import LayerDelta, merge
 from layergym.trainer.layers import ranges
@@ -35,9 +36,9 @@ def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
     if missing := [name for name in _FILES if not (run / name).is_file()]:
         raise InputError(f"{run} has no {missing[0]}; finish the run first")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _FILES:
-        shutil.copy2(run / name, folder / ("layergym.json" if name == "config.json" else name))
     delta, done = LayerDelta.load(run / _FILES[0]), read_run(run)
+    delta.save(folder / _FILES[0])
+    write_json(folder / "layergym.json", _portable(done.config))
     if whole:
         model, tokenizer = open_model(done.config["model"])
         merge(delta, model, folder, tokenizer)
@@ -47,17 +48,18 @@ def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
 
 def card(delta: LayerDelta, run: Run) -> str:
     """A model card in the hub's format: what was trained, how it scored, how to use it."""
-    config, manifest = run.config, run.manifest
+    config, manifest = _portable(run.config), run.manifest
+    model = config["model"]
     parameters = sum(tensor.numel() for tensor in delta.tensors.values())
     head = ["---", "library_name: layergym", "tags: [reinforcement-learning, layergym]"]
-    if "/" in config["model"] and not Path(config["model"]).is_absolute():
-        head += [f"base_model: {config['model']}"]
+    if "/" in model:
+        head += [f"base_model: {model}"]
     what = "all parameters" if config["layers"] == "all" else f"layers {ranges(delta.layers)}"
     lines = [
         *head,
         "---",
         "",
-        f"# {what} of {Path(config['model']).name}, trained in {config['env']}",
+        f"# {what} of {model}, trained in {config['env']}",
         "",
         f"A layer delta: new values of {what} ({parameters:,} numbers), trained by reinforcement "
         f"learning ({config['algorithm']}, {config['steps']} updates of {config['tasks_per_step']} "
@@ -66,7 +68,7 @@ def card(delta: LayerDelta, run: Run) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| base model | {Path(config['model']).name} |",
+        f"| base model | {model} |",
         f"| base model's hash | `{delta.base}` |",
         *(
             f"| panel ({p['split']}) | {p['size']} tasks, `{p['hash']}` |"
@@ -80,11 +82,10 @@ def card(delta: LayerDelta, run: Run) -> str:
         "    from layergym.agents.names import open_model",
         "    from layergym.trainer import LayerDelta",
         "",
-        f'    model, tokenizer = open_model("{Path(config["model"]).name}")',
+        f'    model, tokenizer = open_model("{model}")',
         '    LayerDelta.load("delta.safetensors").apply(model)',
         "",
-        "The delta refuses any other base model. `layergym.json` and `manifest.json` hold all "
-        "settings.",
+        "The delta refuses any other base model. `layergym.json` holds all settings.",
         "",
         "## Limits",
         "",
@@ -93,6 +94,12 @@ def card(delta: LayerDelta, run: Run) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the place of a local model: a folder means nothing on another machine."""
+    model = str(config["model"])
+    return {**config, "model": Path(model).name if Path(model).is_absolute() else model}
 
 
 def _scores(evals: tuple[EvalResult, ...]) -> list[str]:

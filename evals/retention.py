@@ -122,8 +122,11 @@ def retain(
     """Score the runs of `arms` on `sources`; what was scored on the same items already is kept.
 
     Raises:
-        InputError: an arm is not in the sweep, or a run is not finished.
+        InputError: an arm is not in the sweep, a run is not finished, or two sources share a name.
     """
+    names = [source.name for source in sources]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f'two sources are called "{twice[0]}"; rename one file')
     if missing := [arm for arm in arms if arm not in sweep.arms]:
         raise InputError(f'{sweep.path} has no arm "{missing[0]}"; it has {", ".join(sweep.arms)}')
     for run in (run for run in sweep.runs if run.arm in arms):

@@ -24,7 +24,7 @@ from layergym.evals.arm import EvalSpec, scored_panel
 from layergym.evals.arms import SweepSpec
 from layergym.evals.engines.job import Engine
 from layergym.evals.engines.launch import Choice
-from layergym.evals.plan import next_jobs
+from layergym.evals.plan import all_arms, next_jobs
 from layergym.evals.search import Search
 from layergym.trainer.delta import base_hash, digests
 from layergym.trainer.manifest import manifest
@@ -105,6 +105,8 @@ def run_sweep(
         One sentence for each run that failed; its traceback is in its folder's error.txt.
     """
     failures: dict[Path, str] = {}
+    for arm in all_arms(spec, folder):
+        (arm.folder / "error.txt").unlink(missing_ok=True)  # What failed is tried again.
     waiting = next_jobs(spec, folder)
     try:
         while waiting or engine.running:

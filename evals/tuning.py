@@ -48,9 +48,14 @@ class Tuning:
     grid: tuple[GridScore, ...]
 
 
+def tuning_seed(spec: SweepSpec) -> int:
+    """The seed of the grid's runs, which no run of the sweep has."""
+    return max((*spec.seeds, spec.run.seed)) + 1
+
+
 def tuning_arms(spec: SweepSpec, folder: Path) -> list[Arm]:
-    """The runs of the grid, with a seed that no run of the sweep has."""
-    seed = max((*spec.seeds, spec.run.seed)) + 1
+    """The runs of the grid."""
+    seed = tuning_seed(spec)
     listed = []
     for expression in ("full", str(spec.num_layers // 2)):
         made = arm_run(spec, folder, recipe(expression, spec), seed)

@@ -40,8 +40,9 @@ def collect(panel: Panel, play: Rollout, args: GiGPOConfig, number: int) -> Coll
     """Play rollout `number`, give credit, and pack.
 
     With `dynamic_sampling`, groups whose episodes all earned the same teach nothing and are
-    replaced by groups of further tasks (DAPO, arXiv 2503.14476, section 3.2); what is still missing
-    after so many rounds stays missing. The measures speak about all episodes that were played.
+    replaced by groups of tasks drawn anew (DAPO, arXiv 2503.14476, section 3.2), perhaps the same
+    ones; what is still missing after so many rounds stays missing. The measures speak about all
+    episodes that were played.
 
     Raises:
         ValueError: `play` did not return one trajectory per job, in order.

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from layergym.agents.load import load_config
 from layergym.agents.names import source
 from layergym.envs.errors import InputError
 from layergym.trainer.delta import LayerDelta, low_rank_names
@@ -55,10 +56,7 @@ def lora_rank(model: str, layers: str) -> int:
     Raises:
         InputError: there is no such model, or the layers hold no `nn.Linear`.
     """
-    try:
-        config = AutoConfig.from_pretrained(source(model))
-    except (OSError, ValueError) as error:
-        raise InputError(f'cannot read the configuration of "{model}": {error}') from error
+    config = load_config(source(model))
     with torch.device("meta"):
         shape = AutoModelForCausalLM.from_config(config)
     wanted = set(_linear_names(shape, layers))

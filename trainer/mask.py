@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from layergym.trainer.layers import LayerSelection
@@ -32,15 +33,27 @@ def draw_mask(model: nn.Module, selection: LayerSelection, seed: int) -> dict[st
     generator = np.random.default_rng([seed, selection.entries])
     parameters = dict(model.named_parameters())
     sizes = [parameters[name].numel() for name in selection.names]
-    counts = generator.multivariate_hypergeometric(sizes, selection.entries, method="marginals")
+    ends = np.cumsum(sizes)
+    drawn = _drawn(generator, int(ends[-1]), selection.entries)
+    cuts = np.searchsorted(drawn, [0, *ends])
     frozen = {}
-    for name, size, count in zip(selection.names, sizes, counts, strict=True):
-        chosen = generator.choice(size, int(count), replace=False, shuffle=False)
+    for i, (name, size) in enumerate(zip(selection.names, sizes, strict=True)):
         mask = torch.ones(size, dtype=torch.bool)
-        mask[torch.from_numpy(chosen)] = False
+        mask[torch.from_numpy(drawn[cuts[i] : cuts[i + 1]] - (ends[i] - size))] = False
         parameter = parameters[name]
         frozen[name] = mask.view(parameter.shape).to(parameter.device)
     return frozen
+
+
+def _drawn(generator: np.random.Generator, total: int, count: int) -> NDArray[np.int64]:
+    """`count` different numbers below `total`, ascending; every such set is equally likely.
+
+    Those drawn twice are drawn again: no memory for all of `total`, which may be billions.
+    """
+    drawn = np.empty(0, np.int64)
+    while missing := count - len(drawn):
+        drawn = np.unique(np.concatenate([drawn, generator.integers(total, size=missing)]))
+    return drawn
 
 
 def mask_gradients(model: nn.Module, frozen: Mapping[str, torch.Tensor]) -> None:

@@ -69,7 +69,7 @@ class RunSpec:
     tasks_per_step: int = 16
     group_size: int = 8
     dynamic_sampling: int = 0
-    """Rounds in which groups that earned the same throughout are replaced by further tasks."""
+    """Rounds in which groups that earned the same throughout are replaced by tasks drawn anew."""
     learning_rate: float | None = None
     gamma: float = 0.95
     omega: float = 1.0
@@ -170,6 +170,8 @@ def train(
             not installed.
     """
     check_engine(spec.engine)
+    if spec.lora and spec.engine != HERE:
+        raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --engine {HERE}")
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.
     PartialState(cpu=not torch.cuda.is_available())
@@ -227,7 +229,8 @@ def train_policy(
     policy.model.eval()
     ended: Ended = "stale" if log.stale else "paused" if pause.paused else "steps"
     delta = folder / "delta.safetensors"
-    if ended != "paused":
+    over = ended == "stale" or (ended == "steps" and settings.max_steps == spec.steps)
+    if over:
         trainer.save_delta(delta)
     return Trained(
         model=causal_model(policy.model),
@@ -235,7 +238,7 @@ def train_policy(
         train_s=time.perf_counter() - started,
         metrics=tuple(log.rows),
         selection=trainer.selection,
-        delta_bytes=0 if ended == "paused" else delta.stat().st_size,
+        delta_bytes=delta.stat().st_size if over else 0,
         ended=ended,
     )
 

@@ -26,16 +26,17 @@ class Samples:
         self._path = folder / NAME
         self._args = args
         self._agent = agent
-        self._begun = False
+        self._kept: int | None = None
 
     def keep(self, step: int, played: Sequence[Trajectory]) -> None:
         """Keep one group of what was played for optimiser step `step`, if it is time."""
-        if not played or step % EVERY >= self._args.updates_per_rollout:
+        due = step != self._kept and step % EVERY < self._args.updates_per_rollout
+        if not played or not due:
             return
-        if not self._begun:
+        if self._kept is None:
             kept = [r for r in read_records(self._path) if r.step is not None and r.step < step]
             write_records(self._path, kept)
-            self._begun = True
+        self._kept = step
         size = self._args.num_generations
         first = tuple(takewhile(lambda t: t.task == played[0].task, played[:size]))
         # A group that is spread over processes has its advantages from all of them.

@@ -7,7 +7,6 @@ recorded trajectories, in an order drawn with a seed. Random and invalid actions
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from layergym.agents.prompts import PromptStyle
 from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
 from layergym.envs import InputError, TextEnv, find, make
+from layergym.envs.files import write_json
 from layergym.trainer.demonstrations import Demonstration, Teacher, demonstrate, retell
 from layergym.trainer.layers import select
 
@@ -95,7 +95,7 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     model.eval()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "recipe.json").write_text(json.dumps(asdict(spec), indent=1) + "\n")
+    write_json(folder / "recipe.json", asdict(spec))
 
 
 def _demonstrations(

@@ -109,7 +109,8 @@ class Gymnasium(TextEnv):
         return Outcome(
             self.describe(observation),
             float(reward),
-            terminated=terminated or truncated,
+            # At our own limit, `TextEnv` truncates; an earlier one can only end the episode.
+            terminated=terminated or (truncated and self.turn + 1 < self.max_turns),
             success=solved,
         )
 

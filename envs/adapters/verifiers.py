@@ -53,6 +53,7 @@ class Verifiers(Replayed):
             environment, json.dumps(settings or {}, sort_keys=True), split
         )
         self.instructions = str(self._env.system_prompt or "")
+        _loop()  # Now, because episodes begin in several threads at once.
 
     @property
     def tasks(self) -> Sequence[str]:

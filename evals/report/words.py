@@ -79,8 +79,10 @@ def controls(shown: Measure) -> tuple[Text, ...]:
         better = [a.layer for a, gap in pairs if gap.above(0) and a.layer is not None]
         worse = [a.layer for a, gap in pairs if (gap.high or 0) < 0 and a.layer is not None]
         name = {"random": "as many random entries", "lora": "LoRA of the same size"}[control.arm]
+        mean = control.mean_layer
+        average = f"the mean layer scores {points(mean)} points; " if mean else ""
         told.append(
-            f"Against {name}, the mean layer scores {points(control.mean_layer)} points; "
+            f"Against {name}, {average}"
             f"distinguishably better {_which(better)}, worse {_which(worse)}."
         )
     if not told:

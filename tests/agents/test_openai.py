@@ -257,7 +257,7 @@ def test_requests_keep_their_pace(server: Server) -> None:
     concurrently(
         lambda seed: client.complete([USER], temperature=0.0, max_tokens=5, seed=seed), range(4), 4
     )
-    assert server.at[-1] - server.at[0] >= 0.29
+    assert server.at[-1] - server.at[0] >= 0.2
 
 
 def test_as_many_at_once_as_were_allowed(server: Server) -> None:

@@ -34,7 +34,7 @@ def test_layers_are_compared_with_controls_at_once(folder: Path, tmp_path: Path)
             assert gap.value == pytest.approx(arm.score.value - scores[name])
     random = by_arm["random"]
     assert [gap.above(0) for gap in random.layers] == [True, True, False, True]
-    assert random.mean_layer.above(0)
+    assert random.mean_layer and random.mean_layer.above(0)
     assert not any(gap.above(0) for gap in by_arm["lora"].layers)
     write_profile(tmp_path / "profile.json", found)
     assert read_profile(tmp_path / "profile.json") == found

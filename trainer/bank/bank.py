@@ -65,8 +65,7 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
     """
     alike: dict[tuple[object, ...], list[int]] = {}
     for i, spec in enumerate(specs):
-        own = spec.lora or spec.engine != "transformers"
-        if not own and not re.match("all|random", spec.layers.strip()):
+        if _fits(spec):
             alike.setdefault(_shared(spec), []).append(i)
     found = []
     for indices in alike.values():
@@ -74,6 +73,12 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
         size = variants or max(1, EPISODES // episodes)
         found += [tuple(indices[i : i + size]) for i in range(0, len(indices), size)]
     return found
+
+
+def _fits(spec: RunSpec) -> bool:
+    """Whether a run can be in a bank at all."""
+    own = spec.lora or spec.engine != "transformers"
+    return not own and not re.match("all|random", spec.layers.strip())
 
 
 class Bank:
@@ -87,6 +92,11 @@ class Bank:
         """
         if len({_shared(spec) for spec in specs}) != 1:
             raise InputError(f"runs in one bank must agree on {', '.join(_SHARED)}")
+        if not all(map(_fits, specs)):
+            raise InputError(
+                'a bank trains whole layers and samples by itself: no layers="all" or "random", '
+                "no LoRA, no other engine"
+            )
         self.specs = tuple(specs)
         self.base, self.tokenizer = open_model(specs[0].model)
         self.base.requires_grad_(False)

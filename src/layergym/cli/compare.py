@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 examples:
-  layergym compare runs/sweep
+  layergym compare runs/sweep                       a sweep with --eval-tasks: scored on others
   layergym compare runs/sweep --arms full,single:best,middle:5,top:5,boost-top:5,lora-middle:5
   layergym compare runs/sweep --arms top:3,random:3,lora --seeds 10 11 12 --out runs/guided
   layergym compare runs/sweep --eval-split valid    a sweep that was scored on all test tasks
@@ -67,16 +67,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _spec(args: argparse.Namespace, ranking: LayerProfile, file: Path) -> SweepSpec:
-    from layergym.evals.compare import STRATEGIES, comparison
+    from layergym.evals.compare import STRATEGIES, comparison, seen_seeds
     from layergym.evals.sweep import read_spec
     from layergym.evals.tuning import settle
 
     sweep = read_spec(args.sweep)
-    if tuning := settle(sweep, args.sweep):
-        sweep = replace(sweep, lr_full=tuning.full, lr_layer=tuning.layer)
+    tuning = settle(sweep, args.sweep)
     arms = [arm.strip() for arm in args.arms.split(",")] if args.arms else list(STRATEGIES)
-    after = max(sweep.seeds) + 1
+    after = max(seen_seeds(sweep)) + 1
     seeds = args.seeds or range(after, after + len(sweep.seeds))
-    return comparison(
+    spec = comparison(
         sweep, ranking, file, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
     )
+    return replace(spec, lr_full=tuning.full, lr_layer=tuning.layer) if tuning else spec

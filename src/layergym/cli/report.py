@@ -19,7 +19,12 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("runs", nargs="+", type=Path, help="sweep folders, or CSV tables")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        help="folders of sweeps, runs or evaluations, profile.json files, CSV tables",
+    )
     for name in ("html", "json", "md", "png"):
         parser.add_argument(
             f"--{name}",

@@ -35,7 +35,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="ROUNDS",
-        help="replace groups that earned the same throughout by further tasks (DAPO)",
+        help="replace groups that earned the same throughout by tasks drawn anew (DAPO)",
     )
     parser.add_argument("--gamma", type=float, default=0.95, help="GiGPO's discount per turn")
     parser.add_argument("--omega", type=float, default=1.0, help="GiGPO's weight of step credit")

@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
         size=args.tasks or spec.eval.size,
         repeats=args.repeats or spec.eval.repeats,
     )
-    voters = args.arms or [arm for arm in sweep.arms if layer_of(arm) is not None]
+    voters = args.arms or [
+        arm for arm in sweep.arms if layer_of(arm) is not None and sweep.temperatures(arm)
+    ]
     results: list[EvalResult] = []
     for seed in spec.seeds:
         out.note(f"seed {seed}: {', '.join(voters)}")
