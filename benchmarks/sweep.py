@@ -179,33 +179,29 @@ def show(count: int, engine: str, one: Mapping[str, float]) -> None:
 
 
 def default_sweep(folder: Path, quick: bool) -> None:
-    """The embedded model's sweep, one process at a time and one per core."""
-    steps, tasks = ("2", "8") if quick else ("6", "32")
-    settings = ["--steps", steps, "--eval-tasks", tasks, "--eval-repeats", "1"]
-    if quick:
-        settings += ["--layers", "0,7", "--tasks", "2", "--group", "2"]
+    """The demo, a sweep of the embedded model: one process at a time, and one per core."""
     took = {}
     for jobs in sorted({1, CORES}):
-        command = [sys.executable, "-m", "layergym", "sweep", "alfworld-v0", *settings]
-        command += ["--jobs", str(jobs), "--out", str(folder / f"sweep-{jobs}")]
+        command = [sys.executable, "-m", "layergym", "demo", "--jobs", str(jobs)]
+        command += ["--out", str(folder / f"demo-{jobs}"), *(["--fast"] if quick else [])]
         began = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         took[jobs] = time.perf_counter() - began
-        print(f"default sweep ({steps} steps), {jobs} process(es) at a time: {took[jobs]:.0f} s")
-    print(f"processes side by side are {took[1] / took[max(took)]:.1f}x one after another")
+        print(f"default sweep, {jobs} process(es) at a time: {took[jobs]:.0f} s", flush=True)
+    print(f"processes side by side are {took[1] / took[CORES]:.1f}x one after another")
 
 
 def choices(model: str, rows: list[int], layers: int) -> None:
     """What `auto` chooses here, for the benchmark's model and for the default sweep."""
+    from layergym.evals.demo import demo_sweep
     from layergym.trainer.bank.measure import measure as verdict
-    from layergym.trainer.run import RunSpec
 
     for count in rows:
         spec = run_spec(model, count)
         specs = [replace(spec, layers=str(layer)) for layer in range(layers)]
         print(f"auto, {count} rows: {verdict(specs, CORES)}", flush=True)
-    spec = RunSpec(env="alfworld-v0")
-    specs = [replace(spec, layers=str(layer)) for layer in range(8)]
+    sweep = demo_sweep((0,))
+    specs = [replace(sweep.run, layers=str(layer)) for layer in sweep.layers]
     print(f"auto, default sweep: {verdict(specs, CORES)}")
 
 
