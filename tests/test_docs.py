@@ -77,13 +77,13 @@ COMMANDS = [
     for page in PAGES
     for block in blocks(page, "console")
     for line in block.splitlines()
-    if re.match(r"\$ (accelerate launch .*-m )?layergym ", line)
+    if re.match(r"\$ ([A-Z_]+=\S+ |accelerate launch .*-m )?layergym ", line)
 ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_parse(command: str) -> None:
-    assert parser().parse_args(shlex.split(command)).command
+    assert parser().parse_args(shlex.split(command, comments=True)).command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
