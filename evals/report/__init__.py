@@ -35,12 +35,12 @@ FORMATS: Mapping[str, tuple[str, Callable[[Report], str | bytes]]] = {
 
 
 def write_report(
-    paths: Sequence[Path], out_dir: Path, formats: Sequence[str] = ("html", "json", "md")
+    report: Report, out_dir: Path, formats: Sequence[str] = ("html", "json", "md")
 ) -> tuple[Path, ...]:
-    """Write one report about `paths` in several formats, and `profile.json` when there is one.
+    """Write a report in several formats, and `profile.json` when it is about one.
 
     Args:
-        paths: sweep folders, run folders, `profile.json` files, published CSV tables.
+        report: what `build` made.
         out_dir: where the files go; it is created.
         formats: among "html", "json", "md", "png", "txt".
 
@@ -48,13 +48,11 @@ def write_report(
         The files that were written.
 
     Raises:
-        InputError: a format is unknown or cannot be written, or a path cannot be read; nothing is
-            written then.
+        InputError: a format is unknown or cannot be written; nothing is written then.
     """
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
-    report = build(paths)
     rendered = {out_dir / FORMATS[name][0]: FORMATS[name][1](report) for name in formats}
     for path, content in rendered.items():
         # Texts from run folders may hold lone surrogates, which no file can.

@@ -130,7 +130,7 @@ def hostile(make_sweep: MakeSweep) -> Path:
 
 def test_texts_from_runs_cannot_break_out(hostile: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_report([hostile], out, tuple(FORMATS))
+    write_report(build([hostile]), out, tuple(FORMATS))
     html = (out / "report.html").read_text()
     page = Page(html)
     assert not page.open and not page.tags & {"script", "img"}
@@ -275,7 +275,7 @@ def test_the_same_name_twice_is_told_apart(make_sweep: MakeSweep) -> None:
 
 
 def test_a_profile_on_disk_can_be_reported_again(sweep_folder: Path, tmp_path: Path) -> None:
-    write_report([sweep_folder], tmp_path / "out", ("md",))
+    write_report(build([sweep_folder]), tmp_path / "out", ("md",))
     again = build([tmp_path / "out" / "profile.json"])
     assert again.profiles == build([sweep_folder]).profiles
 
@@ -323,12 +323,12 @@ def test_an_unknown_format_is_refused_before_anything_is_written(
     sweep_folder: Path, tmp_path: Path, formats: tuple[str, ...]
 ) -> None:
     with pytest.raises(InputError, match="report format"):
-        write_report([sweep_folder], tmp_path / "out", formats)
+        write_report(build([sweep_folder]), tmp_path / "out", formats)
     assert not (tmp_path / "out").exists()
 
 
 def test_the_first_plot_is_a_picture(sweep_folder: Path, tmp_path: Path) -> None:
-    [file, _] = write_report([sweep_folder], tmp_path, ["png"])
+    [file, _] = write_report(build([sweep_folder]), tmp_path, ["png"])
     picture = file.read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", picture[16:24])
@@ -355,7 +355,7 @@ def test_a_picture_needs_its_extra_and_a_plot(
         FORMATS["png"][1](Report("nothing", "", (), ()))
     monkeypatch.setitem(sys.modules, "resvg_py", None)
     with pytest.raises(InputError, match=r"layergym\[png\]"):
-        write_report([sweep_folder], tmp_path / "out", ["html", "png"])
+        write_report(build([sweep_folder]), tmp_path / "out", ["html", "png"])
     assert not (tmp_path / "out").exists()
 
 

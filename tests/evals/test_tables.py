@@ -83,7 +83,7 @@ def test_the_published_table_is_reproduced(shared_data: Path) -> None:
 
 def test_the_published_table_makes_a_whole_report(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "layer_study" / "qwen3_1p7b_table13.csv"
-    files = write_report([path], tmp_path, ("html", "json", "md", "txt"))
+    files = write_report(build([path]), tmp_path, ("html", "json", "md", "txt"))
     assert {file.name for file in files} == {
         "report.html",
         "report.json",

@@ -41,10 +41,11 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.report import build, show, write_report
 
     out = output(args)
-    show(build(args.runs), out.results)
+    report = build(args.runs)
+    show(report, out.results)
     if args.formats:
         first: Path = args.runs[0]
         folder = args.out or (first / "report" if first.is_dir() else first.with_suffix(""))
-        for file in write_report(args.runs, folder, args.formats):
+        for file in write_report(report, folder, args.formats):
             out.show(str(file))
     return 0

@@ -183,8 +183,9 @@ def go(
         out.show(f"time is up; go on with: {again}")
         out.record(event="paused", folder=folder)
         return 0
-    show(build([folder]), out.results)
-    files = write_report([folder], folder / "report", ("html", "json", "md"))
+    report = build([folder])
+    show(report, out.results)
+    files = write_report(report, folder / "report")
     out.show(f"\nreport: {files[0]}")
     out.record(event="report", **{file.suffix[1:]: file for file in files})
     return 0
