@@ -8,21 +8,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.util import Retry
 
+from layergym.agents.http import CONNECT_S, Key, session, split
 from layergym.agents.types import Usage
 from layergym.envs.errors import InputError
 
 PREFIX = "openai:"
 OFFICIAL = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
-"""The environment variable with the key; it goes nowhere but into the request's header."""
-CONNECT_S = 10.0
+"""The environment variable with the key."""
 LONGEST_WAIT_S = 120.0
 """A server that asks for more patience than this is asked again after it."""
 AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
@@ -46,10 +44,7 @@ class Endpoint:
         """
         model, at, rest = name.removeprefix(PREFIX).partition("@http")
         url = f"http{rest}" if at else os.environ.get("OPENAI_BASE_URL", OFFICIAL)
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise InputError(f'"{url}" is no address: {error}') from error
+        parts = split(url)
         forgotten = "@" in model and not at  # model@localhost:8000
         if not model or forgotten or parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f'"{name}" names no server; write openai:MODEL@http://HOST:PORT/v1')
@@ -107,8 +102,7 @@ class ChatClient:
         self.endpoint = endpoint
         self.limits = limits
         self._pace = _Pace(limits.per_minute)
-        self._key = os.environ.get(KEY, "").strip()  # A line end would be refused, and shown.
-        self._session = requests.Session()
+        self._key = Key(KEY)
         patience = _Patience(
             total=limits.retries,
             allowed_methods=None,
@@ -117,9 +111,7 @@ class ChatClient:
             backoff_max=20,
             raise_on_status=False,
         )
-        adapter = HTTPAdapter(max_retries=patience, pool_maxsize=limits.concurrency)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._session = session(patience, limits.concurrency)
 
     def complete(
         self,
@@ -150,12 +142,12 @@ class ChatClient:
             response = self._session.post(
                 url,
                 json=body,
-                auth=self._sign,
+                auth=self._key,
                 timeout=(CONNECT_S, self.limits.timeout_s),
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise ServerError(self._clean(f"{url} does not answer: {_root(error)}")) from None
+            raise ServerError(self._key.hidden(f"{url} does not answer: {_root(error)}")) from None
         if response.status_code != 200:
             raise self._refusal(url, response)
         try:
@@ -163,22 +155,13 @@ class ChatClient:
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise ServerError(f"{url} did not answer with a chat completion: {error!r}") from None
 
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # Given even without a key: requests would else look for a password in ~/.netrc.
-        if self._key:
-            request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
-
     def _refusal(self, url: str, response: requests.Response) -> ServerError:
         text = _reason(response)
         # vLLM and OpenAI speak of the context's length, llama.cpp of its size.
         too_long = "context" in text and ("length" in text or "size" in text)
         full = response.status_code == 400 and too_long
         kind = ContextFull if full else ServerError
-        return kind(self._clean(f"{url} answered {response.status_code}: {text}"))
-
-    def _clean(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+        return kind(self._key.hidden(f"{url} answered {response.status_code}: {text}"))
 
 
 class _Patience(Retry):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from torch import Tensor
 from urllib3.util import Retry
 
-from layergym.agents.openai_client import CONNECT_S
+from layergym.agents.http import CONNECT_S, Key, session, split
 from layergym.agents.vllm import Completion, written
 from layergym.envs.errors import InputError
 
@@ -45,20 +42,14 @@ class VLLMServer:
         Raises:
             InputError: it is no address, or no vLLM server answers there.
         """
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise InputError(f'"{url}" is no address: {error}') from error
+        parts = split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise InputError(f'"{url}" is no address of a server; write http://HOST:PORT')
         self.url = url.rstrip("/").removesuffix("/v1")
         self._exchange = exchange
-        self._key = os.environ.get(KEY, "").strip()  # A line end would be refused, and shown.
-        self._session = requests.Session()
+        self._key = Key(KEY)
         patience = Retry(4, allowed_methods=None, status_forcelist=(502, 503), backoff_factor=0.5)
-        adapter = HTTPAdapter(max_retries=patience, pool_maxsize=CONCURRENCY)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+        self._session = session(patience, CONCURRENCY)
         models = self._ask("get", "/v1/models")
         try:
             served = models["data"][0]
@@ -126,7 +117,7 @@ class VLLMServer:
                 method,
                 self.url + path,
                 json=body,
-                auth=self._sign,
+                auth=self._key,
                 timeout=(CONNECT_S, TIMEOUT_S),
                 allow_redirects=False,
             )
@@ -137,9 +128,3 @@ class VLLMServer:
             raise InputError(f"no vLLM server answers at {self.url}{path}: {why}") from None
         said = " ".join(answer.text.split())[:300]
         raise InputError(f"{self.url}{path} answered {answer.status_code}: {said}")
-
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # Given even without a key: requests would else look for a password in ~/.netrc.
-        if self._key:
-            request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
