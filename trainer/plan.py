@@ -93,9 +93,8 @@ class Count:
 class Plan:
     """Needs of one arm. Bytes are per device, operations and seconds per optimiser step."""
 
-    layers: str
-    parameters: int
     trained: int
+    """Parameters that train."""
     memory: dict[str, float]
     """Bytes by purpose."""
     update_flops: float
@@ -143,8 +142,6 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
         "key-value cache": work.episodes / work.devices * work.tokens * _cache_bytes(config, size),
     }
     return Plan(
-        layers=layers,
-        parameters=selection.total,
         trained=selection.trained,
         memory=memory,
         update_flops=flops,

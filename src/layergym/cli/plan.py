@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from layergym.cli.console import add_output, output
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from layergym.trainer.plan import Plan
 
 EXAMPLES = """
 examples:
@@ -33,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print memory and time of full and of targeted training side by side."""
     import torch
-    from rich.table import Table
 
     from layergym.agents.load import load_config
     from layergym.agents.names import source
@@ -58,23 +63,8 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     with out.progress.status("counting operations and bytes"):
         full, some = (plan(config, layers, work, device) for layers in ("all", args.layers))
-    table = Table(title=f"{args.model}: one optimiser step on {args.gpus} x {args.gpu}")
-    for name in ("", "all layers", f"layers {args.layers}", "ratio"):
-        table.add_column(name, justify="left" if not name else "right")
-
-    def row(name: str, first: float, second: float, unit: str) -> None:
-        share = f"{second / first:.2f}" if first else ""
-        table.add_row(name, f"{first:,.2f} {unit}", f"{second:,.2f} {unit}", share)
-
-    row("trainable parameters", full.trained / 1e6, some.trained / 1e6, "M")
-    for name in full.memory:
-        row(name, full.memory[name] / 1e9, some.memory[name] / 1e9, "GB")
-    table.add_section()
-    row("peak memory per GPU", full.peak / 1e9, some.peak / 1e9, "GB")
-    row("update", full.update_flops / 1e15, some.update_flops / 1e15, "PFLOP")
-    row("update, estimated", full.update_s, some.update_s, "s")
-    row("rollout, estimated", full.rollout_s, some.rollout_s, "s")
-    out.show(table)
+    title = f"{args.model}: one optimiser step on {args.gpus} x {args.gpu}"
+    out.show(_table(title, f"layers {args.layers}", full, some))
     for name, arm in (("all layers", full), (f"layers {args.layers}", some)):
         fits = "fits" if arm.peak / 1e9 < 0.9 * device.memory_gb else "does not fit"
         out.show(f"{name}: {fits} into {device.memory_gb:g} GB with a tenth to spare")
@@ -95,3 +85,25 @@ def run(args: argparse.Namespace) -> int:
             rollout_s=arm.rollout_s,
         )
     return 0
+
+
+def _table(title: str, layers: str, full: Plan, some: Plan) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title)
+    for name in ("", "all layers", layers, "ratio"):
+        table.add_column(name, justify="left" if not name else "right")
+
+    def row(name: str, first: float, second: float, unit: str) -> None:
+        share = f"{second / first:.2f}" if first else ""
+        table.add_row(name, f"{first:,.2f} {unit}", f"{second:,.2f} {unit}", share)
+
+    row("trainable parameters", full.trained / 1e6, some.trained / 1e6, "M")
+    for name in full.memory:
+        row(name, full.memory[name] / 1e9, some.memory[name] / 1e9, "GB")
+    table.add_section()
+    row("peak memory per GPU", full.peak / 1e9, some.peak / 1e9, "GB")
+    row("update", full.update_flops / 1e15, some.update_flops / 1e15, "PFLOP")
+    row("update, estimated", full.update_s, some.update_s, "s")
+    row("rollout, estimated", full.rollout_s, some.rollout_s, "s")
+    return table
