@@ -12,22 +12,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from layergym.envs.errors import InputError
-from layergym.evals.arm import EvalSpec
-from layergym.evals.arms import SweepSpec
+from layergym.envs.files import read_json, write_json
+from layergym.evals import stats
+from layergym.evals.arm import EvalSpec, scored_panel
+from layergym.evals.arms import SweepSpec, arm_name
 from layergym.evals.contribution import LayerProfile
+from layergym.evals.measure import SEED
+from layergym.evals.profiles import write_profile
+from layergym.evals.results import Sweep
+from layergym.evals.sweep import write_sweep
 from layergym.evals.tuning import tuning_seed
 from layergym.trainer.layers import layer_indices
 
 STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
 """Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
-_RANKED = re.compile(r"(?<![\w:])(single:best|(?:top|bottom):\d+)(?!@)")
+RANKING = Path("ranking", "profile.json")
+"""Where the folder of a comparison keeps the ranking that its arms go by."""
+_RANKED = re.compile(r"(?<![\w:])(single:best|(?:top|bottom):(\d+))(?!@)")
 
 
 def comparison(
     sweep: SweepSpec,
     ranking: LayerProfile,
-    profile: Path,
+    folder: Path,
     arms: Sequence[str],
     seeds: Sequence[int],
     *,
@@ -39,7 +49,7 @@ def comparison(
     Args:
         sweep: the one that ranked the layers.
         ranking: what that one found.
-        profile: where `ranking` is written, for "single:best", "top:k" and "bottom:k".
+        folder: of the comparison; "single:best", "top:k" and "bottom:k" name the ranking in it.
         arms: expressions of `layergym.evals.arms`.
         seeds: of the runs; none of the sweep's.
         split: where the scored tasks come from; by default the sweep's split.
@@ -56,16 +66,58 @@ def comparison(
             f"seed {used[0]} took part in the ranking; compare with others, such as "
             f"{max(seen_seeds(sweep)) + 1}"
         )
+    profile = (folder / RANKING).resolve()
     named = [arm for arm in arms if arm not in ("base", "full")]
     return SweepSpec(
         run=sweep.run,
-        eval=_other_tasks(sweep, split, size),
+        eval=_other_tasks(sweep, split or sweep.eval.split, size),
         extra=tuple(ranked(arm, profile) for arm in named),
         num_layers=sweep.num_layers,
         seeds=tuple(seeds),
         lr_full=sweep.lr_full,
         lr_layer=sweep.lr_layer,
     )
+
+
+def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile) -> None:
+    """Begin the comparison's folder: settings, the ranking, what it rests on, what arms train."""
+    write_sweep(spec, folder)
+    write_profile(folder / RANKING, ranking)
+    origin = {
+        "name": ranking.name,
+        "split": sweep.eval.split,
+        "tasks": ranking.tasks,
+        "panel": ranking.panel_hash,
+        "seeds": sweep.seeds,
+        "layers": {arm_name(arm): chosen(arm, spec.num_layers) for arm in spec.extra},
+    }
+    path = folder / "manifest.json"
+    write_json(path, read_json(path) | {"ranking": origin})
+
+
+def chosen(arm: str, num_layers: int) -> tuple[int, ...]:
+    """The layers that an expression names; none for random entries and LoRA on all layers.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    layers = arm.removeprefix("boost-").removeprefix("lora-").partition("*")[0]
+    if layers == "lora" or re.fullmatch(r"random(:\d+)?", layers):
+        return ()
+    return layer_indices(layers, num_layers)
+
+
+def standings(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
+    """Best and worst rank of every trained arm that the data allow, the highest score first.
+
+    The sets hold for all arms together with 95 % confidence (`stats.rank_sets`).
+    """
+    scored = [arm for arm in sweep.arms if arm != "base" and sweep.results(arm, temperature)]
+    tables = [np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in scored]
+    scores = np.array([table.mean() for table in tables])
+    draws = stats.joint_draws(tables, [True] * len(tables), seed=SEED)
+    ranks = stats.rank_sets(scores, draws)
+    return {scored[place]: ranks[place] for place in np.argsort(-scores, kind="stable")}
 
 
 def seen_seeds(sweep: SweepSpec) -> set[int]:
@@ -81,26 +133,33 @@ def ranked(arm: str, profile: Path) -> str:
 
 def _check(arm: str, ranking: LayerProfile) -> None:
     main = ranking.measures[0]
-    if _RANKED.search(arm) and not main.defined:
+    match = _RANKED.search(arm)
+    if match is None:
+        if arm not in ("base", "full"):
+            chosen(arm, ranking.num_layers)
+    elif not main.defined:
         raise InputError(
             f'"{arm}" needs a ranking, but full - base is not distinguishable from 0 in '
             f"{ranking.name}; sweep with more steps, seeds or tasks, or leave that arm out"
         )
-    layers = arm.removeprefix("boost-").removeprefix("lora-").partition("*")[0]
-    given = "@" in layers or _RANKED.search(arm) or layers in ("base", "full", "lora")
-    if not given and not layers.startswith("random"):
-        layer_indices(layers, ranking.num_layers)
-
-
-def _other_tasks(sweep: SweepSpec, split: str | None, size: int | None) -> EvalSpec:
-    ranking, dev = sweep.eval, sweep.search.dev
-    if split is not None and split != ranking.split:
-        decided = sweep.search.active and split == dev.split
-        skip = dev.skip + (dev.size or 0) if decided else 0
-        return replace(ranking, split=split, size=size, skip=skip)
-    if ranking.size is None:
+    elif not 1 <= int(match[2] or 1) <= len(main.layers):
         raise InputError(
-            f"the ranking was scored on all tasks of the {ranking.split} split; name another one "
-            "for the comparison: --eval-split"
+            f'"{arm}" asks for {match[2]} layers; {ranking.name} ranks {len(main.layers)}'
         )
-    return replace(ranking, size=size or ranking.size, skip=ranking.skip + ranking.size)
+
+
+def _other_tasks(sweep: SweepSpec, split: str, size: int | None) -> EvalSpec:
+    """Tasks of `split` that neither the ranking nor a decision on the way to it was made on."""
+    panels = [sweep.eval, *([sweep.search.dev] if sweep.search.active else ())]
+    sizes = [None if p.size is None else p.skip + p.size for p in panels if p.split == split]
+    total = len(scored_panel(sweep.run, EvalSpec(split=split)))
+    used = max((total if end is None else end for end in sizes), default=0)
+    left = total - used
+    if left < max(size or 2, 2):
+        raise InputError(
+            f"the {split} split has {total} tasks, of which the ranking used {used}; compare on "
+            + (f"{left} (--eval-tasks) or " if left > 1 else "")
+            + "another split (--eval-split)"
+        )
+    size = size or min(sweep.eval.size or left, left)
+    return replace(sweep.eval, split=split, size=size, skip=used)

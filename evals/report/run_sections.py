@@ -13,6 +13,7 @@ from layergym.evals import stats
 from layergym.evals.agreement import Agreement, agreement, detrend
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.predictor import read_prediction
+from layergym.evals.report.compare_section import compare_section
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
 from layergym.evals.report.predictor_section import predictor_section
 from layergym.evals.report.retention_section import retention_section
@@ -41,6 +42,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
     main = 1.0 if 1.0 in temperatures else temperatures[0]
     best = profile.measures[0].best
     found = [
+        compare_section(sweep, profile, main),
         search_section(sweep),
         _unfinished(sweep.runs),
         _kinds(sweep, main),

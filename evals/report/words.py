@@ -59,8 +59,8 @@ def findings(profile: LayerProfile) -> tuple[Text, ...]:
     texts.append(Text(profile.sharpening))
     if main.layers:
         texts.append(_best(main))
-    layers, why = recommendation(profile)
-    texts.append(Text(f"Next run: layers={layers}, because {why}", "finding"))
+        layers, why = recommendation(profile)
+        texts.append(Text(f"Next run: layers={layers}, because {why}", "finding"))
     return (*texts, *_few_seeds(profile))
 
 
@@ -106,11 +106,10 @@ def tied(measure: Measure) -> tuple[int, ...]:
 
 
 def recommendation(profile: LayerProfile) -> tuple[str, str]:
-    """What to pass as `layers=` next time, and why."""
+    """What to pass as `layers=` next time, and why; at least one layer was trained alone."""
     main = profile.measures[0]
     best = main.best
-    if best is None:
-        return "middle:1", "no layer was trained alone, so this is only the published default."
+    assert best is not None
     if not main.defined and best.against_full.above(0):
         return str(best.layer), (
             f"layer {best.layer} alone is distinguishably better than full training, which is not "

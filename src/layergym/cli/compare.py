@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layergym import InputError
 from layergym.cli.console import add_output, output
 from layergym.cli.options import new_folder
 
@@ -33,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arms", help="expressions, separated by commas (default: see examples)")
     parser.add_argument("--seeds", type=int, nargs="+", help="default: as many as the sweep, new")
     parser.add_argument("--eval-split", help="split of the scored tasks (default: the sweep's)")
-    parser.add_argument("--eval-tasks", type=int, help="scored tasks (default: as the sweep)")
+    parser.add_argument(
+        "--eval-tasks",
+        type=int,
+        help="scored tasks (default: as many as the sweep, or what is left)",
+    )
     parser.add_argument("--jobs", type=int, help="processes side by side (default: cores or GPUs)")
     parser.add_argument("--out", help="folder of the comparison (default: SWEEP-compared)")
     add_output(parser)
@@ -42,41 +47,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the ranking down, run the arms, and report."""
     from layergym.cli.sweep import go
-    from layergym.envs.files import read_json, write_json
+    from layergym.evals.compare import begin
     from layergym.evals.contribution import profile
     from layergym.evals.engines.launch import Launch
-    from layergym.evals.profiles import write_profile
     from layergym.evals.results import read_sweep
-    from layergym.evals.sweep import write_sweep
 
     out = output(args)
+    sweep = _finished(args.sweep)
     ranking = profile(read_sweep(args.sweep))
     folder = new_folder(args.out or f"{args.sweep}-compared")
-    file = (folder / "ranking" / "profile.json").resolve()
-    spec = _spec(args, ranking, file)
-    write_profile(file, ranking)
-    write_sweep(spec, folder)
-    origin = {"sweep": str(args.sweep), "panel": ranking.panel_hash, "tasks": ranking.tasks}
-    path = folder / "manifest.json"
-    write_json(path, read_json(path) | {"ranking": origin})
+    spec = _spec(args, sweep, ranking, folder)
+    begin(spec, folder, sweep, ranking)
     out.show(
-        f"ranked on {ranking.tasks} tasks of {args.sweep}; compared on others, with seeds "
-        f"{', '.join(map(str, spec.seeds))}"
+        f"ranked on {ranking.tasks} tasks of {args.sweep}; compared on {spec.eval.size} others, "
+        f"with seeds {', '.join(map(str, spec.seeds))}"
     )
     return go(spec, folder, Launch(engine="processes", jobs=args.jobs), out)
 
 
-def _spec(args: argparse.Namespace, ranking: LayerProfile, file: Path) -> SweepSpec:
-    from layergym.evals.compare import STRATEGIES, comparison, seen_seeds
+def _finished(folder: Path) -> SweepSpec:
+    """The sweep in `folder`, all of whose runs have come to their end."""
+    from layergym.evals.plan import next_jobs
     from layergym.evals.sweep import read_spec
+
+    sweep = read_spec(folder)
+    if waiting := next_jobs(sweep, folder):
+        raise InputError(
+            f"{len(waiting)} runs of {folder} are not finished, so its ranking may change; "
+            f"first: layergym sweep --resume {folder}"
+        )
+    return sweep
+
+
+def _spec(
+    args: argparse.Namespace, sweep: SweepSpec, ranking: LayerProfile, folder: Path
+) -> SweepSpec:
+    from layergym.evals.compare import STRATEGIES, comparison, seen_seeds
     from layergym.evals.tuning import settle
 
-    sweep = read_spec(args.sweep)
-    tuning = settle(sweep, args.sweep)
-    arms = [arm.strip() for arm in args.arms.split(",")] if args.arms else list(STRATEGIES)
+    arms = [arm.strip() for arm in args.arms.split(",")] if args.arms else STRATEGIES
     after = max(seen_seeds(sweep)) + 1
     seeds = args.seeds or range(after, after + len(sweep.seeds))
     spec = comparison(
-        sweep, ranking, file, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
+        sweep, ranking, folder, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
     )
+    tuning = settle(sweep, args.sweep)
     return replace(spec, lr_full=tuning.full, lr_layer=tuning.layer) if tuning else spec
