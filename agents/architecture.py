@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterable
 
@@ -33,29 +32,3 @@ def stop_tokens(
     ends = [tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
     flat = [e for end in ends for e in (end if isinstance(end, list) else [end]) if e is not None]
     return frozenset([*flat, *more])
-
-
-def attention_windows(model: PreTrainedModel, config: PreTrainedConfig) -> dict[str, int | None]:
-    """Attention window in tokens by kind of layer, None for full attention.
-
-    Raises:
-        InputError: some layers are no softmax attention (state-space models, say), positions
-            cannot be given, or the attention kernel takes no mask of its own per row.
-    """
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None) or [
-        "sliding_attention" if window else "full_attention"
-    ]
-    odd = sorted(set(kinds) - {"full_attention", "sliding_attention"})
-    takes = inspect.signature(model.get_decoder().forward).parameters
-    if odd or not {"position_ids", "past_key_values"} <= set(takes):
-        raise InputError(
-            f"{type(model).__name__} does not keep a plain key-value cache "
-            f"({', '.join(odd) or 'no position ids'}); choose a model with softmax attention"
-        )
-    if config._attn_implementation not in ("sdpa", "eager"):
-        raise InputError(
-            f'attention "{config._attn_implementation}" cannot take rows of different lengths; '
-            'load the model with attn_implementation="sdpa"'
-        )
-    return {kind: window if kind == "sliding_attention" else None for kind in sorted(set(kinds))}

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.agents.architecture import attention_windows, context_limit, stop_tokens
+from layergym.agents.architecture import context_limit, stop_tokens
+from layergym.agents.attention import additive_masks, attention_windows
 from layergym.agents.cache import RaggedCache
 from layergym.agents.draw import draw
 from layergym.envs.errors import InputError
@@ -260,7 +261,7 @@ class TransformersSampler:
             seen = keys <= positions[..., None]
         output = self.model(
             input_ids=ids,
-            attention_mask=self._mask(seen, keys, positions),
+            attention_mask=additive_masks(seen, keys, positions, self._windows, self.model.dtype),
             position_ids=positions.clamp(min=0),
             past_key_values=self._cache,
             use_cache=True,
@@ -268,16 +269,6 @@ class TransformersSampler:
         )
         logits: Tensor = output.logits[:, -1]
         return logits.float()
-
-    def _mask(self, seen: Tensor, keys: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
-        """Additive masks (B, 1, T, S), one per kind of layer when there are two kinds."""
-        dtype = self.model.dtype
-        open_, shut = seen.new_zeros((), dtype=dtype), torch.finfo(dtype).min
-        masks = {}
-        for kind, window in self._windows.items():
-            near = seen if window is None else seen & (keys > positions[..., None] - window)
-            masks[kind] = torch.where(near, open_, shut)[:, None]
-        return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def _decode(
         self, rows: Sequence[_Row], logits: Tensor

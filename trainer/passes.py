@@ -5,7 +5,7 @@ Shapes: B rows of one pass, T tokens of its longest row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ import torch
 from layergym.trainer.packing import Row, collate
 from layergym.trainer.prefix import Prefix
 from layergym.trainer.processes import ALONE, Share
+from layergym.trainer.trees import Trees, lay, plant
 
 _PER_ROW = ("grpo", "sapo", "dr_grpo", "luspo")
 """TRL's losses that are means over rows; "bnpo" is a mean over tokens, the others are sums."""
@@ -24,8 +25,8 @@ _PER_ROW = ("grpo", "sapo", "dr_grpo", "luspo")
 class Pass:
     """One forward and backward pass: what TRL's loss reads, and what our forward needs."""
 
-    ids: torch.Tensor
-    """(B, T)."""
+    trees: Trees
+    """The B rows."""
     sampled: torch.Tensor
     """(B, T) bool."""
     sampler_logprobs: torch.Tensor
@@ -48,10 +49,10 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Minibatch:
-    """Rows of one optimiser step, shortest first."""
+    """Rows of one optimiser step."""
 
-    rows: tuple[Row, ...]
-    """Rows that can move the policy."""
+    trees: tuple[tuple[Row, ...], ...]
+    """Rows that can move the policy, those that share a tree together; smallest trees first."""
     all_rows: int
     """How many there were before those without a signal were left out."""
     all_tokens: int
@@ -59,7 +60,13 @@ class Minibatch:
 
 
 def minibatches(
-    rows: Sequence[Row], count: int, *, order: Sequence[int], skip_idle: bool
+    rows: Sequence[Row],
+    count: int,
+    *,
+    order: Sequence[int],
+    skip_idle: bool,
+    reach: float | None = None,
+    size: int = 1,
 ) -> list[Minibatch]:
     """Split `rows` into `count` optimiser steps of nearly equal size.
 
@@ -69,6 +76,8 @@ def minibatches(
         order: seed of that shuffle.
         skip_idle: leave out rows whose advantages are all 0. Their policy gradient is 0, and the
             normalisers still count them, so this saves time and changes nothing.
+        reach: `trees.attention_reach` of the model; None: every row is computed by itself.
+        size: rows in one tree at most.
     """
     shuffled = list(rows)
     if count > 1:
@@ -80,7 +89,9 @@ def minibatches(
         part = shuffled[low:high]
         kept = [row for row in part if not skip_idle or any(row.advantages)]
         tokens = sum(sum(row.sampled) for row in part)
-        result.append(Minibatch(tuple(sorted(kept, key=len)), len(part), tokens))
+        trees = plant([row.ids for row in kept], reach, size)
+        planted = tuple(tuple(kept[i] for i in tree) for tree in trees)
+        result.append(Minibatch(planted, len(part), tokens))
     return result
 
 
@@ -94,20 +105,21 @@ def passes(
     device: torch.device,
     share: Share = ALONE,
 ) -> list[Pass]:
-    """This process's passes over a minibatch: at most `size` rows, padded to their own longest.
+    """This process's passes over a minibatch: at most `size` rows, in trees of about one size.
 
-    Every process gets as many passes, of rows of about the same length; where rows run out, it
-    computes one that counts nothing. Weights make the sum over the passes, averaged over the
+    Every process gets as many passes, of trees of about the same size; where they run out, it
+    computes one row that counts nothing. Weights make the sum over the passes, averaged over the
     processes as DDP and FSDP2 average gradients, equal to TRL's loss over the whole minibatch at
     once. `rollout_tokens` counts the sampled tokens of the whole rollout: TRL's
     `num_items_in_batch`.
     """
     result = []
-    for start in range(0, len(minibatch.rows), size * share.of):
-        block = minibatch.rows[start : start + size * share.of]
-        rows = share.deal(block)
+    for block in _blocks(minibatch.trees, size, share.of):
+        dealt = share.deal(block)
+        rows = [row for tree in dealt for row in tree]
         counts = bool(rows)
-        batch = collate(rows or block[:1], pad_id)
+        laid = lay([[row.ids for row in tree] for tree in dealt or [block[0][:1]]], pad_id)
+        batch = collate(rows or block[0][:1], pad_id)
         ids, sampled = batch.ids.to(device), batch.sampled.to(device)
         weight = 0.0
         if counts and loss_type in _PER_ROW:
@@ -116,7 +128,7 @@ def passes(
             weight = share.of * int(batch.sampled.sum()) / minibatch.all_tokens
         result.append(
             Pass(
-                ids=ids,
+                trees=laid.to(device),
                 sampled=sampled,
                 sampler_logprobs=batch.logprobs[:, 1:].to(device),
                 loss_inputs={
@@ -133,3 +145,19 @@ def passes(
             )
         )
     return result
+
+
+def _blocks(
+    trees: Sequence[tuple[Row, ...]], size: int, processes: int
+) -> Iterator[list[tuple[Row, ...]]]:
+    """Trees in order, as many at a time as leave every process at most `size` rows when dealt."""
+    block: list[tuple[Row, ...]] = []
+    held = [0] * processes
+    for tree in trees:
+        if block and held[len(block) % processes] + len(tree) > size:
+            yield block
+            block, held = [], [0] * processes
+        held[len(block) % processes] += len(tree)
+        block.append(tree)
+    if block:
+        yield block

@@ -7,7 +7,8 @@ Three parts, each one a few lines around the model's own forward:
 * the language-model head runs on the positions that carry loss, no others;
 * the reference policy is the same model with the original weights of the trained tensors put in.
 
-Shapes: B rows, T tokens, H hidden size, K sampled tokens in all rows.
+Shapes: B rows, T tokens, R trees of N slots (`trainer.trees`), H hidden size, K sampled tokens in
+all rows.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from transformers import PreTrainedModel
 
 from layergym.envs.errors import InputError
 from layergym.trainer.processes import part, reshard
+from layergym.trainer.trees import Trees
 
 
 class Prefix:
-    """Activations (B, T, H) that enter layer `first`, kept from the first pass for later ones.
+    """Activations (R, N, H) that enter layer `first`, kept from the first pass for later ones.
 
     Valid as long as nothing below layer `first` changes and dropout is off.
     """
@@ -44,6 +46,15 @@ class Prefix:
         self._hidden: torch.Tensor | None = None
         self._in_tuple = False  # whether layers return their activations inside a tuple
 
+    @property
+    def hidden(self) -> torch.Tensor | None:
+        """The activations, once they are known."""
+        return self._hidden
+
+    @hidden.setter
+    def hidden(self, values: torch.Tensor) -> None:
+        self._hidden = values.cpu() if self._offload else values
+
     @contextmanager
     def reused(self) -> Iterator[None]:
         """Within it, a forward pass over the same rows starts at layer `first`.
@@ -57,8 +68,7 @@ class Prefix:
     def _recording(self) -> Iterator[None]:
         def keep(module: nn.Module, args: Any, output: Any) -> None:
             self._in_tuple = isinstance(output, tuple)
-            hidden = (output[0] if self._in_tuple else output).detach()
-            self._hidden = hidden.cpu() if self._offload else hidden
+            self.hidden = (output[0] if self._in_tuple else output).detach()
 
         handle = self._layers[self._first - 1].register_forward_hook(keep)
         try:
@@ -131,7 +141,7 @@ class Reference:
 def sampled_logprobs(
     model: nn.Module,
     causal: PreTrainedModel,
-    ids: torch.Tensor,
+    trees: Trees,
     sampled: torch.Tensor,
     *,
     router_loss: bool = False,
@@ -142,9 +152,8 @@ def sampled_logprobs(
         model: what is called, wrapped for distribution or not; TRL's `add_fused_lm_head` has been
             applied to `causal`.
         causal: the transformers model inside it.
-        ids: (B, T) tokens, padded on the right. Attention is causal, so no real token sees the
-            padding and no mask is needed.
-        sampled: (B, T) bool, False in the first column.
+        trees: the B rows. Attention is causal, so no real token sees the padding.
+        sampled: (B, T) bool, False in the first column and on padding.
         router_loss: also return the load-balancing loss of a mixture-of-experts model.
 
     Returns:
@@ -152,16 +161,17 @@ def sampled_logprobs(
         sampled. Then the router loss, a scalar, or None.
     """
     wanted = sampled[:, 1:]
+    before, here = trees.places[:, :-1][wanted], trees.places[:, 1:][wanted]  # (K,)
 
     def keep_wanted(module: nn.Module, args: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[:, :-1][wanted].unsqueeze(0)
+        output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[before].unsqueeze(0)
         return output
 
     handle = causal.base_model.register_forward_hook(keep_wanted)
     try:
-        labels = ids[:, 1:][wanted].unsqueeze(0)  # (1, K)
+        labels = trees.ids.flatten()[here].unsqueeze(0)  # (1, K)
         extra = {"output_router_logits": True} if router_loss else {}
-        output = model(input_ids=ids, shift_labels=labels, fused_lm_head=True, **extra)
+        output = model(**trees.inputs(causal), shift_labels=labels, fused_lm_head=True, **extra)
     finally:
         handle.remove()
     empty = output.log_probs.new_zeros(wanted.shape)

@@ -32,6 +32,7 @@ from layergym.trainer.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.passes import Pass, minibatches, passes
 from layergym.trainer.prefix import Prefix, Reference, sampled_logprobs
 from layergym.trainer.targeting import LayerTargeting
+from layergym.trainer.trees import attention_reach
 
 
 class GiGPOTrainer(LayerTargeting):
@@ -105,6 +106,8 @@ class GiGPOTrainer(LayerTargeting):
         # Accelerate may have loaded the weights in the first process only.
         self.base = broadcast_object_list([own])[0]
         self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self.scatter())
+        # The router's loss is a mean over the tokens of all rows, which trees do not repeat.
+        self._reach = None if self.aux_loss_enabled else attention_reach(causal_model(self.model))
         self._begun = False
         self._reference: Reference | None = None
 
@@ -218,6 +221,8 @@ class GiGPOTrainer(LayerTargeting):
                 args.steps_per_generation,
                 order=(args.seed, number),
                 skip_idle=self._idle_rows_count_nothing(),
+                reach=self._reach,
+                size=args.per_device_train_batch_size,
             )
         ]
         with self._timed("logprobs"), torch.no_grad():
@@ -267,7 +272,7 @@ class GiGPOTrainer(LayerTargeting):
             return sampled_logprobs(
                 model,
                 causal_model(self.model),
-                one.ids,
+                one.trees,
                 one.sampled,
                 router_loss=self.aux_loss_enabled,
             )

@@ -15,6 +15,7 @@ from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 from layergym.envs.errors import InputError
 from layergym.trainer.layers import decoder_layers, select
 from layergym.trainer.prefix import Prefix, Reference, refuse_dropout, sampled_logprobs
+from layergym.trainer.trees import lay
 
 Tiny = Callable[..., PreTrainedModel]
 
@@ -24,6 +25,7 @@ SAMPLED = torch.rand(IDS.shape, generator=GENERATOR) < 0.4
 SAMPLED[:, 0] = False
 SAMPLED[1, 9:] = False  # padding
 IDS[1, 9:] = 0
+ROWS = lay([[tuple(row)] for row in IDS.tolist()])
 
 
 def fused(model: PreTrainedModel) -> PreTrainedModel:
@@ -32,7 +34,7 @@ def fused(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def logprobs(model: PreTrainedModel) -> torch.Tensor:
-    return sampled_logprobs(model, model, IDS, SAMPLED)[0]
+    return sampled_logprobs(model, model, ROWS, SAMPLED)[0]
 
 
 def backward(model: PreTrainedModel) -> None:
@@ -55,7 +57,7 @@ def count_passes(layers: nn.ModuleList) -> Counter[int]:
 
 def test_log_probabilities_are_the_models_own(tiny_model: Tiny, family: str) -> None:
     model = fused(tiny_model(family))
-    found, entropy, _ = sampled_logprobs(model, model, IDS, SAMPLED)
+    found, entropy, _ = sampled_logprobs(model, model, ROWS, SAMPLED)
     mask = (IDS != 0).long()
     expected = model(input_ids=IDS, attention_mask=mask).logits[:, :-1].log_softmax(-1)
     chosen = expected.gather(-1, IDS[:, 1:, None])[..., 0]

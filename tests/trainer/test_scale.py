@@ -92,7 +92,7 @@ def test_a_pass_that_only_keeps_step_counts_nothing() -> None:
 def test_processes_compute_rows_of_like_length_at_the_same_time() -> None:
     processes = dealt(list(range(2, 18)), world=2, size=2, loss_type="dapo")
     for together in zip(*processes, strict=True):
-        longest = [one.ids.shape[1] for one in together]
+        longest = [one.sampled.shape[1] for one in together]
         assert max(longest) - min(longest) <= 1
 
 

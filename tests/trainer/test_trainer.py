@@ -320,7 +320,7 @@ def test_rows_without_signal_are_not_computed(
         trainer.train()
         rows.append(seen[-1])
         results.append(weights(trainer))
-    assert rows[0] < rows[1] == 24
+    assert rows[0] < rows[1]
     assert all(torch.allclose(results[0][n], results[1][n], atol=1e-7) for n in results[0])
 
 

@@ -1,0 +1,226 @@
+"""Rows that begin alike, laid out as a tree: what they share is computed once.
+
+Episodes of one group start from the same prompt, and often go on alike for a while. In a tree,
+every distinct beginning has one slot per token; a token attends to the slots on its own way from
+the root and to no others, so that each row gets what it would get alone. For the prompts of GRPO's
+groups this is the shared prefix of arXiv 2506.05433; here any common beginning is shared.
+
+Shapes: B rows of at most T tokens, R trees of at most N slots, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import PreTrainedModel
+
+from layergym.agents.attention import additive_masks, attention_windows
+from layergym.envs.errors import InputError
+from layergym.trainer.layers import decoder_layers
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Rows of tokens in trees, padded on the right."""
+
+    rows: tuple[Ids, ...]
+    """The rows, tree by tree."""
+    ids: Tensor
+    """(R, N) the token of every slot."""
+    depths: Tensor
+    """(R, N) its position in the rows that pass through it."""
+    ends: Tensor
+    """(R, N) one past the last slot that lies behind it; slots are in depth-first order."""
+    places: Tensor
+    """(B, T) where the tokens of each row are among the R * N slots; 0 for padding."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether any tree holds more than one row."""
+        return len(self.ids) < len(self.rows)
+
+    def inputs(self, model: PreTrainedModel, part: slice = slice(None)) -> dict[str, Any]:
+        """What `model` is called with for some of the trees.
+
+        Single rows need no mask: attention is causal.
+        """
+        if not self.shared:
+            return {"input_ids": self.ids[part]}
+        depths, ends = self.depths[part], self.ends[part]
+        slots = torch.arange(ends.shape[1], device=ends.device)
+        behind = (slots <= slots[:, None]) & (slots[:, None] < ends[:, None])
+        windows = attention_windows(model, model.config.get_text_config(decoder=True))
+        return {
+            "input_ids": self.ids[part],
+            "position_ids": depths,
+            "attention_mask": additive_masks(behind, depths[:, None], depths, windows, model.dtype),
+        }
+
+    def to(self, device: torch.device) -> Trees:
+        """The same on another device."""
+        moved = (one.to(device) for one in (self.ids, self.depths, self.ends, self.places))
+        return Trees(self.rows, *moved)
+
+
+def lay(trees: Iterable[Sequence[Ids]], pad_id: int = 0) -> Trees:
+    """Lay out rows; those of one tree must be in ascending order."""
+    laid = [_lay_one(rows) for rows in trees]
+    slots = max(len(one.ids) for one in laid)
+    width = max(len(places) for one in laid for places in one.places)
+
+    def stack(columns: Iterable[NDArray[np.int64]], size: int, fill: int) -> Tensor:
+        padded = [np.pad(c, (0, size - len(c)), constant_values=fill) for c in columns]
+        return torch.from_numpy(np.stack(padded))
+
+    # Padding lies behind no slot but, so that attention is defined, itself.
+    itself = [np.append(one.ends, np.arange(len(one.ends), slots) + 1) for one in laid]
+    return Trees(
+        rows=tuple(row for one in laid for row in one.rows),
+        ids=stack((one.ids for one in laid), slots, pad_id),
+        depths=stack((one.depths for one in laid), slots, 0),
+        ends=stack(itself, slots, 0),
+        places=stack(
+            (places + tree * slots for tree, one in enumerate(laid) for places in one.places),
+            width,
+            0,
+        ),
+    )
+
+
+def side_by_side(parts: Sequence[Trees]) -> Trees:
+    """All trees of `parts` in one batch, in order."""
+    slots = max(part.ids.shape[1] for part in parts)
+    width = max(part.places.shape[1] for part in parts)
+    places, first = [], 0
+    for part in parts:
+        tree, slot = part.places // part.ids.shape[1], part.places % part.ids.shape[1]
+        places.append(pad((tree + first) * slots + slot, (0, width - part.places.shape[1])))
+        first += len(part.ids)
+
+    def stack(tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat([pad(one, (0, slots - one.shape[1])) for one in tensors])
+
+    itself = torch.arange(slots, device=parts[0].ids.device) + 1
+    ends = stack(part.ends for part in parts)
+    return Trees(
+        rows=tuple(row for part in parts for row in part.rows),
+        ids=stack(part.ids for part in parts),
+        depths=stack(part.depths for part in parts),
+        ends=torch.where(ends == 0, itself, ends),
+        places=torch.cat(places),
+    )
+
+
+def moved(hidden: Tensor, old: Trees, new: Trees, rows: Sequence[int]) -> Tensor:
+    """Activations (R, N, H) of the slots of `old`, in the slots (R', N') of `new`.
+
+    Args:
+        hidden: the activations.
+        old: where they are.
+        new: where they shall be.
+        rows: which row of `old` each row of `new` is.
+    """
+    source = torch.zeros(new.ids.numel(), dtype=torch.int64, device=hidden.device)
+    here = old.places[torch.tensor(rows, device=hidden.device)]
+    width = min(here.shape[1], new.places.shape[1])
+    lengths = torch.tensor([len(row) for row in new.rows], device=hidden.device)
+    real = torch.arange(width, device=hidden.device) < lengths[:, None]
+    source[new.places[:, :width][real]] = here[:, :width][real]
+    there: Tensor = hidden.flatten(0, 1)[source].unflatten(0, new.ids.shape)
+    return there
+
+
+def plant(rows: Sequence[Ids], reach: float | None, most: int) -> list[list[int]]:
+    """Which rows to lay out in one tree: their indices in ascending order of the rows.
+
+    A slot costs its share of the projections and attends to all slots of its tree, its own way or
+    not. So rows share a tree as long as that costs less than two trees do. Trees come smallest
+    first.
+
+    Args:
+        rows: the rows.
+        reach: as `attention_reach` says; None: every row has a tree of its own.
+        most: rows in one tree at most.
+    """
+    if reach is None:
+        return [[i] for i in sorted(range(len(rows)), key=lambda i: len(rows[i]))]
+
+    def cost(slots: int) -> float:
+        return slots * (reach + slots)
+
+    trees: list[list[int]] = []
+    slots: list[int] = []
+    arrays = [np.array(row) for row in rows]
+    for i in sorted(range(len(rows)), key=lambda i: rows[i]):
+        alone = len(rows[i])
+        if trees and len(trees[-1]) < most:
+            grown = slots[-1] + alone - _common(arrays[trees[-1][-1]], arrays[i])
+            if cost(grown) < cost(slots[-1]) + cost(alone):
+                trees[-1].append(i)
+                slots[-1] = grown
+                continue
+        trees.append([i])
+        slots.append(alone)
+    return [trees[k] for k in sorted(range(len(trees)), key=lambda k: slots[k])]
+
+
+def attention_reach(model: PreTrainedModel) -> float | None:
+    """How many slots a token attends to at the cost of a layer's projections, or None.
+
+    Two operations per parameter and token against four per head channel and slot. None: the model
+    does not take masks of our own, so that its rows cannot share a tree.
+    """
+    config = model.config.get_text_config(decoder=True)
+    try:
+        attention_windows(model, config)
+    except InputError:
+        return None
+    parameters = sum(p.numel() for p in decoder_layers(model)[0].parameters())
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return float(parameters / (2 * config.num_attention_heads * head))
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """One tree: its rows, per slot a token, depth and end, per row its slots."""
+
+    rows: Sequence[Ids]
+    ids: NDArray[np.int64]
+    depths: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    places: list[NDArray[np.int64]]
+
+
+def _lay_one(rows: Sequence[Ids]) -> _Laid:
+    size = sum(map(len, rows))
+    ids, depths, ends = (np.zeros(size, np.int64) for _ in range(3))
+    places: list[NDArray[np.int64]] = []
+    count, before = 0, np.zeros(0, np.int64)
+    for row in rows:
+        now = np.array(row)
+        common = _common(before, now)
+        way = places[-1] if places else before
+        grown = count + len(now) - common
+        ends[way[common:]] = count
+        ids[count:grown] = now[common:]
+        depths[count:grown] = np.arange(common, len(now))
+        places.append(np.append(way[:common], np.arange(count, grown)))
+        count, before = grown, now
+    ends[places[-1]] = count
+    return _Laid(rows, ids[:count], depths[:count], ends[:count], places)
+
+
+def _common(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    """How many tokens two rows begin with in common."""
+    shorter = min(len(one), len(other))
+    differ = one[:shorter] != other[:shorter]
+    return int(differ.argmax()) if differ.any() else shorter
