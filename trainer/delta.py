@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,13 +33,16 @@ class FrozenTensorChanged(RuntimeError):
     """A tensor that should be frozen differs from what it was."""
 
 
-def digests(model: nn.Module, *, buffers: bool = True) -> dict[str, str]:
-    """SHA-256 of every tensor of `model` by name: data type, shape and bytes.
+def digests(
+    model: nn.Module, *, buffers: bool = True, only: Collection[str] | None = None
+) -> dict[str, str]:
+    """SHA-256 of every tensor of `model`, or `only` of some, by name: data type, shape and bytes.
 
     A tensor that two modules share (tied embeddings) has one name, the first.
     """
     named: list[tuple[str, torch.Tensor]] = list(model.named_parameters())
     named += model.named_buffers() if buffers else []
+    named = [(name, tensor) for name, tensor in named if only is None or name in only]
     with ThreadPoolExecutor(max_workers=4) as pool:
         return dict(
             zip(
@@ -98,7 +101,7 @@ class FrozenCheck:
         Raises:
             FrozenTensorChanged: a frozen tensor is no longer bit-identical, or is gone.
         """
-        now = digests(model) | _frozen_parts(model, self.masks)
+        now = digests(model, only=self.tensors) | _frozen_parts(model, self.masks)
         changed = [name for name, digest in self.tensors.items() if now.get(name) != digest]
         if changed:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,19 +19,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
+from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
 from layergym.agents.names import open_model
 from layergym.agents.rollout import Job, rollout
 from layergym.agents.tiny import build_model, build_tokenizer
 from layergym.envs import InputError, Outcome, TextEnv, panel, register
-from layergym.trainer.bank import Bank, groups
-from layergym.trainer.bank.joint import Asked, JointPasses
+from layergym.trainer.bank import Bank, groups, passes
 from layergym.trainer.bank.lockstep import Seat, lockstep
+from layergym.trainer.bank.passes import Asked, JointPasses
 from layergym.trainer.bank.routing import Rows, routed, view
-from layergym.trainer.layers import select
+from layergym.trainer.layers import decoder_layers, select
 from layergym.trainer.prefix import sampled_logprobs
 from layergym.trainer.run import RunSpec, Trained, agent_of, make_env_of, train
+from layergym.trainer.trees import lay
 
 
 class Pair(TextEnv):
@@ -347,59 +351,57 @@ def test_routed_rows_are_those_of_their_views(base: PreTrainedModel) -> None:
     assert bool((away.abs().amax((1, 2)) > 1e-3).all())
 
 
-def score(
-    base: PreTrainedModel, asked: list[Asked], views: list[PreTrainedModel]
-) -> tuple[list[dict[str, torch.Tensor]], int]:
-    """Gradients of each view after one joint pass, and the bytes kept for it."""
-    from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
-
-    rows, kept = Rows(), 0
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal kept
-        kept += tensor.numel() * tensor.element_size()
-        return tensor
-
-    model = routed(base, views, rows)
-    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
-    passes = JointPasses(model, rows)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        scored = passes.score(asked)
-    for number, part in enumerate(scored, 1):
-        (part.logprobs.sum() * number).backward()
-    passes.backward(scored)
-    found = []
-    for one in views:
-        found.append({n: p.grad.clone() for n, p in one.named_parameters() if p.grad is not None})
-        one.zero_grad()
-    return found, kept
-
-
-def test_one_backward_pass_gives_each_view_its_own_gradient(base: PreTrainedModel) -> None:
-    from contextlib import nullcontext
-
-    from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
-
-    layers = ("4", "0", "2")
+@pytest.mark.parametrize("most", [1, 1024])
+def test_each_view_gets_its_own_gradient(
+    base: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Also where passes take one variant at a time; rows begin alike in part."""
+    monkeypatch.setattr(passes, "_TOGETHER", most)
+    layers = ("0", "2", "4")
     views = [shaken(base, one, i) for i, one in enumerate(layers)]
-    generator = torch.Generator().manual_seed(1)
-    asked = []
-    for v, (length, first) in enumerate(zip((5, 8, 6), map(int, layers), strict=True)):
-        ids = torch.randint(4, 24, (2, length), generator=generator)
-        sampled = torch.zeros(2, length, dtype=torch.bool)
-        sampled[0, 2:], sampled[1, 3:-1] = True, True
-        asked.append(Asked(v, first, ids, sampled, nullcontext))
-    together, kept = score(base, asked, views)
-    _, kept_whole = score(base, [replace(one, start=0) for one in asked], views)
-    assert kept < 0.8 * kept_whole
-    for number, (one, alone) in enumerate(zip(asked, views, strict=True), 1):
-        add_fused_lm_head(alone, outputs=("log_probs", "entropy"))
-        logprobs = sampled_logprobs(alone, alone, one.ids, one.sampled)[0]
-        (logprobs.sum() * number).backward()
-        for name, parameter in alone.named_parameters():
+    rows = Rows()
+    model = routed(base, views, rows)
+    seen: Counter[int] = Counter()
+    for i, layer in enumerate(decoder_layers(model)):
+        mlp = layer.get_submodule("mlp")
+        mlp.register_forward_hook(lambda m, x, y, i=i: seen.update({i: y[..., 0].numel()}))
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    shared, todo = JointPasses(model, rows), [asked(int(one), i) for i, one in enumerate(layers)]
+    below = shared.below(todo)
+    # Layer 0 runs the rows of two variants, 2 and 4; layers 2 and 3 those of one; nothing twice.
+    once, slots = _beginnings(todo[1:]), todo[2].trees.ids.numel()
+    assert [seen[i] for i in range(5)] == [once, once, slots, slots, 0]
+    todo = [replace(one, entering=hidden) for one, hidden in zip(todo, below, strict=True)]
+    while todo:
+        scored = shared.score(todo)
+        for one, part in zip(todo, scored, strict=False):
+            (part.logprobs.sum() * (1 + one.variant)).backward()
+        shared.backward(scored)
+        todo = todo[len(scored) :]
+    for number, (mine, first) in enumerate(zip(views, map(int, layers), strict=True)):
+        together = {n: p.grad.clone() for n, p in mine.named_parameters() if p.grad is not None}
+        mine.zero_grad()
+        add_fused_lm_head(mine, outputs=("log_probs", "entropy"))
+        alone = asked(first, number)
+        logprobs = sampled_logprobs(mine, mine, alone.trees, alone.sampled)[0]
+        (logprobs.sum() * (1 + number)).backward()
+        for name, parameter in mine.named_parameters():
             if parameter.requires_grad:
-                grad = together[number - 1][name]
-                torch.testing.assert_close(grad, parameter.grad, rtol=1e-3, atol=1e-4)
+                torch.testing.assert_close(together[name], parameter.grad, rtol=1e-3, atol=1e-4)
+
+
+def asked(start: int, variant: int) -> Asked:
+    """Two rows, as long as `variant` says, of which all begin with the same three tokens."""
+    rows = [(4, 5, 6, *range(7, 9 + variant)), (4, 5, 6, 20, *range(9, 13 + variant))]
+    trees = lay([rows])
+    sampled = torch.zeros(trees.places.shape, dtype=torch.bool)
+    sampled[0, 2 : len(rows[0])], sampled[1, 3:-1] = True, True
+    return Asked(variant, start, trees, sampled, nullcontext)
+
+
+def _beginnings(parts: Sequence[Asked]) -> int:
+    rows = [row for part in parts for row in part.trees.rows]
+    return len({row[: n + 1] for row in rows for n in range(len(row))})
 
 
 # ---- lockstep --------------------------------------------------------------------------------
@@ -417,7 +419,7 @@ def test_requests_at_one_step_are_served_together_in_order() -> None:
     def work(name: str, idle: bool, seat: Seat) -> str:
         said = ""
         for step in range(2):
-            seat.step = step
+            seat.step = (step,)
             said += seat.ask(0, first, name)
             if not (idle and step == 0):
                 said += seat.ask(1, second, name)
@@ -426,6 +428,47 @@ def test_requests_at_one_step_are_served_together_in_order() -> None:
     assert lockstep([partial(work, "a", False), partial(work, "b", True)]) == ["AAAA", "BBB"]
     both = ["a", "b"]
     assert served == [("first", both), ("second", ["a"]), ("first", both), ("second", both)]
+
+
+def test_what_a_server_leaves_is_asked_again_after_more_urgent_requests() -> None:
+    served: list[tuple[str, list[str]]] = []
+
+    def one_at_a_time(values: Sequence[str]) -> list[str]:
+        served.append(("late", list(values)))
+        return [values[0].upper()]
+
+    def urgent(values: Sequence[str]) -> list[str]:
+        served.append(("urgent", list(values)))
+        return list(values)
+
+    def work(name: str, seat: Seat) -> str:
+        said: str = seat.ask(1, one_at_a_time, name)
+        return said + str(seat.ask(0, urgent, name))
+
+    assert lockstep([partial(work, "a"), partial(work, "b")]) == ["Aa", "Bb"]
+    assert served == [("late", ["a", "b"]), ("urgent", ["a"]), ("late", ["b"]), ("urgent", ["b"])]
+
+
+def test_works_share_the_time_of_what_is_served_to_them_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def slow(values: Sequence[None]) -> Sequence[None]:
+        now[0] += 2
+        return values
+
+    def work(asks: int, seat: Seat) -> float:
+        began = seat.clock()
+        for step in range(asks):
+            seat.step = (step,)
+            seat.ask(0, slow, None)
+        now[0] += 1
+        return seat.clock() - began
+
+    # Half of the first request; the second has one request more for itself.
+    assert lockstep([partial(work, 1), partial(work, 2)]) == [2, 4]
 
 
 def test_an_error_ends_all_works() -> None:

@@ -11,6 +11,7 @@ from those of separate runs by the rounding of sums in another order, and by not
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,12 +27,14 @@ from layergym.agents.names import defaults, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.sampler import TransformersSampler, Variants
 from layergym.envs.errors import InputError
-from layergym.trainer.bank.joint import JointPasses, JointSampler
+from layergym.trainer.bank.joint import JointSampler
 from layergym.trainer.bank.lockstep import Seat, lockstep
+from layergym.trainer.bank.passes import JointPasses
 from layergym.trainer.bank.routing import Rows, routed, view
 from layergym.trainer.bank.trainer import BankTrainer, Place
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.delta import FrozenCheck, FrozenTensorChanged, digests
+from layergym.trainer.layers import decoder_layers, layer_indices
 from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
 
 T = TypeVar("T")
@@ -141,11 +144,17 @@ class Bank:
                 zip(folders, checkpoints, watches or [NOBODY] * len(folders), strict=True)
             )
         ]
-        trained = lockstep(works)
+        # A pass with grad takes neighbours: below their layers, all of them are the base.
+        order = sorted(range(len(works)), key=self._start)
+        gc.freeze()  # Every trainer collects garbage as it starts; what is there by now is none.
+        try:
+            trained = dict(zip(order, lockstep([works[i] for i in order]), strict=True))
+        finally:
+            gc.unfreeze()
         FrozenCheck(found, "the variants' own copies").verify(self.base)
         for one in self.views:
             _check_shared(one, self.base)
-        return trained
+        return [trained[i] for i in range(len(works))]
 
     def each(self, work: Callable[[int, AgentAt], T]) -> list[T]:
         """`work(i, agent_at)` for every variant, their agents sampling in common batches.
@@ -167,6 +176,10 @@ class Bank:
             self._samplers[temperature] = joint
         return joint
 
+    def _start(self, i: int) -> int:
+        """The lowest layer that a variant trains."""
+        return layer_indices(self.specs[i].layers, len(decoder_layers(self.base)))[0]
+
     def _train_one(
         self,
         i: int,
@@ -178,16 +191,17 @@ class Bank:
         found: dict[str, str],
         until: int | None,
     ) -> Trained:
-        spec, share = self.specs[i], 1 / len(self.specs)
-        place = Place(seat, i, self.passes, share)
+        spec = self.specs[i]
+        place = Place(seat, i, self.passes)
         policy = Policy(
             self.views[i],
             self.tokenizer,
             self._agent(i, seat, spec.temperature),
             partial(BankTrainer, place=place, found=found),
         )
+        began = seat.clock()
         done = train_policy(spec, folder, policy, checkpoint, until=until, watch=watch)
-        return replace(done, train_s=done.train_s * share)
+        return replace(done, train_s=seat.clock() - began)
 
     def _agent(self, i: int, seat: Seat, temperature: float) -> LLMAgent:
         spec = self.specs[i]

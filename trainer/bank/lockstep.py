@@ -8,13 +8,14 @@ them have asked or are done, the requests of the furthest behind are served, in 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Serve = Callable[[Sequence[Any]], Sequence[Any]]
-"""Answers several requests at once, in order."""
+"""Answers the first few of several requests at once, in order; the others wait."""
 
 
 class Ended(BaseException):
@@ -23,7 +24,7 @@ class Ended(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    rank: tuple[int, int]
+    rank: tuple[tuple[int, ...], int]
     serve: Serve
     value: Any
 
@@ -33,18 +34,26 @@ class Seat:
 
     def __init__(self, turn: threading.Condition) -> None:
         """Take a place; `lockstep` does."""
-        self.step = 0
+        self.step: tuple[int, ...] = ()
         """How far the work is; requests of works further behind are served first."""
         self.turn = turn
         self.request: _Request | None = None
         self.answer: Any = None
         self.error: BaseException | None = None
         self.over = False
+        self.spent = 0.0
+        """Seconds up to the last request: the work's own, and its part of what was served."""
+        self.since = 0.0
+        """When the work went on."""
+
+    def clock(self) -> float:
+        """Seconds that the work has taken: its own, and its part of what was served to several."""
+        return self.spent + time.perf_counter() - self.since
 
     def ask(self, order: int, serve: Serve, value: Any) -> Any:
         """What `serve` answers to `value`.
 
-        It is called once with the values of all seats that ask the same `serve` at the same step.
+        It is called with the values of all seats that ask the same `serve` at the same step.
 
         Args:
             order: among requests at one step, the lowest are served first.
@@ -52,8 +61,10 @@ class Seat:
             value: the request.
         """
         self.request = _Request((self.step, order), serve, value)
+        self.spent = self.clock()
         self.turn.notify_all()
         self.turn.wait_for(lambda: self.request is None)
+        self.since = time.perf_counter()
         if self.over:
             raise Ended
         answer, self.answer = self.answer, None
@@ -90,6 +101,7 @@ def lockstep(works: Sequence[Callable[[Seat], T]]) -> list[T]:
 def _run(work: Callable[[Seat], T], seat: Seat, results: list[T], index: int) -> None:
     with seat.turn:
         try:
+            seat.since = time.perf_counter()
             if not seat.over:
                 results[index] = work(seat)
         except BaseException as error:
@@ -110,9 +122,12 @@ def _serve_next(seats: Sequence[Seat], turn: threading.Condition) -> bool:
         return False
     first = min((request for _, request in asked), key=lambda request: request.rank)
     batch = [(s, r) for s, r in asked if (r.rank, r.serve) == (first.rank, first.serve)]
+    began = time.perf_counter()
     answers = first.serve([request.value for _, request in batch])
-    for (seat, _), answer in zip(batch, answers, strict=True):
+    took = time.perf_counter() - began
+    for (seat, _), answer in zip(batch, answers, strict=False):
         seat.answer, seat.request = answer, None
+        seat.spent += took / len(answers)
     turn.notify_all()
     return True
 

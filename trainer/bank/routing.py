@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -38,44 +38,50 @@ def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
 
 
 @dataclass(slots=True)
+class Climb:
+    """A pass whose rows enter at different layers, and that may end before the last."""
+
+    entering: Mapping[int, torch.Tensor | None]
+    """By layer, the activations (R, N, H) of the rows that enter there, behind those that did
+    below; None: what the embeddings give."""
+    until: int
+    """The first layer that does not run."""
+    inside: int = 0
+    """How many rows have entered."""
+    left: torch.Tensor | None = None
+    """In the end: the activations that would enter layer `until`."""
+
+
+@dataclass(slots=True)
 class Rows:
     """Whose the rows of the batch at hand are."""
 
     size: int = 0
     """B."""
-    places: Mapping[int, torch.Tensor] | None = None
-    """(K,) rows of each variant that has any."""
-    starts: Sequence[int] = ()
-    """Layer (B,) at which gradients of each row end, ascending; empty when that does not matter."""
+    places: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    """(K,) rows of each variant that has any; the base computes all others."""
+    climb: Climb | None = None
 
-    def set(
-        self, variants: Sequence[int], device: torch.device, starts: Sequence[int] = ()
-    ) -> None:
+    def set(self, variants: Sequence[int], device: torch.device) -> None:
         """Say whose the rows of the next forward passes are: (B,) variants."""
         places: dict[int, list[int]] = {}
         for row, variant in enumerate(variants):
             places.setdefault(variant, []).append(row)
-        self.size, self.starts = len(variants), starts
+        self.size = len(variants)
         self.places = {v: torch.tensor(rows, device=device) for v, rows in places.items()}
 
     @contextmanager
-    def part(self, size: int, *, base_only: bool) -> Iterator[None]:
-        """Within it, a layer sees `size` of the rows, the first or, if `base_only`, the last."""
-        whole = self.size, self.places
-        self.size = size
-        if base_only:
-            self.places = {}
+    def climbing(self, climb: Climb) -> Iterator[None]:
+        """Within it, forward passes are such a pass; rows that enter higher come later."""
+        self.climb = climb
         try:
             yield
         finally:
-            self.size, self.places = whole
+            self.climb = None
 
 
 def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) -> PreTrainedModel:
     """A model that computes with `views`, each on its own rows; it shares all their tensors.
-
-    Under grad, the rows must be in the order of `rows.starts`; layers below a row's start then
-    keep nothing of it for the backward pass, as if its variant ran alone.
 
     Raises:
         InputError: a trained parameter sits where rows cannot be told apart.
@@ -93,8 +99,9 @@ def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) 
             raise InputError(f"{name} holds parameters beside other modules; {_ALONE}")
         if own:
             leaf.forward = partial(_leaf, leaf.forward, own, rows, name)
+    in_tuple = _layers_return_tuples(base)
     for index, layer in enumerate(decoder_layers(model)):
-        layer.forward = partial(_layer, layer.forward, index, rows)
+        layer.forward = partial(_layer, layer.forward, index, rows, in_tuple)
     return model
 
 
@@ -111,7 +118,7 @@ def _leaf(
     """(B, ...) -> (B, ...), every row by its own variant's module."""
     if x.shape[0] != rows.size:
         raise InputError(f"{name} does not see the batch row by row; {_ALONE}")
-    mine = [(own[v], rows_v) for v, rows_v in (rows.places or {}).items() if v in own]
+    mine = [(own[v], rows_v) for v, rows_v in rows.places.items() if v in own]
     if len(mine) == 1 and len(mine[0][1]) == len(x):
         return mine[0][0](x)  # type: ignore[no-any-return]
     result = base(x)
@@ -121,34 +128,56 @@ def _leaf(
 
 
 def _layer(
-    forward: Callable[..., Any], index: int, rows: Rows, x: torch.Tensor, *args: Any, **kwargs: Any
+    forward: Callable[..., Any],
+    index: int,
+    rows: Rows,
+    in_tuple: bool,
+    x: torch.Tensor,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
-    """A decoder layer that keeps nothing for the backward pass of rows that start above it."""
-    active = sum(start <= index for start in rows.starts)
-    if not torch.is_grad_enabled() or not rows.starts or active == len(rows.starts):
+    """A decoder layer that computes the rows which have entered, and no others."""
+    climb = rows.climb
+    if climb is None:
         return forward(x, *args, **kwargs)
-    with torch.no_grad(), rows.part(rows.size - active, base_only=True):
-        idle = _apply(forward, slice(active, None), x, args, kwargs)
-    if not active:
-        return idle
-    with rows.part(active, base_only=False):
-        moving = _apply(forward, slice(active), x, args, kwargs)
-    if isinstance(moving, tuple):
-        return (torch.cat([moving[0], idle[0]]), *moving[1:])
-    return torch.cat([moving, idle])
+    if index in climb.entering:
+        new = climb.entering[index]
+        if new is not None:
+            x = torch.cat([x, new]) if climb.inside else new
+        climb.inside = len(x)
+    if index == climb.until:
+        climb.left = x
+    if not climb.inside or index >= climb.until:
+        return (x,) if in_tuple else x
+    whole, rows.size = rows.size, len(x)
+    args, kwargs = _cut((args, kwargs), whole, len(x))
+    try:
+        return forward(x, *args, **kwargs)
+    finally:
+        rows.size = whole
 
 
-def _apply(
-    forward: Callable[..., Any], part: slice, x: torch.Tensor, args: Any, kwargs: Any
-) -> Any:
-    def cut(value: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == len(x):
-            return value[part]
-        if isinstance(value, tuple):
-            return tuple(map(cut, value))
-        return value
+def _cut(value: Any, whole: int, rows: int) -> Any:
+    """What a layer is given (masks, positions, ...), for the first rows of the batch only."""
+    if isinstance(value, torch.Tensor) and value.ndim > 1 and len(value) == whole:
+        return value[:rows]
+    if isinstance(value, tuple):
+        return tuple(_cut(one, whole, rows) for one in value)
+    if isinstance(value, dict):
+        return {name: _cut(one, whole, rows) for name, one in value.items()}
+    return value
 
-    return forward(x[part], *map(cut, args), **{name: cut(v) for name, v in kwargs.items()})
+
+@torch.no_grad()
+def _layers_return_tuples(model: PreTrainedModel) -> bool:
+    found: list[bool] = []
+    layer = decoder_layers(model)[0]
+    handle = layer.register_forward_hook(lambda *a: found.append(isinstance(a[2], tuple)))
+    try:
+        model.base_model(torch.zeros(1, 1, dtype=torch.int64, device=model.device))
+    finally:
+        handle.remove()
+    return found[0]
 
 
 def _tensors(model: nn.Module) -> list[torch.Tensor]:

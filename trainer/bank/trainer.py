@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from layergym.envs.errors import InputError
-from layergym.trainer.bank.joint import BACKWARD, READY, SCORE, Asked, JointPasses, Scored, ready
+from layergym.trainer.bank.joint import BACKWARD, BELOW, READY, SCORE, ready
 from layergym.trainer.bank.lockstep import Seat
+from layergym.trainer.bank.passes import Asked, JointPasses, Scored
 from layergym.trainer.delta import FrozenCheck
 from layergym.trainer.passes import Pass
 from layergym.trainer.trainer import GiGPOTrainer
@@ -25,8 +25,6 @@ class Place:
     seat: Seat
     variant: int
     passes: JointPasses
-    share: float
-    """Of the common time, the part that is put down to this variant."""
 
 
 class BankTrainer(GiGPOTrainer):
@@ -43,8 +41,6 @@ class BankTrainer(GiGPOTrainer):
         super().__init__(*args, **kwargs)
         # A run killed while others of its bank save finds the checkpoint before, which all have.
         self.args.save_total_limit = 2
-        rows = self.args.per_device_train_batch_size
-        self.args.per_device_train_batch_size = max(1, int(rows * place.share))
         self.frozen = FrozenCheck({}, str(self.selection))
         if self.aux_loss_enabled:
             raise InputError("a bank has no router loss; set router_aux_loss_coef=0")
@@ -52,32 +48,49 @@ class BankTrainer(GiGPOTrainer):
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """One optimiser step."""
         seat = self._place.seat
-        seat.step = self.state.global_step
+        seat.step = (self.state.global_step, 0)
         seat.ask(READY, ready, self._place.variant)
         return super().training_step(*args, **kwargs)
 
     def _score(
         self, model: torch.nn.Module, one: Pass
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        place = self._place
-        passes = place.passes
+        seat, passes = self._place.seat, self._place.passes
         asked = Asked(
-            place.variant, self.selection.first, one.ids, one.sampled, self.accelerator.autocast
+            self._place.variant,
+            self.selection.first,
+            one.trees,
+            one.sampled,
+            self.accelerator.autocast,
         )
-        serve = passes.score if torch.is_grad_enabled() else passes.score_only
-        scored: Scored = place.seat.ask(SCORE, serve, asked)
-        self._scored = scored
+        entering = one.prefix.hidden if one.prefix else None
+        if entering is None:
+            entering = seat.ask(BELOW, passes.below, asked)
+        if one.prefix:
+            one.prefix.hidden = entering
+        asked = replace(asked, entering=entering)
+        if not torch.is_grad_enabled():
+            scored: Scored = seat.ask(SCORE, passes.score_only, asked)
+            self._next_pass()
+        else:
+            scored = self._scored = seat.ask(SCORE, passes.score, asked)
         return scored.logprobs, scored.entropy, None
 
     def _backward(self, loss: torch.Tensor) -> None:
         super()._backward(loss)
         self._place.seat.ask(BACKWARD, self._place.passes.backward, self._scored)
         self._scored = None
+        self._next_pass()
+
+    def _next_pass(self) -> None:
+        """Let those that have not come so far go first."""
+        step, passes = self._place.seat.step
+        self._place.seat.step = step, passes + 1
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started = self._place.seat.clock()
         try:
             yield
         finally:
-            self.note({f"time/{what}_s": (time.perf_counter() - started) * self._place.share})
+            self.note({f"time/{what}_s": self._place.seat.clock() - started})

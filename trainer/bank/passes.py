@@ -1,0 +1,189 @@
+"""Passes over the rows of all variants of a bank: forward, and backward.
+
+Below the lowest layer that a variant trains, it is the base. So what the base computes there is
+computed for all variants at once, and only once where their rows begin alike. From there on, a pass
+with grad takes a few variants at a time: the cores are full then, and memory is bounded.
+
+Shapes: B rows of one variant's pass, T tokens of the longest; R trees of N slots (`trainer.trees`);
+H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import pad
+from transformers import PreTrainedModel
+
+from layergym.trainer.bank.routing import Climb, Rows
+from layergym.trainer.layers import decoder_layers
+from layergym.trainer.prefix import sampled_logprobs
+from layergym.trainer.trees import Ids, Trees, attention_reach, lay, moved, plant, side_by_side
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The rows of one variant's pass."""
+
+    variant: int
+    start: int
+    """The lowest layer that the variant trains."""
+    trees: Trees
+    """The B rows, in R trees."""
+    sampled: torch.Tensor
+    """(B, T) bool."""
+    autocast: Callable[[], AbstractContextManager[None]]
+    entering: torch.Tensor | None = None
+    """(R, N, H) activations that enter layer `start`, once `JointPasses.below` has given them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Log-probabilities and entropies (B, T - 1) of one variant's rows.
+
+    Under grad, both are leaves: the loss is differentiated with respect to them, and the bank
+    carries their gradients on from `logprobs_joint` and `entropy_joint`, to which they are equal.
+    """
+
+    logprobs: torch.Tensor
+    entropy: torch.Tensor
+    logprobs_joint: torch.Tensor
+    entropy_joint: torch.Tensor
+
+
+class JointPasses:
+    """Computes the passes of variants that ask at the same time."""
+
+    def __init__(self, model: PreTrainedModel, rows: Rows) -> None:
+        """Compute with `model`, as `routing.routed` makes it of `rows`."""
+        self._model = model
+        self._rows = rows
+        self._reach = attention_reach(model)
+
+    @torch.no_grad()
+    def below(self, asked: Sequence[Asked]) -> list[torch.Tensor]:
+        """The activations (R, N, H) that enter the lowest layer that each variant trains."""
+        rows = [(i, row) for i, one in enumerate(asked) for row in one.trees.rows]
+        found: dict[int, torch.Tensor] = {}
+        spread: _Spread | None = None
+        for start in sorted({one.start for one in asked}):
+            alive = [number for number, (i, _) in enumerate(rows) if asked[i].start >= start]
+            with asked[0].autocast():
+                spread = self._climbed(spread, {n: rows[n][1] for n in alive}, start)
+            for i, one in enumerate(asked):
+                if one.start == start:
+                    own = [number for number in alive if rows[number][0] == i]
+                    found[i] = spread.of(own, one.trees)
+        return [found[i] for i in range(len(asked))]
+
+    def score(self, asked: Sequence[Asked]) -> list[Scored]:
+        """One forward pass with grad over the rows of the first few variants."""
+        return self._score(_few(asked))
+
+    @torch.no_grad()
+    def score_only(self, asked: Sequence[Asked]) -> list[Scored]:
+        """One forward pass without."""
+        return self._score(_few(asked))
+
+    def backward(self, scored: Sequence[Scored]) -> list[None]:
+        """One backward pass for the gradients that the variants' losses left in their leaves."""
+        pairs = [
+            (joint, leaf.grad)
+            for one in scored
+            for joint, leaf in (
+                (one.logprobs_joint, one.logprobs),
+                (one.entropy_joint, one.entropy),
+            )
+            if leaf.grad is not None and joint.requires_grad
+        ]
+        torch.autograd.backward([joint for joint, _ in pairs], [grad for _, grad in pairs])
+        return [None] * len(scored)
+
+    def _climbed(self, old: _Spread | None, rows: Mapping[int, Ids], until: int) -> _Spread:
+        """The base's activations of `rows` before layer `until`, from those of `old`."""
+        numbers = list(rows)
+        planted = plant(list(rows.values()), self._reach, len(rows))
+        trees = lay([[rows[numbers[i]] for i in tree] for tree in planted])
+        trees = trees.to(self._model.device)
+        order = [numbers[i] for tree in planted for i in tree]
+        before = old.of(order, trees) if old else None
+        layer, parts = old.layer if old else 0, []
+        most = max(1, _SLOTS // trees.ids.shape[1])
+        for first in range(0, len(trees.ids), most):
+            part = slice(first, first + most)
+            climb = Climb({layer: None if before is None else before[part]}, until)
+            inputs = trees.inputs(self._model, part)
+            self._rows.set([_BASE] * len(inputs["input_ids"]), self._model.device)
+            with self._rows.climbing(climb):
+                self._model.base_model(**inputs, use_cache=False)
+            assert climb.left is not None
+            parts.append(climb.left)
+        return _Spread(until, torch.cat(parts), trees, {n: row for row, n in enumerate(order)})
+
+    def _score(self, asked: Sequence[Asked]) -> list[Scored]:
+        order = sorted(range(len(asked)), key=lambda i: asked[i].start)
+        parts = [asked[i] for i in order]
+        trees = side_by_side([part.trees for part in parts])
+        width, slots = trees.places.shape[1], trees.ids.shape[1]
+        sampled = torch.cat([pad(p.sampled, (0, width - p.sampled.shape[1])) for p in parts])
+        self._rows.set([part.variant for part in parts for _ in part.trees.ids], trees.ids.device)
+        entering: dict[int, torch.Tensor] = {}
+        for part in parts:
+            assert part.entering is not None
+            wide = pad(part.entering, (0, 0, 0, slots - part.entering.shape[1]))
+            below = entering.get(part.start)
+            entering[part.start] = wide if below is None else torch.cat([below, wide])
+        layers = len(decoder_layers(self._model))
+        with parts[0].autocast(), self._rows.climbing(Climb(entering, layers)):
+            logprobs, entropy, _ = sampled_logprobs(self._model, self._model, trees, sampled)
+        result: dict[int, Scored] = {}
+        row = 0
+        for i, part in zip(order, parts, strict=True):
+            rows, tokens = part.sampled.shape
+            here = slice(row, row + rows), slice(tokens - 1)
+            result[i] = _scored(logprobs[here], entropy[here])
+            row += rows
+        return [result[i] for i in range(len(asked))]
+
+
+_SLOTS = 16384
+"""Slots in one pass through the base at most."""
+_TOGETHER = 1024
+"""Slots at which a pass with grad takes no further variant."""
+_BASE = -1
+"""No variant's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Activations (R, N, H) before a layer, laid out in trees."""
+
+    layer: int
+    hidden: torch.Tensor
+    trees: Trees
+    rows: Mapping[int, int]
+    """Row of `trees` by the row's number."""
+
+    def of(self, numbers: Sequence[int], trees: Trees) -> torch.Tensor:
+        """The activations of the numbered rows, laid out in `trees`."""
+        return moved(self.hidden, self.trees, trees, [self.rows[n] for n in numbers])
+
+
+def _few(asked: Sequence[Asked]) -> Sequence[Asked]:
+    """As many as fill a pass, which bounds its memory; the others are served later."""
+    slots = 0
+    for count, one in enumerate(asked):
+        slots += one.trees.ids.numel()
+        if count and slots > _TOGETHER:
+            return asked[:count]
+    return asked
+
+
+def _scored(logprobs: torch.Tensor, entropy: torch.Tensor) -> Scored:
+    def leaf(values: torch.Tensor) -> torch.Tensor:
+        return values.detach().requires_grad_(values.requires_grad)
+
+    return Scored(leaf(logprobs), leaf(entropy), logprobs, entropy)
