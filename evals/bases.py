@@ -1,14 +1,17 @@
 """Several base checkpoints: does a finding hold for more than the one warm start it was made on?
 
-Each base has a sweep of its own. Bases are the outer level of the statistics: a pooled value is
-the mean over bases, and its interval comes from how far bases lie apart (Student's t with one
-degree of freedom fewer than bases), which contains the noise within each sweep. Seeds of
-reinforcement learning on one base do not replace a second base.
+Each base has a sweep of its own, all on one panel. Bases are the outer level of the statistics,
+crossed with tasks: the interval of a pooled value holds what bases add (from how far they lie
+apart, by Student's t with one degree of freedom fewer than bases, which contains the noise of
+their own training) and what the choice of tasks adds, which all bases share and which their
+distance therefore does not show. Seeds of reinforcement learning on one base do not replace a
+second base.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +20,13 @@ from scipy import stats as scipy_stats
 from layergym.evals import stats
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.measure import SEED
+from layergym.evals.results import Sweep
 from layergym.evals.stats import LEVEL, Estimate, Floats, Z
+
+Found = tuple[Sweep, LayerProfile]
+"""A sweep and what it says."""
+_FREE = {"model", "seed", "layers", "learning_rate", "save_every", "rows_per_pass", "engine"}
+"""Settings of a run that may differ: the base, what an arm sets, and what changes no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,56 +34,118 @@ class PooledArm:
     """One arm over all bases."""
 
     arm: str
-    gains: tuple[float, ...]
-    """Score less that of the base, for each base."""
-    gain: Estimate
+    values: tuple[float, ...]
+    """For each base: score less that of the base; for "base" the score itself."""
+    mean: Estimate
     contribution: Estimate | None
-    """Mean gain over the mean gain of full training; None for full, and where undefined."""
+    """Mean gain over the mean gain of full training; None for base, full, and where undefined."""
 
 
-def same_but_base(profiles: Sequence[LayerProfile]) -> list[list[LayerProfile]]:
-    """Groups of two or more profiles that differ in their base checkpoint and nothing else."""
-    groups: dict[tuple[object, ...], dict[str, LayerProfile]] = {}
-    for found in profiles:
-        key = (found.env_id, found.panel_hash, found.algorithm, found.num_layers, found.repeats)
-        if found.model_hash != "unknown":
-            groups.setdefault(key, {}).setdefault(found.model_hash, found)
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Standard deviations of success rates, the noise of tasks and sampling taken off."""
+
+    base: float
+    """Of the untrained score, between bases."""
+    gain: float
+    """Of the gain of full training, between bases."""
+    seeds: float | None
+    """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
+
+
+def same_but_base(found: Sequence[Found]) -> list[list[Found]]:
+    """Groups of two or more sweeps that differ in their base checkpoint and nothing else."""
+    groups: dict[tuple[object, ...], dict[str, Found]] = {}
+    for sweep, told in found:
+        settings = sweep.settings
+        run = settings.get("run")
+        recipe = (
+            {k: v for k, v in run.items() if v and k not in _FREE}
+            if isinstance(run, Mapping)
+            else {}
+        )
+        rates = {name: settings.get(name) for name in ("lr_full", "lr_layer")}
+        key = (
+            told.env_id,
+            told.panel_hash,
+            told.num_layers,
+            told.repeats,
+            json.dumps([recipe, rates], sort_keys=True),
+        )
+        if told.model_hash != "unknown":
+            groups.setdefault(key, {}).setdefault(told.model_hash, (sweep, told))
     return [list(group.values()) for group in groups.values() if len(group) > 1]
 
 
-def pool(profiles: Sequence[LayerProfile]) -> tuple[PooledArm, ...]:
-    """Full training and every arm that all bases have, by the main measure."""
-    mains = [found.measures[0] for found in profiles]
-    tables = [{arm.arm: arm.gain.value for arm in main.arms} for main in mains]
-    arms = [arm.arm for arm in mains[0].arms if all(arm.arm in table for table in tables)]
-    rows = [
-        [main.gain.value, *(table[arm] for arm in arms)]
-        for main, table in zip(mains, tables, strict=True)
-    ]
-    gains = np.array(rows, dtype=np.float64)
-    draws = _draws(gains)
-    means = gains.mean(axis=0)
-    ratios = stats.contributions(means[1:], float(means[0]), draws[:, 1:], draws[:, 0])
-    contributions: list[Estimate | None] = [None] * (len(arms) + 1)
-    contributions[1:] = ratios or contributions[1:]
+def pool(sweeps: Sequence[Sweep], temperature: float) -> tuple[PooledArm, ...]:
+    """Base, full training and every arm that all bases have, at one temperature."""
+    arms = _shared(sweeps, temperature)
+    cells = _gains(sweeps, arms, temperature)
+    values = cells.mean(axis=1)
+    means, draws = values.mean(axis=0), _draws(cells)
+    ratios = stats.contributions(means[2:], float(means[1]), draws[:, 2:], draws[:, 1])
+    contributions: list[Estimate | None] = [None] * len(arms)
+    contributions[2:] = ratios or contributions[2:]
     return tuple(
         PooledArm(
             arm=arm,
-            gains=tuple(gains[:, place].tolist()),
-            gain=stats.interval(float(means[place]), draws[:, place]),
+            values=tuple(values[:, place].tolist()),
+            mean=stats.interval(float(means[place]), draws[:, place]),
             contribution=contributions[place],
         )
-        for place, arm in enumerate(["full", *arms])
+        for place, arm in enumerate(arms)
     )
 
 
-def _draws(gains: Floats) -> Floats:
-    """Draws (B, A) of the means of gains (bases, A), widened for the few degrees of freedom."""
-    bases = len(gains)
+def spread(sweeps: Sequence[Sweep], temperature: float) -> Spread:
+    """How far bases lie apart, and seeds on one base."""
+    cells = _gains(sweeps, ["base", "full"], temperature)
+    base, gain = (stats.seed_variance([cells[:, :, place]])[0] for place in (0, 1))
+    trained = [
+        np.array([result.rates for result in sweep.results(arm, temperature)])
+        for sweep in sweeps
+        for arm in sweep.arms
+        if arm != "base" and sweep.results(arm, temperature)
+    ]
+    seeds, freedom = stats.seed_variance(trained)
+    return Spread(base**0.5, gain**0.5, seeds**0.5 if freedom else None)
+
+
+def _shared(sweeps: Sequence[Sweep], temperature: float) -> list[str]:
+    """Arms that every sweep has scored, base and full first."""
+    return [arm for arm in sweeps[0].arms if all(s.results(arm, temperature) for s in sweeps)]
+
+
+def _gains(sweeps: Sequence[Sweep], arms: Sequence[str], temperature: float) -> Floats:
+    """The base's score and the others' gains over it, (bases, tasks, arms), mean over seeds."""
+    rates = [
+        [np.mean([r.rates for r in sweep.results(arm, temperature)], axis=0) for arm in arms]
+        for sweep in sweeps
+    ]
+    cells = np.array(rates, dtype=np.float64).transpose(0, 2, 1)
+    cells[:, :, 1:] -= cells[:, :, :1]
+    return cells
+
+
+def _draws(cells: Floats) -> Floats:
+    """Draws (B, A) of the means of `cells` (bases, tasks, arms) over further bases and tasks.
+
+    The covariance of a mean over bases and tasks, which are crossed, is that between bases plus
+    that between tasks less that of the rest (which both contain), each as a mean square over the
+    number of cells. The part of the tasks alone is kept from falling below 0.
+    """
+    bases, tasks, _ = cells.shape
+    grand = cells.mean(axis=(0, 1))
+    by_base, by_task = cells.mean(axis=1) - grand, cells.mean(axis=0) - grand
+    rest = (cells - grand - by_base[:, None] - by_task).reshape(bases * tasks, -1)
+    between_tasks = by_task.T @ by_task / (tasks * (tasks - 1))
+    noise = rest.T @ rest / ((bases - 1) * (tasks - 1) * bases * tasks)
+    sizes, axes = np.linalg.eigh(between_tasks - noise)
+    shared = axes * np.sqrt(np.maximum(sizes, 0.0))
+    generator = np.random.default_rng(SEED)
     widen = float(scipy_stats.t.ppf((1 + LEVEL) / 2, bases - 1)) / Z
-    centred = gains - gains.mean(axis=0)
-    noise = np.random.default_rng(SEED).standard_normal((stats.DRAWS, bases))
     # Deviations weighted by independent normals have the covariance of the bases.
-    spread = noise @ centred / np.sqrt(bases * (bases - 1))
-    drawn: Floats = gains.mean(axis=0) + widen * spread
+    over_bases = generator.standard_normal((stats.DRAWS, bases)) @ by_base
+    over_tasks = generator.standard_normal((stats.DRAWS, len(sizes))) @ shared.T
+    drawn: Floats = grand + widen / np.sqrt(bases * (bases - 1)) * over_bases + over_tasks
     return drawn

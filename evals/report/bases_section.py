@@ -4,34 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layergym.evals.bases import pool
-from layergym.evals.contribution import LayerProfile
+from layergym.evals.bases import Found, PooledArm, pool, spread
+from layergym.evals.contribution import temperature_name
 from layergym.evals.report.model import Section, Table, Text
-from layergym.evals.report.words import points, ratio
-from layergym.evals.results import arm_label
+from layergym.evals.report.words import percent, points, ratio
+from layergym.evals.results import Sweep, arm_label
 
 
-def bases_section(profiles: Sequence[LayerProfile]) -> Section:
+def bases_section(found: Sequence[Found]) -> Section:
     """What holds over sweeps that differ in their base checkpoint alone."""
-    rows = tuple(
-        (
-            arm_label(arm.arm),
-            points(arm.gain),
-            "" if arm.arm == "full" else ratio(arm.contribution),
-            *(f"{100 * gain:+.1f}" for gain in arm.gains),
-        )
-        for arm in pool(profiles)
-    )
-    names = tuple(profile.name for profile in profiles)
-    count = len(profiles)
+    sweeps = [sweep for sweep, _ in found]
+    names = [told.name for _, told in found]
+    temperatures = _temperatures(sweeps)
+    tables = [_table(pool(sweeps, t), temperature_name(t), names) for t in temperatures]
+    return Section("Over base checkpoints", (*tables, *_texts(sweeps, temperatures[0])))
+
+
+def _temperatures(sweeps: Sequence[Sweep]) -> list[float]:
+    """The main temperature, and greedy, where every sweep scored base and full so."""
+    scored = [set(sweep.temperatures(arm)) for sweep in sweeps for arm in ("base", "full")]
+    common = set.intersection(*scored)
+    main = 1.0 if 1.0 in common else max(common)
+    return sorted({main, *({0.0} & common)}, reverse=True)
+
+
+def _table(arms: Sequence[PooledArm], measure: str, names: Sequence[str]) -> Table:
     caption = (
-        f"Gain over the base in points at {profiles[0].measures[0].name}, mean over {count} base "
-        "checkpoints, with 95 % intervals between bases; contribution; and the gain on each base"
+        f"At {measure}: score of the base in percent, gain over it in points; mean over "
+        f"{len(names)} base checkpoints, with 95 % intervals over bases and tasks; contribution; "
+        "and the values on each base"
     )
-    text = (
+    return Table(caption, ("arm", "mean", "contribution", *names), tuple(map(_row, arms)))
+
+
+def _row(arm: PooledArm) -> tuple[str, ...]:
+    if arm.arm == "base":
+        return "base", percent(arm.mean), "", *(f"{100 * value:.1f}" for value in arm.values)
+    share = "" if arm.arm == "full" else ratio(arm.contribution)
+    gains = (f"{100 * value:+.1f}" for value in arm.values)
+    return f"{arm_label(arm.arm)} - base", points(arm.mean), share, *gains
+
+
+def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:
+    count = len(sweeps)
+    freedom = f"{count - 1} degree{'s' * (count > 2)} of freedom"
+    method = (
         f"Bases are the outer level here: intervals come from how far the {count} bases lie apart "
-        f"(Student's t, {count - 1} degree{'s' * (count > 2)} of freedom), so they speak about "
-        "further warm starts. The sweeps' own intervals speak about one base each."
+        f"(Student's t, {freedom}) and from the choice of tasks, so they speak about further warm "
+        "starts. The sweeps' own intervals speak about one base each."
     )
-    columns = ("arm", "gain, points", "contribution", *names)
-    return Section("Over base checkpoints", (Table(caption, columns, rows), Text(text)))
+    found = spread(sweeps, temperature)
+    told = (
+        f"Standard deviation between bases, scoring noise taken off ({freedom}): "
+        f"{100 * found.base:.1f} points for the untrained score, {100 * found.gain:.1f} for the "
+        "gain of full training."
+    )
+    if found.seeds is not None:
+        told += (
+            f" Between seeds of reinforcement learning on one base: {100 * found.seeds:.1f} for a "
+            "trained arm's score."
+        )
+    return Text(told), Text(method)

@@ -22,7 +22,7 @@ from layergym.evals.report.run_sections import (
     stability_section,
     sweep_sections,
 )
-from layergym.evals.results import Run, arm_label, is_sweep, read_run, read_sweep
+from layergym.evals.results import Run, Sweep, arm_label, is_sweep, read_run, read_sweep
 from layergym.evals.tables import read_table
 
 
@@ -32,6 +32,7 @@ class _Source:
     sections: tuple[Section, ...]
     profile: LayerProfile | None = None
     runs: tuple[Run, ...] = ()
+    sweep: Sweep | None = None
     title: str = "Training run"
 
 
@@ -54,7 +55,8 @@ def build(paths: Sequence[Path]) -> Report:
     profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
     ranked = [found for found in profiles if found.measures[0].layers]
     first = [stability_section(ranked)] if len(ranked) > 1 else []
-    sections[:0] = [*first, *map(bases_section, same_but_base(profiles))]
+    swept = [(s.sweep, replace(s.profile, name=s.name)) for s in sources if s.sweep and s.profile]
+    sections[:0] = [*first, *map(bases_section, same_but_base(swept))]
     return Report(
         title=_title(sources),
         subtitle="; ".join(dict.fromkeys(map(_about, sources))),
@@ -84,7 +86,7 @@ def _read(path: Path) -> _Source:
     sweep = read_sweep(path)
     found = profile(sweep)
     sections = profile_sections(found) + sweep_sections(sweep, found) + episodes
-    return _Source(found.name, sections, found, sweep.runs)
+    return _Source(found.name, sections, found, sweep.runs, sweep)
 
 
 def _title(sources: Sequence[_Source]) -> str:
