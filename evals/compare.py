@@ -80,14 +80,11 @@ def comparison(
 
 
 def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile) -> None:
-    """Begin the comparison's folder: settings, the ranking, what it rests on, what arms train."""
+    """Begin the comparison's folder: settings, the ranking, where it was made, what arms train."""
     write_sweep(spec, folder)
     write_profile(folder / RANKING, ranking)
     origin = {
-        "name": ranking.name,
         "split": sweep.eval.split,
-        "tasks": ranking.tasks,
-        "panel": ranking.panel_hash,
         "seeds": sweep.seeds,
         "layers": {arm_name(arm): chosen(arm, spec.num_layers) for arm in spec.extra},
     }

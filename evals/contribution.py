@@ -135,13 +135,15 @@ def _sharpening(plain: Measure, sharp: Measure, temperatures: str) -> str:
             f"No other temperature lifts the untrained base above its score at {plain.name}, so "
             f"none of the gain of {100 * gain:.1f} points is mere sharpening."
         )
-    left = "distinguishable from" if sharp.gain.above(0) else "not distinguishable from"
+    low, high = sharp.gain.low or 0.0, sharp.gain.high or 0.0
+    clear = "distinguishably above" if low > 0 else "distinguishably below"
+    left = clear if low > 0 or high < 0 else "not distinguishable from"
     return (
         f"Of the gain of {100 * gain:.1f} points at {plain.name}, {100 * also:.1f} points "
         f"({100 * also / gain:.0f} %) are also reached by the untrained base at {temperatures} "
         f"(its best setting, chosen on one half of the tasks and scored on the other). What full "
         f"training adds beyond that, {100 * sharp.gain.value:+.1f} "
-        f"[{100 * (sharp.gain.low or 0):+.1f}, {100 * (sharp.gain.high or 0):+.1f}] points, "
+        f"[{100 * low:+.1f}, {100 * high:+.1f}] points, "
         f"is {left} 0."
     )
 

@@ -199,7 +199,7 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
     if extra:
         blocks.append(
             Table(
-                "Contribution of arms that train something other than one layer",
+                "Contribution of further arms" if main.layers else "Contribution",
                 ("arm", *(m.name for m in profile.measures)),
                 tuple((arm_label(arm.arm), *_contributions(profile, arm.arm)) for arm in extra),
             )

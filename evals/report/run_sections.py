@@ -40,7 +40,8 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
     """What the runs of a sweep add to its profile."""
     temperatures = sweep.temperatures("base")
     main = 1.0 if 1.0 in temperatures else temperatures[0]
-    best = profile.measures[0].best
+    arms = profile.measures[0].layers or profile.measures[0].arms
+    best = max(arms, key=lambda arm: arm.score.value, default=None)
     found = [
         compare_section(sweep, profile, main),
         search_section(sweep),

@@ -164,9 +164,9 @@ def _gain(profile: LayerProfile, shown: Measure) -> Text:
     )
     if shown.defined or not shown.arms:
         return Text(moved, "finding" if shown is profile.measures[0] else "plain")
-    return Text(
-        moved + " This is not distinguishably above 0, so contributions are undefined.", "warning"
-    )
+    worse = shown.gain.high is not None and shown.gain.high < 0
+    so = "distinguishably below 0" if worse else "not distinguishably above 0"
+    return Text(f"{moved} This is {so}, so contributions are undefined.", "warning")
 
 
 def _best(main: Measure) -> Text:

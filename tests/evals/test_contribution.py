@@ -67,6 +67,22 @@ def test_the_sharpened_base_takes_the_place_of_the_base(sweep_folder: Path) -> N
     assert "are also reached by the untrained base" in found.sharpening
 
 
+@pytest.mark.parametrize(
+    ("sharpest", "left"),
+    [
+        (0.4, "distinguishably above"),
+        (0.71, "not distinguishable from"),
+        (0.95, "distinguishably below"),
+    ],
+)
+def test_what_is_left_beyond_sharpening_may_be_a_loss(
+    make_sweep: MakeSweep, sharpest: float, left: str
+) -> None:
+    arms = {"base": 0.23, "full": 0.7}
+    folder = make_sweep(arms=arms, greedy={}, base_by_temperature={0.5: sharpest})
+    assert f"is {left} 0." in profile(read_sweep(folder)).sharpening
+
+
 def test_a_base_that_is_best_at_temperature_one_is_not_sharpened(make_sweep: MakeSweep) -> None:
     folder = make_sweep(greedy={}, base_by_temperature={0.5: 0.02})
     assert "none of the gain" in profile(read_sweep(folder)).sharpening

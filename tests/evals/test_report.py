@@ -311,6 +311,13 @@ def test_noise_is_not_recommended(make_sweep: MakeSweep) -> None:
     assert Page(render_page(report)).open == []
 
 
+def test_a_loss_is_called_a_loss(make_sweep: MakeSweep) -> None:
+    arms = {"base": 0.2, "full": 0.7, "layer-00": 0.3}
+    worse = {"base": 0.7, "full": 0.4, "layer-00": 0.4}
+    report = build([make_sweep(arms=arms, greedy=worse)])
+    assert "This is distinguishably below 0, so contributions are undefined" in texts(report)
+
+
 def test_a_clear_winner_is_recommended(make_sweep: MakeSweep) -> None:
     arms = {"base": 0.2, "full": 0.7, "layer-00": 0.3, "layer-01": 0.65, "layer-02": 0.3}
     report = build([make_sweep(arms=arms, greedy={}, settings={})])
