@@ -117,7 +117,7 @@ def result_of(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sweep_of() -> Callable[..., SweepSpec]:
     """A sweep of a few seconds: base, full and two layers of the embedded policy."""
     games = {"size": 12, "max_receptacles": 5, "num_objects": 4, "max_turns": 6}

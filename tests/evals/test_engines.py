@@ -24,15 +24,25 @@ from layergym.evals.sweep import run_sweep, write_sweep
 SweepOf = Callable[..., SweepSpec]
 
 
+def sweep_over(sweep_of: SweepOf, *layers: int, steps: int = 2) -> SweepSpec:
+    return replace(sweep_of(steps), layers=layers)
+
+
 def jobs_of(spec: SweepSpec, folder: Path) -> list[Job]:
     return [Job(arm, spec.eval) for arm in arms(spec, folder)]
 
 
-def test_each_run_has_a_gpu_of_its_own(sweep_of: SweepOf, tmp_path: Path) -> None:
-    spec = replace(sweep_of(steps=1), layers=(3, 4))
-    write_sweep(spec, tmp_path)
-    assert run_sweep(spec, tmp_path, Processes(2, devices=("5", "7"))) == []
-    manifests = [read_json(path) for path in tmp_path.glob("arms/*/*/manifest.json")]
+@pytest.fixture(scope="module")
+def apart(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep by separate processes on two devices."""
+    spec, folder = sweep_over(sweep_of, 3, 5), tmp_path_factory.mktemp("apart")
+    write_sweep(spec, folder)
+    assert run_sweep(spec, folder, Processes(2, devices=("5", "7"))) == []
+    return folder
+
+
+def test_each_run_has_a_gpu_of_its_own(apart: Path) -> None:
+    manifests = [read_json(path) for path in apart.glob("arms/*/*/manifest.json")]
     assert {value["machine"]["gpus"] for value in manifests} == {"5", "7"}
 
 
@@ -77,13 +87,13 @@ def test_an_unknown_engine_is_refused() -> None:
         Launch(engine="slurm")
 
 
-def test_a_bank_leaves_what_separate_runs_leave(sweep_of: SweepOf, tmp_path: Path) -> None:
-    spec = replace(sweep_of(steps=2), layers=(3, 5))
-    for name, engine in (("apart", Processes(2)), ("bank", Processes(2, bundle=banks))):
-        write_sweep(spec, tmp_path / name)
-        assert run_sweep(spec, tmp_path / name, engine) == []
-    apart, bank = read_sweep(tmp_path / "apart"), read_sweep(tmp_path / "bank")
-    for one, other in zip(apart.runs, bank.runs, strict=True):
+def test_a_bank_leaves_what_separate_runs_leave(
+    sweep_of: SweepOf, apart: Path, tmp_path: Path
+) -> None:
+    spec = sweep_over(sweep_of, 3, 5)
+    write_sweep(spec, tmp_path)
+    assert run_sweep(spec, tmp_path, Processes(2, bundle=banks)) == []
+    for one, other in zip(read_sweep(apart).runs, read_sweep(tmp_path).runs, strict=True):
         assert (one.arm, one.evals) == (other.arm, other.evals)
         assert [row["step"] for row in one.metrics] == [row["step"] for row in other.metrics]
         for row, same in zip(one.metrics, other.metrics, strict=True):
@@ -110,7 +120,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_ray_goes_on_when_a_machine_is_lost(
     sweep_of: SweepOf, tmp_path: Path, cluster: Any
 ) -> None:
-    spec = replace(sweep_of(steps=5), layers=(3, 5))
+    spec = sweep_over(sweep_of, 3, 5, steps=5)
     write_sweep(spec, tmp_path)
     engine = RayTasks(tmp_path, address=cluster.address, cpus=1, gpus=0)
     assert "3 nodes, one folder for all" in engine.about

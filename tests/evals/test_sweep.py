@@ -2,12 +2,13 @@
 
 import json
 import multiprocessing
-import subprocess
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,25 @@ from layergym.evals.sweep import read_spec, run_sweep, write_sweep
 SweepOf = Callable[..., SweepSpec]
 
 
-def test_a_sweep_leaves_what_a_report_needs(sweep_of: SweepOf, tmp_path: Path) -> None:
-    spec, folder = sweep_of(), tmp_path / "sweep"
-    write_sweep(spec, folder)
-    assert read_spec(folder) == spec
-    assert run_sweep(spec, folder, Processes(2)) == []
+def process_of(work: Callable[..., object], *given: object) -> BaseProcess:
+    """A process that may be killed, of a server that has imported the libraries once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([Processes.__module__])
+    return context.Process(target=work, args=given)
+
+
+@pytest.fixture(scope="module")
+def told(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a sweep that the command ran, and what it printed."""
+    folder, shown = tmp_path_factory.mktemp("work") / "sweep", StringIO()
+    with redirect_stdout(shown):
+        assert go(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
+    return folder, shown.getvalue()
+
+
+def test_a_sweep_leaves_what_a_report_needs(sweep_of: SweepOf, told: tuple[Path, str]) -> None:
+    folder, _ = told
+    assert read_spec(folder) == sweep_of()
     sweep = read_sweep(folder)
     assert sweep.arms == ("base", "full", "layer-00", "layer-01")
     assert sweep.temperatures("base") == (1.0, 0.5, 0.0)
@@ -45,6 +60,16 @@ def test_a_sweep_leaves_what_a_report_needs(sweep_of: SweepOf, tmp_path: Path) -
         assert not list(run.path.glob("checkpoint-*"))
 
 
+def test_the_command_reports_and_can_be_repeated(
+    sweep_of: SweepOf, told: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, first = told
+    assert go(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
+    for shown in (first, capsys.readouterr().out):
+        assert "contribution" in shown.lower()
+        assert str(folder / "report" / "report.html") in shown.replace("\n", "")
+
+
 def test_an_arm_killed_and_resumed_equals_one_that_was_not(
     sweep_of: SweepOf, tmp_path: Path
 ) -> None:
@@ -52,9 +77,7 @@ def test_an_arm_killed_and_resumed_equals_one_that_was_not(
     arm = arms(spec, tmp_path)[-1]
     run_arm(arm.run, spec.eval, arm.name, tmp_path / "whole")
     killed = tmp_path / "killed"
-    process = multiprocessing.get_context("spawn").Process(
-        target=run_arm, args=(arm.run, spec.eval, arm.name, killed)
-    )
+    process = process_of(run_arm, arm.run, spec.eval, arm.name, killed)
     process.start()
     while not list(killed.glob("checkpoint-*")):
         assert process.is_alive()
@@ -91,15 +114,14 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_p
 def test_a_killed_sweep_leaves_no_run_behind(sweep_of: SweepOf, tmp_path: Path) -> None:
     spec = sweep_of(steps=1000)
     write_sweep(spec, tmp_path)
-    code = "import sys; from pathlib import Path; from layergym.evals.sweep import *\n"
-    code += "from layergym.evals.engines.processes import Processes\n"
-    code += "run_sweep(read_spec(Path(sys.argv[1])), Path(sys.argv[1]), Processes(2))"
     full = tmp_path / "arms" / "full" / "seed-0" / "metrics.jsonl"
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as sweep:
-        while not full.is_file() or not full.read_bytes():
-            assert sweep.poll() is None
-            time.sleep(0.05)
-        sweep.kill()
+    sweep = process_of(run_sweep, spec, tmp_path, Processes(2))
+    sweep.start()
+    while not full.is_file() or not full.read_bytes():
+        assert sweep.is_alive()
+        time.sleep(0.05)
+    sweep.kill()
+    sweep.join()
     time.sleep(2)
     size = full.stat().st_size
     time.sleep(1)
@@ -109,17 +131,6 @@ def test_a_killed_sweep_leaves_no_run_behind(sweep_of: SweepOf, tmp_path: Path) 
 def test_no_run_is_started_twice(sweep_of: SweepOf) -> None:
     with pytest.raises(InputError, match="each seed once"):
         replace(sweep_of(), seeds=(1, 1))
-
-
-def test_the_command_reports_and_can_be_repeated(
-    sweep_of: SweepOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "sweep"
-    for _ in range(2):
-        assert go(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
-        shown = capsys.readouterr().out
-        assert "contribution" in shown.lower()
-        assert str(folder / "report" / "report.html") in shown.replace("\n", "")
 
 
 def test_nothing_starts_when_time_is_up(sweep_of: SweepOf, tmp_path: Path) -> None:
@@ -140,8 +151,11 @@ def test_time_that_is_up_pauses_runs_at_a_checkpoint(sweep_of: SweepOf, tmp_path
         if not late and (full / "metrics.jsonl").is_file():
             late.append(time.time())
 
-    deadline = time.time() + 20
-    assert run_sweep(spec, tmp_path, engine, deadline=deadline, on_poll=until_it_trains) == []
+    for seconds in (6, 12, 24, 48, 96):  # However slow the machine is, it comes to train.
+        deadline = time.time() + seconds
+        assert run_sweep(spec, tmp_path, engine, deadline=deadline, on_poll=until_it_trains) == []
+        if late:
+            break
     assert late and not finished(full) and not engine.running
     assert list(full.glob("checkpoint-*"))
 
