@@ -124,7 +124,7 @@ def test_nothing_is_begun_on_an_unfinished_sweep(
 ) -> None:
     begin(replace(SWEEP, layers=(0, 1)), tmp_path / "begun", SWEEP, ranking)
     assert main(["compare", str(tmp_path / "begun")]) == 2
-    assert "7 runs of" in capsys.readouterr().err
+    assert "runs to go: 7" in capsys.readouterr().err
     assert not (tmp_path / "begun-compared").exists()
 
 

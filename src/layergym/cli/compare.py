@@ -73,7 +73,7 @@ def _finished(folder: Path) -> SweepSpec:
     sweep = read_spec(folder)
     if waiting := next_jobs(sweep, folder):
         raise InputError(
-            f"{len(waiting)} runs of {folder} are not finished, so its ranking may change; "
+            f"{folder} is not finished (runs to go: {len(waiting)}), so its ranking may change; "
             f"first: layergym sweep --resume {folder}"
         )
     return sweep
