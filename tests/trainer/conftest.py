@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,8 +245,8 @@ def echo_panel() -> Panel:
 Build = Callable[..., GiGPOTrainer]
 
 
-@pytest.fixture
-def build(tokenizer: PreTrainedTokenizerFast, echo_panel: Panel, tmp_path: Path) -> Build:
+@pytest.fixture(scope="session")
+def build_in(tokenizer: PreTrainedTokenizerFast, echo_panel: Panel) -> Build:
     """Makes a trainer of a tiny model; keywords are settings of `GiGPOConfig`."""
 
     def make(
@@ -253,7 +254,6 @@ def build(tokenizer: PreTrainedTokenizerFast, echo_panel: Panel, tmp_path: Path)
     ) -> GiGPOTrainer:
         model = _tiny_model() if model is None else model
         settings = {
-            "output_dir": str(tmp_path / "run"),
             "max_steps": 2,
             "tasks_per_step": 2,
             "num_generations": 4,
@@ -268,3 +268,9 @@ def build(tokenizer: PreTrainedTokenizerFast, echo_panel: Panel, tmp_path: Path)
         return GiGPOTrainer(model, GiGPOConfig(**settings), echo_panel, play, tokenizer)
 
     return make
+
+
+@pytest.fixture
+def build(build_in: Build, tmp_path: Path) -> Build:
+    """The same, and where nothing else is said, in the folder `run`."""
+    return partial(build_in, output_dir=str(tmp_path / "run"))

@@ -169,6 +169,7 @@ CASES: dict[str, dict[str, Any]] = {
     "epochs": {"layers": "3", "num_iterations": 2, "max_steps": 4, "save_steps": 2, "beta": 0.1},
     "adam": {"layers": "2", "optim": "adamw_torch", "learning_rate": 1e-2},
 }
+RESUMED: dict[str, Any] = {**CASES["adam"], "beta": 0.1, "max_steps": 3}
 
 
 def launched(recipe: str, folder: Path, cases: dict[str, Any]) -> None:
@@ -190,33 +191,54 @@ def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["cpu-2-ddp", "cpu-2-fsdp2"])
-def test_two_processes_update_as_one_does(
-    recipe: str,
-    build: Build,
-    tiny_model: Callable[..., PreTrainedModel],
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
-) -> None:
-    cases = {
-        name: ({**SHARED, **settings, "output_dir": str(tmp_path / "two" / name)}, None)
-        for name, settings in CASES.items()
+@pytest.fixture(scope="module")
+def alone(build_in: Build, tmp_path_factory: pytest.TempPathFactory) -> dict[str, GiGPOTrainer]:
+    """Every case, done by one process."""
+    root = tmp_path_factory.mktemp("one")
+    done = {}
+    for name, settings in (CASES | {"resumed": RESUMED}).items():
+        done[name] = build_in(**{**SHARED, **settings, "output_dir": str(root / name)})
+        done[name].train()
+    return done
+
+
+@pytest.fixture(scope="module", params=["cpu-2-ddp", "cpu-2-fsdp2"])
+def together(
+    request: pytest.FixtureRequest,
+    alone: dict[str, GiGPOTrainer],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, Path]:
+    """A recipe, and what two processes left: every case, and a run that one process began."""
+    recipe, root = request.param, tmp_path_factory.mktemp("two")
+    first = str(Path(alone["resumed"].args.output_dir) / "checkpoint-1")
+    cases = {name: (settings, None) for name, settings in CASES.items()}
+    cases |= {"resumed": (RESUMED, first)}
+    placed = {
+        name: ({**SHARED, **settings, "output_dir": str(root / name)}, checkpoint)
+        for name, (settings, checkpoint) in cases.items()
     }
-    launched(recipe, tmp_path, cases)
-    for name, settings in CASES.items():
-        one = build(**{**SHARED, **settings, "output_dir": str(tmp_path / "one" / name)})
-        one.train()
-        two = load_file(tmp_path / "two" / name / "final.safetensors")
-        found = distance(one.delta().tensors, two)
-        record_property(f"{recipe} {name}", found)
-        print(f"{recipe} {name}: max |dW| = {found:.1e}")
-        assert found <= (1e-4 if name == "adam" else 1e-6)
-        start = dict(tiny_model().named_parameters())
-        assert distance(two, {n: start[n].detach() for n in two}) > 1e-3
-        about, *lines = json.loads((tmp_path / "two" / name / "history.json").read_text())
-        assert about == {"processes": 2, "sharded": recipe == "cpu-2-fsdp2"}
-        same_measures(lines, [line for line in one.state.log_history if "loss" in line])
+    launched(recipe, root, placed)
+    return recipe, root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_update_as_one_does(
+    name: str,
+    together: tuple[str, Path],
+    alone: dict[str, GiGPOTrainer],
+    tiny_model: Callable[..., PreTrainedModel],
+) -> None:
+    recipe, root = together
+    one, two = alone[name], load_file(root / name / "final.safetensors")
+    found = distance(one.delta().tensors, two)
+    print(f"{recipe} {name}: max |dW| = {found:.1e}")
+    assert found <= (1e-4 if name == "adam" else 1e-6)
+    start = dict(tiny_model().named_parameters())
+    assert distance(two, {n: start[n].detach() for n in two}) > 1e-3
+    about, *lines = json.loads((root / name / "history.json").read_text())
+    assert about == {"processes": 2, "sharded": recipe == "cpu-2-fsdp2"}
+    same_measures(lines, [line for line in one.state.log_history if "loss" in line])
 
 
 def same_measures(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
@@ -230,20 +252,14 @@ def same_measures(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["cpu-2-ddp", "cpu-2-fsdp2"])
 def test_a_checkpoint_is_resumed_by_any_number_of_processes(
-    recipe: str, build: Build, tmp_path: Path
+    together: tuple[str, Path], alone: dict[str, GiGPOTrainer], build: Build, tmp_path: Path
 ) -> None:
-    settings = {**SHARED, **CASES["adam"], "beta": 0.1, "max_steps": 3}
-    straight = build(**{**settings, "output_dir": str(tmp_path / "straight")})
-    straight.train()
-    expected = straight.delta().tensors
-    first = str(tmp_path / "straight" / "checkpoint-1")
-    two = {**settings, "output_dir": str(tmp_path / "two")}
-    launched(recipe, tmp_path, {"resumed": (two, first)})
-    assert distance(load_file(tmp_path / "two" / "final.safetensors"), expected) <= 1e-4
-    one = build(**{**settings, "output_dir": str(tmp_path / "one")})
-    one.train(resume_from_checkpoint=str(tmp_path / "two" / "checkpoint-2"))
+    two = together[1] / "resumed"
+    expected = alone["resumed"].delta().tensors
+    assert distance(load_file(two / "final.safetensors"), expected) <= 1e-4
+    one = build(**{**SHARED, **RESUMED, "output_dir": str(tmp_path / "one")})
+    one.train(resume_from_checkpoint=str(two / "checkpoint-2"))
     assert distance(one.delta().tensors, expected) <= 1e-4
-    left = {path.name for path in (tmp_path / "two").iterdir()}
+    left = {path.name for path in two.iterdir()}
     assert left == {"checkpoint-2", "checkpoint-3", "final.safetensors", "history.json"}
