@@ -33,6 +33,8 @@ class RaggedCache(Cache):
         self._rows_written = self._slots = torch.empty(0, dtype=torch.long)
         self._places: dict[int, Tensor] = {}
         self._read: tuple[int, int] | None = None
+        self.copies: Tensor | None = None
+        """(B,) which row of the next states each row of the pass is; None: its own."""
 
     def reserve(self, rows: int, length: int) -> None:
         """Make room for `rows` rows of `length` tokens; capacity grows geometrically."""
@@ -75,8 +77,9 @@ class RaggedCache(Cache):
             self._stores[layer_idx] = stores
         keys, values = stores
         place = self._place(key_states.shape[1])
-        keys.flatten(0, 2).index_copy_(0, place, key_states.flatten(0, 2))
-        values.flatten(0, 2).index_copy_(0, place, value_states.flatten(0, 2))
+        for store, states in ((keys, key_states), (values, value_states)):
+            every = states if self.copies is None else states[self.copies]
+            store.flatten(0, 2).index_copy_(0, place, every.flatten(0, 2))
         if self._read is None:
             return key_states, value_states
         rows, span = self._read

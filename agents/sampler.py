@@ -49,8 +49,12 @@ class Variants(Protocol):
     def variant(self, episode: int) -> int:
         """Whose weights answer in this episode."""
 
-    def feed(self, variants: Sequence[int]) -> None:
-        """Told before forward passes: the variant of each row (B,) of their batches."""
+    def feed(self, variants: Sequence[int], prompts: Sequence[int] | None = None) -> None:
+        """Told before forward passes: the variant of each row (B,) of their batches.
+
+        Of a pass over first prompts also their numbers (B,): equal prompts have equal ones, and no
+        variant has the same twice.
+        """
 
 
 class Sampler(Protocol):
@@ -219,8 +223,11 @@ class TransformersSampler:
 
     def _feed_fresh(self, prompts: Sequence[_Fresh], rows: Sequence[int]) -> Tensor:
         """Feed whole prompts to empty rows, which attend to nothing else."""
-        self._announce([variant for variant, _ in prompts])
-        return self._feed([context for _, context in prompts], rows, [0] * len(rows), None)
+        contexts = [context for _, context in prompts]
+        if self._variants:
+            number = {context: i for i, context in enumerate(contexts)}
+            self._variants.feed([variant for variant, _ in prompts], [number[c] for c in contexts])
+        return self._feed(contexts, rows, [0] * len(rows), None)
 
     def _feed_cached(self, rows: Sequence[_Row]) -> Tensor:
         """Feed what is new in `rows`; the other rows of the batch are all padding."""
@@ -231,7 +238,7 @@ class TransformersSampler:
         for row in rows:
             new[row.index] = row.context[row.length :]
         span = max(len(row.context) for row in rows)
-        self._announce(self._all_variants())
+        self._announce()
         return self._feed(new, range(len(new)), lengths, (len(new), span))
 
     def _feed(
@@ -279,7 +286,7 @@ class TransformersSampler:
         stop = self._tensor(sorted(self.stop_ids))
         longest = max(len(row.context) for row in rows)
         ids, logprobs = [], []
-        self._announce(self._all_variants())
+        self._announce()
         for k in range(self.max_new_tokens):
             token, logprob = draw(logits, noise[:, k], self.temperature)
             ids.append(token)
@@ -309,12 +316,10 @@ class TransformersSampler:
         exact = torch.float32 if device.type == "mps" else torch.float64
         return self._tensor(lengths), self._tensor(done), torch.from_numpy(noise).to(device, exact)
 
-    def _announce(self, variants: Sequence[int]) -> None:
+    def _announce(self) -> None:
         if self._variants:
-            self._variants.feed(variants)
-
-    def _all_variants(self) -> list[int]:
-        return [row.variant for row in sorted(self._rows.values(), key=lambda r: r.index)]
+            rows = sorted(self._rows.values(), key=lambda r: r.index)
+            self._variants.feed([row.variant for row in rows])
 
     def _tensor(self, values: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(values, device=self.model.device)
@@ -327,7 +332,7 @@ _Fresh = tuple[int, tuple[int, ...]]
 def _batches(prompts: Iterable[_Fresh]) -> Iterator[list[_Fresh]]:
     """Prompts by length, in batches of a bounded number of tokens, padding included."""
     batch: list[_Fresh] = []
-    for prompt in sorted(prompts, key=lambda p: len(p[1])):
+    for prompt in sorted(prompts, key=lambda p: (len(p[1]), p[1])):
         if batch and (len(batch) + 1) * len(prompt[1]) > _PREFILL_TOKENS:
             yield batch
             batch = []

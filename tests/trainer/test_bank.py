@@ -29,7 +29,8 @@ from layergym.envs import InputError, Outcome, TextEnv, panel, register
 from layergym.trainer.bank import Bank, groups, passes
 from layergym.trainer.bank.lockstep import Seat, lockstep
 from layergym.trainer.bank.passes import Asked, JointPasses
-from layergym.trainer.bank.routing import Rows, routed, view
+from layergym.trainer.bank.paths import Rows
+from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.layers import decoder_layers, select
 from layergym.trainer.prefix import sampled_logprobs
 from layergym.trainer.run import RunSpec, Trained, agent_of, make_env_of, train
@@ -356,7 +357,7 @@ def test_each_view_gets_its_own_gradient(
     base: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Also where passes take one variant at a time; rows begin alike in part."""
-    monkeypatch.setattr(passes, "_TOGETHER", most)
+    monkeypatch.setitem(passes._TOGETHER, "cpu", most)
     layers = ("0", "2", "4")
     views = [shaken(base, one, i) for i, one in enumerate(layers)]
     rows = Rows()

@@ -30,7 +30,8 @@ from layergym.envs.errors import InputError
 from layergym.trainer.bank.joint import JointSampler
 from layergym.trainer.bank.lockstep import Seat, lockstep
 from layergym.trainer.bank.passes import JointPasses
-from layergym.trainer.bank.routing import Rows, routed, view
+from layergym.trainer.bank.paths import Rows
+from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.bank.trainer import BankTrainer, Place
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.delta import FrozenCheck, FrozenTensorChanged, digests
@@ -104,6 +105,8 @@ class Bank:
         self.base, self.tokenizer = open_model(specs[0].model)
         self.base.requires_grad_(False)
         self.views = tuple(view(self.base, spec.layers) for spec in specs)
+        depth = len(decoder_layers(self.base))
+        self.starts = [layer_indices(spec.layers, depth)[0] for spec in specs]
         self._rows = Rows()
         self._model = routed(self.base, self.views, self._rows)
         self.passes = JointPasses(self._model, self._rows)
@@ -145,7 +148,7 @@ class Bank:
             )
         ]
         # A pass with grad takes neighbours: below their layers, all of them are the base.
-        order = sorted(range(len(works)), key=self._start)
+        order = sorted(range(len(works)), key=lambda i: self.starts[i])
         gc.freeze()  # Every trainer collects garbage as it starts; what is there by now is none.
         try:
             trained = dict(zip(order, lockstep([works[i] for i in order]), strict=True))
@@ -172,13 +175,9 @@ class Bank:
         """The sampler that all variants share at a temperature."""
         joint = self._samplers.get(temperature)
         if joint is None:
-            joint = JointSampler(partial(self._sampler, temperature), self._rows)
+            joint = JointSampler(partial(self._sampler, temperature), self._rows, self.starts)
             self._samplers[temperature] = joint
         return joint
-
-    def _start(self, i: int) -> int:
-        """The lowest layer that a variant trains."""
-        return layer_indices(self.specs[i].layers, len(decoder_layers(self.base)))[0]
 
     def _train_one(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from layergym.agents.sampler import Request, Sample, TransformersSampler
 from layergym.trainer.bank.lockstep import Seat
-from layergym.trainer.bank.routing import Rows
+from layergym.trainer.bank.paths import Fork, Rows
 
 READY, SAMPLE, BACKWARD, BELOW, SCORE = range(5)
 """What is served first when variants at the same step ask for different things."""
@@ -20,9 +20,21 @@ def ready(variants: Sequence[int]) -> Sequence[int]:
 class JointSampler:
     """One sampler for the episodes of all variants; each variant samples through `of`."""
 
-    def __init__(self, sampler: Callable[[JointSampler], TransformersSampler], rows: Rows) -> None:
-        """Wrap what `sampler` makes of the present object, which is its `Variants`."""
+    def __init__(
+        self,
+        sampler: Callable[[JointSampler], TransformersSampler],
+        rows: Rows,
+        starts: Sequence[int],
+    ) -> None:
+        """Wrap what `sampler` makes of the present object, which is its `Variants`.
+
+        Args:
+            sampler: makes the sampler.
+            rows: tells the model whose the rows are.
+            starts: by variant, the lowest layer that it trains.
+        """
         self.rows = rows
+        self._starts = starts
         self.sampler = sampler(self)
 
     def of(self, seat: Seat, variant: int) -> SeatSampler:
@@ -33,9 +45,13 @@ class JointSampler:
         """Whose an episode is."""
         return episode % _MOST
 
-    def feed(self, variants: Sequence[int]) -> None:
+    def feed(self, variants: Sequence[int], prompts: Sequence[int] | None = None) -> None:
         """Route the rows of the sampler's next batches."""
-        self.rows.set(variants, self.sampler.model.device)
+        device = self.sampler.model.device
+        self.rows.set(variants, device)
+        self.rows.path = None
+        if prompts is not None and len(set(prompts)) < len(prompts):
+            self.rows.path = Fork(variants, self._starts, prompts, device)
 
     def sample(self, asked: Sequence[Sequence[Request]]) -> list[list[Sample]]:
         """Answer the requests of several variants in one batch."""

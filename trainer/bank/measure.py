@@ -2,7 +2,7 @@
 
 A bank pays where sampling waits for weights to be read or kernels to be launched, and not where
 the cores are full already; which it is depends on the model, the machine and the rows of a run.
-Measured is sampling alone: in the update, both have as much to compute.
+Measured is a short episode and an update: prompts, a few sampled tokens, and one pass with grad.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 
@@ -21,7 +22,10 @@ import torch
 from layergym.agents.sampler import Request
 from layergym.trainer.bank.bank import Bank
 from layergym.trainer.bank.joint import joined
+from layergym.trainer.bank.passes import Asked
+from layergym.trainer.layers import select
 from layergym.trainer.run import RunSpec
+from layergym.trainer.trees import Ids, lay, plant
 
 PROMPT, NEW = 16, 8
 """Tokens of every measured episode."""
@@ -33,7 +37,7 @@ ENOUGH_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which engine samples faster, in tokens per second."""
+    """Which engine samples and learns faster, in sampled tokens per second."""
 
     bank: float
     """All variants in one bank."""
@@ -53,19 +57,19 @@ class Verdict:
     def __str__(self) -> str:
         """Say what was measured and what follows."""
         why = (
-            f"with {self.rows} episodes per run, sampling waits more for weights and launches than "
-            "for arithmetic"
+            f"with {self.rows} episodes per run, a run alone waits more for weights and launches "
+            "than for arithmetic"
             if self.engine == "bank"
             else f"with {self.rows} episodes per run the cores are full already"
         )
         return (
-            f"{self.engine}: a bank of {self.variants} samples {self.bank:,.0f} tokens/s, "
+            f"{self.engine}: a bank of {self.variants} handles {self.bank:,.0f} tokens/s, "
             f"{self.jobs} process{'es' if self.jobs > 1 else ''} {self.processes:,.0f}; {why}"
         )
 
 
 def measure(specs: Sequence[RunSpec], jobs: int) -> Verdict:
-    """Sample random prompts by a bank of `specs`, and by `jobs` single runs side by side.
+    """Go through random prompts by a bank of `specs`, and by `jobs` single runs side by side.
 
     Args:
         specs: runs that can share a bank, as `groups` finds them.
@@ -108,23 +112,55 @@ def _speed_beside_others(spec: RunSpec, rows: int) -> float:
 
 
 def _speed(specs: Sequence[RunSpec], rows: int, barrier: Barrier | None = None) -> float:
-    """Tokens per second that a bank of `specs` samples, `rows` episodes each.
+    """Tokens per second that a bank of `specs` samples and learns from, `rows` episodes each.
 
     A bank of one is an ordinary run. The best of a few rounds counts, unless they take long.
     """
     bank = Bank([replace(spec, max_new_tokens=NEW) for spec in specs])
+    for one, spec in zip(bank.views, specs, strict=True):
+        select(one, spec.layers)
     requests = _requests(bank, rows)
-    sampler = bank.sampler_at(specs[0].temperature).sampler
     if barrier:
         barrier.wait()
     best, spent = 0.0, 0.0
     while spent < ENOUGH_S:
         began = time.perf_counter()
-        tokens = sum(len(sample.ids) for sample in sampler.sample(requests))
+        tokens = _round(bank, requests)
         took = time.perf_counter() - began
         best, spent = max(best, tokens / took), spent + took
-        sampler.release([request.episode for request in requests])
     return best
+
+
+def _round(bank: Bank, requests: Sequence[Request]) -> int:
+    """Sample, and differentiate what was sampled; how many tokens that was."""
+    joint = bank.sampler_at(bank.specs[0].temperature)
+    samples = joint.sampler.sample(requests)
+    joint.sampler.release([request.episode for request in requests])
+    rows: list[list[Ids]] = [[] for _ in bank.specs]
+    for request, sample in zip(requests, samples, strict=True):
+        rows[joint.variant(request.episode)].append(request.ids + sample.ids)
+    todo = [_asked(bank, variant, mine) for variant, mine in enumerate(rows)]
+    entering = bank.passes.below(todo)
+    todo = [replace(one, entering=hidden) for one, hidden in zip(todo, entering, strict=True)]
+    while todo:
+        scored = bank.passes.score(todo)
+        for one in scored:
+            one.logprobs.sum().backward()
+        bank.passes.backward(scored)
+        todo = todo[len(scored) :]
+    for view in bank.views:
+        view.zero_grad()
+    return sum(len(sample.ids) for sample in samples)
+
+
+def _asked(bank: Bank, variant: int, rows: Sequence[Ids]) -> Asked:
+    """The rows of a variant as its trainer would lay them out."""
+    planted = plant(rows, bank.passes.reach, len(rows))
+    trees = lay([[rows[i] for i in tree] for tree in planted]).to(bank.base.device)
+    tokens = torch.arange(trees.places.shape[1], device=bank.base.device)
+    lengths = torch.tensor([len(row) for row in trees.rows], device=bank.base.device)
+    sampled = (tokens >= PROMPT) & (tokens < lengths[:, None])
+    return Asked(variant, bank.starts[variant], trees, sampled, nullcontext)
 
 
 def _requests(bank: Bank, rows: int) -> list[Request]:

@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from layergym.trainer.bank.routing import Climb, Rows
+from layergym.trainer.bank.paths import Climb, Rows
 from layergym.trainer.layers import decoder_layers
 from layergym.trainer.prefix import sampled_logprobs
 from layergym.trainer.trees import Ids, Trees, attention_reach, lay, moved, plant, side_by_side
@@ -61,7 +61,7 @@ class JointPasses:
         """Compute with `model`, as `routing.routed` makes it of `rows`."""
         self._model = model
         self._rows = rows
-        self._reach = attention_reach(model)
+        self.reach = attention_reach(model)
 
     @torch.no_grad()
     def below(self, asked: Sequence[Asked]) -> list[torch.Tensor]:
@@ -105,7 +105,7 @@ class JointPasses:
     def _climbed(self, old: _Spread | None, rows: Mapping[int, Ids], until: int) -> _Spread:
         """The base's activations of `rows` before layer `until`, from those of `old`."""
         numbers = list(rows)
-        planted = plant(list(rows.values()), self._reach, len(rows))
+        planted = plant(list(rows.values()), self.reach, len(rows))
         trees = lay([[rows[numbers[i]] for i in tree] for tree in planted])
         trees = trees.to(self._model.device)
         order = [numbers[i] for tree in planted for i in tree]
@@ -117,7 +117,7 @@ class JointPasses:
             climb = Climb({layer: None if before is None else before[part]}, until)
             inputs = trees.inputs(self._model, part)
             self._rows.set([_BASE] * len(inputs["input_ids"]), self._model.device)
-            with self._rows.climbing(climb):
+            with self._rows.on(climb):
                 self._model.base_model(**inputs, use_cache=False)
             assert climb.left is not None
             parts.append(climb.left)
@@ -137,7 +137,7 @@ class JointPasses:
             below = entering.get(part.start)
             entering[part.start] = wide if below is None else torch.cat([below, wide])
         layers = len(decoder_layers(self._model))
-        with parts[0].autocast(), self._rows.climbing(Climb(entering, layers)):
+        with parts[0].autocast(), self._rows.on(Climb(entering, layers)):
             logprobs, entropy, _ = sampled_logprobs(self._model, self._model, trees, sampled)
         result: dict[int, Scored] = {}
         row = 0
@@ -151,8 +151,9 @@ class JointPasses:
 
 _SLOTS = 16384
 """Slots in one pass through the base at most."""
-_TOGETHER = 1024
-"""Slots at which a pass with grad takes no further variant."""
+_TOGETHER = {"cpu": 512}
+_TOGETHER_ELSEWHERE = 16384
+"""Slots at which a pass with grad takes no further variant, by device: what keeps it busy."""
 _BASE = -1
 """No variant's number."""
 
@@ -174,10 +175,11 @@ class _Spread:
 
 def _few(asked: Sequence[Asked]) -> Sequence[Asked]:
     """As many as fill a pass, which bounds its memory; the others are served later."""
+    most = _TOGETHER.get(asked[0].sampled.device.type, _TOGETHER_ELSEWHERE)
     slots = 0
     for count, one in enumerate(asked):
         slots += one.trees.ids.numel()
-        if count and slots > _TOGETHER:
+        if count and slots > most:
             return asked[:count]
     return asked
 

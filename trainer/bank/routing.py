@@ -12,9 +12,7 @@ Shapes: B rows in a batch, each belonging to one variant.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,6 +21,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from layergym.envs.errors import InputError
+from layergym.trainer.bank.paths import Forward, Rows
 from layergym.trainer.layers import decoder_layers, layer_indices
 
 
@@ -35,49 +34,6 @@ def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
     blocks = decoder_layers(base)
     own = {id(p) for i in layer_indices(layers, len(blocks)) for p in blocks[i].parameters()}
     return copy.deepcopy(base, {id(t): t for t in _tensors(base) if id(t) not in own})
-
-
-@dataclass(slots=True)
-class Climb:
-    """A pass whose rows enter at different layers, and that may end before the last."""
-
-    entering: Mapping[int, torch.Tensor | None]
-    """By layer, the activations (R, N, H) of the rows that enter there, behind those that did
-    below; None: what the embeddings give."""
-    until: int
-    """The first layer that does not run."""
-    inside: int = 0
-    """How many rows have entered."""
-    left: torch.Tensor | None = None
-    """In the end: the activations that would enter layer `until`."""
-
-
-@dataclass(slots=True)
-class Rows:
-    """Whose the rows of the batch at hand are."""
-
-    size: int = 0
-    """B."""
-    places: Mapping[int, torch.Tensor] = field(default_factory=dict)
-    """(K,) rows of each variant that has any; the base computes all others."""
-    climb: Climb | None = None
-
-    def set(self, variants: Sequence[int], device: torch.device) -> None:
-        """Say whose the rows of the next forward passes are: (B,) variants."""
-        places: dict[int, list[int]] = {}
-        for row, variant in enumerate(variants):
-            places.setdefault(variant, []).append(row)
-        self.size = len(variants)
-        self.places = {v: torch.tensor(rows, device=device) for v, rows in places.items()}
-
-    @contextmanager
-    def climbing(self, climb: Climb) -> Iterator[None]:
-        """Within it, forward passes are such a pass; rows that enter higher come later."""
-        self.climb = climb
-        try:
-            yield
-        finally:
-            self.climb = None
 
 
 def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) -> PreTrainedModel:
@@ -99,9 +55,9 @@ def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) 
             raise InputError(f"{name} holds parameters beside other modules; {_ALONE}")
         if own:
             leaf.forward = partial(_leaf, leaf.forward, own, rows, name)
-    in_tuple = _layers_return_tuples(base)
+    rows.in_tuple = _layers_return_tuples(base)
     for index, layer in enumerate(decoder_layers(model)):
-        layer.forward = partial(_layer, layer.forward, index, rows, in_tuple)
+        layer.forward = partial(_layer, layer.forward, index, rows)
     return model
 
 
@@ -127,45 +83,11 @@ def _leaf(
     return result
 
 
-def _layer(
-    forward: Callable[..., Any],
-    index: int,
-    rows: Rows,
-    in_tuple: bool,
-    x: torch.Tensor,
-    *args: Any,
-    **kwargs: Any,
-) -> Any:
-    """A decoder layer that computes the rows which have entered, and no others."""
-    climb = rows.climb
-    if climb is None:
-        return forward(x, *args, **kwargs)
-    if index in climb.entering:
-        new = climb.entering[index]
-        if new is not None:
-            x = torch.cat([x, new]) if climb.inside else new
-        climb.inside = len(x)
-    if index == climb.until:
-        climb.left = x
-    if not climb.inside or index >= climb.until:
-        return (x,) if in_tuple else x
-    whole, rows.size = rows.size, len(x)
-    args, kwargs = _cut((args, kwargs), whole, len(x))
-    try:
-        return forward(x, *args, **kwargs)
-    finally:
-        rows.size = whole
-
-
-def _cut(value: Any, whole: int, rows: int) -> Any:
-    """What a layer is given (masks, positions, ...), for the first rows of the batch only."""
-    if isinstance(value, torch.Tensor) and value.ndim > 1 and len(value) == whole:
-        return value[:rows]
-    if isinstance(value, tuple):
-        return tuple(_cut(one, whole, rows) for one in value)
-    if isinstance(value, dict):
-        return {name: _cut(one, whole, rows) for name, one in value.items()}
-    return value
+def _layer(forward: Forward, index: int, rows: Rows, *args: Any, **kwargs: Any) -> Any:
+    """A decoder layer, of the rows that the path at hand wants from it."""
+    if rows.path is None:
+        return forward(*args, **kwargs)
+    return rows.path.through(forward, index, rows, args, kwargs)
 
 
 @torch.no_grad()
