@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -116,6 +117,7 @@ def _child(bundle: Bundle, threads: int, device: str | None) -> None:
     """The child process: quiet on Ctrl-C, which the parent handles; ends when the parent does."""
     import torch
 
+    gc.freeze()  # Looking for garbage among what was imported would copy memory that is shared.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if device is not None:  # Before CUDA is touched, which reads this once.
