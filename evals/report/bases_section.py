@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from layergym.evals.bases import Found, PooledArm, pool, spread
 from layergym.evals.contribution import temperature_name
-from layergym.evals.report.model import Section, Table, Text
+from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.words import percent, points, ratio
 from layergym.evals.results import Sweep, arm_label
 
@@ -16,8 +16,11 @@ def bases_section(found: Sequence[Found]) -> Section:
     sweeps = [sweep for sweep, _ in found]
     names = [told.name for _, told in found]
     temperatures = _temperatures(sweeps)
-    tables = [_table(pool(sweeps, t), temperature_name(t), names) for t in temperatures]
-    return Section("Over base checkpoints", (*tables, *_texts(sweeps, temperatures[0])))
+    blocks: list[Block] = []
+    for temperature in temperatures:
+        arms = pool(sweeps, temperature)
+        blocks += [_table(arms, temperature_name(temperature), names), *_undefined(arms)]
+    return Section("Over base checkpoints", (*blocks, *_texts(sweeps, temperatures[0])))
 
 
 def _temperatures(sweeps: Sequence[Sweep]) -> list[float]:
@@ -43,6 +46,17 @@ def _row(arm: PooledArm) -> tuple[str, ...]:
     share = "" if arm.arm == "full" else ratio(arm.contribution)
     gains = (f"{100 * value:+.1f}" for value in arm.values)
     return f"{arm_label(arm.arm)} - base", points(arm.mean), share, *gains
+
+
+def _undefined(arms: Sequence[PooledArm]) -> tuple[Text, ...]:
+    _, full, *others = arms
+    if not others or any(arm.contribution for arm in others):
+        return ()
+    text = (
+        f"Over bases, full - base is {points(full.mean)} points, not distinguishably above 0, so "
+        "contributions are undefined here."
+    )
+    return (Text(text, "warning"),)
 
 
 def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:

@@ -53,8 +53,9 @@ def test_bases_are_the_outer_level(make_sweep: MakeSweep) -> None:
 
 def test_the_report_pools_what_differs_in_the_base_alone(make_sweep: MakeSweep) -> None:
     one, two = (base(make_sweep, f"base-{i}", seed=i) for i in range(2))
-    main, greedy, told, _ = pooled_section([one, two]).blocks
-    assert isinstance(main, Table) and isinstance(greedy, Table) and isinstance(told, Text)
+    blocks = pooled_section([one, two]).blocks
+    main, greedy = (block for block in blocks if isinstance(block, Table))
+    *_, told, _ = (block for block in blocks if isinstance(block, Text))
     rows = [row[0] for row in main.rows]
     assert rows == ["base", "full - base", "layer 0 - base", "layer 1 - base"]
     assert main.columns[-2:] == ("base-0", "base-1")
@@ -82,6 +83,20 @@ def test_bases_spread_is_told_from_seeds(make_sweep: MakeSweep) -> None:
     assert apart.base == pytest.approx(0.2, abs=0.05)
     assert apart.gain < 0.06
     assert apart.seeds is not None and apart.seeds < 0.03
+
+
+def test_bases_that_disagree_leave_contributions_undefined(make_sweep: MakeSweep) -> None:
+    folders = []
+    for place, (level, full) in enumerate(((0.1, 0.2), (0.6, 0.95))):
+        arms = {"base": level, "full": full, "layer-00": level}
+        folders.append(make_sweep(f"base-{place}", arms=arms, greedy={}, seed=place))
+        manifest = read_json(folders[-1] / "manifest.json")
+        write_json(folders[-1] / "manifest.json", manifest | {"model_hash": str(place)})
+    start, full_arm, first = pool([read_sweep(folder) for folder in folders], 1.0)
+    assert first.contribution is None and full_arm.mean.low is not None and full_arm.mean.low < 0
+    assert (start.mean.low, start.mean.high) == (0, 1)
+    warnings = [b for b in pooled_section(folders).blocks if isinstance(b, Text)]
+    assert warnings[0].tone == "warning" and "contributions are undefined" in warnings[0].text
 
 
 def test_equal_tasks_leave_student_s_interval_between_bases() -> None:

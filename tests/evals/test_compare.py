@@ -114,7 +114,7 @@ def test_the_folder_says_what_was_chosen(ranking: LayerProfile, tmp_path: Path) 
     best, second = (arm.layer for arm in order[:2])
     origin = read_json(folder / "manifest.json")["ranking"]
     assert origin["layers"]["top-1"] == [best] and origin["layers"]["random"] == []
-    assert origin["layers"]["boost-top-2-3"] == sorted([best, second])
+    assert set(origin["layers"]["boost-top-2-3"]) == {best, second}
     assert (origin["split"], origin["seeds"]) == ("test", [0, 1])
     assert read_spec(folder) == spec
 
