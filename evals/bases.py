@@ -70,6 +70,7 @@ def same_but_base(found: Sequence[Found]) -> list[list[Found]]:
             told.panel_hash,
             told.num_layers,
             told.repeats,
+            told.measures[0].name,
             json.dumps([recipe, rates], sort_keys=True),
         )
         if told.model_hash != "unknown":

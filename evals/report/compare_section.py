@@ -36,7 +36,7 @@ def compare_section(sweep: Sweep, found: LayerProfile, temperature: float) -> Se
     try:
         told = _origin(origin, ranking, sweep, found)
         table = _table(origin["layers"], ranking, found, ranks)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = sweep.path / "manifest.json"
         raise InputError(f"{path}: its ranking is not whole ({error!r})") from None
     return Section("Guided strategies", (_verdict(ranks), table, told))
