@@ -210,13 +210,11 @@ def together(
 ) -> tuple[str, Path]:
     """A recipe, and what two processes left: every case, and a run that one process began."""
     recipe, root = request.param, tmp_path_factory.mktemp("two")
-    first = str(Path(alone["resumed"].args.output_dir) / "checkpoint-1")
-    cases = {name: (settings, None) for name, settings in CASES.items()}
-    cases |= {"resumed": (RESUMED, first)}
-    placed = {
-        name: ({**SHARED, **settings, "output_dir": str(root / name)}, checkpoint)
-        for name, (settings, checkpoint) in cases.items()
-    }
+    first = f"{alone['resumed'].args.output_dir}/checkpoint-1"
+    placed: dict[str, Any] = {}
+    for name, settings in (CASES | {"resumed": RESUMED}).items():
+        where = {"output_dir": str(root / name)}
+        placed[name] = ({**SHARED, **settings, **where}, first if name == "resumed" else None)
     launched(recipe, root, placed)
     return recipe, root
 
