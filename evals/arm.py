@@ -16,7 +16,7 @@ from pathlib import Path
 
 from layergym.agents.base import Agent
 from layergym.agents.names import open_model
-from layergym.envs import Panel, panel
+from layergym.envs import InputError, Panel, panel
 from layergym.envs.files import write_json
 from layergym.evals.evaluate import evaluate
 from layergym.evals.results import Cost, EvalResult, read_eval, write_cost, write_eval
@@ -48,6 +48,21 @@ class EvalSpec:
     base_temperatures: tuple[float, ...] = (1.0, 0.7, 0.5, 0.25, 0.0)
     """The untrained model is scored at all of these: how much of a gain is only sharpening?"""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no score could be made of.
+
+        Raises:
+            InputError: too few tasks or episodes, or a temperature below 0.
+        """
+        if self.size is not None and self.size < 2:
+            raise InputError(
+                f"a panel has 2 tasks or more, not {self.size}: one tells nothing about others"
+            )
+        if self.repeats < 1:
+            raise InputError(f"a task is played once or more, not {self.repeats} times")
+        if min(*self.temperatures, *self.base_temperatures, 0.0) < 0:
+            raise InputError("sampling temperatures are 0 (greedy) or more")
 
 
 def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:

@@ -15,18 +15,20 @@ and LoRA are the baselines of its scripts.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from layergym.agents.names import num_layers
 from layergym.envs import InputError
 from layergym.evals.arm import EvalSpec
 from layergym.evals.results import arm_of
 from layergym.evals.search import Search
 from layergym.trainer.lora import lora_rank
-from layergym.trainer.run import RunSpec
+from layergym.trainer.run import RunSpec, check_run
 
 BOOST = 2
 
@@ -60,7 +62,10 @@ class SweepSpec:
         for what, values in (("seed", list(map(str, self.seeds))), ("arm", names)):
             if twice := [value for value in values if values.count(value) > 1]:
                 raise InputError(f"a sweep runs each {what} once; {twice[0]} is named twice")
-        if self.search.lr_grid and (self.lr_full or self.lr_layer):
+        rates = [rate for rate in (self.lr_full, self.lr_layer) if rate is not None]
+        if wrong := [rate for rate in rates if not 0 < rate < math.inf]:
+            raise InputError(f"a learning rate lies above 0, unlike {wrong[0]:g}")
+        if self.search.lr_grid and rates:
             raise InputError("learning rates are either given or chosen from a grid, not both")
         self.search.check(self.run.steps, self.eval)
 
@@ -107,6 +112,21 @@ def recipe(expression: str, spec: SweepSpec) -> Recipe:
         rank = lora_rank(spec.run.model, layers)
         return Recipe(name, {"layers": layers, "lora": rank, "learning_rate": None})
     return Recipe(name, {"layers": text, "learning_rate": spec.lr_layer})
+
+
+def check_arms(spec: SweepSpec) -> None:
+    """Refuse a sweep one of whose arms could not be trained, before anything is written.
+
+    Raises:
+        InputError: an arm cannot be read or does not fit the model, or a setting is wrong.
+    """
+    depth = spec.num_layers or num_layers(spec.run.model)
+    check_run(spec.run, depth)
+    for expression in spec.expressions:
+        try:
+            check_run(replace(spec.run, **recipe(expression, spec).changes), depth)
+        except InputError as error:
+            raise InputError(f'arm "{expression}": {error}') from None
 
 
 def arms(spec: SweepSpec, folder: Path) -> list[Arm]:

@@ -81,8 +81,8 @@ def comparison(
 
 def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile) -> None:
     """Begin the comparison's folder: settings, the ranking, where it was made, what arms train."""
+    write_profile(folder / RANKING, ranking)  # Its arms are read before the sweep is begun.
     write_sweep(spec, folder)
-    write_profile(folder / RANKING, ranking)
     origin = {
         "split": sweep.eval.split,
         "seeds": sweep.seeds,

@@ -21,7 +21,7 @@ from layergym.agents.names import open_model
 from layergym.envs import InputError, find, panel
 from layergym.envs.files import read_json, write_json
 from layergym.evals.arm import EvalSpec, scored_panel
-from layergym.evals.arms import SweepSpec
+from layergym.evals.arms import SweepSpec, check_arms
 from layergym.evals.engines.job import Engine
 from layergym.evals.engines.launch import Choice
 from layergym.evals.plan import all_arms, next_jobs
@@ -34,7 +34,12 @@ POLL_S = 0.2
 
 
 def write_sweep(spec: SweepSpec, folder: Path) -> None:
-    """Begin a sweep folder: settings and manifest."""
+    """Begin a sweep folder: settings and manifest.
+
+    Raises:
+        InputError: the sweep cannot be carried out; nothing is written then.
+    """
+    check_arms(spec)
     panels = [panel(make_env_of(spec.run, "train")()), scored_panel(spec.run, spec.eval)]
     if spec.search.active:
         panels.append(scored_panel(spec.run, spec.search.dev))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +109,7 @@ class GiGPOConfig(GRPOConfig):
             InputError: a setting is unknown or does not fit the others.
         """
         self._check()
+        self._check_numbers()
         if self.bf16 is None:
             self.bf16 = bool(
                 not self.use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
@@ -145,6 +147,13 @@ class GiGPOConfig(GRPOConfig):
             )
         if not self.disable_dropout:
             raise InputError("disable_dropout must stay on: log-probabilities must be repeatable")
+
+    def _check_numbers(self) -> None:
+        if not 0 <= self.learning_rate < math.inf:
+            raise InputError(f"a learning rate is 0 or more, not {self.learning_rate:g}")
+        for name in ("temperature", "per_device_train_batch_size", "save_steps"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} must lie above 0, unlike {getattr(self, name):g}")
 
     def _check_saving(self) -> None:
         steps = int(self.save_steps)

@@ -95,6 +95,16 @@ def layer_indices(spec: str, num_layers: int) -> tuple[int, ...]:
     return tuple(chosen)
 
 
+def scattered(spec: str, num_layers: int) -> int:
+    """As many layers as "random" or "random:k" scatters the entries of; 0 for anything else.
+
+    Raises:
+        InputError: k is out of range.
+    """
+    match = re.fullmatch(r"random(?::(\d+))?", spec.strip())
+    return _count(match[1] or "1", num_layers, spec) if match else 0
+
+
 def boost_factors(spec: str, num_layers: int) -> dict[int, float]:
     """Learning-rate multiplier per layer from `"<layers>*<factor>"`; empty for "".
 
@@ -148,15 +158,15 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
         InputError: as `layer_indices`, or the selected layers hold nothing that could train.
     """
     layers = decoder_layers(model)
-    scattered = re.fullmatch(r"random(?::(\d+))?", spec.strip())
-    indices = layer_indices("all" if scattered else spec, len(layers))
+    entries_of = scattered(spec, len(layers))
+    indices = layer_indices("all" if entries_of else spec, len(layers))
     whole = spec.strip() == "all"
     adapters = hasattr(model, "get_base_model")
     candidates = {id(p) for p in model.parameters() if p.requires_grad or not adapters}
     chosen = candidates
     if not whole:
         inside = (p for i in indices for p in layers[i].parameters())
-        chosen = {id(p) for p in inside if p.ndim > 1 or not scattered} & candidates
+        chosen = {id(p) for p in inside if p.ndim > 1 or not entries_of} & candidates
     names = []
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(id(parameter) in chosen)
@@ -167,12 +177,10 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     available = sum(sizes[name] for name in names)
     entries = None
-    if scattered:
+    if entries_of:
         if adapters:
             raise InputError('layers="random" scatters over weights; it cannot choose adapters')
-        entries = min(
-            _count(scattered[1] or "1", len(layers), spec) * layer_size(layers), available
-        )
+        entries = min(entries_of * layer_size(layers), available)
     return LayerSelection(
         spec=spec,
         layers=indices,

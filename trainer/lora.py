@@ -30,12 +30,7 @@ def with_lora(model: PreTrainedModel, layers: str, rank: int, seed: int) -> Any:
     Raises:
         InputError: the rank is not positive, the layers hold no `nn.Linear`, or PEFT is absent.
     """
-    try:
-        import peft
-    except ImportError as error:
-        raise InputError(
-            "LoRA needs PEFT; install it with: pip install 'layergym[lora]'"
-        ) from error
+    peft = _peft()
     if rank < 1:
         raise InputError(f"a LoRA rank is 1 or more, not {rank}")
     config = peft.LoraConfig(
@@ -54,8 +49,9 @@ def lora_rank(model: str, layers: str) -> int:
         layers: the `layers=` grammar.
 
     Raises:
-        InputError: there is no such model, or the layers hold no `nn.Linear`.
+        InputError: there is no such model, the layers hold no `nn.Linear`, or PEFT is absent.
     """
+    _peft()
     config = load_config(source(model))
     with torch.device("meta"):
         shape = AutoModelForCausalLM.from_config(config)
@@ -66,6 +62,16 @@ def lora_rank(model: str, layers: str) -> int:
         if name in wanted and isinstance(module, nn.Linear)
     )
     return max(1, round(layer_size(decoder_layers(shape)) / per_rank))
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise InputError(
+            "LoRA needs PEFT; install it with: pip install 'layergym[lora]'"
+        ) from error
+    return peft
 
 
 def base_names(model: nn.Module) -> dict[str, str]:

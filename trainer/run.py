@@ -38,7 +38,13 @@ from layergym.envs.files import write_json
 from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.engine import HERE, check_engine, open_engine, publish, through
-from layergym.trainer.layers import LayerSelection, causal_model
+from layergym.trainer.layers import (
+    LayerSelection,
+    boost_factors,
+    causal_model,
+    layer_indices,
+    scattered,
+)
 from layergym.trainer.lora import with_lora
 from layergym.trainer.manifest import manifest
 from layergym.trainer.measures import TimedAgent
@@ -151,6 +157,18 @@ def agent_of(
     )
 
 
+def check_run(spec: RunSpec, num_layers: int) -> None:
+    """Refuse what could not be trained in a model of so many layers; nothing is loaded or written.
+
+    Raises:
+        InputError: the layers, the boost, the learning rate or another setting is wrong.
+    """
+    _settings(spec, Path("unused"), ())
+    if spec.lora or not scattered(spec.layers, num_layers):
+        layer_indices(spec.layers, num_layers)
+    boost_factors(spec.boost, num_layers)
+
+
 def train(
     spec: RunSpec,
     folder: Path,
@@ -246,7 +264,8 @@ def train_policy(
 def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOConfig:
     known = defaults(spec.model)
     usual = known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
-    rate = spec.learning_rate or (known.learning_rate_lora if spec.lora else usual)
+    usual = known.learning_rate_lora if spec.lora else usual
+    rate = usual if spec.learning_rate is None else spec.learning_rate
     on_cpu = not torch.cuda.is_available()
     return GiGPOConfig(
         output_dir=str(folder),

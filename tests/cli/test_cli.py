@@ -81,6 +81,10 @@ def test_unknown_setting(capsys: pytest.CaptureFixture[str]) -> None:
         (["--layers", ""], "no layer is selected"),
         (["--model", "./nowhere"], 'no model at "./nowhere"'),
         (["--tasks", "0"], "tasks_per_step"),
+        (["--lr", "-1"], "a learning rate is 0 or more, not -1"),
+        (["--temperature", "0"], "temperature must lie above 0"),
+        (["--rows-per-pass", "0"], "must lie above 0"),
+        (["--save-every", "0"], "must lie above 0"),
     ],
 )
 def test_bad_training_input_leaves_nothing_behind(
@@ -88,6 +92,26 @@ def test_bad_training_input_leaves_nothing_behind(
 ) -> None:
     out = tmp_path / "run"
     assert sentence in failed(capsys, "train", "alfworld-v0", "--out", str(out), *options)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--lr-full", "-1"], "above 0, unlike -1"),
+        (["--eval-repeats", "0"], "once or more, not 0 times"),
+        (["--eval-tasks", "1"], "2 tasks or more, not 1"),
+        (["--eval-tasks", "0"], "2 tasks or more, not 0"),
+        (["--race", "1.5"], "whole steps"),
+        (["--arms", "foo"], 'arm "foo": layers="foo" cannot be read'),
+        (["--group", "1"], "num_generations >= 2"),
+    ],
+)
+def test_bad_sweep_input_leaves_nothing_behind(
+    options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sweep"
+    assert sentence in failed(capsys, "sweep", "alfworld-v0", "--out", str(out), *options)
     assert not out.exists()
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from layergym.agents.names import open_model
 from layergym.envs import InputError
+from layergym.evals.arm import EvalSpec
 from layergym.evals.arms import SweepSpec, arms, recipe
+from layergym.evals.sweep import write_sweep
 from layergym.trainer.layers import decoder_layers, layer_size, select
 from layergym.trainer.lora import with_lora
 from layergym.trainer.run import RunSpec
@@ -57,3 +59,41 @@ def test_a_sweep_may_consist_of_further_arms_but_not_of_the_same_twice() -> None
         replace(SPEC, extra=("5",))
     with pytest.raises(InputError, match="names no arm"):
         replace(SPEC, extra=("*",))
+
+
+@pytest.mark.parametrize(
+    ("expression", "sentence"),
+    [
+        ("foo", 'arm "foo": layers="foo" cannot be read'),
+        ("9", 'arm "9": the model has 8 layers, 0 to 7'),
+        ("random:9", "choose between 1 and 8"),
+        ("boost-middle:2*0", "has no factor"),
+        ("lora-8", "there is no layer 8"),
+        ("top:2@nowhere.json", "no layer profile"),
+    ],
+)
+def test_an_arm_that_cannot_be_trained_is_refused_before_anything_is_written(
+    expression: str, sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as refused:
+        write_sweep(replace(SPEC, extra=(expression,)), tmp_path / "sweep")
+    assert sentence in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("rate", [-1.0, 0.0, float("nan"), float("inf")])
+def test_rates_lie_above_0(rate: float) -> None:
+    with pytest.raises(InputError, match="above 0"):
+        replace(SPEC, lr_full=rate)
+    with pytest.raises(InputError, match="above 0"):
+        replace(SPEC, lr_layer=rate)
+
+
+def test_what_cannot_be_scored_is_refused() -> None:
+    for size in (0, 1):
+        with pytest.raises(InputError, match=f"2 tasks or more, not {size}"):
+            EvalSpec(size=size)
+    with pytest.raises(InputError, match="once or more, not 0"):
+        EvalSpec(repeats=0)
+    with pytest.raises(InputError, match="0 \\(greedy\\) or more"):
+        EvalSpec(temperatures=(-0.5,))

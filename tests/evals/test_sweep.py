@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from layergym.cli.console import output
 from layergym.cli.sweep import go
 from layergym.envs import InputError
+from layergym.envs.files import write_json
 from layergym.evals.arm import finished, run_arm
 from layergym.evals.arms import SweepSpec, arms
 from layergym.evals.engines.launch import Launch
@@ -103,11 +104,15 @@ def _steps(folder: Path) -> list[dict[str, float]]:
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_path: Path) -> None:
-    spec = replace(sweep_of(), layers=(0, 9))
+    profile = tmp_path / "profile.json"
+    rows = [{"layer": layer, "contribution": layer / 8} for layer in range(8)]
+    write_json(profile, {"num_layers": 8, "layers": rows})
+    spec = replace(sweep_of(), layers=(0,), extra=(f"top:1@{profile}",))
     write_sweep(spec, tmp_path)
+    profile.unlink()
     [failure] = run_sweep(spec, tmp_path, Processes(2))
-    assert "layer-09, seed 0" in failure
-    assert "there is no layer 9" in failure
+    assert "top-1, seed 0" in failure
+    assert "no layer profile" in failure
     assert finished(tmp_path / "arms" / "layer-00" / "seed-0")
 
 

@@ -143,13 +143,20 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
         raise InputError(f'--scan takes "all" or "coarse:N", not "{args.scan}"')
     search = Search(
         scan=int(stride or 0),
-        race=tuple(map(int, numbers(args.race, "--race"))),
+        race=_steps(args.race),
         lr_grid=numbers(args.lr_grid, "--lr-grid"),
     )
     if not search.active:
         return search
     split = args.dev_split or dev_split(run)
     return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks))
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    steps = numbers(text, "--race")
+    if any(step != int(step) for step in steps):
+        raise InputError(f'--race takes whole steps such as "8,16", not "{text}"')
+    return tuple(map(int, steps))
 
 
 def go(
