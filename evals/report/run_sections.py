@@ -107,10 +107,11 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
         "over layers (Fisher's z). Models of different depth are matched by relative depth."
     )
     columns = ("runs", "layers", "Spearman", "Kendall", "Spearman, no trend", "Kendall, no trend")
-    return Section(
-        "Ranking stability",
-        (plot, Table("Agreement of profiles", columns, tuple(rows)), Text(text)),
-    )
+    if all(row[2:] == ("-",) * 4 for row in rows):
+        text = "No correlation is given: it takes five layers in common, and profiles that vary."
+        return Section("Ranking stability", (plot, Text(text)))
+    table = Table("Agreement of profiles", columns, tuple(rows))
+    return Section("Ranking stability", (plot, table, Text(text)))
 
 
 def costs(runs: Sequence[Run]) -> tuple[Mapping[str, Any], ...]:

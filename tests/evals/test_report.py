@@ -254,6 +254,14 @@ def test_models_of_different_depth_are_matched_by_relative_depth(make_sweep: Mak
     assert float(table.rows[0][2].split()[0]) > 0.8
 
 
+def test_too_few_common_layers_are_not_correlated(make_sweep: MakeSweep) -> None:
+    few = {"base": 0.2, "full": 0.8, "layer-00": 0.4, "layer-03": 0.5}
+    stability = build([make_sweep("few", arms=few), make_sweep("whole")]).sections[0]
+    plot, told = stability.blocks
+    assert isinstance(plot, Plot) and isinstance(told, Text)
+    assert "five layers in common" in told.text
+
+
 def test_a_sweep_without_layers_is_not_ranked_against_others(make_sweep: MakeSweep) -> None:
     bare = make_sweep("bare", arms={"base": 0.2, "full": 0.8}, greedy={})
     report = build([bare, make_sweep("whole")])
