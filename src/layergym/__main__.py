@@ -100,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("", str(unknown("command", given[0], COMMANDS)))
         return 2
     args = parser().parse_args(given)
+    args.argv = given[1:]
     _quiet_libraries()
     try:
         return int(args.run(args) or 0)

@@ -129,6 +129,22 @@ def test_resume_wants_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "missing" in failed(capsys, "report", str(tmp_path))
 
 
+def test_settings_beside_resume_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(demo_sweep((0,), fast=True), tmp_path)
+    go_on = ("--resume", str(tmp_path))
+    for command in ("sweep", "train", "eval"):
+        error = failed(capsys, command, "alfworld-v0", *go_on, "--format", "plain", "--out", "x")
+        assert "leave out env, --format, --out," in error
+    assert "leave out --seeds," in failed(capsys, "sweep", *go_on, "--seeds", "0")
+    assert "leave out --admissible, --dry-run," in failed(
+        capsys, "train", *go_on, "--dry-run", "--admissible"
+    )
+    assert main(["sweep", *go_on, "--engine", "processes", "--jobs", "1", "--max-time", "0s"]) == 0
+    assert main(["sweep", *go_on, "--max-time", "0s", "--quiet", "--json"]) == 0
+
+
 def test_a_demo_with_other_settings_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,3 +59,20 @@ def test_without_a_list_of_actions_it_says_a_word_of_the_observation(
     shown = dry(capsys, "math-v0")
     assert shown.count(OPEN) == 2  # one in the heading
     assert "tokens are words that this model does not know" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--layers", "9"], "the model has 8 layers, 0 to 7"),
+        (["--layers", "random:9"], "between 1 and 8"),
+        (["--layers", "top:2@nowhere.json"], "no layer profile"),
+        (["--boost", "3*x"], "has no factor"),
+        (["--lr", "-1"], "0 or more"),
+    ],
+)
+def test_what_the_run_would_refuse_is_refused(
+    options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "alfworld-v0", *SMALL, *options]) == 2
+    assert sentence in capsys.readouterr().err

@@ -16,14 +16,14 @@ from layergym.agents.architecture import context_limit
 from layergym.agents.base import Decision, Episode
 from layergym.agents.conversation import Layout
 from layergym.agents.load import load_config, load_tokenizer
-from layergym.agents.names import defaults, source
+from layergym.agents.names import defaults, num_layers, source
 from layergym.agents.sampler import Request, Sample
 from layergym.cli.console import Output
 from layergym.envs import panel
 from layergym.trainer.collect import collect
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.packing import Row, rows_of
-from layergym.trainer.run import RunSpec, make_env_of
+from layergym.trainer.run import RunSpec, check_run, make_env_of
 
 OPEN, CLOSE = "⟦", "⟧"
 
@@ -91,6 +91,7 @@ def dry_run(spec: RunSpec, out: Output) -> None:
     Raises:
         InputError: the environment, model or a setting is unknown or does not fit.
     """
+    check_run(spec, num_layers(spec.model))
     known = defaults(spec.model)
     tokenizer = load_tokenizer(source(spec.model))
     config = load_config(source(spec.model)).get_text_config(decoder=True)

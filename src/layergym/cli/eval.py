@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, output
-from layergym.cli.options import add_env, env_args, required_env
+from layergym.cli.options import add_env, env_args, only_to_resume, required_env
 
 if TYPE_CHECKING:
     from layergym.agents.openai_client import Limits
@@ -31,6 +31,10 @@ examples:
 An agent is random, expert, or a model: tiny, smollm2, a folder, a GGUF file, a hub id, or
 openai:MODEL@URL for any OpenAI-compatible server. The server's key is read from $OPENAI_API_KEY.
 """
+
+
+_ANY_TIME = ("in_flight", "concurrency", "per_minute", "retries", "timeout")
+"""What may differ from one call on a folder to the next."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.standings import standings
 
     out = output(args)
+    if args.resume:
+        only_to_resume(args, add_arguments, _ANY_TIME)
     limits = Limits(args.concurrency, args.per_minute, args.retries, args.timeout)
     if args.in_flight < 1:
         raise InputError(f"--in-flight must be at least 1, not {args.in_flight}")

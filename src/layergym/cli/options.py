@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,35 @@ def new_folder(path: str | Path) -> Path:
     if first_process() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty; give another --out, or --resume {folder}")
     return folder
+
+
+def only_to_resume(
+    args: argparse.Namespace,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    allowed: Sequence[str],
+) -> None:
+    """Refuse settings beside --resume: those of the folder hold.
+
+    Args:
+        args: as they were parsed; `args.argv` holds what was given.
+        add_arguments: declares the command's arguments.
+        allowed: options that change where and how long it runs, and what is printed, by
+            their names in `args`.
+
+    Raises:
+        InputError: something else was given too.
+    """
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([]))))
+    found = vars(parser.parse_args(args.argv))
+    given = {name for name, value in found.items() if value is not None}
+    if wrong := sorted(given - {"resume", "quiet", "json", *allowed}):
+        options = ", ".join(n if n == "env" else f"--{n.replace('_', '-')}" for n in wrong)
+        raise InputError(
+            f"--resume goes on with the settings in {args.resume}; leave out {options}, or begin "
+            "anew in another folder"
+        )
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, complain, output
-from layergym.cli.options import new_folder, numbers
+from layergym.cli.options import new_folder, numbers, only_to_resume
 from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
 
@@ -29,6 +29,10 @@ examples:
   layergym sweep alfworld-v0 --engine ray --ray-address auto --gpus-per-run 1
   layergym sweep --resume runs/alfworld --max-time 2h    finish what was interrupted
 """
+
+
+_ANY_TIME = ("engine", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time")
+"""What may differ from one call on a folder to the next."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     deadline = time.time() + seconds(args.max_time) if args.max_time else None
     out = output(args)
     if args.resume:
+        only_to_resume(args, add_arguments, _ANY_TIME)
         folder = Path(args.resume)
         return go(read_spec(folder), folder, launch, out, deadline=deadline)
     folder = new_folder(args.out)

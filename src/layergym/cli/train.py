@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, finite, output
-from layergym.cli.options import new_folder
+from layergym.cli.options import new_folder, only_to_resume
 from layergym.cli.pausing import PauseRequest, seconds
 from layergym.cli.run_options import add_run, run_spec
 
@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     from layergym.trainer.run import train
 
     out = output(args)
+    if args.resume:
+        only_to_resume(args, add_arguments, ("max_time", "report_to"))
     if args.dry_run:
         from layergym.cli.dry_run import dry_run
 
