@@ -8,6 +8,7 @@ Scores of all arms are about the same items, so their differences are paired.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -148,7 +149,8 @@ def read_kept(runs: Sequence[Run]) -> tuple[Kept, ...]:
     Raises:
         InputError: a file is damaged.
     """
-    return tuple(_read(file) for run in runs for file in sorted((run.path / "retention").glob("*")))
+    files = (file for run in runs for file in sorted((run.path / "retention").glob("*.json")))
+    return tuple(map(_read, files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +163,37 @@ class Retained:
     less_full: Estimate | None
 
 
-def compared(kept: Sequence[Kept]) -> Iterator[tuple[str, str, int, tuple[Retained, ...]]]:
-    """Source, measure, number of items, and all arms, paired over items.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All arms on one measure of a source, paired over items."""
 
-    Raises:
-        InputError: arms were scored on different items of a source.
+    source: str
+    measure: str
+    items: int
+    arms: tuple[Retained, ...]
+    left_out: tuple[Kept, ...]
+    """Runs that were scored on other items of the source, so they cannot be paired."""
+
+
+def compared(kept: Sequence[Kept]) -> Iterator[Comparison]:
+    """Compare on every measure of every source.
+
+    Where runs were scored on different items of a source, those of the base count; without a
+    base, those that most runs were scored on.
     """
     for source in dict.fromkeys(one.source for one in kept):
-        own = [one for one in kept if one.source == source]
-        if len({one.digest for one in own}) > 1:
-            raise InputError(
-                f"arms were scored on different versions of {source}; run retention again"
-            )
+        every = [one for one in kept if one.source == source]
+        base = [one for one in every if one.arm == "base"]
+        [(chosen, _)] = Counter(one.digest for one in base or every).most_common(1)
+        own = [one for one in every if one.digest == chosen]
+        left_out = tuple(one for one in every if one.digest != chosen)
         for measure in own[0].scores:
             tables = {
                 arm: np.array([one.scores[measure] for one in own if one.arm == arm])
                 for arm in dict.fromkeys(one.arm for one in own)
             }
-            yield source, measure, tables[own[0].arm].shape[1], _compare(tables, measure)
+            items = tables[own[0].arm].shape[1]
+            yield Comparison(source, measure, items, _compare(tables, measure), left_out)
 
 
 def _compare(tables: Mapping[str, Floats], measure: str) -> tuple[Retained, ...]:

@@ -24,7 +24,7 @@ from layergym.evals.harness import Harness
 from layergym.evals.report import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.results import read_sweep
-from layergym.evals.retention import Choice, Prose, Source, retain
+from layergym.evals.retention import Choice, Kept, Prose, Source, compared, retain
 
 MakeSweep = Callable[..., Path]
 ARC = "arc/arc_challenge_test.json"
@@ -127,6 +127,30 @@ def test_the_report_says_which_arm_forgot(sweep_folder: Path) -> None:
     rows = {row[0]: row for row in arc.rows}
     assert rows["full"][2].startswith("-") and rows["layer 4"][3].startswith("+")
     assert {row[0]: row for row in novel.rows}["full"][2].startswith("+50.0")
+
+
+def test_arms_scored_on_other_items_are_left_out_and_named(sweep_folder: Path) -> None:
+    fill(sweep_folder, {"base": 0.6, "full": 0.4}, {"base": 0.0, "full": 0.1})
+    for run in read_sweep(sweep_folder).runs:
+        if run.arm == "layer-04":
+            value = {"source": "arc", "digest": "few", "arm": run.arm, "seed": run.seed}
+            write_json(run.path / "retention" / "arc.json", value | {"scores": {"acc": [1.0, 0.0]}})
+            (run.path / "retention" / "arc.json.tmp").write_text("{")
+    section = next(s for s in build([sweep_folder]).sections if s.heading == "Retention")
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    assert "300 questions" in table.caption and [row[0] for row in table.rows] == ["base", "full"]
+    told = " ".join(block.text for block in section.blocks if isinstance(block, Text))
+    assert "another version of arc and left out: layer 4, seed 0 (2 items); layer 4, seed 1" in told
+
+
+def test_without_a_base_the_version_of_most_runs_counts() -> None:
+    kept = [
+        Kept("arc", digest, arm, 0, {"acc": (1.0,) * items})
+        for arm, digest, items in (("full", "all", 3), ("layer-01", "few", 2), ("lora", "all", 3))
+    ]
+    [found] = compared(kept)
+    assert [arm.arm for arm in found.arms] == ["full", "lora"] and found.items == 3
+    assert [one.arm for one in found.left_out] == ["layer-01"]
 
 
 def test_a_finished_sweep_is_scored_once(tmp_path: Path, make_sweep: MakeSweep) -> None:

@@ -55,11 +55,10 @@ def run(args: argparse.Namespace) -> int:
     if section is None:
         raise InputError("what to score on? give --choice, --text or --lm-eval")
     show(Report("Retention", args.sweep.name, (section,), ()), out.results)
-    for source, measure, items, scored in compared(read_kept(runs)) if out.json else ():
-        for arm in scored:
-            out.record(
-                event="retention", source=source, measure=measure, items=items, **asdict(arm)
-            )
+    for found in compared(read_kept(runs)) if out.json else ():
+        about = {"source": found.source, "measure": found.measure, "items": found.items}
+        for arm in found.arms:
+            out.record(event="retention", **about, **asdict(arm))
     return 0
 
 
