@@ -76,6 +76,6 @@ def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:
     if found.seeds is not None:
         told += (
             f" Between seeds of reinforcement learning on one base: {100 * found.seeds:.1f} for a "
-            "trained arm's score."
+            "trained arm's score, pooled over arms, which may differ in this."
         )
     return Text(told), Text(method)
