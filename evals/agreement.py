@@ -6,9 +6,11 @@ Shape legend: S seeds of reinforcement learning, T tasks, L layers, K options.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from layergym.evals.stats import Estimate, Floats, Z
@@ -43,15 +45,28 @@ def cross_fitted(options: Floats, *, seed: int) -> tuple[Floats, tuple[int, int]
     return scores, (chosen[0], chosen[1])
 
 
-def held_out_best(scores: Floats, *, seed: int, splits: int = SPLITS) -> float:
-    """Score of "the best layer", chosen on half of the tasks and scored on the others.
+def held_out_best(tables: Sequence[Floats], *, seed: int, splits: int = SPLITS) -> float:
+    """Score of "the best layer", chosen on some tasks and seeds and scored on the others.
 
-    `scores` is (L, T); the mean over random halvings is returned. The highest of L noisy scores
-    overstates the best layer; this does not.
+    The highest of L noisy scores overstates the best layer. Here one half of the tasks and the
+    larger half of each layer's seeds choose, and the other tasks and seeds score. Where a layer
+    has one seed only, that seed does both: the luck of its training is then still in the result.
+
+    Args:
+        tables: success rates (S, T) of each layer; S may differ, T may not.
+        seed: of the private generator.
+        splits: random splits, over which the mean is taken.
     """
-    first, second = _halves(scores, seed=seed, splits=splits)
-    best = first.argmax(axis=1)
-    return float(np.take_along_axis(second, best[:, None], axis=1).mean())
+    generator = np.random.default_rng(seed)
+    choose_on = _random_half(generator, tables[0].shape[1], splits)
+    first, second = [], []
+    for table in tables:
+        chosen = ~_random_half(generator, len(table), splits)
+        others = ~chosen if len(table) > 1 else chosen
+        first.append(_cell_means(table, chosen, choose_on))
+        second.append(_cell_means(table, others, ~choose_on))
+    best = np.argmax(first, axis=0)
+    return float(np.array(second)[best, np.arange(splits)].mean())
 
 
 def split_half(scores: Floats, *, seed: int, splits: int = SPLITS) -> float | None:
@@ -73,9 +88,15 @@ def between_seeds(scores: Floats) -> float | None:
     return _mean_rank_correlation(scores[first], scores[second])
 
 
-def spearman_brown(correlation: float, times: float = 2.0) -> float:
-    """Reliability of a measurement `times` as long (Spearman 1910, Brown 1910)."""
-    return times * correlation / (1 + (times - 1) * correlation) if correlation > -1 else -1.0
+def spearman_brown(correlation: float, times: float = 2.0) -> float | None:
+    """Reliability of a measurement `times` as long (Spearman 1910, Brown 1910).
+
+    Parts that do not agree (a correlation of 0 or less) show no reliability at all: 0. None where
+    the correlation is not a number.
+    """
+    if np.isnan(correlation):
+        return None
+    return max(0.0, times * correlation / (1 + (times - 1) * max(0.0, correlation)))
 
 
 def detrend(profile: Floats, depth: Floats) -> Floats:
@@ -128,17 +149,27 @@ def _inside(step: float) -> tuple[float, float]:
 def _fisher(value: float, inner: float, error: float) -> Estimate:
     centre = np.arctanh(inner)
     low, high = np.tanh([centre - Z * error, centre + Z * error])
-    return Estimate(value, float(low), float(high))
+    return Estimate(value, min(float(low), value), max(float(high), value))
 
 
 def _halves(scores: Floats, *, seed: int, splits: int) -> tuple[Floats, Floats]:
-    tasks = scores.shape[1]
-    generator = np.random.default_rng(seed)
-    order = generator.permuted(np.tile(np.arange(tasks), (splits, 1)), axis=1)
-    first = (order < tasks // 2).astype(np.float64)
-    a: Floats = first @ scores.T / max(tasks // 2, 1)
-    b: Floats = (1 - first) @ scores.T / max(tasks - tasks // 2, 1)
+    first = _random_half(np.random.default_rng(seed), scores.shape[1], splits)
+    a: Floats = first @ scores.T / first.sum(axis=1, keepdims=True)
+    b: Floats = ~first @ scores.T / (~first).sum(axis=1, keepdims=True)
     return a, b
+
+
+def _random_half(generator: np.random.Generator, count: int, splits: int) -> NDArray[np.bool_]:
+    """Which of `count` are in the (smaller) first half, (splits, count)."""
+    order = generator.permuted(np.tile(np.arange(count), (splits, 1)), axis=1)
+    return order < count // 2
+
+
+def _cell_means(table: Floats, seeds: NDArray[np.bool_], tasks: NDArray[np.bool_]) -> Floats:
+    """Mean of `table` (S, T) over the chosen seeds and tasks of each split, (splits,)."""
+    sums = ((seeds @ table) * tasks).sum(axis=1)
+    means: Floats = sums / (seeds.sum(axis=1) * tasks.sum(axis=1))
+    return means
 
 
 def _mean_rank_correlation(first: Floats, second: Floats) -> float | None:

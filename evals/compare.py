@@ -112,8 +112,9 @@ def standings(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
     scored = [arm for arm in sweep.arms if arm != "base" and sweep.results(arm, temperature)]
     tables = [np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in scored]
     scores = np.array([table.mean() for table in tables])
-    draws = stats.joint_draws(tables, [True] * len(tables), seed=SEED)
-    ranks = stats.rank_sets(scores, draws)
+    trained = [True] * len(tables)
+    draws = stats.joint_draws(tables, trained, seed=SEED)
+    ranks = stats.rank_sets(scores, draws, stats.freedom(tables, trained))
     return {scored[place]: ranks[place] for place in np.argsort(-scores, kind="stable")}
 
 

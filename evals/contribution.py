@@ -65,13 +65,17 @@ def profile(sweep: Sweep) -> LayerProfile:
     main = 1.0 if 1.0 in common else max(common)
     tables = _tables(sweep, main)
     num_layers = _num_layers(sweep)
-    measures = [measure(temperature_name(main), tables, num_layers)]
+    seeds = _seeds(sweep, main)
+    measures = [measure(temperature_name(main), tables, num_layers, seeds=seeds)]
     if 0.0 in common and main != 0.0:
-        measures.append(measure("greedy", _tables(sweep, 0.0), num_layers))
+        greedy = _tables(sweep, 0.0)
+        measures.append(measure("greedy", greedy, num_layers, seeds=_seeds(sweep, 0.0)))
     options = {t: _table(sweep, "base", t) for t in sweep.temperatures("base")}
     sharpening = "The base was scored at one temperature only, so sharpening was not examined."
     if len(options) > 1:
-        sharp, temperatures = _sharpened(measures[0], tables, options, num_layers)
+        base, temperatures = _sharpened(options)
+        name = f"{measures[0].name} against sharpened base"
+        sharp = measure(name, tables, num_layers, sharpened=base, seeds=seeds)
         measures.append(sharp)
         sharpening = _sharpening(measures[0], sharp, temperatures)
     if sweep.selective:  # The means of those that are left would be too high.
@@ -79,14 +83,15 @@ def profile(sweep: Sweep) -> LayerProfile:
             replace(
                 m,
                 thirds=(None,) * 3,
-                middle_against_ends=None,
+                middle_less_first=None,
+                middle_less_last=None,
                 controls=tuple(replace(c, mean_layer=None) for c in m.controls),
             )
             for m in measures
         ]
     run = sweep.settings.get("run")
     run = run if isinstance(run, Mapping) else {}
-    seeds = [len(table) for arm, table in tables.items() if arm != "base"]
+    counts = [len(table) for arm, table in tables.items() if arm != "base"]
     return LayerProfile(
         name=sweep.path.resolve().name,
         model=_text(run, "model"),
@@ -97,7 +102,7 @@ def profile(sweep: Sweep) -> LayerProfile:
         algorithm=_text(run, "algorithm"),
         tasks=len(panel.tasks),
         repeats=sweep.results("base", main)[0].repeats,
-        seeds=(min(seeds), max(seeds)),
+        seeds=(min(counts), max(counts)),
         measures=tuple(measures),
         base_by_temperature=_scores(options),
         sharpening=sharpening,
@@ -109,18 +114,12 @@ def temperature_name(temperature: float) -> str:
     return "greedy" if temperature == 0 else f"temperature {temperature:g}"
 
 
-def _sharpened(
-    plain: Measure,
-    tables: Mapping[str, Floats],
-    options: Mapping[float, Floats],
-    num_layers: int,
-) -> tuple[Measure, str]:
-    """`plain` against the base at its best temperature, and what that temperature is called."""
+def _sharpened(options: Mapping[float, Floats]) -> tuple[Floats, str]:
+    """Scores per task of the base at its best temperature, and what that temperature is called."""
     rates = np.array([table.mean(axis=0) for table in options.values()])
     base, chosen = cross_fitted(rates, seed=SEED)
     names = [temperature_name(list(options)[place]) for place in dict.fromkeys(chosen)]
-    name = f"{plain.name} against sharpened base"
-    return measure(name, tables, num_layers, sharpened=base), " or ".join(names)
+    return base, " or ".join(names)
 
 
 def _sharpening(plain: Measure, sharp: Measure, temperatures: str) -> str:
@@ -151,6 +150,10 @@ def _sharpening(plain: Measure, sharp: Measure, temperatures: str) -> str:
 def _tables(sweep: Sweep, temperature: float) -> dict[str, Floats]:
     scored = [arm for arm in sweep.arms if temperature in sweep.temperatures(arm)]
     return {arm: _table(sweep, arm, temperature) for arm in scored}
+
+
+def _seeds(sweep: Sweep, temperature: float) -> dict[str, list[int]]:
+    return {arm: [r.seed for r in sweep.results(arm, temperature)] for arm in sweep.arms}
 
 
 def _table(sweep: Sweep, arm: str, temperature: float) -> Floats:

@@ -32,6 +32,10 @@ class ArmScore:
     """Score - base."""
     contribution: Estimate | None
     """None where full - base is not distinguishably above 0."""
+    joint_gain: Estimate
+    """`gain` with intervals that hold for all arms together: for an arm that was picked."""
+    joint_contribution: Estimate | None
+    """`contribution` likewise; None also where its interval would have no end."""
     against_full: Estimate
     """Score - full; the intervals of all arms hold together."""
     ranks: tuple[int, int] | None
@@ -63,14 +67,16 @@ class Measure:
     arms: tuple[ArmScore, ...]
     thirds: tuple[float | None, ...]
     """Mean gain of the layers in the first, middle and last third of the stack."""
-    middle_against_ends: Estimate | None
-    """Mean gain of the middle third less that of the two others."""
+    middle_less_first: Estimate | None
+    """Mean gain of the middle third less that of the first; holds together with the next."""
+    middle_less_last: Estimate | None
+    """The same less the last third."""
     half_panel: float | None
     """Mean Spearman correlation over layers between halves of the panel."""
     single_seed: float | None
     """Mean Spearman correlation over layers between single seeds."""
     held_out_best: float | None
-    """Gain of "the best layer" when it is chosen on half of the tasks and scored on the others."""
+    """Gain of "the best layer", chosen on some tasks and seeds and scored on the others."""
     controls: tuple[Control, ...] = ()
 
     @property
@@ -85,7 +91,7 @@ class Measure:
 
     @property
     def best(self) -> ArmScore | None:
-        """The layer with the highest score, if any; see its `ranks` before believing it."""
+        """The layer with the highest score, if any: see its `ranks` and its joint intervals."""
         return max(self.layers, key=lambda arm: arm.score.value, default=None)
 
 
@@ -95,6 +101,16 @@ class _Board:
 
     tables: Mapping[str, Floats]
     draws: Floats
+    degrees: int
+    """Of freedom behind the draws."""
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Floats]) -> _Board:
+        trained = [arm != "base" for arm in tables]
+        cells = list(tables.values())
+        return cls(
+            tables, stats.joint_draws(cells, trained, seed=SEED), stats.freedom(cells, trained)
+        )
 
     @cached_property
     def scores(self) -> Floats:
@@ -109,7 +125,18 @@ class _Board:
         """Scores of `arms` less that of `other`, and their draws (B, arms)."""
         places, (place,) = self.at(arms), self.at([other])
         values = self.scores[places] - self.scores[place]
-        return values, self.draws[:, places] - self.draws[:, [place]]
+        return values, self.draws[:, places] - self.draws[:, [place]] + self.unseen(arms, other)
+
+    def unseen(self, arms: Sequence[str], other: str) -> Floats:
+        """What `stats.unseen` adds for those of `arms` that do as `other` does on every task."""
+        places, (place,) = self.at(arms), self.at([other])
+        gaps = self.draws[:, places] - self.draws[:, [place]]
+        return stats.unseen(gaps, self.tables[other].shape[1], seed=SEED + 1 + place)
+
+    def gain(self, arm: str) -> Estimate:
+        """Score of `arm` less the base's."""
+        _, draws = self.less([arm], "base")
+        return stats.difference_interval(self.tables["base"], self.tables[arm], draws[:, 0])
 
     def score(self, arm: str) -> Estimate:
         (place,) = self.at([arm])
@@ -117,7 +144,12 @@ class _Board:
 
 
 def measure(
-    name: str, tables: Mapping[str, Floats], num_layers: int, *, sharpened: Floats | None = None
+    name: str,
+    tables: Mapping[str, Floats],
+    num_layers: int,
+    *,
+    sharpened: Floats | None = None,
+    seeds: Mapping[str, Sequence[int]] | None = None,
 ) -> Measure:
     """Score all arms on one panel.
 
@@ -126,6 +158,7 @@ def measure(
         tables: success rates (S, T) per arm; "base" and "full" among them.
         num_layers: of the model, for the thirds of its stack.
         sharpened: per-task scores (T,) that take the place of the base.
+        seeds: numbers of the seeds in each arm's table; by default 0, 1, ...
 
     Raises:
         InputError: there is only one task.
@@ -134,25 +167,25 @@ def measure(
         raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
     if sharpened is not None:
         tables = {**tables, "base": sharpened[None]}
-    trained = [arm != "base" for arm in tables]
-    board = _Board(tables, stats.joint_draws(list(tables.values()), trained, seed=SEED))
+    board = _Board.of(tables)
     layers = [arm for arm in tables if layer_of(arm) is not None]
-    (gain,), gain_draws = board.less(["full"], "base")
-    gains, layer_draws = board.less(layers, "base")
+    gains, _ = board.less(layers, "base")
     weights = [_share(layers, third) for third in agreement.thirds(num_layers)]
+    to_first, to_last = _middle(board, layers, weights)
     rates = np.array([tables[arm].mean(axis=0) for arm in layers])
-    best = agreement.held_out_best(rates, seed=SEED) if layers else None
+    best = agreement.held_out_best([tables[a] for a in layers], seed=SEED) if layers else None
     return Measure(
         name=name,
         sharpened=sharpened is not None,
         base=board.score("base"),
         full=board.score("full"),
-        gain=stats.interval(float(gain), gain_draws[:, 0]),
+        gain=board.gain("full"),
         arms=_arm_scores(board, layers),
         thirds=tuple(float(w @ gains) if w.any() else None for w in weights),
-        middle_against_ends=_middle(weights, gains, layer_draws),
+        middle_less_first=to_first,
+        middle_less_last=to_last,
         half_panel=agreement.split_half(rates, seed=SEED) if layers else None,
-        single_seed=_single_seed([tables[arm] for arm in layers]),
+        single_seed=_single_seed({arm: tables[arm] for arm in layers}, seeds),
         held_out_best=None if best is None else best - float(tables["base"].mean()),
         controls=_controls(board, layers),
     )
@@ -165,7 +198,8 @@ def _controls(board: _Board, layers: Sequence[str]) -> tuple[Control, ...]:
         return ()
     against = [board.less(layers, name) for name in names]
     values = np.concatenate([value for value, _ in against])
-    joint = stats.simultaneous(values, np.concatenate([draws for _, draws in against], axis=1))
+    drawn = np.concatenate([draws for _, draws in against], axis=1)
+    joint = stats.simultaneous(values, drawn, board.degrees)
     size = len(layers)
     return tuple(
         Control(
@@ -182,10 +216,16 @@ def _arm_scores(board: _Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
     arms = [arm for arm in board.tables if arm not in ("base", "full")]
     gains, draws = board.less(arms, "base")
     (full,), full_draws = board.less(["full"], "base")
-    ratios = stats.contributions(gains, float(full), draws, full_draws[:, 0])
-    versus = stats.simultaneous(*board.less(arms, "full"))
+    # An arm equal to full on every task is not known to contribute exactly 1.
+    parts = (gains, float(full), draws + board.unseen(arms, "full"), full_draws[:, 0])
+    ratios, joint_ratios = (
+        stats.contributions(*parts),
+        stats.joint_contributions(*parts, board.degrees),
+    )
+    joint = stats.simultaneous(gains, draws, board.degrees)
+    versus = stats.simultaneous(*board.less(arms, "full"), board.degrees)
     places = board.at(layers)
-    found = stats.rank_sets(board.scores[places], board.draws[:, places])
+    found = stats.rank_sets(board.scores[places], board.draws[:, places], board.degrees)
     ranks = dict(zip(layers, found, strict=True))
     return tuple(
         ArmScore(
@@ -193,8 +233,10 @@ def _arm_scores(board: _Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
             layer=layer_of(arm),
             seeds=len(board.tables[arm]),
             score=board.score(arm),
-            gain=stats.interval(float(gains[place]), draws[:, place]),
+            gain=board.gain(arm),
             contribution=ratios[place] if ratios else None,
+            joint_gain=joint[place],
+            joint_contribution=joint_ratios[place] if joint_ratios else None,
             against_full=versus[place],
             ranks=ranks.get(arm),
         )
@@ -207,17 +249,29 @@ def _share(layers: Sequence[str], third: range) -> Floats:
     return inside / inside.sum() if inside.any() else inside
 
 
-def _middle(weights: Sequence[Floats], gains: Floats, draws: Floats) -> Estimate | None:
+def _middle(
+    board: _Board, layers: Sequence[str], weights: Sequence[Floats]
+) -> tuple[Estimate | None, Estimate | None]:
+    """The mean gain of the middle third less that of the first, and of the last, both at once."""
     first, middle, last = weights
-    ends = ((first > 0) | (last > 0)).astype(np.float64)
-    if not middle.any() or not ends.any():
-        return None
-    contrast = middle - ends / ends.sum()
-    return stats.interval(float(contrast @ gains), draws @ contrast)
+    ends = [end for end in (first, last) if middle.any() and end.any()]
+    if not ends:
+        return None, None
+    gains, draws = board.less(layers, "base")
+    contrasts = np.array([middle - end for end in ends]).T
+    found = iter(stats.simultaneous(gains @ contrasts, draws @ contrasts, board.degrees))
+    return next(found) if first.any() else None, next(found) if last.any() else None
 
 
-def _single_seed(tables: Sequence[Floats]) -> float | None:
-    fewest = min((len(table) for table in tables), default=0)
-    if fewest < 2:
+def _single_seed(
+    tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
+) -> float | None:
+    """How far the rankings of single seeds agree, over the seeds that all layers have."""
+    scores = {
+        arm: dict(zip(seeds[arm] if seeds else range(len(table)), table.mean(axis=1), strict=True))
+        for arm, table in tables.items()
+    }
+    common = sorted(set.intersection(*map(set, scores.values()))) if scores else []
+    if len(common) < 2:
         return None
-    return agreement.between_seeds(np.array([table[:fewest].mean(axis=1) for table in tables]).T)
+    return agreement.between_seeds(np.array([[s[n] for s in scores.values()] for n in common]))

@@ -11,8 +11,9 @@ from layergym.envs.errors import InputError
 from layergym.envs.files import read_json, write_json
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.measure import ArmScore, Control, Measure
-from layergym.evals.results import FORMAT
 from layergym.evals.stats import Estimate
+
+FORMAT = 2
 
 
 def write_profile(path: Path, profile: LayerProfile) -> None:
@@ -98,7 +99,8 @@ def _measure(value: Mapping[str, Any]) -> Measure:
         gain=_estimate(value["gain"]),
         arms=tuple(map(_arm, value["arms"])),
         thirds=tuple(map(_maybe, value["thirds"])),
-        middle_against_ends=_optional(value["middle_against_ends"]),
+        middle_less_first=_optional(value["middle_less_first"]),
+        middle_less_last=_optional(value["middle_less_last"]),
         half_panel=_maybe(value["half_panel"]),
         single_seed=_maybe(value["single_seed"]),
         held_out_best=_maybe(value["held_out_best"]),
@@ -123,6 +125,8 @@ def _arm(value: Mapping[str, Any]) -> ArmScore:
         score=_estimate(value["score"]),
         gain=_estimate(value["gain"]),
         contribution=_optional(value["contribution"]),
+        joint_gain=_estimate(value["joint_gain"]),
+        joint_contribution=_optional(value["joint_contribution"]),
         against_full=_estimate(value["against_full"]),
         ranks=None if ranks is None else (int(ranks[0]), int(ranks[1])),
     )

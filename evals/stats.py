@@ -2,7 +2,9 @@
 
 Shape legend: B bootstrap draws, A arms, S seeds of reinforcement learning, T tasks, L layers.
 Everything about one panel follows from one joint bootstrap of all arms (`joint_draws`), so
-differences, contributions and ranks stay paired over tasks. All intervals are 95 %.
+differences, contributions and ranks stay paired over tasks. All intervals are 95 %. Whatever is
+said about several arms at once, or about one that was picked for its score, takes a critical value
+that holds for all of them together (`critical`).
 """
 
 from __future__ import annotations
@@ -70,7 +72,8 @@ def joint_draws(
     sqrt(T / (T - 1)). Each trained arm then gets an independent normal seed effect with the
     pooled variance of `seed_variance` over its number of seeds, widened by Student's t for the
     few degrees of freedom (resampling two or three seeds would give too little spread). Arms with
-    one seed throughout get none: their intervals are about these very runs.
+    one seed throughout get none: their intervals are about these very runs. An arm with the same
+    rate on every task gets the spread of `unseen`.
 
     Args:
         cells: success rates (S, T) per arm; S may differ, T may not.
@@ -86,6 +89,7 @@ def joint_draws(
     centre = means.mean(axis=1)
     scale = np.sqrt(tasks / max(tasks - 1, 1))
     drawn: Floats = centre + (counts @ means.T / tasks - centre) * scale
+    drawn = drawn + unseen(drawn, tasks, seed=seed)
     variance, freedom = seed_variance([c for c, t in zip(cells, trained, strict=True) if t])
     if variance > 0:
         widen = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) / Z
@@ -93,6 +97,30 @@ def joint_draws(
         spread = np.where(trained, widen * np.sqrt(variance / seeds), 0.0)
         drawn = drawn + generator.standard_normal(drawn.shape) * spread
     return drawn
+
+
+def unseen(draws: Floats, tasks: int, *, seed: int) -> Floats:
+    """Normal draws (B, K) for the columns of `draws` (B, K) that have no spread, 0 elsewhere.
+
+    Where all T tasks give the same value the bootstrap sees no spread, but up to a share e of all
+    tasks may give another, e being Clopper and Pearson's bound for none in T. The 95 % interval
+    of these draws is -e to e.
+    """
+    flat = draws.std(axis=0) < 1e-9
+    if not flat.any():
+        return np.zeros_like(draws)
+    generator = np.random.default_rng([seed, draws.shape[1]])
+    return np.where(flat, generator.standard_normal(draws.shape) * _unseen_share(tasks) / Z, 0.0)
+
+
+def freedom(cells: Sequence[Floats], trained: Sequence[bool]) -> int:
+    """Degrees of freedom behind `joint_draws` of the same arms: the fewest of tasks and of seeds.
+
+    Seeds count where the variance between them is above 0.
+    """
+    tasks = int(cells[0].shape[1]) - 1
+    variance, seeds = seed_variance([c for c, t in zip(cells, trained, strict=True) if t])
+    return min(tasks, seeds) if variance > 1e-12 else tasks
 
 
 def interval(value: float, draws: Floats) -> Estimate:
@@ -132,12 +160,21 @@ def difference_interval(first: Floats, second: Floats, draws: Floats) -> Estimat
     value = float(gaps.mean())
     if np.ptp(gaps) > 0:
         return interval(value, draws)
-    share = float(stats.binomtest(0, len(gaps)).proportion_ci(LEVEL, "exact").high)
+    share = _unseen_share(len(gaps))
     return Estimate(value, (1 - share) * value - share, (1 - share) * value + share)
 
 
+def _unseen_share(tasks: int) -> float:
+    return float(stats.binomtest(0, tasks).proportion_ci(LEVEL, "exact").high)
+
+
 def contributions(
-    numerators: Floats, denominator: float, draws: Floats, denominator_draws: Floats
+    numerators: Floats,
+    denominator: float,
+    draws: Floats,
+    denominator_draws: Floats,
+    *,
+    limit: float = Z,
 ) -> list[Estimate] | None:
     """Ratios (layer - base) / (full - base) with Fieller's intervals (Fieller 1954).
 
@@ -149,18 +186,19 @@ def contributions(
         denominator: full - base.
         draws: of the numerators, (B, L).
         denominator_draws: of the denominator, (B,).
+        limit: standard errors from which on a value is distinguishable from 0.
 
     Returns:
         None where the denominator is not distinguishably above 0: the ratio is undefined.
     """
     spread = float(denominator_draws.var())
-    bound = denominator**2 - Z**2 * spread
+    bound = denominator**2 - limit**2 * spread
     if denominator <= 0 or bound <= 0 or np.percentile(denominator_draws, _TAILS[0]) <= 0:
         return None
     shifted = draws - draws.mean(axis=0)
     cross = (shifted * (denominator_draws - denominator_draws.mean())[:, None]).mean(axis=0)
-    middle = numerators * denominator - Z**2 * cross
-    offset = numerators**2 - Z**2 * shifted.var(axis=0)
+    middle = numerators * denominator - limit**2 * cross
+    offset = numerators**2 - limit**2 * shifted.var(axis=0)
     half = np.sqrt(np.maximum(middle**2 - bound * offset, 0.0))
     rows = zip(
         numerators / denominator, (middle - half) / bound, (middle + half) / bound, strict=True
@@ -168,31 +206,47 @@ def contributions(
     return [Estimate(float(value), float(low), float(high)) for value, low, high in rows]
 
 
-def simultaneous(values: Floats, draws: Floats) -> list[Estimate]:
+def joint_contributions(
+    numerators: Floats, denominator: float, draws: Floats, denominator_draws: Floats, degrees: int
+) -> list[Estimate] | None:
+    """`contributions` whose intervals hold for all ratios together, `degrees` as in `critical`.
+
+    The critical value is that of all numerator - c * denominator at the estimated ratios c (the
+    plug-in of Dilba, Bretz, Guiard and Hothorn 2004).
+    """
+    if denominator <= 0:
+        return None
+    rest = draws - denominator_draws[:, None] * numerators / denominator
+    limit = max(Z, critical(rest, degrees))
+    return contributions(numerators, denominator, draws, denominator_draws, limit=limit)
+
+
+def simultaneous(values: Floats, draws: Floats, degrees: int) -> list[Estimate]:
     """Intervals that hold for all `values` (K,) together with 95 % confidence.
 
-    The bootstrap of the largest t: half-widths are the 95 % quantile of the largest standardised
-    deviation times each standard error. One of several may then be picked without a penalty.
+    Half-widths are `critical` standard errors. One of several may then be picked without a
+    penalty.
     """
-    errors, critical = _max_t(draws)
-    rows = zip(values, values - critical * errors, values + critical * errors, strict=True)
+    half = critical(draws, degrees) * draws.std(axis=0)
+    rows = zip(values, values - half, values + half, strict=True)
     return [Estimate(float(value), float(low), float(high)) for value, low, high in rows]
 
 
-def rank_sets(values: Floats, draws: Floats) -> list[tuple[int, int]]:
+def rank_sets(values: Floats, draws: Floats, degrees: int) -> list[tuple[int, int]]:
     """Best and worst rank of each of `values` (L,) that the data allow, rank 1 being the highest.
 
     All pairs are compared with simultaneous intervals; a rank set follows from who is
     distinguishably above or below (Mogstad, Romano, Shaikh and Wilhelm 2024). The sets hold for
-    all layers together with 95 % confidence.
+    all layers together with 95 % confidence. A pair without any spread is not told apart.
     """
     count = len(values)
     first, second = np.triu_indices(count, k=1)
     if not len(first):
         return [(1, 1)] * count
-    errors, critical = _max_t(draws[:, first] - draws[:, second])
+    pairs = draws[:, first] - draws[:, second]
+    errors = pairs.std(axis=0)
     gap = values[first] - values[second]
-    clear = np.abs(gap) > critical * errors
+    clear = (errors > 1e-9) & (np.abs(gap) > critical(pairs, degrees) * errors)
     above = np.zeros((count, count), dtype=bool)
     above[first, second] = clear & (gap > 0)
     above[second, first] = clear & (gap < 0)
@@ -200,9 +254,17 @@ def rank_sets(values: Floats, draws: Floats) -> list[tuple[int, int]]:
     return list(zip(best.tolist(), worst.tolist(), strict=True))
 
 
-def _max_t(draws: Floats) -> tuple[Floats, float]:
-    errors: Floats = draws.std(axis=0)
+def critical(draws: Floats, degrees: int) -> float:
+    """Standard errors within which all K values lie together with 95 % confidence.
+
+    The bootstrap of the largest t, (B, K): the 95 % quantile of the largest standardised
+    deviation. It takes standard errors as known. They are estimated, so it is replaced by the
+    value with the same tail under Student's t with `degrees` of freedom (see `freedom`); without
+    this, 28 equal layers on 64 tasks are told apart in one of ten sweeps.
+    """
+    errors = draws.std(axis=0)
     if not errors.size:
-        return errors, 0.0
-    scaled = np.abs(draws - draws.mean(axis=0)) / np.where(errors > 0, errors, np.inf)
-    return errors, float(np.quantile(scaled.max(axis=1), LEVEL))
+        return 0.0
+    scaled = np.abs(draws - draws.mean(axis=0)) / np.where(errors > 1e-9, errors, np.inf)
+    known = float(np.quantile(scaled.max(axis=1), LEVEL))
+    return float(stats.t.isf(stats.norm.sf(known), degrees))

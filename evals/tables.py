@@ -123,7 +123,7 @@ def _profile(
     gains = values.mean(axis=1) - base
     num_layers = max(layers) + 1
     parts = [np.isin(layers, third) for third in thirds(num_layers)]
-    middle = parts[1].any() and not parts[1].all()
+    means = tuple(float(gains[part].mean()) if part.any() else None for part in parts)
     measure = Measure(
         name=f"mean of {values.shape[1]} benchmarks",
         sharpened=False,
@@ -138,15 +138,16 @@ def _profile(
                 score=Estimate(base + gain),
                 gain=Estimate(gain),
                 contribution=Estimate(gain / (full - base)) if full > base else None,
+                joint_gain=Estimate(gain),
+                joint_contribution=Estimate(gain / (full - base)) if full > base else None,
                 against_full=Estimate(base + gain - full),
                 ranks=None,
             )
             for layer, gain in zip(layers, gains.tolist(), strict=True)
         ),
-        thirds=tuple(float(gains[part].mean()) if part.any() else None for part in parts),
-        middle_against_ends=(
-            Estimate(float(gains[parts[1]].mean() - gains[~parts[1]].mean())) if middle else None
-        ),
+        thirds=means,
+        middle_less_first=_gap(means[1], means[0]),
+        middle_less_last=_gap(means[1], means[2]),
         half_panel=None,
         single_seed=None,
         held_out_best=None,
@@ -167,6 +168,10 @@ def _profile(
         sharpening="The table has no scores of the base at lower temperatures, so how much of the "
         "gain is sharpening cannot be told.",
     )
+
+
+def _gap(first: float | None, second: float | None) -> Estimate | None:
+    return None if first is None or second is None else Estimate(first - second)
 
 
 def _half_step(cells: Sequence[str]) -> float:

@@ -9,8 +9,9 @@ import numpy as np
 from layergym.evals.agreement import agreement, spearman_brown
 from layergym.evals.contribution import LayerProfile, temperature_name
 from layergym.evals.measure import ArmScore, Measure
+from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
-from layergym.evals.report.words import cautions, findings, percent, points, ratio
+from layergym.evals.report.words import findings, percent, points, ratio
 from layergym.evals.results import arm_label, is_control
 from layergym.evals.stats import Estimate
 from layergym.evals.tables import PublishedTable
@@ -32,14 +33,14 @@ def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
 def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
     """Contribution of every layer with its interval; the gain where contribution is undefined."""
     best = shown.best
-    defined = shown.defined
+    defined = any(arm.joint_contribution is not None for arm in shown.layers)
     rest = [arm for arm in shown.layers if arm is not best]
     series = [_series("layer", rest, "ink", defined=defined)] if rest else []
     if best is not None:
         series.append(_series("highest layer", [best], "accent", defined=defined))
     full = 1.0 if defined else 100 * shown.gain.value
     what = "Contribution" if defined else "Gain"
-    bars = f", with 95 % intervals ({_size(profile)})" if profile.repeats else ""
+    bars = f", with 95 % intervals that hold together ({_size(profile)})" if profile.repeats else ""
     base = "sharpened base" if shown.sharpened else "base"
     return Plot(
         caption=f"{what} of each layer trained alone, {shown.name}{bars}",
@@ -47,7 +48,7 @@ def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
         y_label=f"contribution, 0 = {base}, 1 = full" if defined else f"score - {base}, points",
         series=tuple(series),
         references=(("full", full), ("base", 0.0)),
-        bands=_bands(shown),
+        bands=_bands(shown, defined=defined),
         span=float(profile.num_layers - 1),
     )
 
@@ -87,9 +88,9 @@ def published_section(table: PublishedTable) -> Section:
                     (
                         f"{' + '.join(split.first)} / {' + '.join(split.second)}",
                         f"{split.all_layers:.2f}",
-                        f"{spearman_brown(split.all_layers):.2f}",
+                        _two(spearman_brown(split.all_layers)),
                         f"{split.without_last_third:.2f}",
-                        f"{spearman_brown(split.without_last_third):.2f}",
+                        _two(spearman_brown(split.without_last_third)),
                     )
                     for split in splits
                 ),
@@ -107,33 +108,30 @@ def published_section(table: PublishedTable) -> Section:
 
 
 def _series(name: str, arms: Sequence[ArmScore], role: str, *, defined: bool) -> Series:
-    pairs = [(arm.contribution, 1.0) if defined else (arm.gain, 100.0) for arm in arms]
-    found = [(value, scale) for value, scale in pairs if value is not None]
-    low = tuple(scale * e.low for e, scale in found if e.low is not None)
-    high = tuple(scale * e.high for e, scale in found if e.high is not None)
+    found = [_height(arm, defined=defined) for arm in arms]
     return Series(
         name,
         tuple(float(arm.layer or 0) for arm in arms),
-        tuple(scale * e.value for e, scale in found),
-        low,
-        high,
+        tuple(at.value for at in found),
+        tuple(at.low for at in found if at.low is not None),
+        tuple(at.high for at in found if at.high is not None),
         "accent" if role == "accent" else "ink",
     )
 
 
-def _bands(shown: Measure) -> tuple[tuple[str, Estimate], ...]:
+def _bands(shown: Measure, *, defined: bool) -> tuple[tuple[str, Estimate], ...]:
     """Control arms in the unit of the depth plot."""
-    found = []
-    for arm in shown.arms:
-        value = arm.contribution if shown.defined else _scaled(arm.gain, 100.0)
-        if is_control(arm.arm) and value is not None:
-            found.append((arm.arm, value))
-    return tuple(found)
+    controls = (arm for arm in shown.arms if is_control(arm.arm))
+    return tuple((arm.arm, _height(arm, defined=defined)) for arm in controls)
 
 
-def _scaled(at: Estimate, scale: float) -> Estimate:
-    low, high = (None if end is None else scale * end for end in (at.low, at.high))
-    return Estimate(scale * at.value, low, high)
+def _height(arm: ArmScore, *, defined: bool) -> Estimate:
+    """An arm in the depth plot: its contribution, or its gain in points."""
+    if defined and arm.joint_contribution is not None:
+        return arm.joint_contribution
+    at = arm.joint_gain
+    low, high = (None if end is None else 100 * end for end in (at.low, at.high))
+    return Estimate(100 * at.value, low, high)
 
 
 def _layer_table(profile: LayerProfile) -> Table:
@@ -148,7 +146,10 @@ def _layer_table(profile: LayerProfile) -> Table:
     caption = "Contribution"
     if profile.repeats:
         columns.append("rank")
-        caption += " with 95 % intervals (Fieller), and the ranks that the data allow (joint)"
+        caption += (
+            " with 95 % intervals for each layer by itself (Fieller), and the ranks that the data "
+            "allow (joint)"
+        )
     columns += [m.name for m in profile.measures[1:]]
     return Table(caption, tuple(columns), tuple(rows))
 
@@ -237,6 +238,10 @@ def _three(estimate: Estimate | None) -> str:
     return "undefined" if estimate is None else f"{estimate.value:.3f}"
 
 
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 def _span(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
@@ -251,7 +256,8 @@ def _method(profile: LayerProfile) -> Text:
         f"episode{'s' * (profile.repeats > 1)} per task at {profile.measures[0].name}. "
         "Intervals: 95 %, bootstrap over tasks, "
         f"paired between arms{pooled if profile.seeds[1] > 1 else ''}. "
-        '"Joint" intervals hold for all arms together (max-t).'
+        '"Joint" intervals hold for all arms together (max-t), also for one that was picked for '
+        "its score; the others are for one arm by itself."
     )
 
 

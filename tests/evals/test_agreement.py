@@ -23,10 +23,25 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def test_picking_the_best_of_equals_gains_nothing_when_scored_on_held_out_tasks() -> None:
-    equal = (rng(1).random((30, 60)) < 0.5).astype(float)
-    highest = equal.mean(axis=1).max()
+    equal = (rng(1).random((30, 1, 60)) < 0.5).astype(float)
+    highest = equal.mean(axis=(1, 2)).max()
     assert highest > 0.6
-    assert held_out_best(equal, seed=0) == pytest.approx(0.5, abs=0.03)
+    assert held_out_best(list(equal), seed=0) == pytest.approx(0.5, abs=0.03)
+
+
+def test_lucky_seeds_gain_nothing_when_other_seeds_are_scored() -> None:
+    """All layers are equal, seeds are not: only one seed per layer leaves its luck in."""
+    luck = rng(5).normal(0.5, 0.2, (40, 3, 1))
+    tables = np.broadcast_to(luck, (40, 3, 20))
+    assert held_out_best(list(tables), seed=0) == pytest.approx(0.5, abs=0.06)
+    assert held_out_best(list(tables[:, :1]), seed=0) > 0.8
+    uneven = [table[: 2 + k % 2] for k, table in enumerate(tables)]
+    assert held_out_best(uneven, seed=0) == pytest.approx(0.5, abs=0.1)
+
+
+def test_picking_still_finds_a_layer_that_is_better() -> None:
+    scores = rng(6).normal(0.5, 0.05, (10, 4, 40)) + 0.3 * (np.arange(10) == 7)[:, None, None]
+    assert held_out_best(list(scores), seed=0) == pytest.approx(0.8, abs=0.03)
 
 
 def test_a_cross_fitted_choice_is_unbiased_and_finds_a_clear_winner() -> None:
@@ -50,7 +65,20 @@ def test_split_half_reliability_follows_spearman_brown() -> None:
     assert found == pytest.approx(0.48, abs=0.06)  # Spearman is a little below Pearson's 0.5
     assert spearman_brown(0.5) == pytest.approx(2 / 3)
     assert spearman_brown(0.5, 4) == pytest.approx(0.8)
-    assert spearman_brown(-1.0) == -1.0
+
+
+@pytest.mark.parametrize("times", [2, 3, 7])
+def test_parts_that_disagree_show_no_reliability(times: int) -> None:
+    assert [spearman_brown(r, times) for r in (0.0, -0.2, -1 / 3, -0.5, -1.0)] == [0.0] * 5
+    assert spearman_brown(float("nan"), times) is None
+    assert spearman_brown(1.0, times) == 1.0
+
+
+def test_seeds_that_order_three_layers_in_a_circle_show_no_reliability() -> None:
+    """The ranks 123, 231, 312 correlate at -1/2, where stepping up to three seeds divides by 0."""
+    found = between_seeds(np.array([[1.0, 2, 3], [2, 3, 1], [3, 1, 2]]))
+    assert found is not None and found == pytest.approx(-0.5)
+    assert spearman_brown(found, 3) == 0.0
 
 
 def test_reliability_is_unknown_where_it_cannot_be_measured() -> None:
@@ -79,6 +107,11 @@ def test_a_perfect_agreement_of_few_layers_is_not_certain() -> None:
     assert found is not None and found.spearman.low is not None
     assert found.spearman.value == pytest.approx(1)
     assert found.spearman.low < 0.8
+    assert found.kendall.value == found.kendall.high == pytest.approx(1)
+    for turned in (agreement(np.arange(n), -np.arange(n)) for n in (5.0, 8.0, 28.0)):
+        assert turned is not None
+        for estimate in (turned.spearman, turned.kendall):
+            assert estimate.low <= estimate.value <= estimate.high  # type: ignore[operator]
     assert agreement(np.arange(4.0), np.arange(4.0)) is None
     assert agreement(np.ones(9), np.arange(9.0)) is None
 

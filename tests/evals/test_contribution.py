@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from layergym.envs.errors import InputError
 from layergym.envs.files import write_json
@@ -100,8 +101,8 @@ def test_the_middle_is_compared_with_the_ends(make_sweep: MakeSweep) -> None:
     scores = (0.3, 0.3, 0.7, 0.7, 0.3, 0.3)
     arms = {"base": 0.2, "full": 0.8, **{f"layer-{k:02d}": s for k, s in enumerate(scores)}}
     main = profile(read_sweep(make_sweep(arms=arms, greedy={}))).measures[0]
-    assert main.middle_against_ends is not None
-    assert main.middle_against_ends.low is not None and main.middle_against_ends.low > 0.3
+    for gap in (main.middle_less_first, main.middle_less_last):
+        assert gap is not None and gap.above(0.3)
     first, middle, last = main.thirds
     assert None not in (first, middle, last)
     assert middle > max(first, last)  # type: ignore[type-var,operator]
@@ -113,13 +114,14 @@ def test_a_coarse_scan_is_profiled_over_the_layers_it_has(make_sweep: MakeSweep)
     found = profile(read_sweep(folder))
     assert found.num_layers == 28
     assert [arm.layer for arm in found.measures[0].layers] == [0, 14, 27]
-    assert found.measures[0].middle_against_ends is not None
+    assert found.measures[0].middle_less_first is not None
+    assert found.measures[0].middle_less_last is not None
 
 
 def test_a_sweep_with_base_and_full_alone_has_a_gain_and_no_layers(make_sweep: MakeSweep) -> None:
     main = profile(read_sweep(make_sweep(arms={"base": 0.2, "full": 0.8}, greedy={}))).measures[0]
     assert main.gain.above(0.4)
-    assert main.layers == () and main.best is None and main.middle_against_ends is None
+    assert main.layers == () and main.best is None and main.middle_less_first is None
 
 
 def test_arms_may_have_different_numbers_of_seeds(sweep_folder: Path) -> None:
@@ -152,13 +154,13 @@ def test_a_profile_survives_the_disk_and_serves_layer_selection(sweep_folder: Pa
     write_profile(path, found)
     assert read_profile(path) == found
     flat = json.loads(path.read_text())
-    assert flat["num_layers"] == 6 and flat["format"] == 1
+    assert flat["num_layers"] == 6 and flat["format"] == 2
     first = flat["layers"][0]
     assert first["layer"] == 0
     assert first["contribution_low"] < first["contribution"] < first["contribution_high"]
 
 
-@pytest.mark.parametrize("value", [{}, {"format": 1, "measures": []}, {"format": 2}])
+@pytest.mark.parametrize("value", [{}, {"format": 2, "measures": []}, {"format": 1}])
 def test_a_foreign_profile_is_refused(tmp_path: Path, value: dict[str, object]) -> None:
     write_json(tmp_path / "profile.json", value)
     with pytest.raises(InputError, match="profile"):
@@ -177,3 +179,57 @@ def test_a_single_task_gives_no_false_certainty() -> None:
     tables = {arm: np.array([[0.5]]) for arm in ("base", "full", "layer-00")}
     with pytest.raises(InputError, match="one task"):
         measure("temperature 1", tables, 1)
+
+
+def test_two_tasks_that_all_went_one_way_define_no_contribution() -> None:
+    zeros, ones = np.zeros((1, 2)), np.ones((1, 2))
+    tables = {"base": zeros, "full": ones, "layer-00": ones, "layer-01": zeros}
+    found = measure("temperature 1", tables, 2)
+    assert found.gain.low is not None and found.gain.low < 0
+    assert not found.defined
+    for arm in found.layers:
+        for gap in (arm.gain, arm.joint_gain, arm.against_full):
+            assert gap.high - gap.low > 1  # type: ignore[operator]
+    assert [arm.ranks for arm in found.layers] == [(1, 2), (1, 2)]
+
+
+def test_a_layer_equal_to_base_or_full_on_every_task_is_not_certain() -> None:
+    generator = np.random.default_rng(0)
+    base, full = (generator.random((2, 1, 60)) < [[[0.2]], [[0.8]]]).astype(float)
+    found = measure("t", {"base": base, "full": full, "layer-00": base, "layer-01": full}, 2)
+    for arm, exact in zip(found.layers, (0.0, 1.0), strict=True):
+        for ratio in (arm.contribution, arm.joint_contribution):
+            assert ratio is not None and ratio.value == pytest.approx(exact)
+            assert 0.05 < exact - ratio.low < 0.4  # type: ignore[operator]
+            assert 0.05 < ratio.high - exact < 0.4  # type: ignore[operator]
+    assert found.layers[0].gain.low == pytest.approx(0.025 ** (1 / 60) - 1)
+    assert found.layers[1].against_full.low < -0.05  # type: ignore[operator]
+
+
+def test_a_plain_certain_gain_still_has_contributions() -> None:
+    zeros, ones = np.zeros((1, 60)), np.ones((1, 60))
+    half = (np.arange(60) % 2)[None].astype(float)
+    main = measure("t", {"base": zeros, "full": ones, "layer-00": half, "layer-01": ones}, 2)
+    assert main.defined and [arm.ranks for arm in main.layers] == [(2, 2), (1, 1)]
+
+
+def test_the_highest_of_many_layers_has_an_interval_for_all(sweep_folder: Path) -> None:
+    for arm in profile(read_sweep(sweep_folder)).measures[0].layers:
+        pairs = ((arm.gain, arm.joint_gain), (arm.contribution, arm.joint_contribution))
+        for alone, joint in pairs:
+            assert alone is not None and joint is not None
+            assert joint.low < alone.low and joint.high > alone.high  # type: ignore[operator]
+
+
+def test_single_seeds_are_compared_by_their_numbers(make_sweep: MakeSweep) -> None:
+    """Layer 4 lacks seed 0: seeds 1 and 2 of all layers are compared, none with another's."""
+    folder = make_sweep(greedy={}, base_by_temperature={})
+    whole = read_sweep(folder)
+    means = [
+        [whole.results(f"layer-{k:02d}", 1.0)[s].rates.mean() for k in range(6)] for s in (1, 2)
+    ]
+    shutil.rmtree(folder / "arms" / "layer-04" / "seed-0")
+    found = profile(read_sweep(folder)).measures[0].single_seed
+    assert found == pytest.approx(spearmanr(*means).statistic)
+    shutil.rmtree(folder / "arms" / "layer-04" / "seed-1")
+    assert profile(read_sweep(folder)).measures[0].single_seed is None

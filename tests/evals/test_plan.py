@@ -183,7 +183,7 @@ def test_the_report_says_what_was_decided_and_ranks_only_what_was_scored(tmp_pat
     assert "the middle of the stack is not compared with its ends" in said
     main = report.profiles[0].measures[0]
     assert 11 not in [arm.layer for arm in main.layers]
-    assert main.middle_against_ends is None
+    assert main.middle_less_first is None and main.middle_less_last is None
     assert read_sweep(tmp_path).selective
 
 

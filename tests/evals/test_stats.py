@@ -106,7 +106,7 @@ def test_simultaneous_intervals_are_wider_and_hold_together() -> None:
     means, errors = [0.0] * 20, [0.01] * 20
     draws = normal_draws(means, errors)
     one = stats.interval(0.0, draws[:, 0])
-    many = stats.simultaneous(np.zeros(20), draws)
+    many = stats.simultaneous(np.zeros(20), draws, 100_000)
     # Independent normals: the 95 % quantile of the largest of 20 is about 3.02.
     assert many[0].high == pytest.approx(0.0302, abs=0.0005)
     assert one.high == pytest.approx(0.0196, abs=0.0005)
@@ -115,8 +115,61 @@ def test_simultaneous_intervals_are_wider_and_hold_together() -> None:
 def test_rank_sets_separate_what_is_clear_and_leave_ties_open() -> None:
     values = np.array([0.1, 0.5, 0.51, 0.9])
     draws = normal_draws(values.tolist(), [0.02] * 4)
-    assert stats.rank_sets(values, draws) == [(4, 4), (2, 3), (2, 3), (1, 1)]
-    assert stats.rank_sets(np.array([0.3]), draws[:, :1]) == [(1, 1)]
+    assert stats.rank_sets(values, draws, 99) == [(4, 4), (2, 3), (2, 3), (1, 1)]
+    assert stats.rank_sets(np.array([0.3]), draws[:, :1], 99) == [(1, 1)]
+
+
+def test_joint_contributions_hold_together_and_contain_the_single_ones() -> None:
+    """With a certain denominator they are the simultaneous intervals of the numerators."""
+    draws = normal_draws([0.3] * 8 + [0.5], [0.05] * 8 + [1e-9])
+    parts = (np.full(8, 0.3), 0.5, draws[:, :8], draws[:, 8])
+    alone, joint = stats.contributions(*parts), stats.joint_contributions(*parts, 50)
+    expected = stats.simultaneous(np.full(8, 0.6), draws[:, :8] / 0.5, 50)
+    assert alone is not None and joint is not None
+    for one, all_of_them, same in zip(alone, joint, expected, strict=True):
+        assert all_of_them.low < one.low < one.high < all_of_them.high  # type: ignore[operator]
+        assert (all_of_them.low, all_of_them.high) == pytest.approx((same.low, same.high))
+
+
+def test_few_tasks_need_students_t() -> None:
+    """A single value's critical value is Student's; that of many is at least as far out."""
+    draws = normal_draws([0.0] * 20, [1.0] * 20)
+    one = stats.critical(draws[:, :1], 15)
+    assert one == pytest.approx(scipy_stats.t.isf(0.025, 15), abs=0.03)
+    assert stats.critical(draws, 15) > 3.6 > 3.1 > stats.critical(draws, 100_000)
+
+
+def test_degrees_of_freedom_are_the_fewest_of_tasks_and_seeds() -> None:
+    alike = [np.tile(rng(s).random(40), (3, 1)) for s in range(4)]
+    assert stats.freedom(alike, [True] * 4) == 39
+    apart = [table + np.array([[-0.1], [0.0], [0.1]]) for table in alike]
+    assert stats.freedom(apart, [True] * 4) == 8
+    assert stats.freedom(apart, [False] * 4) == 39
+
+
+@pytest.mark.parametrize(("layers", "tasks", "seeds"), [(8, 16, 1), (28, 64, 3)])
+def test_equal_layers_are_rarely_told_apart(layers: int, tasks: int, seeds: int) -> None:
+    design = Design(tasks=tasks, seeds=seeds, seed_sd=0.0 if seeds == 1 else 0.08)
+    told_apart = 0
+    for seed in range(60):
+        drawn = outcomes([0.6] * layers, [True] * layers, design, rng(seed))
+        cells, trained = [table.mean(axis=2) for table in drawn], [True] * layers
+        draws = stats.joint_draws(cells, trained, seed=0)
+        ranks = stats.rank_sets(draws.mean(axis=0), draws, stats.freedom(cells, trained))
+        told_apart += any(found != (1, layers) for found in ranks)
+    assert told_apart <= 5
+
+
+def test_tasks_that_all_gave_the_same_leave_a_rest_of_doubt() -> None:
+    """2 of 2 against 0 of 2 says little, 200 of 200 against 0 of 200 nearly all."""
+    for tasks, apart in ((2, False), (200, True)):
+        cells = [np.zeros((1, tasks)), np.ones((1, tasks))]
+        draws = stats.joint_draws(cells, [False, True], seed=0)
+        ranks = stats.rank_sets(np.array([0.0, 1.0]), draws, stats.freedom(cells, [False, True]))
+        assert (ranks == [(2, 2), (1, 1)]) is apart
+        share = 1 - 0.025 ** (1 / tasks)
+        found = stats.interval(1.0, draws[:, 1])
+        assert (found.low, found.high) == pytest.approx((1 - share, 1 + share), abs=0.06)
 
 
 def test_synthetic_outcomes_have_the_promised_mean() -> None:

@@ -1,0 +1,137 @@
+"""How far the ranking of single layers may be believed, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from layergym.evals.agreement import spearman_brown
+from layergym.evals.contribution import LayerProfile
+from layergym.evals.measure import Measure
+from layergym.evals.report.model import Text
+from layergym.evals.report.words import claim, listed, points
+from layergym.evals.results import arm_label
+from layergym.evals.stats import Estimate
+
+
+def cautions(profile: LayerProfile) -> tuple[Text, ...]:
+    """How far the ranking of single layers may be believed."""
+    main = profile.measures[0]
+    told = (*_held_out(profile, main), _beats_full(profile, main), *controls(profile, main))
+    return (*told, _depth(profile, main), *_reliability(profile, main))
+
+
+def controls(profile: LayerProfile, shown: Measure) -> tuple[Text, ...]:
+    """Whether the layers beat random entries and LoRA of the same size."""
+    told = []
+    for control in shown.controls:
+        pairs = list(zip(shown.layers, control.layers, strict=True))
+        better = [a.layer for a, gap in pairs if gap.above(0) and a.layer is not None]
+        worse = [a.layer for a, gap in pairs if (gap.high or 0) < 0 and a.layer is not None]
+        name = {"random": "as many random entries", "lora": "LoRA of the same size"}[control.arm]
+        mean = control.mean_layer
+        average = f"the mean layer scores {points(mean)} points; " if mean else ""
+        told.append(
+            f"Against {name}, {average}"
+            f"distinguishably better {_which(better)}, worse {_which(worse)}."
+        )
+    if not told:
+        return ()
+    rule = "A layer is interesting only if it beats other parameters of the same number."
+    return (claim(profile, " ".join([rule, *told]), "plain"),)
+
+
+def _which(layers: Sequence[int]) -> str:
+    return f"layer{'s' * (len(layers) > 1)} {listed(layers)}" if layers else "none"
+
+
+def _held_out(profile: LayerProfile, main: Measure) -> tuple[Text, ...]:
+    if main.held_out_best is None:
+        return ()
+    honest = f"{100 * main.held_out_best:+.1f} points"
+    if main.defined:
+        honest += f" (contribution {main.held_out_best / main.gain.value:.2f})"
+    several = profile.seeds[0] > 1
+    parts = "some tasks and seeds" if several else "one half of the tasks"
+    luck = "" if several else ", with the luck of its training still in it"
+    return (
+        Text(
+            f'"The best of {len(main.layers)} layers", chosen on {parts} and scored on the '
+            f"others, gains {honest}: what picking the highest score is worth{luck}."
+        ),
+    )
+
+
+def _beats_full(profile: LayerProfile, main: Measure) -> Text:
+    if main.layers[0].against_full.low is None:
+        above = [a.layer for a in main.layers if a.layer is not None and a.against_full.value > 0]
+        return Text(
+            f"{len(above)} of {len(main.layers)} layers are printed above full training "
+            f"({listed(above) or 'none'}); without repeats none of this is known to be more than "
+            "noise."
+        )
+    winners = [arm for arm in main.arms if arm.against_full.above(0)]
+    if not winners:
+        return Text(
+            f"None of the {len(main.arms)} arms is distinguishably better than full training "
+            "(95 % intervals that hold for all of them together)."
+        )
+    return claim(
+        profile,
+        "Distinguishably better than full training, by intervals that hold for all "
+        f"{len(main.arms)} arms together: {', '.join(arm_label(arm.arm) for arm in winners)}.",
+    )
+
+
+def _depth(profile: LayerProfile, main: Measure) -> Text:
+    if all(third is None for third in main.thirds):
+        return Text(
+            "Scores decided which layers were trained to the end, so the middle of the stack is "
+            "not compared with its ends."
+        )
+    unit = main.gain.value if main.defined else 0.01
+    name = "mean contribution" if main.defined else "mean gain in points"
+    shown = ["-" if third is None else f"{third / unit:.2f}" for third in main.thirds]
+    told = f"By thirds of the stack, {name}: first {shown[0]}, middle {shown[1]}, last {shown[2]}."
+    less = {"first": main.middle_less_first, "last": main.middle_less_last}
+    gaps = {end: gap for end, gap in less.items() if gap is not None}
+    if not gaps:
+        return Text(told + " Too few layers were trained to compare the middle with the ends.")
+    each = (f"the {end} is {points(gap)} points" for end, gap in gaps.items())
+    told += f" The middle third less {', less '.join(each)}"
+    if any(gap.low is None for gap in gaps.values()):
+        return Text(told + ", without intervals: what of this is noise cannot be told.")
+    return _middle(profile, told, gaps)
+
+
+def _middle(profile: LayerProfile, told: str, gaps: Mapping[str, Estimate]) -> Text:
+    """An advantage of the middle needs both ends to be worse (an intersection-union test)."""
+    worse = [f"the {end} third recovers less" for end, gap in gaps.items() if gap.above(0)]
+    better = [f"the {end} third recovers more" for end, gap in gaps.items() if (gap.high or 0) < 0]
+    if len(worse) == 2:
+        return claim(profile, told + ": middle layers recover more than both ends here.")
+    if not worse and not better:
+        return Text(told + ": no difference is resolved here.")
+    clear = f"{' and '.join(worse + better)} than the middle"
+    return claim(profile, f"{told}: {clear}. The middle is not shown to beat both ends.")
+
+
+def _reliability(profile: LayerProfile, main: Measure) -> list[Text]:
+    told = []
+    if main.half_panel is not None:
+        told.append(
+            f"Rankings from two halves of the tasks correlate at {main.half_panel:.2f} (Spearman); "
+            f"the whole panel's ranking then has {_stepped_up(main.half_panel, 2)} "
+            "for these trained weights."
+        )
+    if main.single_seed is not None:
+        seeds = max(profile.seeds[0], 1)
+        told.append(
+            f"Rankings from single seeds correlate at {main.single_seed:.2f}; the mean of "
+            f"{seeds} seeds then has {_stepped_up(main.single_seed, seeds)}."
+        )
+    return [Text(" ".join(told))] if told else []
+
+
+def _stepped_up(correlation: float, times: int) -> str:
+    value = spearman_brown(correlation, times)
+    return f"a reliability of {value:.2f} (Spearman-Brown)" if value else "no reliability (0)"
