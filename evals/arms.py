@@ -74,6 +74,12 @@ class SweepSpec:
         """All arms in the order in which they start: base and full first."""
         return ("base", "full", *map(str, self.layers), *self.extra)
 
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """All runs, as expression and seed, in the order in which they start."""
+        trained = [(one, seed) for one in self.expressions[1:] for seed in self.seeds]
+        return [("base", self.run.seed), *trained]
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -131,17 +137,19 @@ def check_arms(spec: SweepSpec) -> None:
 
 def arms(spec: SweepSpec, folder: Path) -> list[Arm]:
     """All runs, in the order in which they start; the base has one seed."""
-    listed = []
-    for expression in spec.expressions:
-        seeds = (spec.run.seed,) if expression == "base" else spec.seeds
-        listed += [arm_run(spec, folder, recipe(expression, spec), seed) for seed in seeds]
-    return listed
+    made = {expression: recipe(expression, spec) for expression in spec.expressions}
+    return [arm_run(spec, folder, made[expression], seed) for expression, seed in spec.runs]
 
 
 def arm_run(spec: SweepSpec, folder: Path, made: Recipe, seed: int) -> Arm:
     """One run of an arm, with its place in the sweep's folder."""
     run = replace(spec.run, seed=seed, **made.changes)
-    return Arm(made.name, run, folder / "arms" / made.name / f"seed-{seed}")
+    return Arm(made.name, run, run_folder(folder, made.name, seed))
+
+
+def run_folder(folder: Path, arm: str, seed: int) -> Path:
+    """Where a run of a sweep lies in the sweep's folder."""
+    return folder / "arms" / arm / f"seed-{seed}"
 
 
 def arm_name(expression: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from layergym.envs.files import read_json, write_json
 from layergym.evals.arm import drop_checkpoints, finished, looked
-from layergym.evals.arms import Arm, SweepSpec, arms
+from layergym.evals.arms import Arm, SweepSpec, arm_name, arm_run, arms, recipe, run_folder
 from layergym.evals.engines.job import Job
 from layergym.evals.racing import Behind, behind
 from layergym.evals.results import arm_label, arm_of, layer_of
@@ -51,6 +51,23 @@ def all_arms(spec: SweepSpec, folder: Path) -> list[Arm]:
     return [*(tuning_arms(spec, folder) if spec.search.lr_grid else ()), *arms(spec, folder)]
 
 
+def owed(spec: SweepSpec, folder: Path) -> list[tuple[str, int]]:
+    """Runs (arm, seed) that the sweep still owes; nothing is decided or written.
+
+    Layers that the scan has not taken so far, and those that left the race, are none of them.
+    """
+    alone = [recipe(str(layer), spec) for layer in spec.layers]
+    runs = _by_layer([arm_run(spec, folder, one, seed) for one in alone for seed in spec.seeds])
+    taken = {layer for wave in _Layers(spec, runs, ()).waves() for layer in wave}
+    return [
+        (name, seed)
+        for expression, seed in spec.runs
+        if (layer_of(name := arm_name(expression)) is None or layer_of(name) in taken)
+        and not finished(place := run_folder(folder, name, seed))
+        and not stopped(place)
+    ]
+
+
 def stopped(folder: Path) -> str | None:
     """Why the run in `folder` left the race; None when it did not."""
     path = folder / "manifest.json"
@@ -81,18 +98,21 @@ class _Layers:
 
     def jobs(self) -> list[Job]:
         """What is to be done for the layers that are in it."""
-        layers, known = tuple(self.runs), list[int]()
-        found = [layers]
-        if self.spec.search.scan:
-            out = [layer for layer in layers if self._out(layer)]
-            tables = {layer: self._table(layer, self.looks[-1]) for layer in layers}
-            scores = {k: float(t.mean()) for k, t in tables.items() if t is not None}
-            found = waves(layers, self.spec.search.scan, scores, out)
-        jobs = []
-        for wave in found:
+        jobs, known = list[Job](), list[int]()
+        for wave in self.waves():
             known += wave
             jobs += self._wave(wave, known)
         return jobs
+
+    def waves(self) -> list[tuple[int, ...]]:
+        """The layers that are in it so far, in the order in which they were taken."""
+        layers = tuple(self.runs)
+        if not self.spec.search.scan:
+            return [layers]
+        out = [layer for layer in layers if self._out(layer)]
+        tables = {layer: self._table(layer, self.looks[-1]) for layer in layers}
+        scores = {k: float(t.mean()) for k, t in tables.items() if t is not None}
+        return waves(layers, self.spec.search.scan, scores, out)
 
     def _wave(self, wave: Sequence[int], known: Sequence[int]) -> list[Job]:
         """The jobs of one wave; it races against what ran before it, never against what follows."""

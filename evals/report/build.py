@@ -22,6 +22,7 @@ from layergym.evals.report.run_sections import (
     stability_section,
     sweep_sections,
 )
+from layergym.evals.report.unfinished_section import unfinished_section
 from layergym.evals.results import Run, Sweep, arm_label, is_sweep, read_run, read_sweep
 from layergym.evals.tables import read_table
 
@@ -50,13 +51,15 @@ def build(paths: Sequence[Path]) -> Report:
         sources = [replace(s, name=f"{s.name} ({i})") for i, s in enumerate(sources, start=1)]
     sections = []
     for source in sources:
-        prefix = f"{source.name}: " if len(sources) > 1 else ""
-        sections += [replace(s, heading=prefix + s.heading) for s in source.sections]
+        sections += [
+            replace(s, heading=_named(source, s.heading, len(sources))) for s in source.sections
+        ]
     profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
     ranked = [found for found in profiles if found.measures[0].layers]
     first = [stability_section(ranked)] if len(ranked) > 1 else []
     swept = [(s.sweep, replace(s.profile, name=s.name)) for s in sources if s.sweep and s.profile]
     sections[:0] = [*first, *map(bases_section, same_but_base(swept))]
+    sections[:0] = [section for source in sources for section in _unfinished(source, len(sources))]
     return Report(
         title=_title(sources),
         subtitle="; ".join(dict.fromkeys(map(_about, sources))),
@@ -87,6 +90,17 @@ def _read(path: Path) -> _Source:
     found = profile(sweep)
     sections = profile_sections(found) + sweep_sections(sweep, found) + episodes
     return _Source(found.name, sections, found, sweep.runs, sweep)
+
+
+def _unfinished(source: _Source, sources: int) -> list[Section]:
+    section = unfinished_section(source.sweep) if source.sweep else None
+    if section is None:
+        return []
+    return [replace(section, heading=_named(source, section.heading, sources))]
+
+
+def _named(source: _Source, heading: str, sources: int) -> str:
+    return f"{source.name}: {heading}" if sources > 1 else heading
 
 
 def _title(sources: Sequence[_Source]) -> str:

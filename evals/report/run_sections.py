@@ -18,6 +18,7 @@ from layergym.evals.report.model import Block, Plot, Role, Section, Series, Tabl
 from layergym.evals.report.predictor_section import predictor_section
 from layergym.evals.report.retention_section import retention_section
 from layergym.evals.report.search_section import search_section
+from layergym.evals.report.unfinished_section import stopped_section
 from layergym.evals.report.words import amount, listed, percent, ratio
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, layer_of
 from layergym.evals.stats import Floats
@@ -45,7 +46,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
     found = [
         compare_section(sweep, profile, main),
         search_section(sweep),
-        _unfinished(sweep.runs),
+        stopped_section(sweep),
         _kinds(sweep, main),
         retention_section(sweep.runs),
         predictor_section(read_prediction(sweep.path), profile.measures[0]),
@@ -117,19 +118,6 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
 def costs(runs: Sequence[Run]) -> tuple[Mapping[str, Any], ...]:
     """The cost of every run as plain numbers."""
     return tuple({"arm": run.arm, "seed": run.seed, **asdict(run.cost)} for run in runs)
-
-
-def _unfinished(runs: Sequence[Run]) -> Section | None:
-    """Runs that a reader would miss: not scored yet, or stopped early by a racing sweep."""
-    texts = []
-    for run in runs:
-        name = f"{arm_label(run.arm)}, seed {run.seed}"
-        if reason := run.manifest.get("stopped"):
-            told = f"{name} was stopped early: {reason}. It has no comparable score and no rank."
-            texts.append(Text(told, "warning"))
-        elif not run.evals:
-            texts.append(Text(f"{name} has not been scored and is left out.", "warning"))
-    return Section("Unfinished runs", tuple(texts)) if texts else None
 
 
 def _kinds(sweep: Sweep, temperature: float) -> Section | None:

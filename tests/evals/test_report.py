@@ -7,7 +7,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
@@ -20,6 +20,7 @@ from rich.console import Console
 
 from layergym.envs.errors import InputError
 from layergym.envs.files import write_json
+from layergym.evals.arms import SweepSpec
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.measure import Measure, measure
 from layergym.evals.report import FORMATS, Report, build, show, write_report
@@ -31,8 +32,10 @@ from layergym.evals.report.svg import draw, ticks
 from layergym.evals.report.terminal import as_text
 from layergym.evals.report.words import amount, listed, points, recommendation
 from layergym.evals.results import arm_of
+from layergym.evals.search import Search
 from layergym.evals.simulate import Design, outcomes
 from layergym.evals.stats import Estimate
+from layergym.trainer.run import RunSpec
 
 MakeSweep = Callable[..., Path]
 Kind = TypeVar("Kind", Plot, Table, Text)
@@ -305,8 +308,43 @@ def test_unscored_and_stopped_runs_are_named(sweep_folder: Path) -> None:
         file.unlink()
     write_json(sweep_folder / "arms/layer-00/seed-0/manifest.json", {"stopped": "below layer 5"})
     said = texts(build([sweep_folder]))
-    assert "layer 5, seed 1 has not been scored" in said
+    assert "left out: layer 5 (seed 1)." in said
     assert "layer 0, seed 0 was stopped early: below layer 5" in said
+
+
+ASKED = SweepSpec(
+    run=RunSpec(env="layergym/ALFWorld-v0"),
+    layers=tuple(range(6)),
+    extra=("middle:2",),
+    num_layers=6,
+    seeds=(0, 1, 2),
+)
+
+
+def test_what_a_sweep_still_owes_is_said_first(make_sweep: MakeSweep) -> None:
+    folder = make_sweep("whole", settings=asdict(ASKED))
+    assert headings(build([folder]))[0] == "Findings"
+    shutil.rmtree(folder / "arms" / "layer-05")
+    for arm in ("full", "middle-2"):
+        (folder / "arms" / arm / "seed-1" / "cost.json").unlink()
+    first = build([folder]).sections[0]
+    assert first.heading == "This sweep is not finished"
+    assert "left out: full (seed 1), layer 5 (seeds 0-2), middle-2 (seed 1)." in str(first.blocks)
+    joint = headings(build([folder, make_sweep("other", seed=9)]))
+    assert joint[:2] == ["whole: This sweep is not finished", "Ranking stability"]
+
+
+def test_layers_left_out_on_purpose_are_no_lack(make_sweep: MakeSweep) -> None:
+    scanned = replace(ASKED, extra=(), search=Search(scan=2, race=(8,)))
+    folder = make_sweep(settings=asdict(scanned))
+    for layer in (1, 3, 4):  # 0, 2, 4 and 5 are the first wave of the scan.
+        shutil.rmtree(folder / "arms" / f"layer-{layer:02d}")
+    for seed in range(3):
+        place = folder / "arms" / "layer-00" / f"seed-{seed}"
+        write_json(place / "manifest.json", {"stopped": "below layer 5"})
+        (place / "cost.json").unlink()
+    first = build([folder]).sections[0]
+    assert "left out: layer 4 (seeds 0-2)." in str(first.blocks)
 
 
 def test_one_seed_is_flagged(make_sweep: MakeSweep) -> None:
