@@ -1,4 +1,4 @@
-"""The one error a person can mend, and the sentence that helps."""
+"""The one error a person can mend, what a person should know, and sentences that help."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,6 +9,10 @@ class InputError(ValueError):
 
     The command line prints the message alone and exits with code 2.
     """
+
+
+class Notice(UserWarning):
+    """Something that may not be meant, though it can be done; the command line prints it."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

@@ -27,6 +27,7 @@ from layergym.evals.engines.launch import Choice
 from layergym.evals.plan import all_arms, next_jobs
 from layergym.evals.search import Search
 from layergym.trainer.delta import base_hash, digests
+from layergym.trainer.layers import layer_indices, notice_origin
 from layergym.trainer.manifest import manifest
 from layergym.trainer.run import RunSpec, make_env_of
 
@@ -48,7 +49,10 @@ def write_sweep(spec: SweepSpec, folder: Path) -> None:
     settings = asdict(spec)
     settings["run"]["env"] = find(spec.run.env)
     model, _ = open_model(spec.run.model)
-    origin = {"model": spec.run.model, "model_hash": base_hash(digests(model, buffers=False))}
+    found = base_hash(digests(model, buffers=False))
+    for arm in spec.extra:
+        notice_origin(arm, found)
+    origin = {"model": spec.run.model, "model_hash": found}
     write_json(folder / "manifest.json", manifest(panels, spec.seeds) | origin)
     write_json(folder / "sweep.json", settings)
 
@@ -131,6 +135,4 @@ def run_sweep(
 
 def layers_of(text: str, num_layers: int) -> tuple[int, ...]:
     """The layers to train alone: "all", or the `layers=` grammar ("0,4,8", "10-14")."""
-    from layergym.trainer.layers import layer_indices
-
     return tuple(range(num_layers)) if text == "all" else layer_indices(text, num_layers)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from layergym.envs.errors import InputError
+from layergym.envs.errors import InputError, Notice
 
 _GRAMMAR = 'use "all", "14", "10-14", "0,14,27", "middle:5", "top:3@profile.json" or "random"'
 
@@ -103,6 +104,29 @@ def scattered(spec: str, num_layers: int) -> int:
     """
     match = re.fullmatch(r"random(?::(\d+))?", spec.strip())
     return _count(match[1] or "1", num_layers, spec) if match else 0
+
+
+def notice_origin(spec: str, model: str) -> None:
+    """Give a `Notice` where `spec` goes by a profile that was made with another model.
+
+    Args:
+        spec: of layers or of a boost.
+        model: `base_hash` of the model that is to train.
+
+    Raises:
+        InputError: it names a profile that cannot be read.
+    """
+    named = re.search(r"@([^*]+)", spec)
+    profile = _read_profile(Path(named[1])) if named else {}
+    made_with = str(profile.get("model_hash", "unknown"))
+    if made_with not in ("unknown", model):
+        warnings.warn(
+            f'"{spec}": this ranking was made with the model {profile.get("model", "?")} '
+            f"({made_with[:12]}) on {profile.get('env_id', '?')}; the model here is "
+            f"{model[:12]}, whose layers may rank otherwise",
+            Notice,
+            stacklevel=2,
+        )
 
 
 def boost_factors(spec: str, num_layers: int) -> dict[int, float]:
@@ -228,19 +252,10 @@ def _count(text: str, available: int, spec: str) -> int:
 
 def _ranked(path: Path, num_layers: int) -> list[int]:
     """Layers of a profile, highest contribution first; ties by index."""
-    try:
-        profile = json.loads(path.read_text(encoding="utf-8"))
-        undefined = any(e["contribution"] is None for e in profile["layers"])
-        entries = [(int(e["layer"]), float(e["contribution"] or 0)) for e in profile["layers"]]
-        stated = int(profile["num_layers"])
-    except OSError as error:
-        raise InputError(f'no layer profile at "{path}"; a sweep writes one') from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f'"{path}" is not a layer profile: it needs "num_layers" and "layers" with "layer" '
-            'and "contribution"'
-        ) from error
-    if undefined:
+    profile = _read_profile(path)
+    entries = [(int(e["layer"]), float(e["contribution"] or 0)) for e in profile["layers"]]
+    stated = int(profile["num_layers"])
+    if any(e["contribution"] is None for e in profile["layers"]):
         raise InputError(
             f'contributions in "{path}" are undefined: the full gain was not distinguishable from '
             "0; sweep again with more steps, seeds or tasks"
@@ -248,3 +263,19 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
     if stated != num_layers or not all(0 <= layer < num_layers for layer, _ in entries):
         raise InputError(f'"{path}" profiles a model of {stated} layers; this one has {num_layers}')
     return [layer for layer, _ in sorted(entries, key=lambda e: (-e[1], e[0]))]
+
+
+def _read_profile(path: Path) -> dict[str, Any]:
+    try:
+        profile: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        int(profile["num_layers"])
+        for entry in profile["layers"]:
+            int(entry["layer"]), float(entry["contribution"] or 0)
+    except OSError as error:
+        raise InputError(f'no layer profile at "{path}"; a sweep writes one') from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f'"{path}" is not a layer profile: it needs "num_layers" and "layers" with "layer" '
+            'and "contribution"'
+        ) from error
+    return profile

@@ -26,7 +26,7 @@ from layergym.envs.panels import Panel
 from layergym.trainer.collect import Rollout, collect
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.delta import FrozenCheck, base_hash, digests
-from layergym.trainer.layers import causal_model, decoder_layers, select
+from layergym.trainer.layers import causal_model, decoder_layers, notice_origin, select
 from layergym.trainer.lora import base_names
 from layergym.trainer.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.passes import Pass, minibatches, passes
@@ -105,6 +105,8 @@ class GiGPOTrainer(LayerTargeting):
         own = base_hash({base: found[name] for name, base in base_names(self.model).items()})
         # Accelerate may have loaded the weights in the first process only.
         self.base = broadcast_object_list([own])[0]
+        for spec in (args.layers, args.boost):
+            notice_origin(spec, self.base)
         self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self.scatter())
         # The router's loss is a mean over the tokens of all rows, which trees do not repeat.
         self._reach = None if self.aux_loss_enabled else attention_reach(causal_model(self.model))

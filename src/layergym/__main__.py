@@ -8,10 +8,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from layergym import InputError, __version__
 from layergym.cli.console import complain
-from layergym.envs.errors import unknown
+from layergym.envs.errors import Notice, unknown
 
 GROUPS = {
     "start here": {
@@ -101,9 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     args = parser().parse_args(given)
     args.argv = given[1:]
-    _quiet_libraries()
     try:
-        return int(args.run(args) or 0)
+        with warnings.catch_warnings():
+            _quiet_libraries()
+            _print_notices(args.command)
+            return int(args.run(args) or 0)
     except InputError as error:
         complain(args.command, str(error))
         return 2
@@ -122,6 +125,20 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def _print_notices(command: str) -> None:
+    """What may not be meant is printed like an error, in one sentence."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, Notice):
+            complain(command, str(message), style="yellow")
+        else:
+            others(message, category, *place, **more)
+
+    warnings.showwarning = show
+    warnings.filterwarnings("default", category=Notice)
 
 
 if __name__ == "__main__":

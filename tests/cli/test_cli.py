@@ -1,10 +1,13 @@
 """The command line: what it prints, and what it says to bad input."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from layergym.__main__ import COMMANDS, main
+from layergym.envs.errors import Notice
 from layergym.evals.demo import demo_sweep
 from layergym.evals.sweep import write_sweep
 
@@ -113,6 +116,22 @@ def test_bad_sweep_input_leaves_nothing_behind(
     out = tmp_path / "sweep"
     assert sentence in failed(capsys, "sweep", "alfworld-v0", "--out", str(out), *options)
     assert not out.exists()
+
+
+def test_layers_by_the_ranking_of_another_model_are_noticed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "profile.json"
+    rows = [{"layer": layer, "contribution": layer / 8} for layer in range(8)]
+    about = {"num_layers": 8, "layers": rows, "model": "mine", "model_hash": "b" * 64}
+    profile.write_text(json.dumps(about))
+    ranked = f"top:2@{profile}"
+    small = ("--steps", "1", "--tasks", "1", "--group", "2", "--env-arg", "max_turns=2", "--quiet")
+    one = ("train", "alfworld-v0", "--layers", ranked, "--out", str(tmp_path / "run"), *small)
+    assert main(one) == 0
+    assert "made with the model mine (bbbbbbbbbbbb)" in capsys.readouterr().err
+    with pytest.warns(Notice, match="made with the model mine"):
+        write_sweep(replace(demo_sweep((0,), fast=True), extra=(ranked,)), tmp_path / "sweep")
 
 
 def test_a_folder_in_use_is_not_written_into(

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
-from layergym.envs.errors import InputError
+from layergym.envs.errors import InputError, Notice
 from layergym.trainer.layers import (
     boost_factors,
     decoder_layers,
     layer_indices,
+    notice_origin,
     ranges,
     select,
 )
@@ -190,3 +191,16 @@ def test_frozen_layers_get_no_gradient(tiny_model: Tiny) -> None:
     assert {n for n, p in model.named_parameters() if p.grad is not None} == {
         n for n, p in model.named_parameters() if ".layers.2." in n
     }
+
+
+def test_a_ranking_of_another_model_is_noticed(profile: Path) -> None:
+    known = json.loads(profile.read_text())
+    notice_origin("middle:2", "a" * 64)
+    notice_origin(f"top:1@{profile}", "a" * 64)  # Nobody knows where this one was made.
+    for made_with in ("unknown", "a" * 64):
+        profile.write_text(json.dumps({**known, "model_hash": made_with}))
+        notice_origin(f"top:1@{profile}", "a" * 64)
+    profile.write_text(json.dumps({**known, "model_hash": "b" * 64, "model": "mine"}))
+    for spec in (f"top:1@{profile}", f"boost-top:2@{profile}*2"):
+        with pytest.warns(Notice, match="made with the model mine \\(bbbbbbbbbbbb\\)"):
+            notice_origin(spec, "a" * 64)
