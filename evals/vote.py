@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,11 +23,16 @@ from layergym.agents.names import open_model
 from layergym.agents.parse import Format, parse
 from layergym.agents.sampler import Request, Sample, Sampler
 from layergym.envs.errors import InputError
+from layergym.envs.files import read_json, write_json
 from layergym.evals.arm import EvalSpec, scored_panel
+from layergym.evals.arms import SweepSpec
 from layergym.evals.evaluate import evaluate
 from layergym.evals.results import EvalResult, Run, Sweep, layer_of, read_eval, write_eval
 from layergym.trainer.delta import LayerDelta
 from layergym.trainer.run import RunSpec, agent_of, make_env_of
+
+FOLDER = "votes"
+"""In a sweep's folder: VOTERS/votes.json, and VOTERS/ENSEMBLE/seed-<s>/evals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,46 +153,108 @@ def vote(
     return replace(found, seed=seed)
 
 
-def ensembles(sweep: Sweep, voters: Sequence[str], seed: int) -> dict[str, list[Run]]:
-    """Who votes, by name: the given arms, and as many samples of full and of the base.
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Who votes together."""
+
+    name: str
+    seed: int
+    """Of the runs that vote; the base's own where only the base does."""
+    members: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """What was found about one choice of voters."""
+
+    voters: tuple[str, ...]
+    results: tuple[EvalResult, ...]
+    """Of the voters and of as many samples of full, for every seed; then of the base, and of full
+    alone."""
+
+
+def ensembles(sweep: Sweep, voters: Sequence[str], seeds: Sequence[int]) -> list[Ensemble]:
+    """Who votes: the given arms, as many samples of full, as many of the base, and full alone.
+
+    The base has no seed of training, so its ensemble is one for all seeds.
 
     Raises:
-        InputError: an arm has no run with this seed.
+        InputError: there are too few voters, or an arm has no run with one of the seeds.
     """
+    count = len(voters)
+    if count < 3:
+        raise InputError(
+            f"{count} voters decide nothing: at a tie the first one wins; let 3 or more vote"
+        )
     runs = {(run.arm, run.seed): run for run in sweep.runs}
     base = next(run for run in sweep.runs if run.arm == "base")
-    try:
-        chosen = [runs[arm, seed] for arm in voters]
-        full = runs["full", seed]
-    except KeyError as error:
-        raise InputError(f"{sweep.path} has no run of arm and seed {error}") from None
-    count = len(chosen)
+
+    def run_of(arm: str, seed: int) -> Run:
+        found = base if arm == "base" else runs.get((arm, seed))
+        if found is None:
+            raise InputError(f"{sweep.path} has no run of {arm} with seed {seed}")
+        return found
+
     alike = "layers" if all(layer_of(arm) is not None for arm in voters) else "arms"
-    return {
-        f"{alike}-x{count}": chosen,
-        f"full-x{count}": [full] * count,
-        f"base-x{count}": [base] * count,
-        "full-x1": [full],
-    }
+    return [
+        *(Ensemble(f"{alike}-x{count}", s, tuple(run_of(a, s) for a in voters)) for s in seeds),
+        *(Ensemble(f"full-x{count}", s, (run_of("full", s),) * count) for s in seeds),
+        Ensemble(f"base-x{count}", base.seed, (base,) * count),
+        *(Ensemble("full-x1", s, (run_of("full", s),)) for s in seeds),
+    ]
 
 
 def vote_all(
-    sweep: Sweep, run: RunSpec, spec: EvalSpec, voters: Sequence[str], seed: int, out: Path
-) -> tuple[EvalResult, ...]:
-    """Score every ensemble of `ensembles`; what lies in `out` for the same voters is kept."""
+    sweep: Sweep,
+    spec: SweepSpec,
+    scored: EvalSpec,
+    voters: Sequence[str],
+    on_ensemble: Callable[[Ensemble], None] = lambda ensemble: None,
+) -> Votes:
+    """Score every ensemble of `ensembles`; what was scored already is kept.
+
+    Args:
+        sweep: the sweep's folder as it was read.
+        spec: its settings.
+        scored: panel, repeats and seed of the evaluation.
+        voters: arms.
+        on_ensemble: called before each is scored.
+    """
+    chosen = ensembles(sweep, voters, spec.seeds)
+    key = repr((tuple(voters), scored_panel(spec.run, scored).hash, scored.repeats, scored.seed))
+    place = sweep.path / FOLDER / hashlib.sha256(key.encode()).hexdigest()[:12]
+    folders = [place / one.name / f"seed-{one.seed}" for one in chosen]
     results = []
-    tasks = scored_panel(run, spec)
-    for name, members in ensembles(sweep, voters, seed).items():
-        who = hashlib.sha256(repr([(m.arm, m.seed) for m in members]).encode()).hexdigest()[:8]
-        folder = out / f"{name}-{who}" / f"seed-{seed}"
+    for one, folder in zip(chosen, folders, strict=True):
         files = sorted((folder / "evals").glob("*.json"))
-        kept = read_eval(files[0]) if files else None
-        if kept is None or (kept.panel_hash, kept.repeats) != (tasks.hash, spec.repeats):
-            deltas = [_delta(member) for member in members]
-            kept = vote(run, spec, deltas, name, seed=seed)
-            write_eval(folder, kept)
-        results.append(kept)
-    return tuple(results)
+        if not files:
+            on_ensemble(one)
+            deltas = [_delta(member) for member in one.members]
+            found = vote(spec.run, scored, deltas, one.name, seed=one.seed)
+            files = [write_eval(folder, found)]
+        results.append(read_eval(files[0]))
+    kept = [str(folder.relative_to(place)) for folder in folders]
+    write_json(place / "votes.json", {"voters": list(voters), "ensembles": kept})
+    return Votes(tuple(voters), tuple(results))
+
+
+def read_votes(folder: Path) -> tuple[Votes, ...]:
+    """All choices of voters that `vote_all` finished in a sweep's folder.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    return tuple(map(_read, sorted((folder / FOLDER).glob("*/votes.json"))))
+
+
+def _read(path: Path) -> Votes:
+    value = read_json(path)
+    try:
+        places = [path.parent / str(place) / "evals" for place in value["ensembles"]]
+        results = tuple(read_eval(file) for place in places for file in place.glob("*.json"))
+        return Votes(tuple(map(str, value["voters"])), results)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no votes ({error!r}); delete its folder") from None
 
 
 def _delta(run: Run) -> LayerDelta | None:

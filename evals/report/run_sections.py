@@ -19,9 +19,11 @@ from layergym.evals.report.predictor_section import predictor_section
 from layergym.evals.report.retention_section import retention_section
 from layergym.evals.report.search_section import search_section
 from layergym.evals.report.unfinished_section import stopped_section
-from layergym.evals.report.words import amount, listed, percent, ratio
-from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, layer_of
+from layergym.evals.report.vote_section import vote_section
+from layergym.evals.report.words import amount, listed, percent, ratio, together
+from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label
 from layergym.evals.stats import Floats
+from layergym.evals.vote import read_votes
 
 _ROLES: tuple[Role, ...] = ("ink", "accent")
 _PATTERNS = 4
@@ -49,6 +51,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
         stopped_section(sweep),
         _kinds(sweep, main),
         retention_section(sweep.runs),
+        vote_section(read_votes(sweep.path)),
         predictor_section(read_prediction(sweep.path), profile.measures[0]),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
@@ -166,15 +169,8 @@ def _rates(runs: Sequence[Run]) -> tuple[Text, ...]:
             arms.setdefault(rate, []).append(arm)
     if not arms:
         return ()
-    told = "; ".join(f"{rate:g}: {_together(names)}" for rate, names in arms.items())
+    told = "; ".join(f"{rate:g}: {together(names)}" for rate, names in arms.items())
     return (Text(f"Learning rate at the first step: {told}."),)
-
-
-def _together(arms: Sequence[str]) -> str:
-    layers = [layer for arm in arms if (layer := layer_of(arm)) is not None]
-    named = [arm for arm in arms if layer_of(arm) is None]
-    name = "layers" if len(layers) > 1 else "layer"
-    return ", ".join(named + ([f"{name} {listed(layers)}"] if layers else []))
 
 
 def _role(arm: str, best: str) -> Role:

@@ -8,18 +8,21 @@ import numpy as np
 
 from layergym.evals import stats
 from layergym.evals.measure import SEED
-from layergym.evals.report.model import Section, Table, Text
-from layergym.evals.report.words import percent, points
-from layergym.evals.results import EvalResult
+from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.report.words import percent, points, together
 from layergym.evals.stats import Estimate
+from layergym.evals.vote import Votes
 
 
-def vote_section(results: Sequence[EvalResult]) -> Section:
-    """Scores of the ensembles, and each against self-consistency of full, paired over tasks.
+def vote_section(votes: Sequence[Votes]) -> Section | None:
+    """Scores of ensembles, each against self-consistency of full; None when nobody voted."""
+    blocks = [block for one in votes for block in _compared(one)]
+    return Section("Votes", tuple(blocks)) if blocks else None
 
-    Args:
-        results: of one panel; first the ensemble of different models, then that of full.
-    """
+
+def _compared(votes: Votes) -> tuple[Block, ...]:
+    """One choice of voters: everything is paired over tasks."""
+    results = votes.results
     names = list(dict.fromkeys(result.arm for result in results))
     tables = [np.array([r.rates for r in results if r.arm == name]) for name in names]
     trained = [not name.startswith("base") for name in names]
@@ -38,13 +41,14 @@ def vote_section(results: Sequence[EvalResult]) -> Section:
         )
         for place, name in enumerate(names)
     )
-    first = results[0]
+    first, seeds = results[0], len(tables[0])
     caption = (
-        f"Majority votes on {len(first.tasks)} tasks, {first.repeats} episodes per task, "
-        f"{len(tables[0])} seed{'s' * (len(tables[0]) > 1)}; percent, with 95 % intervals"
+        f"Majority votes of {together(votes.voters)} on {len(first.tasks)} tasks, "
+        f"{first.repeats} episode{'s' * (first.repeats > 1)} per task, "
+        f"{seeds} seed{'s' * (seeds > 1)} of training; percent, with 95 % intervals"
     )
     columns = ("voters", "score", f"less {names[other].replace('-x', ' x ')}, points")
-    return Section("Votes", (Table(caption, columns, rows), _verdict(names, other, against(0))))
+    return Table(caption, columns, rows), _verdict(names, other, against(0))
 
 
 def _verdict(names: Sequence[str], other: int, gap: Estimate) -> Text:

@@ -8,6 +8,7 @@ from typing import Literal
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.report.model import Text
+from layergym.evals.results import arm_label, layer_of
 from layergym.evals.stats import Estimate
 
 
@@ -49,6 +50,14 @@ def listed(layers: Sequence[int]) -> str:
         else:
             runs.append([layer])
     return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+
+
+def together(arms: Sequence[str]) -> str:
+    """Arms in short: "full, layers 0-3, 5"."""
+    layers = [layer for arm in arms if (layer := layer_of(arm)) is not None]
+    named = [arm_label(arm) for arm in arms if layer_of(arm) is None]
+    name = "layers" if len(layers) > 1 else "layer"
+    return ", ".join(named + ([f"{name} {listed(layers)}"] if layers else []))
 
 
 def findings(profile: LayerProfile) -> tuple[Text, ...]:

@@ -1,8 +1,10 @@
 """Ensembles by majority."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,10 +13,23 @@ from layergym.agents.names import open_model
 from layergym.agents.sampler import Request, TransformersSampler
 from layergym.envs import panel
 from layergym.envs.errors import InputError
+from layergym.envs.files import write_json
 from layergym.evals.arm import EvalSpec, score
+from layergym.evals.arms import SweepSpec
+from layergym.evals.report import build
 from layergym.evals.report.model import Table, Text
-from layergym.evals.report.vote_section import vote_section
-from layergym.evals.vote import Member, VoteSampler, vote, voter_seed
+from layergym.evals.results import EvalResult, read_sweep, write_eval
+from layergym.evals.sweep import read_spec
+from layergym.evals.vote import (
+    Ensemble,
+    Member,
+    VoteSampler,
+    ensembles,
+    read_votes,
+    vote,
+    vote_all,
+    voter_seed,
+)
 from layergym.trainer.delta import LayerDelta, base_hash, digests
 from layergym.trainer.layers import select
 from layergym.trainer.run import RunSpec, agent_of, make_env_of
@@ -85,16 +100,57 @@ def test_the_reply_of_most_voters_is_taken_and_shared() -> None:
     assert base_hash(digests(model, buffers=False)) == before
 
 
-def test_votes_are_compared_in_pairs() -> None:
-    results = [
-        vote(RUN, SPEC, [moved(2, 0.2)] * n, name, seed=seed)
-        for seed in (0, 1)
-        for name, n in (("layers-x2", 2), ("full-x2", 2), ("full-x1", 1))
-    ]
-    table, verdict = vote_section(results).blocks
+ARMS = ("base", "full", "layer-02", "layer-04", "layer-05")
+VOTERS = ("layer-02", "layer-04", "layer-05")
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A sweep of two seeds whose arms have moved a little."""
+    spec = SweepSpec(run=RUN, eval=SPEC, layers=(2, 4, 5), num_layers=8, seeds=(0, 1))
+    write_json(tmp_path / "sweep.json", asdict(spec))
+    for place, arm in enumerate(ARMS):
+        for seed in (0,) if arm == "base" else (0, 1):
+            run = tmp_path / "arms" / arm / f"seed-{seed}"
+            write_json(run / "config.json", {"env": RUN.env, "model": "tiny"})
+            if arm != "base":
+                moved(place + 1, 0.2 + 0.1 * seed).save(run / "delta.safetensors")
+            table = np.array([[(place + seed + i) % 2] for i in range(6)])
+            write_eval(run, replace(result_of(table), arm=arm, seed=seed))
+    return tmp_path
+
+
+def result_of(success: np.ndarray) -> EvalResult:
+    rows = tuple(tuple(bool(v) for v in row) for row in success)
+    tasks = tuple(f"t{i}" for i in range(len(rows)))
+    zeros = tuple((0.0,) * len(row) for row in rows)
+    turns = tuple((1,) * len(row) for row in rows)
+    return EvalResult(RUN.env, "test", "p", "base", 0, 1.0, tasks, tasks, rows, zeros, turns)
+
+
+def test_votes_are_compared_in_pairs_kept_and_reported(trained: Path) -> None:
+    sweep, spec = read_sweep(trained), read_spec(trained)
+    scored: list[Ensemble] = []
+    few = replace(SPEC, size=4, repeats=1)
+    votes = vote_all(sweep, spec, few, VOTERS, scored.append)
+    names = ["layers-x3"] * 2 + ["full-x3"] * 2 + ["base-x3"] + ["full-x1"] * 2
+    assert [one.name for one in scored] == names  # The base has no seeds: one ensemble is enough.
+    assert [result.seed for result in votes.results] == [0, 1, 0, 1, 0, 0, 1]
+    assert vote_all(sweep, spec, few, VOTERS, scored.append) == votes
+    assert len(scored) == len(names)
+    assert read_votes(trained) == (votes,)
+    section = next(s for s in build([trained]).sections if s.heading == "Votes")
+    table, verdict = section.blocks
     assert isinstance(table, Table) and isinstance(verdict, Text)
-    assert [row[0] for row in table.rows] == ["layers x 2", "full x 2", "full x 1"]
-    assert "not resolved" in verdict.text
+    assert [row[0] for row in table.rows] == ["layers x 3", "full x 3", "base x 3", "full x 1"]
+    assert "of layers 2, 4-5 on 4 tasks, 1 episode per task, 2 seeds" in table.caption
+
+
+def test_two_voters_decide_nothing(trained: Path) -> None:
+    with pytest.raises(InputError, match="let 3 or more vote"):
+        ensembles(read_sweep(trained), VOTERS[:2], (0,))
+    with pytest.raises(InputError, match="no run of layer-02 with seed 7"):
+        ensembles(read_sweep(trained), VOTERS, (7,))
 
 
 def test_what_cannot_vote_is_refused() -> None:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from layergym.cli.console import add_output, output
-
-if TYPE_CHECKING:
-    from layergym.evals.results import EvalResult
 
 EXAMPLES = """
 examples:
@@ -18,7 +14,7 @@ examples:
   layergym vote runs/sweep --arms layer-03 layer-04 layer-05 --tasks 100
 
 At every turn each model is sampled once and the most frequent action is taken. Full training and
-the base are sampled as many times: self-consistency at the same price.
+the base are sampled as many times: self-consistency at the same price. Reports show it.
 """
 
 
@@ -35,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Score the ensembles of every seed and compare them."""
     from layergym.evals.report import Report, show
     from layergym.evals.report.vote_section import vote_section
-    from layergym.evals.results import layer_of, read_sweep
+    from layergym.evals.results import arm_label, layer_of, read_sweep
     from layergym.evals.sweep import read_spec
     from layergym.evals.vote import vote_all
 
@@ -43,18 +39,20 @@ def run(args: argparse.Namespace) -> int:
     sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)
     scored = replace(
         spec.eval,
-        size=args.tasks or spec.eval.size,
-        repeats=args.repeats or spec.eval.repeats,
+        size=spec.eval.size if args.tasks is None else args.tasks,
+        repeats=spec.eval.repeats if args.repeats is None else args.repeats,
     )
     voters = args.arms or [
         arm for arm in sweep.arms if layer_of(arm) is not None and sweep.temperatures(arm)
     ]
-    results: list[EvalResult] = []
-    for seed in spec.seeds:
-        out.note(f"seed {seed}: {', '.join(voters)}")
-        results += vote_all(sweep, spec.run, scored, voters, seed, args.sweep / "votes")
-    show(Report("Votes", args.sweep.name, (vote_section(results),), ()), out.results)
-    for one in results:
+    out.note(f"voters: {', '.join(map(arm_label, voters))}")
+    votes = vote_all(
+        sweep, spec, scored, voters, lambda one: out.note(f"{one.name}, seed {one.seed}")
+    )
+    section = vote_section([votes])
+    assert section is not None
+    show(Report("Votes", args.sweep.name, (section,), ()), out.results)
+    for one in votes.results:
         out.record(
             event="vote",
             ensemble=one.arm,
