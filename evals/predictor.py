@@ -50,7 +50,19 @@ class LayerStatistics:
     fisher: float
 
 
-def predict(run: RunSpec, *, seed: int) -> tuple[LayerStatistics, ...]:
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Gradient statistics of all layers, and the batch that they rest on."""
+
+    tasks: int
+    episodes: int
+    """Per task."""
+    seed: int
+    """Of the rollout."""
+    layers: tuple[LayerStatistics, ...]
+
+
+def predict(run: RunSpec, *, seed: int) -> Prediction:
     """Play one rollout of the base as `run` would and measure every layer's gradient.
 
     Args:
@@ -80,19 +92,18 @@ def predict(run: RunSpec, *, seed: int) -> tuple[LayerStatistics, ...]:
         report_to="none",
     )
     rows = [pack(group.trajectories, credit(group, args)) for group in groups]
-    pad = int(tokenizer.pad_token_id or 0)
-    return layer_statistics(model, rows, pad, rows_per_pass=run.rows_per_pass)
+    found = layer_statistics(model, rows, rows_per_pass=run.rows_per_pass)
+    return Prediction(len(groups), each, seed, found)
 
 
 def layer_statistics(
-    model: PreTrainedModel, groups: Sequence[Sequence[Row]], pad_id: int, *, rows_per_pass: int
+    model: PreTrainedModel, groups: Sequence[Sequence[Row]], *, rows_per_pass: int
 ) -> tuple[LayerStatistics, ...]:
     """Gradient statistics of every decoder layer of `model`, which is left as it was.
 
     Args:
         model: the policy that sampled the rows.
         groups: rows of each group, with their advantages.
-        pad_id: fills rows up.
         rows_per_pass: bounds memory.
 
     Raises:
@@ -104,12 +115,12 @@ def layer_statistics(
     sums = [torch.zeros(sum(p.numel() for p in layer)) for layer in layers]
     squares, fisher, scored = np.zeros(len(layers)), np.zeros(len(layers)), 0
     for rows in groups:
-        gradients = _gradients(model, layers, rows, pad_id, rows_per_pass, credited=True)
+        gradients = _gradients(model, layers, rows, rows_per_pass, credited=True)
         for place, gradient in enumerate(gradients):
             sums[place] += gradient
             squares[place] += float(gradient.square().sum())
         for row in rows[:FISHER_ROWS]:
-            alone = _gradients(model, layers, [row], pad_id, 1, credited=False)
+            alone = _gradients(model, layers, [row], 1, credited=False)
             fisher += [float(gradient.square().sum()) for gradient in alone]
             scored += 1
     count = len(groups)
@@ -130,7 +141,6 @@ def _gradients(
     model: PreTrainedModel,
     layers: Sequence[Sequence[torch.nn.Parameter]],
     rows: Sequence[Row],
-    pad_id: int,
     size: int,
     *,
     credited: bool,
@@ -138,7 +148,7 @@ def _gradients(
     """Per layer the gradient of the log-likelihood of sampled tokens, by their advantages if so."""
     model.zero_grad(set_to_none=True)
     for start in range(0, len(rows), size):
-        batch = collate(rows[start : start + size], pad_id)
+        batch = collate(rows[start : start + size])
         ids = batch.ids.to(model.device)
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits.float()
         chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
@@ -156,27 +166,31 @@ def _flat(parameter: torch.nn.Parameter) -> torch.Tensor:
     return gradient.detach().float().reshape(-1).cpu()
 
 
-def write_prediction(folder: Path, found: Sequence[LayerStatistics]) -> None:
+def write_prediction(folder: Path, found: Prediction) -> None:
     """Keep the statistics in a sweep's folder."""
-    write_json(folder / FILE, {"layers": [asdict(one) for one in found]})
+    write_json(folder / FILE, asdict(found))
 
 
-def read_prediction(folder: Path) -> tuple[LayerStatistics, ...]:
-    """What `write_prediction` wrote; nothing where there is none.
+def read_prediction(folder: Path) -> Prediction | None:
+    """What `write_prediction` wrote; None where there is nothing.
 
     Raises:
         InputError: the file is damaged.
     """
     if not (folder / FILE).is_file():
-        return ()
+        return None
+    value = read_json(folder / FILE)
     try:
-        rows = read_json(folder / FILE)["layers"]
-        return tuple(
+        layers = tuple(
             LayerStatistics(int(row["layer"]), *(float(row[name]) for name in STATISTICS))
-            for row in rows
+            for row in value["layers"]
         )
+        batch = (int(value[name]) for name in ("tasks", "episodes", "seed"))
+        return Prediction(*batch, layers)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / FILE} holds no gradient statistics ({error!r})") from None
+        raise InputError(
+            f"{folder / FILE} does not say what it rests on ({error!r}); run layergym predict again"
+        ) from None
 
 
 def against(found: Sequence[LayerStatistics], measured: Measure) -> dict[str, Agreement | None]:

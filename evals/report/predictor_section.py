@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from layergym.evals.measure import Measure
-from layergym.evals.predictor import STATISTICS, LayerStatistics, against
+from layergym.evals.predictor import STATISTICS, Prediction, against
 from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.words import points, ratio
 
 _NAMES = {"norm": "gradient norm", "snr": "signal to noise", "fisher": "Fisher trace"}
 
 
-def predictor_section(found: Sequence[LayerStatistics], measured: Measure) -> Section | None:
-    """Statistics beside what was measured, and how they correlate; None without statistics."""
-    if not found:
-        return None
+def predictor_section(found: Prediction, measured: Measure) -> Section:
+    """Statistics beside what was measured, and how they correlate."""
     gains = {arm.layer: arm.gain for arm in measured.layers}
     rows = tuple(
         (
@@ -23,15 +19,16 @@ def predictor_section(found: Sequence[LayerStatistics], measured: Measure) -> Se
             *(f"{getattr(one, name):.3g}" for name in STATISTICS),
             points(gains[one.layer]) if one.layer in gains else "-",
         )
-        for one in found
+        for one in found.layers
     )
     told = [
         f"{_NAMES[name]} {ratio(agreed.spearman) if agreed else 'not defined'}"
-        for name, agreed in against(found, measured).items()
+        for name, agreed in against(found.layers, measured).items()
     ]
     text = (
         "An experiment, not a result: gradient statistics of the untrained base on one batch of "
-        "rollouts. Spearman's correlation with the measured gain over layers, with 95 % intervals: "
+        f"rollouts ({found.tasks} tasks, {found.episodes} episodes each, seed {found.seed}). "
+        "Spearman's correlation with the measured gain over layers, with 95 % intervals: "
         f"{', '.join(told)}. With few layers, or a ranking that is itself mostly noise, these "
         "intervals are wide; do not choose layers by them yet."
     )

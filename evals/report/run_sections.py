@@ -45,6 +45,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
     main = 1.0 if 1.0 in temperatures else temperatures[0]
     arms = profile.measures[0].layers or profile.measures[0].arms
     best = max(arms, key=lambda arm: arm.score.value, default=None)
+    guess = read_prediction(sweep.path)
     found = [
         compare_section(sweep, profile, main),
         search_section(sweep),
@@ -52,7 +53,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
         _kinds(sweep, main),
         retention_section(sweep.runs),
         vote_section(read_votes(sweep.path)),
-        predictor_section(read_prediction(sweep.path), profile.measures[0]),
+        predictor_section(guess, profile.measures[0]) if guess else None,
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
         settings_section(sweep.settings, sweep.manifest, sweep.runs),

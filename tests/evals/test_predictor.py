@@ -8,10 +8,12 @@ import torch
 
 from layergym.agents.names import open_model
 from layergym.envs import InputError
+from layergym.envs.files import write_json
 from layergym.evals.contribution import profile
 from layergym.evals.predictor import (
     STATISTICS,
     LayerStatistics,
+    Prediction,
     against,
     layer_statistics,
     predict,
@@ -40,8 +42,8 @@ def test_statistics_equal_a_direct_computation() -> None:
         [row([6, 40, 7, 31, 50], 0.5), row([6, 41], -0.5)],
         [row([7, 12, 13, 14], 2.0)],
     ]
-    found = layer_statistics(model, groups, 0, rows_per_pass=1)
-    whole = layer_statistics(model, groups, 0, rows_per_pass=8)
+    found = layer_statistics(model, groups, rows_per_pass=1)
+    whole = layer_statistics(model, groups, rows_per_pass=8)
     credited = [[_gradient(model, one, None) for one in rows] for rows in groups]
     summed = torch.stack([torch.stack(rows).sum(0) for rows in credited])
     mean = summed.mean(0)
@@ -71,28 +73,39 @@ def _gradient(model: torch.nn.Module, one: Row, weight: float | None) -> torch.T
 def test_a_batch_of_rollouts_ranks_every_layer() -> None:
     run = RunSpec(env="layergym/ALFWorld-v0", env_args=GAMES, tasks_per_step=6, group_size=4)
     found = predict(run, seed=5)
-    assert [one.layer for one in found] == list(range(8))
-    assert all(one.norm > 0 and one.fisher > 0 for one in found)
+    assert (found.tasks, found.episodes, found.seed) == (6, 4, 5)
+    assert [one.layer for one in found.layers] == list(range(8))
+    assert all(one.norm > 0 and one.fisher > 0 for one in found.layers)
     assert predict(run, seed=5) == found
 
 
 def test_a_batch_without_signal_is_refused() -> None:
     model, _ = open_model("tiny")
     with pytest.raises(InputError, match="more tasks"):
-        layer_statistics(model, [[row([5, 9], 0.0)], [row([5, 9], 1.0)]], 0, rows_per_pass=1)
+        layer_statistics(model, [[row([5, 9], 0.0)], [row([5, 9], 1.0)]], rows_per_pass=1)
 
 
 def test_the_report_shows_it_as_an_experiment(sweep_folder: Path) -> None:
     measured = profile(read_sweep(sweep_folder)).measures[0]
-    found = [
+    found = tuple(
         LayerStatistics(arm.layer or 0, arm.gain.value, -arm.gain.value, 1.0)
         for arm in measured.layers
-    ]
+    )
     correlated = against(found, measured)
     assert correlated["norm"] and correlated["norm"].spearman.value == pytest.approx(1)
     assert correlated["snr"] and correlated["snr"].spearman.value == pytest.approx(-1)
     assert correlated["fisher"] is None
-    write_prediction(sweep_folder, found)
-    assert read_prediction(sweep_folder) == tuple(found)
-    headings = [section.heading for section in build([sweep_folder]).sections]
-    assert "Cheap predictor (experiment)" in headings
+    assert read_prediction(sweep_folder) is None
+    whole = Prediction(tasks=16, episodes=8, seed=3, layers=found)
+    write_prediction(sweep_folder, whole)
+    assert read_prediction(sweep_folder) == whole
+    sections = {section.heading: section for section in build([sweep_folder]).sections}
+    assert "16 tasks, 8 episodes each, seed 3" in str(
+        sections["Cheap predictor (experiment)"].blocks
+    )
+
+
+def test_statistics_of_an_unknown_batch_are_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "predictor.json", {"layers": []})
+    with pytest.raises(InputError, match="run layergym predict again"):
+        read_prediction(tmp_path)

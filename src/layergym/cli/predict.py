@@ -32,12 +32,13 @@ def run(args: argparse.Namespace) -> int:
 
     out = output(args)
     spec, measured = read_spec(args.sweep), profile(read_sweep(args.sweep)).measures[0]
-    run_spec = replace(spec.run, tasks_per_step=args.tasks or spec.run.tasks_per_step)
+    tasks = spec.run.tasks_per_step if args.tasks is None else args.tasks
+    run_spec = replace(spec.run, tasks_per_step=tasks)
     found = predict(run_spec, seed=max(spec.seeds) + 1)
     write_prediction(args.sweep, found)
     section = predictor_section(found, measured)
-    assert section is not None
     show(Report("Predictor", args.sweep.name, (section,), ()), out.results)
-    for one in found:
+    out.record(event="batch", tasks=found.tasks, episodes=found.episodes, seed=found.seed)
+    for one in found.layers:
         out.record(event="layer", **asdict(one))
     return 0
