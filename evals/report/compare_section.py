@@ -10,7 +10,7 @@ from layergym.evals.compare import RANKING, standings
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.profiles import read_profile
 from layergym.evals.report.model import Section, Table, Text
-from layergym.evals.report.words import listed, ratio
+from layergym.evals.report.words import claim, listed, ratio
 from layergym.evals.results import Sweep, arm_label, arm_of
 from layergym.evals.stats import Estimate
 
@@ -39,7 +39,7 @@ def compare_section(sweep: Sweep, found: LayerProfile, temperature: float) -> Se
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = sweep.path / "manifest.json"
         raise InputError(f"{path}: its ranking is not whole ({error!r})") from None
-    return Section("Guided strategies", (_verdict(ranks), table, told))
+    return Section("Guided strategies", (_verdict(found, ranks), table, told))
 
 
 def _unrecorded(sweep: Sweep) -> Section | None:
@@ -55,7 +55,7 @@ def _unrecorded(sweep: Sweep) -> Section | None:
     return Section("Guided strategies", (Text(text, "warning"),))
 
 
-def _verdict(ranks: Mapping[str, tuple[int, int]]) -> Text:
+def _verdict(found: LayerProfile, ranks: Mapping[str, tuple[int, int]]) -> Text:
     first, *others = ranks
     same = [arm_label(arm) for arm in others if ranks[arm][0] == 1]
     told = f"Highest: {arm_label(first)}"
@@ -63,7 +63,7 @@ def _verdict(ranks: Mapping[str, tuple[int, int]]) -> Text:
         told += f"; not distinguishable from it: {', '.join(same)}"
     elif others:
         told += ", distinguishably above every other arm"
-    return Text(f"{told} (95 % intervals of all pairs, jointly).", "finding")
+    return claim(found, f"{told} (95 % intervals of all pairs, jointly).")
 
 
 def _table(
@@ -72,7 +72,8 @@ def _table(
     found: LayerProfile,
     ranks: Mapping[str, tuple[int, int]],
 ) -> Table:
-    then = {arm.arm: arm.contribution for arm in ranking.measures[0].arms}
+    # A layer was picked for what it had then, so that needs the interval that holds for all.
+    then = {arm.arm: arm.joint_contribution for arm in ranking.measures[0].arms}
     now = {arm.arm: arm.contribution for arm in found.measures[0].arms}
     rows = []
     for arm, (best, worst) in ranks.items():
@@ -89,8 +90,8 @@ def _table(
         )
     columns = ("arm", "layers", "contribution when ranked", "contribution here", "rank")
     return Table(
-        "What each arm trains or boosts, contribution with 95 % intervals (Fieller), and the "
-        "ranks that the data allow (joint)",
+        "What each arm trains or boosts, contribution with 95 % intervals (Fieller; joint "
+        "when ranked), and the ranks that the data allow (joint)",
         columns,
         tuple(rows),
     )

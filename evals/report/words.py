@@ -107,6 +107,8 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
             f"layer {best.layer} alone is distinguishably better than full training, which is not "
             "distinguishably better than the base here."
         )
+    if main.gain.low is None and not main.defined:
+        return "all", "full training is not better than the base in this table."
     if not main.defined:
         return "all", (
             "full training is not distinguishably better than the base here, so no layer can be "
@@ -175,7 +177,7 @@ def _gain(profile: LayerProfile, shown: Measure) -> Text:
     way = "Greedy" if shown.name == "greedy" else f"At {shown.name}"
     what = f"{way}, full training moved the score on {profile.tasks} tasks"
     if profile.repeats == 0:
-        what = f"Full training moved the mean of {profile.tasks} benchmarks"
+        what = f"Full training moved {'the ' * (profile.tasks > 1)}{shown.name}"
     moved = (
         f"{what} from {100 * shown.base.value:.1f} % to {100 * shown.full.value:.1f} %: "
         f"{points(shown.gain)} points."
@@ -185,6 +187,7 @@ def _gain(profile: LayerProfile, shown: Measure) -> Text:
         return Text(moved, "finding" if main else "plain")
     worse = shown.gain.high is not None and shown.gain.high < 0
     so = "distinguishably below 0" if worse else "not distinguishably above 0"
+    so = "not above 0" if shown.gain.low is None else so
     return Text(f"{moved} This is {so}, so contributions are undefined.", "warning")
 
 
@@ -205,8 +208,9 @@ def _best(profile: LayerProfile, main: Measure) -> Text:
         name = "layers" if len(same) > 1 else "layer"
         told += f"; {name} {listed(same)} cannot be told apart from layer {best.layer}."
     elif len(main.layers) > 1:
-        told += f"; layer {best.layer} is distinguishably better than every other layer."
-    return claim(profile, told.removesuffix(".") + ".", "plain")
+        run = "the run of " if single_runs(profile) else ""
+        told += f"; {run}layer {best.layer} is distinguishably better than every other one."
+    return Text(told.removesuffix(".") + ".")
 
 
 def _few_seeds(profile: LayerProfile) -> list[Text]:
