@@ -1,7 +1,9 @@
 """Published tables of scores per layer, read as profiles so that the same report can judge them.
 
 A table is a CSV file with a header; its first column names the row ("Base", "Full", "L0", "L1",
-...), the columns "average" and "contribution" are taken as printed, all others are benchmarks.
+...). A column "average" ("avg", "mean") repeats what the benchmarks say and counts only where it
+is alone; "contribution" ("C") is compared with what is computed here, and may have empty cells.
+All other columns are benchmarks.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.results import arm_of
 from layergym.evals.stats import Estimate, Floats
 
-_PRINTED = ("average", "contribution")
+_AVERAGE = ("average", "avg", "mean")
+_CONTRIBUTION = ("contribution", "c")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+_SHIFTS = range(-2, 3)
+"""Layers by which the cut before the last third is shifted, to see how much hangs on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,15 @@ class Split:
     first: tuple[str, ...]
     second: tuple[str, ...]
     all_layers: float
-    without_last_third: float
+    cut: int
+    """The last layer before the last third of the stack."""
+    up_to: tuple[tuple[int, float | None], ...]
+    """The same over the layers 0 to k, for k around `cut`; None where too few are left."""
+
+    @property
+    def without_last_third(self) -> tuple[float, ...]:
+        """The correlation over the layers 0 to `cut`, where it is defined."""
+        return tuple(value for k, value in self.up_to if k == self.cut and value is not None)
 
 
 @dataclass(frozen=True)
@@ -44,8 +58,8 @@ class PublishedTable:
     benchmarks: tuple[str, ...]
     scores: Floats
     """Of the layers, (L, benchmarks), as success rates."""
-    printed: tuple[float, ...]
-    """Contributions as printed; empty when the table has none."""
+    printed: tuple[float | None, ...]
+    """Contributions of the layers as printed; None where the table has none."""
     largest_difference: float | None
     """Between a printed contribution and the one computed here."""
     within_rounding: bool | None
@@ -62,7 +76,9 @@ def read_table(path: Path) -> PublishedTable:
         InputError: the file is unreadable, lacks Base or Full, or has a cell that is no number.
     """
     header, rows = _rows(path)
-    benchmarks = tuple(name for name in header if name.lower() not in _PRINTED)
+    averages = tuple(name for name in header if _plain(name) in _AVERAGE)
+    given = [name for name in header if _plain(name) in _CONTRIBUTION]
+    benchmarks = tuple(name for name in header if name not in (*averages, *given)) or averages[:1]
     for row in ("base", "full"):
         if row not in rows:
             raise InputError(f'{path} has no row "{row.capitalize()}"; contributions need it')
@@ -73,24 +89,26 @@ def read_table(path: Path) -> PublishedTable:
     values = np.array([[float(rows[f"l{k}"][c]) for c in columns] for k in layers])
     base, full = (np.array([float(rows[r][c]) for c in columns]) for r in ("base", "full"))
     unit = 100.0 if max(values.max(), full.max()) > 1 else 1.0
-    profile = _profile(path, layers, values / unit, (base / unit, full / unit))
-    printed = tuple(
-        float(rows[f"l{k}"][header.index(name)])
-        for name in header
-        if name.lower() == "contribution"
-        for k in layers
-    )
+    name = benchmarks[0] if len(benchmarks) == 1 else f"mean of {len(benchmarks)} benchmarks"
+    profile = _profile(path, name, layers, values / unit, (base / unit, full / unit))
+    column = header.index(given[0]) if given else None
+    cells = ["" if column is None else rows[f"l{k}"][column].strip() for k in layers]
+    printed = tuple(float(cell) if cell else None for cell in cells)
     cells = [rows[f"l{k}"][c] for k in layers for c in columns]
     off, explained = _compare(printed, profile.measures[0], _half_step(cells) / unit)
     splits = _splits(benchmarks, values, np.array(layers))
     return PublishedTable(profile, benchmarks, values / unit, printed, off, explained, splits)
 
 
-def split_correlation(scores: Floats, first: Sequence[int], second: Sequence[int]) -> float:
-    """Spearman's correlation over layers between the means of two groups of columns of (L, T)."""
-    a, b = scores[:, list(first)].mean(axis=1), scores[:, list(second)].mean(axis=1)
+def split_correlation(scores: Floats, first: Sequence[int], second: Sequence[int]) -> float | None:
+    """Spearman's correlation over layers between the means of two groups of columns of (L, T).
+
+    None with fewer than 3 layers, or where a group scores the same on all.
+    """
+    # Rounded, so that equal means of printed numbers are ties.
+    a, b = (np.round(scores[:, list(group)].mean(axis=1), 9) for group in (first, second))
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
+        return None
     return float(stats.spearmanr(a, b).statistic)
 
 
@@ -101,7 +119,8 @@ def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         raise InputError(f"{path} cannot be read as a CSV table: {error}") from None
     if not lines or len(lines[0]) < 2:
         raise InputError(f"{path} is not a table; its header should be: layer,<benchmark>,...")
-    header, rows = lines[0][1:], {}
+    header, rows = [name.strip() for name in lines[0][1:]], {}
+    repeated = [name for name in header if _plain(name) in (*_AVERAGE, *_CONTRIBUTION)]
     for number, line in enumerate(lines[1:], start=2):
         if not line:
             continue
@@ -109,15 +128,19 @@ def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         name = re.sub(r"^l0*(\d+)$", r"l\1", name)
         if len(line) != len(header) + 1 or name in rows:
             raise InputError(f"{path}, line {number}: a repeated row, or not {len(header)} values")
-        for cell in line[1:]:
-            if not re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", cell):
+        for column, cell in zip(header, line[1:], strict=True):
+            if not _NUMBER.fullmatch(cell.strip()) and (cell.strip() or column not in repeated):
                 raise InputError(f'{path}, line {number}: "{cell}" is not a number')
         rows[name] = line[1:]
     return header, rows
 
 
+def _plain(name: str) -> str:
+    return name.strip().lower().rstrip(".")
+
+
 def _profile(
-    path: Path, layers: Sequence[int], values: Floats, ends: tuple[Floats, Floats]
+    path: Path, name: str, layers: Sequence[int], values: Floats, ends: tuple[Floats, Floats]
 ) -> LayerProfile:
     base, full = float(ends[0].mean()), float(ends[1].mean())
     gains = values.mean(axis=1) - base
@@ -125,7 +148,7 @@ def _profile(
     parts = [np.isin(layers, third) for third in thirds(num_layers)]
     means = tuple(float(gains[part].mean()) if part.any() else None for part in parts)
     measure = Measure(
-        name=f"mean of {values.shape[1]} benchmarks",
+        name=name,
         sharpened=False,
         base=Estimate(base),
         full=Estimate(full),
@@ -180,37 +203,37 @@ def _half_step(cells: Sequence[str]) -> float:
 
 
 def _compare(
-    printed: Sequence[float], measure: Measure, half: float
+    printed: Sequence[float | None], measure: Measure, half: float
 ) -> tuple[float | None, bool | None]:
     """Largest difference from the printed contributions; whether score rounding explains all.
 
     Every mean may be off by `half`, so differences of two means by twice that; printed
     contributions are rounded to two decimals.
     """
-    if not printed or not measure.defined:
+    gain, arms = measure.gain.value, zip(printed, measure.arms, strict=True)
+    pairs = [(p, a.contribution.value) for p, a in arms if p is not None and a.contribution]
+    if not pairs:
         return None, None
-    gain = measure.gain.value
-    computed = [arm.contribution.value for arm in measure.arms if arm.contribution]
-    slack = [2 * half * (1 + abs(value)) / (gain - 2 * half) + 0.005 for value in computed]
-    off = [abs(a - b) for a, b in zip(printed, computed, strict=True)]
+    off = [abs(p - value) for p, value in pairs]
+    slack = [2 * half * (1 + abs(value)) / (gain - 2 * half) + 0.005 for _, value in pairs]
     return max(off), all(a <= b for a, b in zip(off, slack, strict=True))
 
 
 def _splits(benchmarks: Sequence[str], values: Floats, layers: Floats) -> tuple[Split, ...]:
-    count = len(benchmarks)
-    early = layers < thirds(int(layers.max()) + 1)[2].start
+    count, cut = len(benchmarks), thirds(int(layers.max()) + 1)[2].start - 1
+    ends = [cut + shift for shift in _SHIFTS if cut + shift < layers.max()]
+    if (layers <= cut).sum() < 3:
+        ends = []
     splits: list[Split] = []
     for first in itertools.combinations(range(count), count // 2):
         second = tuple(i for i in range(count) if i not in first)
         # Halves of an even number come up twice; keep the one with the first benchmark.
         if not first or (count % 2 == 0 and 0 not in first) or len(splits) == 35:
             continue
-        splits.append(
-            Split(
-                tuple(benchmarks[i] for i in first),
-                tuple(benchmarks[i] for i in second),
-                split_correlation(values, first, second),
-                split_correlation(values[early], first, second),
-            )
-        )
+        whole = split_correlation(values, first, second)
+        if whole is None:
+            continue
+        up_to = tuple((k, split_correlation(values[layers <= k], first, second)) for k in ends)
+        names = (tuple(benchmarks[i] for i in half) for half in (first, second))
+        splits.append(Split(*names, whole, cut, up_to))
     return tuple(splits)

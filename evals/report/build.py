@@ -15,7 +15,8 @@ from layergym.evals.report.bases_section import bases_section
 from layergym.evals.report.episode_sections import episode_sections
 from layergym.evals.report.eval_sections import eval_sections
 from layergym.evals.report.model import Report, Section
-from layergym.evals.report.profile_sections import profile_sections, published_section
+from layergym.evals.report.profile_sections import profile_sections
+from layergym.evals.report.published_section import published_section
 from layergym.evals.report.run_sections import (
     costs,
     run_sections,
@@ -72,7 +73,8 @@ def build(paths: Sequence[Path]) -> Report:
 def _read(path: Path) -> _Source:
     if path.suffix.lower() == ".csv":
         table = read_table(path)
-        sections = (*profile_sections(table.profile), published_section(table))
+        more = published_section(table)
+        sections = (*profile_sections(table.profile), *([more] if more else []))
         return _Source(path.stem, sections, table.profile)
     if path.suffix.lower() == ".json":
         found = read_profile(path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from layergym.evals.agreement import agreement, spearman_brown
+from layergym.evals.agreement import agreement
 from layergym.evals.contribution import LayerProfile, temperature_name
 from layergym.evals.measure import ArmScore, Measure
 from layergym.evals.report.cautions import cautions
@@ -14,7 +14,6 @@ from layergym.evals.report.model import Block, Plot, Section, Series, Table, Tex
 from layergym.evals.report.words import findings, percent, points, ratio
 from layergym.evals.results import arm_label, is_control
 from layergym.evals.stats import Estimate
-from layergym.evals.tables import PublishedTable
 
 
 def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
@@ -51,60 +50,6 @@ def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
         bands=_bands(shown, defined=defined),
         span=float(profile.num_layers - 1),
     )
-
-
-def published_section(table: PublishedTable) -> Section:
-    """How the published contributions compare with ours, and how far benchmarks agree."""
-    blocks: list[Block] = []
-    if table.largest_difference is not None:
-        cause = (
-            "rounding of the printed scores explains every difference"
-            if table.within_rounding
-            else "rounding of the printed scores does not explain this"
-        )
-        blocks.append(
-            Text(
-                f"Contributions computed from the benchmark columns differ from the printed ones "
-                f"by at most {table.largest_difference:.3f}; {cause}.",
-                "plain" if table.within_rounding else "warning",
-            )
-        )
-        rows = zip(table.profile.measures[0].layers, table.printed, strict=True)
-        blocks.append(
-            Table(
-                "Contribution, computed from the benchmarks and as printed",
-                ("layer", "computed", "printed"),
-                tuple((str(a.layer), _three(a.contribution), f"{p:.2f}") for a, p in rows),
-            )
-        )
-    if splits := table.splits:
-        blocks.append(
-            Table(
-                "Split-half reliability over benchmarks: Spearman's correlation over layers "
-                "between the means of two groups, and stepped up to the whole table "
-                "(Spearman-Brown)",
-                ("benchmarks", "all layers", "whole table", "without last third", "whole table"),
-                tuple(
-                    (
-                        f"{' + '.join(split.first)} / {' + '.join(split.second)}",
-                        f"{split.all_layers:.2f}",
-                        _two(spearman_brown(split.all_layers)),
-                        f"{split.without_last_third:.2f}",
-                        _two(spearman_brown(split.without_last_third)),
-                    )
-                    for split in splits
-                ),
-            )
-        )
-        blocks.append(
-            Text(
-                f"Over all layers these groups agree at {_span([s.all_layers for s in splits])}, "
-                f"without the last third at {_span([s.without_last_third for s in splits])}. Where "
-                "the second is much lower, the table separates the last third of the stack from "
-                "the rest but hardly orders the rest."
-            )
-        )
-    return Section("The published table", tuple(blocks))
 
 
 def _series(name: str, arms: Sequence[ArmScore], role: str, *, defined: bool) -> Series:
@@ -232,19 +177,6 @@ def _negative(estimate: Estimate) -> Estimate:
     if estimate.low is None or estimate.high is None:
         return Estimate(-estimate.value)
     return Estimate(-estimate.value, -estimate.high, -estimate.low)
-
-
-def _three(estimate: Estimate | None) -> str:
-    return "undefined" if estimate is None else f"{estimate.value:.3f}"
-
-
-def _two(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _span(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
 
 
 def _method(profile: LayerProfile) -> Text:
