@@ -5,9 +5,10 @@
 In every setting the 95 % intervals of contributions and of scores must cover the truth in 92 to
 98 % of cases, and those printed for the layer that was picked for its score in at least 92 %
 (they hold for all layers together, so they may cover more). Each of these false claims may occur
-in at most 5 % of sweeps: "a layer beats full", a rank that a layer cannot have, a recommended
-layer that does nothing, and a middle of the stack that is ahead of an end as good as it. The last
-setting shows what no interval can do: with one seed per arm and seeds that differ, all this is
+in at most 5 % of sweeps: "a layer beats full", a recommended layer that does nothing, a middle of
+the stack that is ahead of an end as good as it, and a rank that a layer cannot have. Where all
+layers are equal, ranks are made to be wrong in just 5 %, so the luck of that many sweeps is allowed
+for (a binomial test at 1 %). The last setting shows what no interval can do: with one seed per arm and seeds that differ, all this is
 lost, so the report then makes no claim about layers.
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy import stats
 
 from layergym.evals.agreement import thirds
 from layergym.evals.contribution import LayerProfile
@@ -70,12 +72,12 @@ class Outcome:
     undefined: float
     """Sweeps without contributions; no fault."""
 
-    @property
-    def right(self) -> bool:
+    def right(self, sweeps: int) -> bool:
         """Whether every promise is kept."""
         covered = all(0.92 <= share <= 0.98 for share in (self.contributions, self.scores))
-        false = max(self.beats_full, self.ranks, self.idle, self.middle)
-        return covered and self.picked >= 0.92 and false <= 0.05
+        false = max(self.beats_full, self.idle, self.middle)
+        chance = stats.binom.isf(0.01, sweeps, 0.05) / sweeps
+        return covered and self.picked >= 0.92 and false <= 0.05 and bool(self.ranks <= chance)
 
 
 def simulate(
@@ -185,8 +187,9 @@ def _run(name: str, truth: Truth, design: Design, sweeps: int) -> bool:
     found = simulate(*truth, design, sweeps)
     shares = "".join(f"{100 * getattr(found, field.name):8.1f}" for field in fields(found))
     seconds = time.process_time() - began
-    print(f"{name:62}{shares}{seconds:8.1f}{'' if found.right else '  FAILS'}", flush=True)
-    return found.right
+    right = found.right(sweeps)
+    print(f"{name:62}{shares}{seconds:8.1f}{'' if right else '  FAILS'}", flush=True)
+    return right
 
 
 if __name__ == "__main__":

@@ -166,7 +166,9 @@ def test_the_report_says_what_was_chosen_where(compared: Path, ranking: LayerPro
     assert next(iter(rows)) == "top-1"
     chosen = next(arm for arm in ranking.measures[0].layers if arm.layer == 4)
     here = next(arm for arm in report.profiles[0].measures[0].arms if arm.arm == "top-1")
-    assert rows["top-1"] == ("4", ratio(chosen.contribution), ratio(here.contribution), "1-1")
+    then = ratio(chosen.joint_contribution)  # It was picked, so for all arms together.
+    assert then != ratio(chosen.contribution)
+    assert rows["top-1"] == ("4", then, ratio(here.contribution), "1-1")
     assert rows["full"][0] == "all" and rows["full"][1:3] == ("-", "-")
     assert rows["boost-top-2"][:2] == ("4-5", "-")
     assert isinstance(told, Text) and "on 128 tasks of the test split with seeds 0-2" in told.text
