@@ -7,9 +7,9 @@ In every setting the 95 % intervals of contributions and of scores must cover th
 (they hold for all layers together, so they may cover more). Each of these false claims may occur
 in at most 5 % of sweeps: "a layer beats full", a recommended layer that does nothing, a middle of
 the stack that is ahead of an end as good as it, and a rank that a layer cannot have. Where all
-layers are equal, ranks are made to be wrong in just 5 %, so the luck of that many sweeps is allowed
-for (a binomial test at 1 %). The last setting shows what no interval can do: with one seed per arm and seeds that differ, all this is
-lost, so the report then makes no claim about layers.
+layers are equal, ranks are made to be wrong in just 5 %, so the luck of that many sweeps is
+allowed for (a binomial test at 1 %). The last setting shows what no interval can do: with one seed
+per arm and seeds that differ, all this is lost, so the report then makes no claim about layers.
 """
 
 from __future__ import annotations
