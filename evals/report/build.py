@@ -20,9 +20,9 @@ from layergym.evals.report.published_section import published_section
 from layergym.evals.report.run_sections import (
     costs,
     run_sections,
-    stability_section,
     sweep_sections,
 )
+from layergym.evals.report.stability_section import stability_section
 from layergym.evals.report.unfinished_section import unfinished_section
 from layergym.evals.results import Run, Sweep, arm_label, is_sweep, read_run, read_sweep
 from layergym.evals.tables import read_table

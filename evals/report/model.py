@@ -46,6 +46,14 @@ class Series:
     dash: int = 0
     """Pattern of a curve, 0 (solid) to 3."""
 
+    def cells(self) -> dict[float, str]:
+        """Every value with its interval as text, by x."""
+        values = [_value(y) for y in self.y]
+        if self.low:
+            rows = zip(values, self.low, self.high, strict=True)
+            values = [f"{value} [{_value(low)}, {_value(high)}]" for value, low, high in rows]
+        return dict(zip(self.x, values, strict=True))
+
 
 Point = tuple[float, float, float | None, float | None]
 """x, y, and the ends of the interval if there is one."""
@@ -87,13 +95,13 @@ class Plot:
             for name, at in self.bands:
                 rows.append((name, *map(_value, (at.value, at.low, at.high)))[:shown])
             return Table(caption, columns[:shown], tuple(rows))
-        curves = [dict(zip(series.x, series.y, strict=True)) for series in self.series]
+        curves = [series.cells() for series in self.series]
         places = sorted({x for curve in curves for x in curve})
         kept = places[::-1][:: -(-len(places) // TABLE_ROWS) or 1][::-1]
         return Table(
             caption,
             (self.x_label, *(series.name for series in self.series)),
-            tuple((f"{round(x, 2):g}", *(_value(c.get(x)) for c in curves)) for x in kept),
+            tuple((f"{round(x, 2):g}", *(c.get(x, "") for c in curves)) for x in kept),
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from layergym.evals import stats
-from layergym.evals.agreement import Agreement, agreement, detrend
 from layergym.evals.contribution import LayerProfile
+from layergym.evals.measure import SEED
 from layergym.evals.predictor import read_prediction
 from layergym.evals.report.compare_section import compare_section
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
@@ -20,13 +19,11 @@ from layergym.evals.report.retention_section import retention_section
 from layergym.evals.report.search_section import search_section
 from layergym.evals.report.unfinished_section import stopped_section
 from layergym.evals.report.vote_section import vote_section
-from layergym.evals.report.words import amount, listed, percent, ratio, together
+from layergym.evals.report.words import amount, listed, percent, together
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label
 from layergym.evals.stats import Floats
 from layergym.evals.vote import read_votes
 
-_ROLES: tuple[Role, ...] = ("ink", "accent")
-_PATTERNS = 4
 _COST_UNITS = {
     "train_s": ("train (s)", "s"),
     "rollout_s": ("rollout (s)", "s"),
@@ -82,43 +79,6 @@ def run_sections(run: Run) -> tuple[Section, ...]:
     return tuple(section for section in found if section is not None)
 
 
-def stability_section(profiles: Sequence[LayerProfile]) -> Section:
-    """How alike several profiles rank their layers."""
-    rows = []
-    for first, second in itertools.combinations(profiles, 2):
-        a, b, depth = _matched(first, second)
-        raw = agreement(a, b)
-        rest = agreement(detrend(a, depth), detrend(b, depth), removed=2) if len(a) > 3 else None
-        rows.append(
-            (
-                f"{first.name} / {second.name}",
-                str(len(a)),
-                *_correlations(raw),
-                *_correlations(rest),
-            )
-        )
-    plot = Plot(
-        "Contribution by relative depth in each run (gain over the largest gain of a layer where "
-        "contributions are undefined)",
-        "relative depth",
-        "contribution",
-        tuple(_outline(p, i) for i, p in enumerate(profiles)),
-        references=(("full", 1.0), ("base", 0.0)),
-        joined=True,
-    )
-    text = (
-        "Raw correlation mostly says that good and bad regions of the stack agree. What is left "
-        "after a quadratic trend in depth is removed says whether single layers do. Intervals are "
-        "over layers (Fisher's z). Models of different depth are matched by relative depth."
-    )
-    columns = ("runs", "layers", "Spearman", "Kendall", "Spearman, no trend", "Kendall, no trend")
-    if all(row[2:] == ("-",) * 4 for row in rows):
-        text = "No correlation is given: it takes five layers in common, and profiles that vary."
-        return Section("Ranking stability", (plot, Text(text)))
-    table = Table("Agreement of profiles", columns, tuple(rows))
-    return Section("Ranking stability", (plot, table, Text(text)))
-
-
 def costs(runs: Sequence[Run]) -> tuple[Mapping[str, Any], ...]:
     """The cost of every run as plain numbers."""
     return tuple({"arm": run.arm, "seed": run.seed, **asdict(run.cost)} for run in runs)
@@ -131,16 +91,25 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
     kinds = sorted(set(panel.kinds))
     inside = {kind: np.array([k == kind for k in panel.kinds]) for kind in kinds}
     arms = [arm for arm in sweep.arms if sweep.results(arm, temperature)]
-    rows = []
-    for arm in arms:
-        rates = np.mean([r.rates for r in sweep.results(arm, temperature)], axis=0)
-        rows.append(
-            (arm_label(arm), *(f"{100 * rates[mask].mean():.1f}" for mask in inside.values()))
-        )
+    tables = [np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in arms]
+    trained = [arm != "base" for arm in arms]
+    columns = [_kind([table[:, mask] for table in tables], trained) for mask in inside.values()]
+    rows = zip(map(arm_label, arms), *columns, strict=True)
     counts = ("tasks", *(str(int(mask.sum())) for mask in inside.values()))
-    title = "Success in percent by type of task, mean over seeds; small types are noisy"
+    title = (
+        "Success in percent by type of task, with 95 % intervals over its tasks and the seeds, "
+        "each on its own"
+    )
     names = tuple(kind.replace("_", " ") or "(none)" for kind in kinds)
     return Section("Types of task", (Table(title, ("arm", *names), (counts, *rows)),))
+
+
+def _kind(tables: Sequence[Floats], trained: Sequence[bool]) -> list[str]:
+    """Scores of all arms on the tasks of one type; a single task has no interval."""
+    if tables[0].shape[1] < 2:
+        return [percent(stats.Estimate(float(table.mean()))) for table in tables]
+    draws = stats.joint_draws(tables, trained, seed=SEED)
+    return [percent(stats.score_interval(t, draws[:, i])) for i, t in enumerate(tables)]
 
 
 def _curves(runs: Sequence[Run], best: str) -> Section | None:
@@ -256,37 +225,3 @@ def _plain(value: Any) -> str:
 def _score(result: EvalResult) -> stats.Estimate:
     table = result.rates[None]
     return stats.score_interval(table, stats.joint_draws([table], [False], seed=0)[:, 0])
-
-
-def _matched(first: LayerProfile, second: LayerProfile) -> tuple[Floats, Floats, Floats]:
-    """Gains of two profiles at the same depths, and these depths from 0 to 1."""
-    (a, gain_a), (b, gain_b) = _by_depth(first), _by_depth(second)
-    if first.num_layers == second.num_layers:
-        shared, in_a, in_b = np.intersect1d(a, b, return_indices=True)
-        return gain_a[in_a], gain_b[in_b], shared
-    if len(a) > len(b):
-        return np.interp(b, a, gain_a), gain_b, b
-    return gain_a, np.interp(a, b, gain_b), a
-
-
-def _by_depth(profile: LayerProfile) -> tuple[Floats, Floats]:
-    arms = profile.measures[0].layers
-    depth = np.array([(arm.layer or 0) / max(profile.num_layers - 1, 1) for arm in arms])
-    return depth, np.array([arm.gain.value for arm in arms])
-
-
-def _outline(profile: LayerProfile, place: int) -> Series:
-    """The profile's curve; two colours and four patterns tell eight apart."""
-    role, dash = _ROLES[place % 2], place // 2 % _PATTERNS
-    main = profile.measures[0]
-    depth, gains = _by_depth(profile)
-    unit = main.gain.value if main.defined else max(float(np.abs(gains).max()), 1e-9)
-    return Series(
-        profile.name, tuple(depth.tolist()), tuple((gains / unit).tolist()), role=role, dash=dash
-    )
-
-
-def _correlations(found: Agreement | None) -> tuple[str, str]:
-    if found is None:
-        return "-", "-"
-    return ratio(found.spearman), ratio(found.kendall)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -14,8 +16,10 @@ _BOTTOM, _DEPTH_AXIS = 42, 40
 _INNER = 216
 _APART = 13
 """Pixels between two names, at least."""
-_LETTERS = 10
-"""Of a curve's name; the table below has it whole."""
+_LETTERS = 8
+"""Of a curve's name beside the edge; where one is longer, a legend below has all of them."""
+_SAMPLE, _LINE, _LETTER = 34, 18, 7
+"""Width of a legend's sample, height of its lines, and width that a letter needs at most."""
 _DASHES = ("", "7 4", "2 3", "9 3 2 3")
 
 
@@ -29,6 +33,8 @@ class _Frame:
     x1: float
     y0: float
     y1: float
+    legend: tuple[tuple[Series, tuple[str, ...]], ...]
+    """Curves and the lines of their names, below the plot."""
 
     def x(self, value: float) -> float:
         span = max(self.x1 - self.x0, 1e-12)
@@ -50,6 +56,7 @@ def draw(plot: Plot, width: int) -> str:
     for series in sorted(plot.series, key=lambda s: ("muted", "ink", "accent").index(s.role)):
         (_curve if plot.joined else _points)(root, series, frame)
     _names(root, plot, frame)
+    _legend(root, frame)
     return tostring(root, encoding="unicode")
 
 
@@ -66,7 +73,8 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
 
 def _frame(plot: Plot, width: int) -> _Frame:
     xs = [x for s in plot.series for x in s.x] or [0.0]
-    ys = [y for s in plot.series for y in (*s.y, *s.low, *s.high)]
+    # The intervals of curves are in the table only.
+    ys = [y for s in plot.series for y in (s.y if plot.joined else (*s.y, *s.low, *s.high))]
     ys += [value for _, value in plot.references]
     ys += [end for _, at in plot.bands for end in (at.value, at.low, at.high) if end is not None]
     low, high = min(ys, default=0.0), max(ys, default=1.0)
@@ -74,8 +82,27 @@ def _frame(plot: Plot, width: int) -> _Frame:
     x0, x1 = min(xs), max(xs)
     if plot.span is not None:
         x0, x1 = -0.5, plot.span + 0.5 + 0.02 * plot.span * len(plot.bands)
+    legend = _wrapped(plot, width)
     height = _TOP + _INNER + _BOTTOM + (0 if plot.span is None else _DEPTH_AXIS)
-    return _Frame(width, height, x0, x1 if x1 > x0 else x0 + 1, low - margin, high + margin)
+    height += _LINE * sum(len(lines) for _, lines in legend)
+    x1 = x1 if x1 > x0 else x0 + 1
+    return _Frame(width, height, x0, x1, low - margin, high + margin, legend)
+
+
+def _named(plot: Plot) -> list[Series]:
+    """Curves that are called by name: those that stand out, or else the first."""
+    if not plot.joined:
+        return []
+    return [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
+
+
+def _wrapped(plot: Plot, width: int) -> tuple[tuple[Series, tuple[str, ...]], ...]:
+    """The legend; none where all names are short enough to stand beside their curves."""
+    curves = _named(plot)
+    if all(len(series.name) <= _LETTERS for series in curves):
+        return ()
+    letters = (width - _LEFT - _SAMPLE) // _LETTER
+    return tuple((s, tuple(textwrap.wrap(s.name, letters)) or ("",)) for s in curves)
 
 
 def _axes(root: Element, plot: Plot, frame: _Frame) -> None:
@@ -130,24 +157,38 @@ def _points(root: Element, series: Series, frame: _Frame) -> None:
 
 def _curve(root: Element, series: Series, frame: _Frame) -> None:
     pairs = zip(series.x, series.y, strict=True)
-    points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in pairs)
     group = SubElement(root, "g", {"class": series.role})
     SubElement(group, "title").text = series.name
-    dash = {"stroke-dasharray": _DASHES[series.dash]} if series.dash else {}
-    SubElement(group, "polyline", {"points": points, **dash})
+    _polyline(group, [(frame.x(x), frame.y(y)) for x, y in pairs], series.dash)
+
+
+def _polyline(root: Element, points: Iterable[tuple[float, float]], dash: int) -> None:
+    pattern = {"stroke-dasharray": _DASHES[dash]} if dash else {}
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    SubElement(root, "polyline", {"points": joined, **pattern})
 
 
 def _names(root: Element, plot: Plot, frame: _Frame) -> None:
     """Names beside the right edge, of levels and of curves that stand out, kept apart."""
     names = [(value, name, "axis") for name, value in plot.references]
     names += [(at.value, name, "axis") for name, at in plot.bands]
-    if plot.joined:
-        named = [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
-        names += [(s.y[-1], s.name[:_LETTERS], f"name {s.role}") for s in named]
+    if not frame.legend:
+        names += [(s.y[-1], s.name, f"name {s.role}") for s in _named(plot)]
     last = -math.inf
     for value, name, css in sorted(names, key=lambda one: -one[0]):
         last = max(frame.y(value), last + _APART)
         _label(root, name, frame.width - _RIGHT + 6, last + 4, "start", css)
+
+
+def _legend(root: Element, frame: _Frame) -> None:
+    """A sample of every curve and its whole name, one below the other."""
+    y = frame.height - _LINE * sum(len(lines) for _, lines in frame.legend)
+    for series, lines in frame.legend:
+        sample = (_LEFT, y + _LINE / 2), (_LEFT + _SAMPLE - 8, y + _LINE / 2)
+        _polyline(SubElement(root, "g", {"class": series.role}), sample, series.dash)
+        for line in lines:
+            _label(root, line, _LEFT + _SAMPLE, y + _LINE / 2 + 4, "start", f"name {series.role}")
+            y += _LINE
 
 
 def _line(root: Element, css: str, *ends: float) -> None:

@@ -195,7 +195,7 @@ def test_names_of_task_types_break_between_words(make_sweep: MakeSweep) -> None:
         value["kinds"] = [names[i % 3] + "_again" * (i % 2) for i in range(len(value["kinds"]))]
         file.write_text(json.dumps(value))
     text = as_text(build([folder]), 80)
-    heading = text.partition("small types are noisy")[2].partition("\ntasks ")[0]
+    heading = text.partition("by type of task")[2].partition("Learning curves")[0]
     words = {word for name in names for word in f"{name}_again".split("_")}
     assert words <= set(heading.split())
 
@@ -252,6 +252,41 @@ def test_several_runs_are_compared(make_sweep: MakeSweep) -> None:
     assert table.rows[0][0] == "one / two"
     assert table.rows[0][1] == "6"
     assert "one: Findings" in headings(report)
+
+
+def test_contributions_of_joint_reports_and_scores_of_types_have_intervals(
+    make_sweep: MakeSweep,
+) -> None:
+    report = build([make_sweep("one"), make_sweep("two", seed=9)])
+    curves = next(b for b in report.sections[0].blocks if isinstance(b, Plot))
+    own = report.profiles[0].measures[0].layers[2].contribution
+    assert own is not None and curves.series[0].low[2] == own.low
+    assert curves.table().rows[2][1] == f"{own.value:.3f} [{own.low:.3f}, {own.high:.3f}]"
+    kinds = next(s for s in report.sections if s.heading == "one: Types of task").blocks[0]
+    assert isinstance(kinds, Table)
+    assert all(CELL.fullmatch(cell) for row in kinds.rows[1:] for cell in row[1:])
+
+
+def test_long_names_stand_whole_in_a_legend_inside_the_plot(make_sweep: MakeSweep) -> None:
+    names = [f"qwen2.5-1.5b-instruct-alfworld-{a}-with-all-the-seeds" for a in ("gigpo", "grpo")]
+    report = build([make_sweep(name, seed=i) for i, name in enumerate(names)])
+    curves = next(b for b in report.sections[0].blocks if isinstance(b, Plot))
+    for width in (360, 720):
+        svg = ElementTree.fromstring(draw(curves, width))
+        labels = [e for e in svg.iter("text") if e.attrib["class"].startswith("name")]
+        assert "".join(e.text or "" for e in labels) == "".join(names)
+        for label in labels:
+            assert float(label.attrib["x"]) + 7 * len(label.text or "") <= width
+            assert float(label.attrib["y"]) <= float(svg.attrib["viewBox"].split()[3])
+        assert len(list(svg.iter("polyline"))) == 2 * len(names)
+
+
+def test_short_names_stand_beside_their_curves() -> None:
+    curves = (Series("full", (0.0, 1.0), (0.0, 1.0)), Series("layer 12", (0.0, 1.0), (0.0, 0.5)))
+    svg = ElementTree.fromstring(draw(Plot("c", "step", "y", curves, joined=True), 360))
+    labels = {e.text: e for e in svg.iter("text") if e.attrib["class"].startswith("name")}
+    assert set(labels) == {"full", "layer 12"}
+    assert all(float(e.attrib["x"]) > 360 - 76 for e in labels.values())
 
 
 def test_models_of_different_depth_are_matched_by_relative_depth(make_sweep: MakeSweep) -> None:
