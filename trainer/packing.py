@@ -81,8 +81,8 @@ def pack(trajectories: Sequence[Trajectory], advantages: Sequence[Sequence[float
     return [row for trajectory, values in pairs for row in rows_of(trajectory, values)]
 
 
-def collate(rows: Sequence[Row], pad_id: int) -> Batch:
-    """Stack rows into tensors, padded on the right to the longest."""
+def collate(rows: Sequence[Row]) -> Batch:
+    """Stack rows into tensors, padded on the right to the longest, with token 0."""
     longest = max(map(len, rows))
 
     def stack(
@@ -92,7 +92,7 @@ def collate(rows: Sequence[Row], pad_id: int) -> Batch:
         return torch.tensor(padded, dtype=dtype)
 
     return Batch(
-        ids=stack([row.ids for row in rows], pad_id, torch.int64),
+        ids=stack([row.ids for row in rows], 0, torch.int64),
         sampled=stack([row.sampled for row in rows], False, torch.bool),
         advantages=stack([row.advantages for row in rows], 0.0, torch.float32),
         logprobs=stack([row.logprobs for row in rows], 0.0, torch.float32),

@@ -15,7 +15,7 @@ import torch
 from layergym.trainer.packing import Row, collate
 from layergym.trainer.prefix import Prefix
 from layergym.trainer.processes import ALONE, Share
-from layergym.trainer.trees import Trees, lay, plant
+from layergym.trainer.trees import Trees, arranged, plant
 
 _PER_ROW = ("grpo", "sapo", "dr_grpo", "luspo")
 """TRL's losses that are means over rows; "bnpo" is a mean over tokens, the others are sums."""
@@ -100,32 +100,27 @@ def passes(
     *,
     size: int,
     loss_type: str,
-    pad_id: int,
     rollout_tokens: int,
     device: torch.device,
+    reach: float | None = None,
     share: Share = ALONE,
 ) -> list[Pass]:
     """This process's passes over a minibatch: at most `size` rows, in trees of about one size.
 
-    Every process gets as many passes, of trees of about the same size; where they run out, it
-    computes one row that counts nothing. Weights make the sum over the passes, averaged over the
-    processes as DDP and FSDP2 average gradients, equal to TRL's loss over the whole minibatch at
-    once. `rollout_tokens` counts the sampled tokens of the whole rollout: TRL's
+    Every process gets as many passes, of as many rows, in trees of about the same size; where its
+    own run out, one is repeated that counts nothing. Weights make the sum over the passes, averaged
+    over the processes as DDP and FSDP2 average gradients, equal to TRL's loss over the whole
+    minibatch at once. `rollout_tokens` counts the sampled tokens of the whole rollout: TRL's
     `num_items_in_batch`.
     """
     result = []
     for block in _blocks(minibatch.trees, size, share.of):
-        dealt = share.deal(block)
-        rows = [row for tree in dealt for row in tree]
-        counts = bool(rows)
-        laid = lay([[row.ids for row in tree] for tree in dealt or [block[0][:1]]], pad_id)
-        batch = collate(rows or block[0][:1], pad_id)
+        rows, counts, laid = _laid(block, reach, share)
+        batch, counting = collate(rows), torch.tensor(counts)[:, None]
         ids, sampled = batch.ids.to(device), batch.sampled.to(device)
-        weight = 0.0
-        if counts and loss_type in _PER_ROW:
+        weight = share.of * int((batch.sampled & counting).sum()) / minibatch.all_tokens
+        if loss_type in _PER_ROW:  # a mean over all rows of the pass, the repeated ones too
             weight = share.of * len(rows) / minibatch.all_rows
-        elif counts:
-            weight = share.of * int(batch.sampled.sum()) / minibatch.all_tokens
         result.append(
             Pass(
                 trees=laid.to(device),
@@ -135,7 +130,7 @@ def passes(
                     "prompt_ids": ids[:, :1],
                     "prompt_mask": torch.ones_like(ids[:, :1]),
                     "completion_ids": ids[:, 1:],
-                    "completion_mask": sampled[:, 1:].long() * counts,
+                    "completion_mask": (sampled & counting.to(device))[:, 1:].long(),
                     "advantages": batch.advantages[:, 1:].to(device),
                     # TRL's sums divide by this; the pass's weight, which they get as every loss
                     # does, is taken out again.
@@ -145,6 +140,22 @@ def passes(
             )
         )
     return result
+
+
+def _laid(
+    block: Sequence[tuple[Row, ...]], reach: float | None, share: Share
+) -> tuple[list[Row], list[bool], Trees]:
+    """This process's rows of a block, whether they count, and their layout, in its order."""
+    mine = list(share.deal(block))
+    most = max(sum(map(len, block[k :: share.of])) for k in range(share.of))
+    count = sum(map(len, mine))
+    if most > count:
+        mine.append((mine or block)[-1][-1:] * (most - count))
+    rows = [row for tree in mine for row in tree]
+    numbers = iter(range(len(rows)))
+    trees = [[next(numbers) for _ in tree] for tree in mine]
+    order, laid = arranged([row.ids for row in rows], trees, reach)
+    return [rows[i] for i in order], [i < count for i in order], laid
 
 
 def _blocks(

@@ -213,9 +213,9 @@ class GiGPOTrainer(LayerTargeting):
                 minibatch,
                 size=args.per_device_train_batch_size,
                 loss_type=self.loss_type,
-                pad_id=self.processing_class.pad_token_id,
                 rollout_tokens=int(collected.measures["tokens"]),
                 device=args.device,
+                reach=self._reach,
                 share=self.share,
             )
             for minibatch in minibatches(

@@ -5,13 +5,15 @@ every distinct beginning has one slot per token; a token attends to the slots on
 the root and to no others, so that each row gets what it would get alone. For the prompts of GRPO's
 groups this is the shared prefix of arXiv 2506.05433; here any common beginning is shared.
 
-Shapes: B rows of at most T tokens, R trees of at most N slots, H hidden size.
+Shapes: B rows of at most T tokens, R trees (or places for several) of at most N slots, H hidden
+size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ class Trees:
     """Rows of tokens in trees, padded on the right."""
 
     rows: tuple[Ids, ...]
-    """The rows, tree by tree."""
+    """The rows, in order."""
     ids: Tensor
     """(R, N) the token of every slot."""
     depths: Tensor
@@ -71,8 +73,8 @@ class Trees:
         return Trees(self.rows, *moved)
 
 
-def lay(trees: Iterable[Sequence[Ids]], pad_id: int = 0) -> Trees:
-    """Lay out rows; those of one tree must be in ascending order."""
+def lay(trees: Iterable[Sequence[Ids]]) -> Trees:
+    """Lay out rows, each of which shares what it begins with in common with the one before it."""
     laid = [_lay_one(rows) for rows in trees]
     slots = max(len(one.ids) for one in laid)
     width = max(len(places) for one in laid for places in one.places)
@@ -85,7 +87,7 @@ def lay(trees: Iterable[Sequence[Ids]], pad_id: int = 0) -> Trees:
     itself = [np.append(one.ends, np.arange(len(one.ends), slots) + 1) for one in laid]
     return Trees(
         rows=tuple(row for one in laid for row in one.rows),
-        ids=stack((one.ids for one in laid), slots, pad_id),
+        ids=stack((one.ids for one in laid), slots, 0),
         depths=stack((one.depths for one in laid), slots, 0),
         ends=stack(itself, slots, 0),
         places=stack(
@@ -143,41 +145,91 @@ def plant(rows: Sequence[Ids], reach: float | None, most: int) -> list[list[int]
     """Which rows to lay out in one tree: their indices in ascending order of the rows.
 
     A slot costs its share of the projections and attends to all slots of its tree, its own way or
-    not. So rows share a tree as long as that costs less than two trees do. Trees come smallest
-    first.
+    not. So large trees do not pay; these are the cheapest in which rows stay in ascending order.
+    Trees come smallest first.
 
     Args:
         rows: the rows.
         reach: as `attention_reach` says; None: every row has a tree of its own.
         most: rows in one tree at most.
     """
-    if reach is None:
+    if reach is None or not rows:
         return [[i] for i in sorted(range(len(rows)), key=lambda i: len(rows[i]))]
+    order = sorted(range(len(rows)), key=lambda i: rows[i])
+    arrays = [np.array(rows[i]) for i in order]
+    common = np.array([0, *(_common(a, b) for a, b in pairwise(arrays))])
+    # What a row adds to a tree that holds the one before it, summed over all rows before each.
+    added = np.cumsum([0, *(len(a) - c for a, c in zip(arrays, common, strict=True))])
+    cost, first = np.zeros(len(rows) + 1), np.zeros(len(rows), np.int64)
+    for end in range(1, len(rows) + 1):
+        starts = np.arange(max(0, end - most), end)
+        slots = added[end] - added[starts] + common[starts]
+        costs = cost[starts] + slots * (reach + slots)
+        first[end - 1] = starts[costs.argmin()]
+        cost[end] = costs.min()
+    trees: list[tuple[int, list[int]]] = []
+    end = len(rows)
+    while end:
+        start = int(first[end - 1])
+        trees.append((int(added[end] - added[start] + common[start]), order[start:end]))
+        end = start
+    return [tree for _, tree in sorted(trees, key=lambda one: one[0])]
 
-    def cost(slots: int) -> float:
-        return slots * (reach + slots)
 
-    trees: list[list[int]] = []
-    slots: list[int] = []
+def arranged(
+    rows: Sequence[Ids], trees: Sequence[Sequence[int]], reach: float | None
+) -> tuple[list[int], Trees]:
+    """The order of the rows of one batch, and their layout in that order.
+
+    Trees stand side by side, without seeing each other, where that leaves less padding. Rows stay
+    alone where that costs less: then nothing is masked, and attention skips the half that causality
+    rules out.
+
+    Args:
+        rows: the rows.
+        trees: as `plant` returns them.
+        reach: as for `plant`.
+    """
+    beds = [[i] for tree in trees for i in tree]
+    if reach is not None:
+        longest = max(map(len, rows))
+        cost = len(rows) * longest * (reach + longest / 2)
+        sizes = [_slots([rows[i] for i in tree]) for tree in trees]
+        for count in range(1, len(trees) + 1):
+            room = max(max(sizes), -(-sum(sizes) // count))
+            places = _fitted(sizes, room)
+            most = max(sum(sizes[k] for k in place) for place in places)
+            if (other := len(places) * most * (reach + most)) < cost:
+                cost, beds = other, [[i for k in place for i in trees[k]] for place in places]
+    return [i for bed in beds for i in bed], lay([[rows[i] for i in bed] for bed in beds])
+
+
+def _fitted(sizes: Sequence[int], room: int) -> list[list[int]]:
+    """Things of some sizes, largest first, each in the first place that has room for it."""
+    places: list[list[int]] = []
+    free: list[int] = []
+    for k in sorted(range(len(sizes)), key=lambda k: -sizes[k]):
+        place = next((p for p, left in enumerate(free) if left >= sizes[k]), len(places))
+        if place == len(places):
+            places.append([])
+            free.append(room)
+        places[place].append(k)
+        free[place] -= sizes[k]
+    return places
+
+
+def _slots(rows: Sequence[Ids]) -> int:
+    """How many slots rows in ascending order need in one tree."""
     arrays = [np.array(row) for row in rows]
-    for i in sorted(range(len(rows)), key=lambda i: rows[i]):
-        alone = len(rows[i])
-        if trees and len(trees[-1]) < most:
-            grown = slots[-1] + alone - _common(arrays[trees[-1][-1]], arrays[i])
-            if cost(grown) < cost(slots[-1]) + cost(alone):
-                trees[-1].append(i)
-                slots[-1] = grown
-                continue
-        trees.append([i])
-        slots.append(alone)
-    return [trees[k] for k in sorted(range(len(trees)), key=lambda k: slots[k])]
+    return sum(map(len, rows)) - sum(_common(a, b) for a, b in pairwise(arrays))
 
 
 def attention_reach(model: PreTrainedModel) -> float | None:
     """How many slots a token attends to at the cost of a layer's projections, or None.
 
-    Two operations per parameter and token against four per head channel and slot. None: the model
-    does not take masks of our own, so that its rows cannot share a tree.
+    Forward and backward through a frozen layer take 4 operations per parameter and token, and 14
+    per head channel and slot attended to. None: the model does not take masks of our own, so that
+    its rows cannot share a tree.
     """
     config = model.config.get_text_config(decoder=True)
     try:
@@ -186,7 +238,7 @@ def attention_reach(model: PreTrainedModel) -> float | None:
         return None
     parameters = sum(p.numel() for p in decoder_layers(model)[0].parameters())
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return float(parameters / (2 * config.num_attention_heads * head))
+    return float(4 * parameters / (14 * config.num_attention_heads * head))
 
 
 @dataclass(frozen=True, slots=True)

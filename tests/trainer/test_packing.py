@@ -85,7 +85,7 @@ def test_impossible_records_are_refused(turns: list[Turn], message: str) -> None
 
 def test_collating_pads_on_the_right() -> None:
     short = trajectory(turn([1], [2], extends=False))
-    batch = collate(pack([GROWING, short], [(0.5, -1.0), (2.0,)]), pad_id=0)
+    batch = collate(pack([GROWING, short], [(0.5, -1.0), (2.0,)]))
     assert batch.ids.tolist() == [[1, 2, 3, 4, 5, 6], [1, 2, 0, 0, 0, 0]]
     assert batch.sampled[1].tolist() == [False, True, False, False, False, False]
     assert batch.advantages[1].tolist() == [0, 2, 0, 0, 0, 0]

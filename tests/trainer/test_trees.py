@@ -12,7 +12,16 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.trainer.prefix import sampled_logprobs
-from layergym.trainer.trees import Ids, Trees, attention_reach, lay, moved, plant, side_by_side
+from layergym.trainer.trees import (
+    Ids,
+    Trees,
+    arranged,
+    attention_reach,
+    lay,
+    moved,
+    plant,
+    side_by_side,
+)
 
 Tiny = Callable[..., PreTrainedModel]
 FAR = 1e9
@@ -33,7 +42,7 @@ some_rows = st.lists(
 
 
 def laid(rows: Sequence[Ids], reach: float | None = FAR, most: int = 99) -> Trees:
-    return lay([[rows[i] for i in tree] for tree in plant(rows, reach, most)])
+    return arranged(rows, plant(rows, reach, most), reach)[1]
 
 
 def beginnings(rows: Sequence[Ids]) -> int:
@@ -83,11 +92,26 @@ def test_planting_keeps_every_row_once_and_never_costs_more(
     assert sum(size * (reach + size) for size in sizes) <= alone + 1e-6
 
 
+def test_trees_are_the_cheapest_cut_of_the_rows() -> None:
+    rows = [(1, 2, 3, token, *([token] * length)) for token, length in ((4, 1), (5, 1), (6, 9))]
+    reach = 6
+
+    def cost(*trees: Sequence[Ids]) -> float:
+        return sum(n * (reach + n) for n in map(beginnings, trees))
+
+    a, b, c = rows
+    cuts = {cost([a], [b], [c]), cost([a, b], [c]), cost([a], [b, c]), cost([a, b, c])}
+    planted = plant(rows, reach, 99)
+    assert cost(*([rows[i] for i in tree] for tree in planted)) == min(cuts)
+    assert planted == [[0, 1], [2]]
+
+
 def test_long_rows_with_a_short_common_beginning_stay_apart() -> None:
     rows = [(1, 2, *([token] * 50)) for token in (3, 4, 5)]
     assert len(plant(rows, 10, 99)) == 3
     assert len(plant(rows, FAR, 99)) == 1
     assert plant([(1, 2, 3), (1, 2), (1, 2, 4, 5)], None, 99) == [[1], [0], [2]]
+    assert plant([], FAR, 99) == []
 
 
 def scores(model: PreTrainedModel, trees: Trees) -> tuple[dict[Ids, torch.Tensor], torch.Tensor]:
@@ -147,6 +171,6 @@ def test_activations_move_from_one_layout_to_another() -> None:
 def test_a_model_without_masks_of_our_own_shares_nothing(tiny_model: Tiny) -> None:
     model = tiny_model("llama")
     projections, mlp, norms = 32 * (32 + 16 + 16 + 32), 3 * 32 * 48, 2 * 32
-    assert attention_reach(model) == (projections + mlp + norms) / (2 * 4 * 8)
+    assert attention_reach(model) == 4 * (projections + mlp + norms) / (14 * 4 * 8)
     model.config._attn_implementation = "flash_attention_2"
     assert attention_reach(model) is None

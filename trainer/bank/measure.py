@@ -25,7 +25,7 @@ from layergym.trainer.bank.joint import joined
 from layergym.trainer.bank.passes import Asked
 from layergym.trainer.layers import select
 from layergym.trainer.run import RunSpec
-from layergym.trainer.trees import Ids, lay, plant
+from layergym.trainer.trees import Ids, arranged, plant
 
 PROMPT, NEW = 16, 8
 """Tokens of every measured episode."""
@@ -155,8 +155,8 @@ def _round(bank: Bank, requests: Sequence[Request]) -> int:
 
 def _asked(bank: Bank, variant: int, rows: Sequence[Ids]) -> Asked:
     """The rows of a variant as its trainer would lay them out."""
-    planted = plant(rows, bank.passes.reach, len(rows))
-    trees = lay([[rows[i] for i in tree] for tree in planted]).to(bank.base.device)
+    reach = bank.passes.reach
+    trees = arranged(rows, plant(rows, reach, len(rows)), reach)[1].to(bank.base.device)
     tokens = torch.arange(trees.places.shape[1], device=bank.base.device)
     lengths = torch.tensor([len(row) for row in trees.rows], device=bank.base.device)
     sampled = (tokens >= PROMPT) & (tokens < lengths[:, None])

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from layergym.trainer.bank.paths import Climb, Rows
 from layergym.trainer.layers import decoder_layers
 from layergym.trainer.prefix import sampled_logprobs
-from layergym.trainer.trees import Ids, Trees, attention_reach, lay, moved, plant, side_by_side
+from layergym.trainer.trees import Ids, Trees, arranged, attention_reach, moved, plant, side_by_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,10 @@ class JointPasses:
 
     def _climbed(self, old: _Spread | None, rows: Mapping[int, Ids], until: int) -> _Spread:
         """The base's activations of `rows` before layer `until`, from those of `old`."""
-        numbers = list(rows)
-        planted = plant(list(rows.values()), self.reach, len(rows))
-        trees = lay([[rows[numbers[i]] for i in tree] for tree in planted])
+        numbers, ids = list(rows), list(rows.values())
+        arrangement, trees = arranged(ids, plant(ids, self.reach, len(ids)), self.reach)
         trees = trees.to(self._model.device)
-        order = [numbers[i] for tree in planted for i in tree]
+        order = [numbers[i] for i in arrangement]
         before = old.of(order, trees) if old else None
         layer, parts = old.layer if old else 0, []
         most = max(1, _SLOTS // trees.ids.shape[1])

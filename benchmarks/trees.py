@@ -1,0 +1,125 @@
+"""One pass over a rollout's rows, each by itself and in trees: seconds, slots, and the difference.
+
+The rows are those of real episodes: the embedded policy plays groups of eight on ALFWorld's small
+rooms. The model that learns from them has the shape of the first argument and random weights; its
+middle layer trains. Times are CPU seconds of one thread, forward and backward.
+
+    python benchmarks/trees.py              # the shapes of 135M and 360M parameters
+    python benchmarks/trees.py --quick      # a small shape, to see that it runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Sequence
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
+
+from layergym.agents.names import open_model
+from layergym.agents.rollout import Job, rollout
+from layergym.envs.panels import panel
+from layergym.evals.demo import demo_sweep
+from layergym.trainer.layers import select
+from layergym.trainer.packing import Row, pack
+from layergym.trainer.prefix import sampled_logprobs
+from layergym.trainer.run import agent_of, make_env_of
+from layergym.trainer.trees import Trees, arranged, attention_reach, plant
+
+SHAPES = {
+    "135M": (30, 576, 1536, 9, 3),
+    "360M": (32, 960, 2560, 15, 5),
+    "quick": (4, 64, 128, 2, 1),
+}
+"""Layers, hidden size, inner size, heads, key-value heads."""
+
+
+def played(tasks: int, group: int) -> list[Row]:
+    """Rows of `tasks` groups of episodes."""
+    spec = demo_sweep((0,)).run
+    agent = agent_of(spec, *open_model(spec.model), 1.0)
+    make = make_env_of(spec, "train")
+    jobs = [Job(task, seed) for task in panel(make(), tasks).tasks for seed in range(group)]
+    episodes = rollout(agent, make, jobs)
+    return pack(episodes, [[1.0] * len(one.turns) for one in episodes])
+
+
+def model_of(shape: str) -> PreTrainedModel:
+    """Random weights; the middle layer trains."""
+    layers, hidden, inner, heads, kv_heads = SHAPES[shape]
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=512 if shape == "quick" else 49152,
+            hidden_size=hidden,
+            intermediate_size=inner,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=kv_heads,
+            tie_word_embeddings=True,
+        )
+    )
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    select(model, str(layers // 2))
+    return model
+
+
+def one_pass(
+    model: PreTrainedModel, rows: Sequence[Row], reach: float | None
+) -> tuple[float, Trees, torch.Tensor]:
+    """CPU seconds, the layout, and the gradient."""
+    ids = [row.ids for row in rows]
+    began = time.process_time()
+    order, trees = arranged(ids, plant(ids, reach, len(rows)), reach)
+    sampled = torch.zeros(trees.places.shape, dtype=torch.bool)
+    for i, row in enumerate(order):
+        sampled[i, : len(rows[row])] = torch.tensor(rows[row].sampled)
+    model.zero_grad()
+    logprobs = sampled_logprobs(model, model, trees, sampled)[0]
+    logprobs.sum().backward()
+    took = time.process_time() - began
+    gradient = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return took, trees, torch.cat(gradient)
+
+
+def compare(shape: str, rows: Sequence[Row], rounds: int) -> None:
+    """Print both ways, the best of a few rounds in turns."""
+    model = model_of(shape)
+    ways = {"rows": None, "trees": attention_reach(model)}
+    best: dict[str, float] = {}
+    layouts, gradients = {}, {}
+    for _ in range(rounds):
+        for name, reach in ways.items():
+            took, layouts[name], gradients[name] = one_pass(model, rows, reach)
+            best[name] = min(took, best.get(name, took))
+    apart = (gradients["rows"] - gradients["trees"]).abs().max() / gradients["rows"].abs().max()
+    print(
+        f"{shape:>6}{len(rows):>6}{sum(map(len, rows)):>9}{layouts['rows'].ids.numel():>9}"
+        f"{layouts['trees'].ids.numel():>9}{best['rows']:>10.2f}{best['trees']:>10.2f}"
+        f"{best['rows'] / best['trees']:>8.2f}x{apart:>11.1e}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="a small shape")
+    parser.add_argument("--tasks", type=int, default=2, help="groups of eight episodes")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    rows = played(args.tasks, 8)
+    print(
+        f"{'shape':>6}{'rows':>6}{'tokens':>9}{'padded':>9}{'slots':>9}"
+        f"{'rows s':>10}{'trees s':>10}{'ratio':>9}{'gradient':>11}"
+    )
+    for shape in ["quick"] if args.quick else ["135M", "360M"]:
+        compare(shape, rows, 1 if args.quick else 3)
+
+
+if __name__ == "__main__":
+    main()
