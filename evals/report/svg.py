@@ -23,6 +23,10 @@ _SAMPLE, _LINE, _LETTER = 34, 18, 7
 _DASHES = ("", "7 4", "2 3", "9 3 2 3")
 
 
+_Legend = tuple[tuple[Series, tuple[str, ...]], ...]
+"""Curves and the lines of their names, below the plot."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """Maps data to pixels."""
@@ -33,8 +37,7 @@ class _Frame:
     x1: float
     y0: float
     y1: float
-    legend: tuple[tuple[Series, tuple[str, ...]], ...]
-    """Curves and the lines of their names, below the plot."""
+    legend: _Legend
 
     def x(self, value: float) -> float:
         span = max(self.x1 - self.x0, 1e-12)
@@ -84,7 +87,7 @@ def _frame(plot: Plot, width: int) -> _Frame:
         x0, x1 = -0.5, plot.span + 0.5 + 0.02 * plot.span * len(plot.bands)
     legend = _wrapped(plot, width)
     height = _TOP + _INNER + _BOTTOM + (0 if plot.span is None else _DEPTH_AXIS)
-    height += _LINE * sum(len(lines) for _, lines in legend)
+    height += _legend_height(legend)
     x1 = x1 if x1 > x0 else x0 + 1
     return _Frame(width, height, x0, x1, low - margin, high + margin, legend)
 
@@ -96,7 +99,11 @@ def _named(plot: Plot) -> list[Series]:
     return [s for s in plot.series if s.role != "muted"] or list(plot.series)[:1]
 
 
-def _wrapped(plot: Plot, width: int) -> tuple[tuple[Series, tuple[str, ...]], ...]:
+def _legend_height(legend: _Legend) -> int:
+    return _LINE * sum(len(lines) for _, lines in legend) + (_LINE // 2 if legend else 0)
+
+
+def _wrapped(plot: Plot, width: int) -> _Legend:
     """The legend; none where all names are short enough to stand beside their curves."""
     curves = _named(plot)
     if all(len(series.name) <= _LETTERS for series in curves):
@@ -182,7 +189,7 @@ def _names(root: Element, plot: Plot, frame: _Frame) -> None:
 
 def _legend(root: Element, frame: _Frame) -> None:
     """A sample of every curve and its whole name, one below the other."""
-    y = frame.height - _LINE * sum(len(lines) for _, lines in frame.legend)
+    y = frame.height - _legend_height(frame.legend)
     for series, lines in frame.legend:
         sample = (_LEFT, y + _LINE / 2), (_LEFT + _SAMPLE - 8, y + _LINE / 2)
         _polyline(SubElement(root, "g", {"class": series.role}), sample, series.dash)
