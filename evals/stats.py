@@ -222,13 +222,13 @@ def joint_contributions(
 
 
 def simultaneous(values: Floats, draws: Floats, degrees: int) -> list[Estimate]:
-    """Intervals that hold for all `values` (K,) together with 95 % confidence.
+    """Intervals of differences (K,) of success rates that hold together with 95 % confidence.
 
-    Half-widths are `critical` standard errors. One of several may then be picked without a
-    penalty.
+    Half-widths are `critical` standard errors; nothing lies beyond -1 or 1. One of several may
+    then be picked without a penalty.
     """
     half = critical(draws, degrees) * draws.std(axis=0)
-    rows = zip(values, values - half, values + half, strict=True)
+    rows = zip(values, np.maximum(values - half, -1), np.minimum(values + half, 1), strict=True)
     return [Estimate(float(value), float(low), float(high)) for value, low, high in rows]
 
 

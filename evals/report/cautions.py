@@ -45,7 +45,7 @@ def _which(layers: Sequence[int]) -> str:
 
 
 def _held_out(profile: LayerProfile, main: Measure) -> tuple[Text, ...]:
-    if main.held_out_best is None:
+    if main.held_out_best is None or len(main.layers) < 2:
         return ()
     honest = f"{100 * main.held_out_best:+.1f} points"
     if main.defined:
@@ -72,13 +72,13 @@ def _beats_full(profile: LayerProfile, main: Measure) -> Text:
     winners = [arm for arm in main.arms if arm.against_full.above(0)]
     if not winners:
         return Text(
-            f"None of the {len(main.arms)} arms is distinguishably better than full training "
-            "(95 % intervals that hold for all of them together)."
+            "No arm is distinguishably better than full training (95 % intervals that hold for "
+            "all arms together)."
         )
     return claim(
         profile,
-        "Distinguishably better than full training, by intervals that hold for all "
-        f"{len(main.arms)} arms together: {', '.join(arm_label(arm.arm) for arm in winners)}.",
+        "Distinguishably better than full training, by intervals that hold for all arms "
+        f"together: {', '.join(arm_label(arm.arm) for arm in winners)}.",
     )
 
 

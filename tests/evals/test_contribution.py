@@ -190,6 +190,7 @@ def test_two_tasks_that_all_went_one_way_define_no_contribution() -> None:
     for arm in found.layers:
         for gap in (arm.gain, arm.joint_gain, arm.against_full):
             assert gap.high - gap.low > 1  # type: ignore[operator]
+            assert gap.low >= -1 and gap.high <= 1  # type: ignore[operator]
     assert [arm.ranks for arm in found.layers] == [(1, 2), (1, 2)]
 
 
