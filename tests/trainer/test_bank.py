@@ -81,7 +81,7 @@ def variants(policy: str) -> list[RunSpec]:
         tasks_per_step=3,
         group_size=4,
         max_new_tokens=2,
-        learning_rate=1e-2,
+        learning_rate=3e-3,
         save_every=2,
     )
     return [
@@ -140,7 +140,7 @@ def test_variants_are_the_runs_they_would_have_been_alone(
             # Rewards, tokens, successes ... are equal; sums of floats differ in their last bits.
             assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
         moved = load_file(folder / "delta.safetensors")
-        assert max(float((v - before[n]).abs().max()) for n, v in moved.items()) > 1e-2
+        assert max(float((v - before[n]).abs().max()) for n, v in moved.items()) > 3e-3
 
 
 def episodes(agent: LLMAgent, spec: RunSpec) -> list[Any]:
