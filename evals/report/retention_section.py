@@ -47,7 +47,7 @@ def _table(found: Comparison) -> Table:
 def perplexity(loss: Estimate) -> str:
     """The perplexity of a loss in nats per token, with its interval."""
     ends = (None if end is None else math.exp(end) for end in (loss.low, loss.high))
-    return with_interval(Estimate(math.exp(loss.value), *ends), 1, "{:.2f}")
+    return with_interval(Estimate(math.exp(loss.value), *ends), 1, "{:z.2f}")
 
 
 def change(loss: Estimate | None) -> str:
@@ -55,7 +55,7 @@ def change(loss: Estimate | None) -> str:
     if loss is None:
         return ""
     ends = (None if end is None else math.expm1(end) for end in (loss.low, loss.high))
-    return with_interval(Estimate(math.expm1(loss.value), *ends), 100, "{:+.1f}")
+    return with_interval(Estimate(math.expm1(loss.value), *ends), 100, "{:+z.1f}")
 
 
 def _points(gap: Estimate | None) -> str:

@@ -14,17 +14,17 @@ from layergym.evals.stats import Estimate
 
 def percent(estimate: Estimate | None) -> str:
     """A success rate in percent with its interval."""
-    return with_interval(estimate, 100, "{:.1f}")
+    return with_interval(estimate, 100, "{:z.1f}")
 
 
 def points(estimate: Estimate | None) -> str:
     """A difference of success rates in percentage points with its interval."""
-    return with_interval(estimate, 100, "{:+.1f}")
+    return with_interval(estimate, 100, "{:+z.1f}")
 
 
 def ratio(estimate: Estimate | None) -> str:
     """A contribution or correlation with its interval."""
-    return with_interval(estimate, 1, "{:.2f}")
+    return with_interval(estimate, 1, "{:z.2f}")
 
 
 def amount(value: float | None, unit: str = "") -> str:
@@ -162,14 +162,13 @@ def claim(profile: LayerProfile, text: str, tone: Literal["plain", "finding"] = 
 
 
 def with_interval(estimate: Estimate | None, scale: float, form: str) -> str:
-    """`scale` times an estimate, each number in the format `form`."""
+    """`scale` times an estimate, each number in the format `form` (with a "z": never -0.0)."""
     if estimate is None:
         return "undefined"
-    # Adding 0 turns a rounded -0.0 into 0.0.
-    value = form.format(scale * estimate.value + 0.0)
+    value = form.format(scale * estimate.value)
     if estimate.low is None or estimate.high is None:
         return value
-    low, high = (form.format(scale * bound + 0.0) for bound in (estimate.low, estimate.high))
+    low, high = (form.format(scale * bound) for bound in (estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 

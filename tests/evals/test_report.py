@@ -595,6 +595,7 @@ def test_ticks_are_round_and_inside() -> None:
 def test_numbers_are_written_briefly() -> None:
     assert points(Estimate(0.1234, 0.1, 0.15)) == "+12.3 [+10.0, +15.0]"
     assert points(None) == "undefined"
+    assert points(Estimate(-1e-9, -1e-5, 0.0)) == "+0.0 [+0.0, +0.0]"
     assert [amount(v) for v in (None, 7, 53_000, 1.3e6)] == ["-", "7", "53 k", "1.3 M"]
     assert [amount(81.63, "s"), amount(9e8, "B")] == ["81.6 s", "900 MB"]
     assert listed([9, 0, 1, 2, 5]) == "0-2, 5, 9"
