@@ -218,10 +218,8 @@ def _arm_scores(board: _Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
     (full,), full_draws = board.less(["full"], "base")
     # An arm equal to full on every task is not known to contribute exactly 1.
     parts = (gains, float(full), draws + board.unseen(arms, "full"), full_draws[:, 0])
-    ratios, joint_ratios = (
-        stats.contributions(*parts),
-        stats.joint_contributions(*parts, board.degrees),
-    )
+    ratios = stats.contributions(*parts)
+    joint_ratios = stats.joint_contributions(*parts, board.degrees)
     joint = stats.simultaneous(gains, draws, board.degrees)
     versus = stats.simultaneous(*board.less(arms, "full"), board.degrees)
     places = board.at(layers)
