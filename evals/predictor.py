@@ -185,8 +185,8 @@ def read_prediction(folder: Path) -> Prediction | None:
             LayerStatistics(int(row["layer"]), *(float(row[name]) for name in STATISTICS))
             for row in value["layers"]
         )
-        batch = (int(value[name]) for name in ("tasks", "episodes", "seed"))
-        return Prediction(*batch, layers)
+        tasks, episodes, seed = (int(value[name]) for name in ("tasks", "episodes", "seed"))
+        return Prediction(tasks, episodes, seed, layers)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder / FILE} does not say what it rests on ({error!r}); run layergym predict again"

@@ -234,6 +234,6 @@ def _splits(benchmarks: Sequence[str], values: Floats, layers: Floats) -> tuple[
         if whole is None:
             continue
         up_to = tuple((k, split_correlation(values[layers <= k], first, second)) for k in ends)
-        names = (tuple(benchmarks[i] for i in half) for half in (first, second))
-        splits.append(Split(*names, whole, cut, up_to))
+        one, other = (tuple(benchmarks[i] for i in half) for half in (first, second))
+        splits.append(Split(one, other, whole, cut, up_to))
     return tuple(splits)

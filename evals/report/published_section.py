@@ -23,9 +23,10 @@ def _printed(table: PublishedTable) -> tuple[Block, ...]:
         if table.within_rounding
         else "rounding of the printed scores does not explain this"
     )
-    computed = [arm.contribution for arm in table.profile.measures[0].layers]
-    layers = [arm.layer for arm in table.profile.measures[0].layers]
-    rows = zip(layers, computed, table.printed, strict=True)
+    rows = [
+        (str(arm.layer), f"{at.value:.3f}" if (at := arm.contribution) else "-", _two(p))
+        for arm, p in zip(table.profile.measures[0].layers, table.printed, strict=True)
+    ]
     return (
         Text(
             f"Contributions computed from the benchmark columns differ from the printed ones "
@@ -35,7 +36,7 @@ def _printed(table: PublishedTable) -> tuple[Block, ...]:
         Table(
             "Contribution, computed from the benchmarks and as printed",
             ("layer", "computed", "printed"),
-            tuple((str(k), _number(c and c.value, 3), _number(p, 2)) for k, c, p in rows),
+            tuple(rows),
         ),
     )
 
@@ -49,7 +50,7 @@ def _agreement(splits: Sequence[Split]) -> tuple[Block, ...]:
             "the means of two groups, and stepped up to the whole table (Spearman-Brown)",
             ("benchmarks", "all layers", "whole table"),
             tuple(
-                (name, _number(split.all_layers, 2), _stepped_up(split.all_layers))
+                (name, _two(split.all_layers), _two(spearman_brown(split.all_layers)))
                 for name, split in zip(names, splits, strict=True)
             ),
         )
@@ -62,7 +63,7 @@ def _agreement(splits: Sequence[Split]) -> tuple[Block, ...]:
                 "shifted by a layer or two",
                 ("benchmarks", *(f"layers 0-{last}" for last in ends)),
                 tuple(
-                    (name, *(_number(value, 2) for _, value in split.up_to))
+                    (name, *(_two(value) for _, value in split.up_to))
                     for name, split in zip(names, splits, strict=True)
                 ),
             ),
@@ -76,12 +77,8 @@ def _agreement(splits: Sequence[Split]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _stepped_up(correlation: float) -> str:
-    return _number(spearman_brown(correlation), 2)
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _span(values: Sequence[float]) -> str:
