@@ -126,13 +126,22 @@ def check_arms(spec: SweepSpec) -> None:
     Raises:
         InputError: an arm cannot be read or does not fit the model, or a setting is wrong.
     """
-    depth = spec.num_layers or num_layers(spec.run.model)
-    check_run(spec.run, depth)
+    check_run(spec.run, spec.num_layers or num_layers(spec.run.model))
     for expression in spec.expressions:
-        try:
-            check_run(replace(spec.run, **recipe(expression, spec).changes), depth)
-        except InputError as error:
-            raise InputError(f'arm "{expression}": {error}') from None
+        check_arm(expression, spec)
+
+
+def check_arm(expression: str, spec: SweepSpec) -> None:
+    """Refuse an arm that could not be trained in this sweep; nothing is loaded or written.
+
+    Raises:
+        InputError: it cannot be read or does not fit the model, or a setting is wrong.
+    """
+    depth = spec.num_layers or num_layers(spec.run.model)
+    try:
+        check_run(replace(spec.run, **recipe(expression, spec).changes), depth)
+    except InputError as error:
+        raise InputError(f'arm "{expression}": {error}') from None
 
 
 def arms(spec: SweepSpec, folder: Path) -> list[Arm]:

@@ -18,7 +18,7 @@ from layergym.envs.errors import InputError
 from layergym.envs.files import read_json, write_json
 from layergym.evals import stats
 from layergym.evals.arm import EvalSpec, scored_panel
-from layergym.evals.arms import SweepSpec, arm_name
+from layergym.evals.arms import SweepSpec, arm_name, check_arm
 from layergym.evals.contribution import LayerProfile
 from layergym.evals.measure import SEED
 from layergym.evals.profiles import write_profile
@@ -61,6 +61,7 @@ def comparison(
     """
     for arm in arms:
         _check(arm, ranking)
+        check_arm(_RANKED.sub("0", arm), sweep)  # The ranking is not in the folder yet.
     if used := sorted(set(seeds) & seen_seeds(sweep)):
         raise InputError(
             f"seed {used[0]} took part in the ranking; compare with others, such as "
@@ -130,17 +131,17 @@ def ranked(arm: str, profile: Path) -> str:
 
 
 def _check(arm: str, ranking: LayerProfile) -> None:
+    """Refuse an arm that goes by the ranking where there is none, or not of so many layers."""
     main = ranking.measures[0]
     match = _RANKED.search(arm)
     if match is None:
-        if arm not in ("base", "full"):
-            chosen(arm, ranking.num_layers)
-    elif not main.defined:
+        return
+    if not main.defined:
         raise InputError(
             f'"{arm}" needs a ranking, but full - base is not distinguishable from 0 in '
             f"{ranking.name}; sweep with more steps, seeds or tasks, or leave that arm out"
         )
-    elif not 1 <= int(match[2] or 1) <= len(main.layers):
+    if not 1 <= int(match[2] or 1) <= len(main.layers):
         raise InputError(
             f'"{arm}" asks for {match[2]} layers; {ranking.name} ranks {len(main.layers)}'
         )

@@ -96,6 +96,9 @@ def test_arms_that_cannot_run_are_refused_at_once(
             comparison(SWEEP, ranking, FOLDER, (arm,), (2,))
     with pytest.raises(InputError, match="no layer profile"):
         comparison(SWEEP, ranking, FOLDER, ("boost-top:1@absent.json*3",), (2,))
+    for arm in ("boost-top:2*0", "boost-middle:2*x"):
+        with pytest.raises(InputError, match="has no factor"):
+            comparison(SWEEP, ranking, FOLDER, (arm,), (2,))
     with pytest.raises(InputError, match="cannot be read"):
         comparison(SWEEP, ranking, FOLDER, ("best",), (2,))
     flat = {"base": 0.4, "full": 0.4, "layer-00": 0.4, "layer-01": 0.4}
