@@ -29,6 +29,9 @@ from layergym.trainer.layers import decoder_layers
 
 Ids = tuple[int, ...]
 
+_WORTH = 0.9
+"""Trees must cost less than so much of what rows alone do: masks have to be made and read, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trees:
@@ -182,8 +185,8 @@ def arranged(
     """The order of the rows of one batch, and their layout in that order.
 
     Trees stand side by side, without seeing each other, where that leaves less padding. Rows stay
-    alone where that costs less: then nothing is masked, and attention skips the half that causality
-    rules out.
+    alone where that costs about as much: then nothing is masked, and attention skips the half that
+    causality rules out.
 
     Args:
         rows: the rows.
@@ -193,7 +196,7 @@ def arranged(
     beds = [[i] for tree in trees for i in tree]
     if reach is not None:
         longest = max(map(len, rows))
-        cost = len(rows) * longest * (reach + longest / 2)
+        cost = _WORTH * len(rows) * longest * (reach + longest / 2)
         sizes = [_slots([rows[i] for i in tree]) for tree in trees]
         for count in range(1, len(trees) + 1):
             room = max(max(sizes), -(-sum(sizes) // count))
