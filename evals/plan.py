@@ -56,7 +56,7 @@ def owed(spec: SweepSpec, folder: Path) -> list[tuple[str, int]]:
 
     Layers that the scan has not taken so far, and those that left the race, are none of them.
     """
-    alone = [recipe(str(layer), spec) for layer in spec.layers]
+    alone = [recipe(e, spec) for e in spec.expressions if layer_of(arm_name(e)) is not None]
     runs = _by_layer([arm_run(spec, folder, one, seed) for one in alone for seed in spec.seeds])
     taken = {layer for wave in _Layers(spec, runs, ()).waves() for layer in wave}
     return [

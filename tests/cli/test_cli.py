@@ -106,6 +106,7 @@ def test_bad_training_input_leaves_nothing_behind(
         (["--eval-tasks", "1"], "2 tasks or more, not 1"),
         (["--eval-tasks", "0"], "2 tasks or more, not 0"),
         (["--race", "1.5"], "whole steps"),
+        (["--race", "inf"], "whole steps"),
         (["--arms", "foo"], 'arm "foo": layers="foo" cannot be read'),
         (["--group", "1"], "num_generations >= 2"),
     ],

@@ -349,8 +349,8 @@ def test_unscored_and_stopped_runs_are_named(sweep_folder: Path) -> None:
 
 ASKED = SweepSpec(
     run=RunSpec(env="layergym/ALFWorld-v0"),
-    layers=tuple(range(6)),
-    extra=("middle:2",),
+    layers=tuple(range(5)),
+    extra=("middle:2", "5"),
     num_layers=6,
     seeds=(0, 1, 2),
 )
@@ -364,13 +364,13 @@ def test_what_a_sweep_still_owes_is_said_first(make_sweep: MakeSweep) -> None:
         (folder / "arms" / arm / "seed-1" / "cost.json").unlink()
     first = build([folder]).sections[0]
     assert first.heading == "This sweep is not finished"
-    assert "left out: full (seed 1), layer 5 (seeds 0-2), middle-2 (seed 1)." in str(first.blocks)
+    assert "left out: full (seed 1), middle-2 (seed 1), layer 5 (seeds 0-2)." in str(first.blocks)
     joint = headings(build([folder, make_sweep("other", seed=9)]))
     assert joint[:2] == ["whole: This sweep is not finished", "Ranking stability"]
 
 
 def test_layers_left_out_on_purpose_are_no_lack(make_sweep: MakeSweep) -> None:
-    scanned = replace(ASKED, extra=(), search=Search(scan=2, race=(8,)))
+    scanned = replace(ASKED, layers=tuple(range(6)), extra=(), search=Search(scan=2, race=(8,)))
     folder = make_sweep(settings=asdict(scanned))
     for layer in (1, 3, 4):  # 0, 2, 4 and 5 are the first wave of the scan.
         shutil.rmtree(folder / "arms" / f"layer-{layer:02d}")

@@ -159,7 +159,7 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
 
 def _steps(text: str) -> tuple[int, ...]:
     steps = numbers(text, "--race")
-    if any(step != int(step) for step in steps):
+    if any(step % 1 != 0 for step in steps):
         raise InputError(f'--race takes whole steps such as "8,16", not "{text}"')
     return tuple(map(int, steps))
 
