@@ -11,6 +11,8 @@ size.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -198,7 +200,7 @@ def arranged(
         longest = max(map(len, rows))
         cost = _WORTH * len(rows) * longest * (reach + longest / 2)
         sizes = [_slots([rows[i] for i in tree]) for tree in trees]
-        for count in range(1, len(trees) + 1):
+        for count in {math.ceil(len(trees) / 1.25**k) for k in range(16)}:
             room = max(max(sizes), -(-sum(sizes) // count))
             places = _fitted(sizes, room)
             most = max(sum(sizes[k] for k in place) for place in places)
@@ -208,16 +210,17 @@ def arranged(
 
 
 def _fitted(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Things of some sizes, largest first, each in the first place that has room for it."""
+    """Things of some sizes, largest first, each into the place that it fills best."""
     places: list[list[int]] = []
-    free: list[int] = []
+    free: list[tuple[int, int]] = []  # room left and number of every place, ascending
     for k in sorted(range(len(sizes)), key=lambda k: -sizes[k]):
-        place = next((p for p, left in enumerate(free) if left >= sizes[k]), len(places))
-        if place == len(places):
+        best = bisect_left(free, (sizes[k], 0))
+        if best == len(free):
+            free.append((room, len(places)))
             places.append([])
-            free.append(room)
+        left, place = free.pop(best)
         places[place].append(k)
-        free[place] -= sizes[k]
+        insort(free, (left - sizes[k], place))
     return places
 
 
