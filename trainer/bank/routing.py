@@ -28,12 +28,16 @@ from layergym.trainer.layers import decoder_layers, layer_indices
 def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
     """A model that shares every tensor of `base` but the parameters of `layers`, which it copies.
 
+    Modules without such parameters are shared as well.
+
     Raises:
         InputError: `layers` cannot be read.
     """
     blocks = decoder_layers(base)
     own = {id(p) for i in layer_indices(layers, len(blocks)) for p in blocks[i].parameters()}
-    return copy.deepcopy(base, {id(t): t for t in _tensors(base) if id(t) not in own})
+    kept: list[Any] = [t for t in _tensors(base) if id(t) not in own]
+    kept += [m for m in base.modules() if own.isdisjoint(map(id, m.parameters()))]
+    return copy.deepcopy(base, {id(one): one for one in kept})
 
 
 def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) -> PreTrainedModel:
