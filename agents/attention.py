@@ -7,18 +7,19 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from layergym.envs.errors import InputError
 
 
-def attention_windows(model: PreTrainedModel, config: PreTrainedConfig) -> dict[str, int | None]:
+def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
     """Attention window in tokens by kind of layer, None for full attention.
 
     Raises:
         InputError: some layers are no softmax attention (state-space models, say), positions
             cannot be given, or the attention kernel takes no mask of its own per row.
     """
+    config = model.config.get_text_config(decoder=True)
     window = getattr(config, "sliding_window", None)
     kinds = getattr(config, "layer_types", None) or [
         "sliding_attention" if window else "full_attention"

@@ -136,7 +136,7 @@ class TransformersSampler:
         self.temperature = temperature
         self.max_context = context_limit(config, max_context)
         self.stop_ids = stop_tokens(model, tokenizer, stop_ids)
-        self._windows = attention_windows(model, config)
+        self._windows = attention_windows(model)
         self._variants = variants
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache()

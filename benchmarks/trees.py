@@ -1,10 +1,10 @@
 """One pass over a rollout's rows, each by itself and in trees: seconds, slots, and the difference.
 
 The rows are those of real episodes: the embedded policy plays groups of eight on ALFWorld's small
-rooms. The model that learns from them has the shape of the first argument and random weights; its
-middle layer trains. Times are CPU seconds of one thread, forward and backward.
+rooms. The models that learn from them have published shapes and random weights; their middle layer
+trains. Times are CPU seconds of one thread, forward and backward.
 
-    python benchmarks/trees.py              # the shapes of 135M and 360M parameters
+    python benchmarks/trees.py              # the shapes of SmolLM2 135M and 360M
     python benchmarks/trees.py --quick      # a small shape, to see that it runs
 """
 
@@ -16,11 +16,12 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.names import open_model
 from layergym.agents.rollout import Job, rollout
+from layergym.agents.shapes import published
 from layergym.envs.panels import panel
 from layergym.evals.demo import demo_sweep
 from layergym.trainer.layers import select
@@ -29,12 +30,15 @@ from layergym.trainer.prefix import sampled_logprobs
 from layergym.trainer.run import agent_of, make_env_of
 from layergym.trainer.trees import Trees, arranged, attention_reach, plant
 
-SHAPES = {
-    "135M": (30, 576, 1536, 9, 3),
-    "360M": (32, 960, 2560, 15, 5),
-    "quick": (4, 64, 128, 2, 1),
-}
-"""Layers, hidden size, inner size, heads, key-value heads."""
+SHAPES = ("smollm2-135m", "smollm2-360m")
+QUICK = LlamaConfig(
+    vocab_size=512,
+    hidden_size=64,
+    intermediate_size=128,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+)
 
 
 def played(tasks: int, group: int) -> list[Row]:
@@ -49,21 +53,11 @@ def played(tasks: int, group: int) -> list[Row]:
 
 def model_of(shape: str) -> PreTrainedModel:
     """Random weights; the middle layer trains."""
-    layers, hidden, inner, heads, kv_heads = SHAPES[shape]
+    config = published(shape) or QUICK
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=512 if shape == "quick" else 49152,
-            hidden_size=hidden,
-            intermediate_size=inner,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=kv_heads,
-            tie_word_embeddings=True,
-        )
-    )
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     add_fused_lm_head(model, outputs=("log_probs", "entropy"))
-    select(model, str(layers // 2))
+    select(model, str(config.num_hidden_layers // 2))
     return model
 
 
@@ -97,7 +91,7 @@ def compare(shape: str, rows: Sequence[Row], rounds: int) -> None:
             best[name] = min(took, best.get(name, took))
     apart = (gradients["rows"] - gradients["trees"]).abs().max() / gradients["rows"].abs().max()
     print(
-        f"{shape:>6}{len(rows):>6}{sum(map(len, rows)):>9}{layouts['rows'].ids.numel():>9}"
+        f"{shape:>12}{len(rows):>6}{sum(map(len, rows)):>9}{layouts['rows'].ids.numel():>9}"
         f"{layouts['trees'].ids.numel():>9}{best['rows']:>10.2f}{best['trees']:>10.2f}"
         f"{best['rows'] / best['trees']:>8.2f}x{apart:>11.1e}",
         flush=True,
@@ -114,10 +108,10 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = played(args.tasks, 8)
     print(
-        f"{'shape':>6}{'rows':>6}{'tokens':>9}{'padded':>9}{'slots':>9}"
+        f"{'shape':>12}{'rows':>6}{'tokens':>9}{'padded':>9}{'slots':>9}"
         f"{'rows s':>10}{'trees s':>10}{'ratio':>9}{'gradient':>11}"
     )
-    for shape in ["quick"] if args.quick else ["135M", "360M"]:
+    for shape in ("quick",) if args.quick else SHAPES:
         compare(shape, rows, 1 if args.quick else 3)
 
 

@@ -20,12 +20,12 @@ from layergym.evals import stats
 from layergym.evals.arm import EvalSpec, scored_panel
 from layergym.evals.arms import SweepSpec, arm_name, check_arm
 from layergym.evals.contribution import LayerProfile
-from layergym.evals.measure import SEED
+from layergym.evals.measure import Board
 from layergym.evals.profiles import write_profile
 from layergym.evals.results import Sweep
 from layergym.evals.sweep import write_sweep
 from layergym.evals.tuning import tuning_seed
-from layergym.trainer.layers import layer_indices
+from layergym.trainer.layers import layer_indices, scattered
 
 STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
 """Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
@@ -100,7 +100,7 @@ def chosen(arm: str, num_layers: int) -> tuple[int, ...]:
         InputError: it cannot be read.
     """
     layers = arm.removeprefix("boost-").removeprefix("lora-").partition("*")[0]
-    if layers == "lora" or re.fullmatch(r"random(:\d+)?", layers):
+    if layers == "lora" or scattered(layers, num_layers):
         return ()
     return layer_indices(layers, num_layers)
 
@@ -111,12 +111,11 @@ def standings(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
     The sets hold for all arms together with 95 % confidence (`stats.rank_sets`).
     """
     scored = [arm for arm in sweep.arms if arm != "base" and sweep.results(arm, temperature)]
-    tables = [np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in scored]
-    scores = np.array([table.mean() for table in tables])
-    trained = [True] * len(tables)
-    draws = stats.joint_draws(tables, trained, seed=SEED)
-    ranks = stats.rank_sets(scores, draws, stats.freedom(tables, trained))
-    return {scored[place]: ranks[place] for place in np.argsort(-scores, kind="stable")}
+    board = Board.of(
+        {arm: np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in scored}
+    )
+    ranks = stats.rank_sets(board.scores, board.draws, board.degrees)
+    return {scored[place]: ranks[place] for place in np.argsort(-board.scores, kind="stable")}
 
 
 def seen_seeds(sweep: SweepSpec) -> set[int]:

@@ -96,7 +96,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class _Board:
+class Board:
     """The success rates of all arms, (S, T) each, and one joint bootstrap of their means."""
 
     tables: Mapping[str, Floats]
@@ -105,7 +105,8 @@ class _Board:
     """Of freedom behind the draws."""
 
     @classmethod
-    def of(cls, tables: Mapping[str, Floats]) -> _Board:
+    def of(cls, tables: Mapping[str, Floats]) -> Board:
+        """Draw for `tables`, (S, T) by arm; every arm but "base" is trained."""
         trained = [arm != "base" for arm in tables]
         cells = list(tables.values())
         return cls(
@@ -118,6 +119,7 @@ class _Board:
         return np.array([table.mean() for table in self.tables.values()])
 
     def at(self, arms: Sequence[str]) -> list[int]:
+        """Places of `arms` among the scores and draws."""
         names = list(self.tables)
         return [names.index(arm) for arm in arms]
 
@@ -139,6 +141,7 @@ class _Board:
         return stats.difference_interval(self.tables["base"], self.tables[arm], draws[:, 0])
 
     def score(self, arm: str) -> Estimate:
+        """Mean score of `arm`."""
         (place,) = self.at([arm])
         return stats.score_interval(self.tables[arm], self.draws[:, place])
 
@@ -167,7 +170,7 @@ def measure(
         raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
     if sharpened is not None:
         tables = {**tables, "base": sharpened[None]}
-    board = _Board.of(tables)
+    board = Board.of(tables)
     layers = [arm for arm in tables if layer_of(arm) is not None]
     gains, _ = board.less(layers, "base")
     weights = [_share(layers, third) for third in agreement.thirds(num_layers)]
@@ -191,7 +194,7 @@ def measure(
     )
 
 
-def _controls(board: _Board, layers: Sequence[str]) -> tuple[Control, ...]:
+def _controls(board: Board, layers: Sequence[str]) -> tuple[Control, ...]:
     """Every layer against every control, all at once."""
     names = [arm for arm in board.tables if is_control(arm)]
     if not layers or not names:
@@ -211,7 +214,7 @@ def _controls(board: _Board, layers: Sequence[str]) -> tuple[Control, ...]:
     )
 
 
-def _arm_scores(board: _Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
+def _arm_scores(board: Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
     """All arms but base and full, compared with one another, base and full at once."""
     arms = [arm for arm in board.tables if arm not in ("base", "full")]
     gains, draws = board.less(arms, "base")
@@ -248,7 +251,7 @@ def _share(layers: Sequence[str], third: range) -> Floats:
 
 
 def _middle(
-    board: _Board, layers: Sequence[str], weights: Sequence[Floats]
+    board: Board, layers: Sequence[str], weights: Sequence[Floats]
 ) -> tuple[Estimate | None, Estimate | None]:
     """The mean gain of the middle third less that of the first, and of the last, both at once."""
     first, middle, last = weights

@@ -46,7 +46,8 @@ class Trees:
     depths: Tensor
     """(R, N) its position in the rows that pass through it."""
     ends: Tensor
-    """(R, N) one past the last slot that lies behind it; slots are in depth-first order."""
+    """(R, N) one past the last slot that lies behind it, 0 for padding; slots are in depth-first
+    order."""
     places: Tensor
     """(B, T) where the tokens of each row are among the R * N slots; 0 for padding."""
 
@@ -65,7 +66,9 @@ class Trees:
         depths, ends = self.depths[part], self.ends[part]
         slots = torch.arange(ends.shape[1], device=ends.device)
         behind = (slots <= slots[:, None]) & (slots[:, None] < ends[:, None])
-        windows = attention_windows(model, model.config.get_text_config(decoder=True))
+        # Padding lies behind no slot but, so that attention is defined, itself.
+        behind |= slots == slots[:, None]
+        windows = attention_windows(model)
         return {
             "input_ids": self.ids[part],
             "position_ids": depths,
@@ -84,21 +87,17 @@ def lay(trees: Iterable[Sequence[Ids]]) -> Trees:
     slots = max(len(one.ids) for one in laid)
     width = max(len(places) for one in laid for places in one.places)
 
-    def stack(columns: Iterable[NDArray[np.int64]], size: int, fill: int) -> Tensor:
-        padded = [np.pad(c, (0, size - len(c)), constant_values=fill) for c in columns]
-        return torch.from_numpy(np.stack(padded))
+    def stack(columns: Iterable[NDArray[np.int64]], size: int) -> Tensor:
+        return torch.from_numpy(np.stack([np.pad(c, (0, size - len(c))) for c in columns]))
 
-    # Padding lies behind no slot but, so that attention is defined, itself.
-    itself = [np.append(one.ends, np.arange(len(one.ends), slots) + 1) for one in laid]
     return Trees(
         rows=tuple(row for one in laid for row in one.rows),
-        ids=stack((one.ids for one in laid), slots, 0),
-        depths=stack((one.depths for one in laid), slots, 0),
-        ends=stack(itself, slots, 0),
+        ids=stack((one.ids for one in laid), slots),
+        depths=stack((one.depths for one in laid), slots),
+        ends=stack((one.ends for one in laid), slots),
         places=stack(
             (places + tree * slots for tree, one in enumerate(laid) for places in one.places),
             width,
-            0,
         ),
     )
 
@@ -116,13 +115,11 @@ def side_by_side(parts: Sequence[Trees]) -> Trees:
     def stack(tensors: Iterable[Tensor]) -> Tensor:
         return torch.cat([pad(one, (0, slots - one.shape[1])) for one in tensors])
 
-    itself = torch.arange(slots, device=parts[0].ids.device) + 1
-    ends = stack(part.ends for part in parts)
     return Trees(
         rows=tuple(row for part in parts for row in part.rows),
         ids=stack(part.ids for part in parts),
         depths=stack(part.depths for part in parts),
-        ends=torch.where(ends == 0, itself, ends),
+        ends=stack(part.ends for part in parts),
         places=torch.cat(places),
     )
 
@@ -239,7 +236,7 @@ def attention_reach(model: PreTrainedModel) -> float | None:
     """
     config = model.config.get_text_config(decoder=True)
     try:
-        attention_windows(model, config)
+        attention_windows(model)
     except InputError:
         return None
     parameters = sum(p.numel() for p in decoder_layers(model)[0].parameters())
