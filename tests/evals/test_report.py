@@ -530,6 +530,13 @@ def test_the_first_plot_is_a_picture(sweep_folder: Path, tmp_path: Path) -> None
     assert len({picture, drawn(replace(plot, series=alike)), drawn(replace(plot, caption=""))}) == 3
 
 
+def test_letters_of_a_picture_need_no_font_of_the_machine(sweep_folder: Path) -> None:
+    plot, *_ = blocks(build([sweep_folder]), Plot)
+    captions = ("iiii", "WWWW", "\u2212\u00b1\u00b7\u00d7")
+    assert len({drawn(replace(plot, caption=caption)) for caption in captions}) == 3
+    assert len({drawn(replace(plot, y_label=label)) for label in captions}) == 3
+
+
 def test_a_picture_bears_strange_names() -> None:
     assert drawn(Plot("\x1b[1m\ud800", "x", "y", (Series("\x1b", (0, 1), (0, 1)),), joined=True))
 
@@ -544,10 +551,12 @@ def test_a_picture_needs_its_extra_and_a_plot(
 ) -> None:
     with pytest.raises(InputError, match="no plot"):
         FORMATS["png"][1](Report("nothing", "", (), ()))
-    monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(InputError, match=r"layergym\[png\]"):
-        write_report(build([sweep_folder]), tmp_path / "out", ["html", "png"])
-    assert not (tmp_path / "out").exists()
+    for part in ("resvg_py", "font_source_sans_pro"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, part, None)
+            with pytest.raises(InputError, match=r"layergym\[png\]"):
+                write_report(build([sweep_folder]), tmp_path / "out", ["html", "png"])
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_path_that_is_nothing_is_a_clear_error(tmp_path: Path) -> None:
