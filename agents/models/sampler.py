@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.models.architecture import context_limit, stop_tokens
 from layergym.agents.models.attention import additive_masks, attention_windows
-from layergym.agents.models.cache import RaggedCache
+from layergym.agents.models.cache import RaggedCache, cache_keyword
 from layergym.agents.models.draw import draw
 from layergym.base.errors import InputError
 
@@ -140,6 +141,7 @@ class TransformersSampler:
         self._variants = variants
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache()
+        self._cache_keyword = cache_keyword(inspect.signature(model.get_decoder().forward).parameters)
 
     # ---- the protocol -------------------------------------------------------------------------
 
@@ -270,9 +272,9 @@ class TransformersSampler:
             input_ids=ids,
             attention_mask=additive_masks(seen, keys, positions, self._windows, self.model.dtype),
             position_ids=positions.clamp(min=0),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_keyword: self._cache},
         )
         logits: Tensor = output.logits[:, -1]
         return logits.float()
