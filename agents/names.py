@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,9 @@ from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.servers.openai_agent import ServerAgent
 from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, Limits
+from layergym.agents.models.save import RECIPE
 from layergym.base.errors import InputError
+from layergym.base.files import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,9 @@ for LoRA."""
 
 def defaults(model: str) -> Defaults:
     """What suits the model of this name: the embedded policy and its like, or a chat model."""
-    recipe = (tiny.FOLDER if model == "tiny" else Path(model).expanduser()) / "recipe.json"
-    if recipe.is_file() and json.loads(recipe.read_text(encoding="utf-8"))["model"] == "new":
-        return TINY
-    return LLM
+    file = (tiny.FOLDER if model == "tiny" else Path(model).expanduser()) / RECIPE
+    recipe = read_json(file) if file.is_file() else {}
+    return TINY if recipe.get("new", recipe.get("model") == "new") else LLM
 
 
 def source(name: str) -> str | Path:

