@@ -10,7 +10,7 @@ import pytest
 from layergym.__main__ import COMMANDS, main
 
 SMALL = (
-    "alfworld-v0 --env-arg max_turns=3 --env-arg max_receptacles=5 --env-arg num_objects=5 "
+    "alfworld-v0 --env-arg max_turns=9 --env-arg max_receptacles=5 --env-arg num_objects=5 "
     "--env-arg size=12 --steps 1"
 )
 
@@ -51,7 +51,7 @@ CALLS = {
     "retention": Call(
         "{sweep} --arms base full --text {text}", "text", "{sweep}/arms/full/seed-0/retention/text.json"
     ),
-    "predict": Call("{sweep} --tasks 1", "gradient norm", "{sweep}/predictor.json"),
+    "predict": Call("{sweep} --tasks 8", "gradient norm", "{sweep}/predictor.json"),
 }
 SLOW = {"demo": "half a minute", "pull": "a download"}
 

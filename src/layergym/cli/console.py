@@ -1,7 +1,7 @@
 """One look for all commands: results on stdout, the way there on stderr.
 
-Colours and live views are for terminals; NO_COLOR and what is not a terminal (a pipe, a log, CI, a
-notebook) get plain lines. rich does that; this is the one place where its consoles are made.
+Colours and live views are for terminals; NO_COLOR, TERM=dumb and what is not a terminal (a pipe, a
+log, CI, a notebook) get plain lines. rich does that; this is the one place where its consoles are made.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")
-    return Console(stderr=stderr, quiet=quiet, highlight=False)
+    console = Console(stderr=stderr, quiet=quiet, highlight=False)
+    if console.is_dumb_terminal:  # Nothing can be drawn in place there.
+        return Console(stderr=stderr, quiet=quiet, highlight=False, force_terminal=False)
+    return console
 
 
 def _print(console: Console, what: RenderableType, style: str | None) -> None:

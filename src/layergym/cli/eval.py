@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             if args.resume or args.out:
                 out.note(f"stopped; go on with: layergym eval --resume {folder}")
             raise
-        show(build([folder]), out.results)
+        show(build([folder], kept=folder in (args.resume, args.out)), out.results)
         for row in standings(contest).rows if out.json else ():
             out.record(event="agent", **asdict(row))
         return int(any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
