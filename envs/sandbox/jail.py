@@ -9,12 +9,15 @@ capability, Landlock, seccomp.
 from __future__ import annotations
 
 import os
-import resource
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from layergym.envs.sandbox import kernel, seccomp
+
+with suppress(ImportError):  # Windows has none, and no sandbox; what needs neither works there.
+    import resource
 
 SCRATCH = "/tmp"  # in a namespace of its own: a fresh tmpfs for every run
 _SCRATCH_OPTIONS = "size=32m,nr_inodes=4096,mode=0700"

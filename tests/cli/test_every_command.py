@@ -49,7 +49,9 @@ CALLS = {
     ),
     "vote": Call("{sweep}", "vote", "{sweep}/votes"),
     "retention": Call(
-        "{sweep} --arms base full --text {text}", "text", "{sweep}/arms/full/seed-0/retention/text.json"
+        "{sweep} --arms base full --text {text}",
+        "text",
+        "{sweep}/arms/full/seed-0/retention/text.json",
     ),
     "predict": Call("{sweep} --tasks 8", "gradient norm", "{sweep}/predictor.json"),
 }

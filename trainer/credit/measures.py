@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections import defaultdict
@@ -83,6 +82,12 @@ def peak_memory() -> float:
     """Highest resident memory of this process, bytes; GPU memory where there is a GPU."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
