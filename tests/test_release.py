@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -27,6 +28,25 @@ def run(*command: str | Path, cwd: Path) -> str:
 def test_importing_the_package_imports_nothing_heavy(heavy: str, tmp_path: Path) -> None:
     code = f"import sys, layergym; print({heavy!r} in sys.modules)"
     assert run(sys.executable, "-c", code, cwd=tmp_path) == "False\n"
+
+
+@pytest.mark.parametrize("part", ["agents", "envs", "evals", "trainer"])
+def test_a_checkout_without_links_is_not_built(part: str, tmp_path: Path) -> None:
+    for file in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, tmp_path)
+    package = tmp_path / "src" / "layergym"
+    for each in ("agents", "envs", "evals", "trainer"):
+        (package / each).mkdir(parents=True)
+        (package / each / "__init__.py").touch()
+    build = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", "built"]
+    run(*build, cwd=tmp_path)
+    assert (tmp_path / "built" / "layergym" / part / "__init__.py").is_file()
+
+    shutil.rmtree(package / part)
+    (package / part).write_text(f"../../{part}")  # what git writes in a link's place
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"src/layergym/{part} is no folder" in done.stderr
 
 
 @pytest.mark.real
