@@ -15,11 +15,11 @@ from layergym.agents.models import tiny
 from layergym.agents.models.load import load_config, load_model
 from layergym.agents.models.pull import SOURCES, pulled
 from layergym.agents.models.sampler import TransformersSampler
+from layergym.agents.models.save import RECIPE
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.servers.openai_agent import ServerAgent
 from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, Limits
-from layergym.agents.models.save import RECIPE
 from layergym.base.errors import InputError
 from layergym.base.files import read_json
 

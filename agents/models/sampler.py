@@ -141,7 +141,9 @@ class TransformersSampler:
         self._variants = variants
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache()
-        self._cache_keyword = cache_keyword(inspect.signature(model.get_decoder().forward).parameters)
+        self._cache_keyword = cache_keyword(
+            inspect.signature(model.get_decoder().forward).parameters
+        )
 
     # ---- the protocol -------------------------------------------------------------------------
 
