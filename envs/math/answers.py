@@ -51,7 +51,8 @@ def equal(gold: str, answer: str, sandbox: Sandbox) -> bool:
 # One name, such as x, x_1, f(x), \theta or a word; the second also takes a+b, x^2 or AB/CD.
 _NAME = re.compile(rf"(?:{WORD}[A-Za-z]+ ?)+|\\?[A-Za-z]+(?:_\{{?\w+\}}?)?'*(?:\([A-Za-z]\))?")
 _NAMES = re.compile(
-    rf"(?:[A-Za-z{WORD} ',(){{}}+*/-]|\\[A-Za-z]++|_\{{?\w++\}}?|\^\{{?\w\}}?|(?<=[A-Za-z])\(-?\d+\))+"
+    rf"(?:[A-Za-z{WORD} ',(){{}}+*/-]|\\[A-Za-z]++|_\{{?\w++\}}?|\^\{{?\w\}}?|"
+    r"(?<=[A-Za-z])\(-?\d+\))+"
 )
 
 

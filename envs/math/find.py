@@ -36,14 +36,16 @@ def _compared(text: str) -> str:
     return text if len(text) > _MAX_COMPARED else form(plain(text))
 
 
-_PIECE = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*(?P<brace>\{|(?P<bare>[^\s$.,{}\\]+))?|\\.|[{}]", re.DOTALL)
+_PIECE = re.compile(
+    r"\\(?:boxed|fbox)(?![A-Za-z])\s*(?P<brace>\{|(?P<bare>[^\s$.,{}\\]+))?|\\.|[{}]", re.DOTALL
+)
 
 
 def _boxed(text: str) -> Iterator[str]:
-    """What is in each box that holds no other box and is closed, in order.
+    r"""What is in each box that holds no other box and is closed, in order.
 
-    A backslash and the character after it are one piece, so `\\\\{` is the end of a row and an
-    opening brace, where `\\{` is no brace of LaTeX's own.
+    A backslash and the character after it are one piece, so `\\{` is the end of a row and an
+    opening brace, where `\{` is no brace of LaTeX's own.
     """
     opened: list[int | None] = []  # for each open brace, where the text of its box begins
     last = -1  # where the innermost box begins

@@ -1,7 +1,7 @@
 r"""Reading a number as people write it, with what stands around it.
 
-`-1\frac{1}{4}`, `2 3/4 cups`, `$1,200.50`, `5 million dollars`, `1.5e3`, `85%`, `5 hours 30 minutes`,
-`twenty-one`, `x 10^3`. Everything in the text must have its place, or it is no quantity.
+`-1\frac{1}{4}`, `2 3/4 cups`, `$1,200.50`, `5 million dollars`, `1.5e3`, `85%`,
+`5 hours 30 minutes`, `twenty-one`. Everything in the text must have its place, or it is no quantity.
 """
 
 from __future__ import annotations
@@ -26,15 +26,74 @@ _TOKEN = re.compile(
     r"(?P<symbol>[-+/$€£¥₹₩₽¢*]|\\\$|\\?%|\\cdot|\\approx))"
 )
 _LEAD = frozenset(
-    "the answer is are was about approximately approx roughly exactly around equals equal it final "
-    "result value so therefore thus there total of a an".split()
+    [
+        "the",
+        "answer",
+        "is",
+        "are",
+        "was",
+        "about",
+        "approximately",
+        "approx",
+        "roughly",
+        "exactly",
+        "around",
+        "equals",
+        "equal",
+        "it",
+        "final",
+        "result",
+        "value",
+        "so",
+        "therefore",
+        "thus",
+        "there",
+        "total",
+        "of",
+        "a",
+        "an",
+    ]
 )
 _PERCENT = frozenset(("percent", "percentage", "pct"))
 # They change what the number before them means, so such text is not a number with a noun.
 _NOT_NOUNS = NUMERALS | frozenset(
-    "and or to not no nor plus minus squared cubed factorial pi i e x sqrt root sin cos tan log ln "
-    "base mod modulo negative choose over than least most between between infinity point "
-    "undefined".split()
+    [
+        "and",
+        "or",
+        "to",
+        "not",
+        "no",
+        "nor",
+        "plus",
+        "minus",
+        "squared",
+        "cubed",
+        "factorial",
+        "pi",
+        "i",
+        "e",
+        "x",
+        "sqrt",
+        "root",
+        "sin",
+        "cos",
+        "tan",
+        "log",
+        "ln",
+        "base",
+        "mod",
+        "modulo",
+        "negative",
+        "choose",
+        "over",
+        "than",
+        "least",
+        "most",
+        "between",
+        "infinity",
+        "point",
+        "undefined",
+    ]
 )
 _SHORT_NOUNS = frozenset(("of", "in", "at", "on", "by", "as"))
 _MAX_POWER = 400  # of ten, in scientific notation
@@ -216,7 +275,7 @@ class _Reader:
         return token.value + share, None if share else places
 
     def _share(self) -> Fraction:
-        """What a mixed number adds to its whole: ` 3/4`, `\\frac{3}{4}`, ` and 3/4`, ` and a half`."""
+        """What a mixed number adds to its whole, such as " 3/4" or " and a half"."""
         start = self._at
         joined = self._next().text.lower() == "and"
         self._at += joined
@@ -307,5 +366,8 @@ def _sums(found: list[Quantity], more: Quantity) -> list[Quantity]:
         size = item.unit.size / more.unit.size
         sign = -1 if item.value < 0 else 1
         total = item.value * size + sign * more.value
-        sums += [Quantity(total / size, None, unit=item.unit), Quantity(total, None, unit=more.unit)]
+        sums += [
+            Quantity(total / size, None, unit=item.unit),
+            Quantity(total, None, unit=more.unit),
+        ]
     return [sums[0], sums[-1]]

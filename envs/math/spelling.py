@@ -14,19 +14,24 @@ WORD = "\x02"
 """Stands before each word that was written as text."""
 
 _SYMBOLS = {
-    **{"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "＝": "=", "٫": ".", "٬": ","},
-    **{"×": r" \times ", "÷": "/", "·": r" \cdot ", "⋅": r" \cdot ", "∙": r" \cdot ", "∗": "*"},
-    **{"≤": r" \le ", "≥": r" \ge ", "≠": r" \neq ", "≈": r" \approx ", "±": r" \pm "},
-    **{"∞": r" \infty ", "°": r"^\circ ", "º": r"^\circ ", "∪": r" \cup ", "∩": r" \cap "},
-    **{"∈": r" \in ", "∅": r" \emptyset ", "⁄": "/", "∕": "/", "√": r"\sqrt", "′": "'"},
-    **{"\u00a0": " ", "\u2009": " ", "\u202f": " ", "，": ", ", "￥": "¥", "￡": "£"},
+    **{"MINUS SIGN": "-", "EN DASH": "-", "EM DASH": "-", "HYPHEN": "-"},
+    **{"NON-BREAKING HYPHEN": "-", "FULLWIDTH EQUALS SIGN": "=", "FULLWIDTH COMMA": ", "},
+    **{"ARABIC DECIMAL SEPARATOR": ".", "ARABIC THOUSANDS SEPARATOR": ",", "DIVISION SIGN": "/"},
+    **{"FRACTION SLASH": "/", "DIVISION SLASH": "/", "ASTERISK OPERATOR": "*"},
+    **{"MULTIPLICATION SIGN": r" \times ", "MIDDLE DOT": r" \cdot ", "DOT OPERATOR": r" \cdot "},
+    **{"LESS-THAN OR EQUAL TO": r" \le ", "GREATER-THAN OR EQUAL TO": r" \ge "},
+    **{"NOT EQUAL TO": r" \neq ", "ALMOST EQUAL TO": r" \approx ", "PLUS-MINUS SIGN": r" \pm "},
+    **{"INFINITY": r" \infty ", "DEGREE SIGN": r"^\circ ", "UNION": r" \cup "},
+    **{"INTERSECTION": r" \cap ", "ELEMENT OF": r" \in ", "EMPTY SET": r" \emptyset "},
+    **{"SQUARE ROOT": r"\sqrt", "FULLWIDTH YEN SIGN": "¥", "FULLWIDTH POUND SIGN": "£"},
+    **{"NO-BREAK SPACE": " ", "THIN SPACE": " ", "NARROW NO-BREAK SPACE": " "},
 }
 _GREEK = {
     chr(code): f"\\{unicodedata.name(chr(code)).rpartition(' ')[2].lower()} "
     for code in range(0x3B1, 0x3CA)
     if "FINAL" not in unicodedata.name(chr(code))
 }
-_TABLE = str.maketrans(_SYMBOLS | _GREEK)
+_TABLE = str.maketrans({unicodedata.lookup(name): text for name, text in _SYMBOLS.items()} | _GREEK)
 _RAISED = re.compile("[⁰¹²³⁴-⁹⁺⁻]+")
 
 
@@ -41,7 +46,7 @@ def _one(char: str) -> str:
     if char.isascii():
         return char
     if unicodedata.decomposition(char).startswith("<fraction>"):
-        over, _, under = unicodedata.normalize("NFKC", char).partition("⁄")
+        over, _, under = unicodedata.normalize("NFKC", char).partition("\N{FRACTION SLASH}")
         return f"\\frac{{{over}}}{{{under}}}" if under else char
     if unicodedata.category(char) == "Nd":
         return str(unicodedata.digit(char))
@@ -53,7 +58,23 @@ _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|bf|rm|operatorname)"
     r"\s*\{([^{}]*)\}"
 )
-_FUNCTIONS = tuple("sin cos tan cot sec csc log ln exp arcsin arccos arctan gcd".split())
+_FUNCTIONS = tuple(
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "exp",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "gcd",
+    ]
+)
 _REPLACED = [
     (re.compile(pattern), new)
     for pattern, new in (

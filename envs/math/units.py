@@ -63,7 +63,28 @@ _UNITS: dict[str, list[tuple[Fraction | int | str, str]]] = {
     "francs": [(1, "franc CHF chf")],
 }
 _COMPOUND = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmh": ("km", "hour")}
-CURRENCIES = frozenset("$ € £ ¥ ₹ ₩ ₽ USD EUR GBP JPY INR KRW RMB CNY CHF Rs US".split())
+CURRENCIES = frozenset(
+    [
+        "$",
+        "€",
+        "£",
+        "¥",
+        "₹",
+        "₩",
+        "₽",
+        "USD",
+        "EUR",
+        "GBP",
+        "JPY",
+        "INR",
+        "KRW",
+        "RMB",
+        "CNY",
+        "CHF",
+        "Rs",
+        "US",
+    ]
+)
 """What may stand before the number."""
 
 Dimensions = tuple[tuple[str, int], ...]
