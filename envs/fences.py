@@ -18,7 +18,9 @@ _LANGUAGE = re.compile(r"[ \t]*(?:python|py)\d?(?![\w(.=])[ \t]*", re.IGNORECASE
 _OUTSIDE = re.compile(
     r"\"{3}|'{3}|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n])*+'?|#[^\n]*|`{3,}|~{3,}"
 )
-_INSIDE = {quote: re.compile(rf"\\.|{quote}|`{{3,}}|~{{3,}}", re.DOTALL) for quote in ('"""', "'''")}
+_INSIDE = {
+    quote: re.compile(rf"\\.|{quote}|`{{3,}}|~{{3,}}", re.DOTALL) for quote in ('"""', "'''")
+}
 _MOST_INSIDE = 32  # fences in one string; with more of them the string is taken for an open one
 
 

@@ -80,22 +80,10 @@ def _equal(right: str, given: str, sandbox: Sandbox, worked: bool = False) -> bo
         return False  # a bound, or what depends on something
     if wanted and not worked and _OPERATION.search(given):
         return False  # a calculation that copies the question
-    right, given = _simple(right), _simple(given)
+    right, given = simple(right), simple(given)
     if _prose(given, right):
         return False
     return verified(right, [given], sandbox)
-
-
-def unevaluated(gold: str, answer: str) -> bool:
-    r"""Whether the right answer is a plain number and the given one an expression to work out.
-
-    `\boxed{12 \cdot 7 + 1}` equals 85, but copies the question. Scientific notation, a fraction,
-    `x =` before a number and words after it are no expressions.
-    """
-    right, given = plain(gold), plain(answer)
-    if not quantities(right) or quantities(given):
-        return False
-    return bool(_OPERATION.search(given))
 
 
 _TAIL = re.compile(rf"((?: ?/ ?| ){WORD}?[A-Za-z]+\.?(?: ?\^\{{?\d\}}?)?)+$")
@@ -107,7 +95,7 @@ _PARTS = re.compile(
 _BARE = re.compile(r" *[-+]?(?:\d+(?:\.\d+)?|\.\d+|\\frac\{-?\d+\}\{-?\d+\}) *")
 
 
-def _simple(text: str) -> str:
+def simple(text: str) -> str:
     """An answer for math-verify: units dropped, "and" and "or" as commas, numbers plain."""
     text = re.sub(r" ?(?<![A-Za-z])degrees ?", r"^{\\circ}", _LIST.sub(", ", text))
     tail = _TAIL.search(text)

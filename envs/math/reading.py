@@ -1,7 +1,7 @@
 r"""Reading a number as people write it, with what stands around it.
 
-`-1\frac{1}{4}`, `2 3/4 cups`, `$1,200.50`, `5 million dollars`, `1.5e3`, `85%`,
-`5 hours 30 minutes`, `twenty-one`. Everything in the text must have its place, or it is no quantity.
+`-1\frac{1}{4}`, `2 3/4 cups`, `$1,200.50`, `5 million dollars`, `1.5e3`, `85%`, `twenty-one`,
+`5 hours 30 minutes`. Everything in the text must have its place, or it is no quantity.
 """
 
 from __future__ import annotations
