@@ -7,24 +7,13 @@ r"""Reading a number as people write it, with what stands around it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 
 from layergym.envs.math.numerals import MAGNITUDES, NUMERALS, numeral, part
 from layergym.envs.math.quantities import Quantity
-from layergym.envs.math.spelling import WORD
+from layergym.envs.math.tokens import NOTHING, Token, tokens
 from layergym.envs.math.units import CURRENCIES, Unit, unit
 
-_TOKEN = re.compile(
-    r"(?P<gap>\s*)(?:"
-    r"(?P<number>\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d++(?:\.\d*+)?(?!,\d)|\.\d+)|"
-    r"\\frac\{(?P<over>[-+]?[\d,]*\d)\}\{(?P<under>[-+]?[\d,]*\d)\}|"
-    r"(?P<ten>(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*(?:\{\s*[-+]?\d+\s*\}|[-+]?\d+)|"
-    r"[eE][-+]?\d+(?![A-Za-z]))|"
-    r"\^\s*\{?\s*(?P<power>-?\d)\s*\}?|"
-    rf"(?P<word>{WORD}?[A-Za-z]+(?:'s)?)\.?|"
-    r"(?P<symbol>[-+/$€£¥₹₩₽¢*]|\\\$|\\?%|\\cdot|\\approx))"
-)
 _LEAD = frozenset(
     [
         "the",
@@ -112,61 +101,22 @@ def quantities(text: str) -> tuple[Quantity, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    gap: bool
-    marked: bool = False
-    """Whether it was written as text."""
-    value: Fraction = Fraction(0)
-
-
-def _tokens(text: str) -> list[_Token]:
-    """The tokens of a text; none when a part of it has no place in a quantity."""
-    tokens, position = [], 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            return []
-        position = match.end()
-        tokens.append(_token(match))
-    return tokens
-
-
-def _token(match: re.Match[str]) -> _Token:
-    gap = bool(match["gap"])
-    if match["over"] is not None:
-        over, under = (int(match[part].replace(",", "")) for part in ("over", "under"))
-        return _Token("fraction", "", gap, value=Fraction(over, under)) if under else _NOTHING
-    kind = str(match.lastgroup)
-    text = match[kind]
-    if kind == "number":
-        return _Token(kind, text, gap, value=Fraction(text.replace(",", "").rstrip(".")))
-    if kind == "word":
-        return _Token(kind, text.lstrip(WORD), gap, text.startswith(WORD))
-    return _Token(kind, text.lstrip("\\") if kind == "symbol" else text, gap)
-
-
-_NOTHING = _Token("nothing", "", False)
-
-
 class _Reader:
     """Reads tokens from left to right."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = _tokens(text)
+        self.tokens = tokens(text)
         self._at = 0
 
     @property
     def at_end(self) -> bool:
         return self._at >= len(self.tokens)
 
-    def _next(self, ahead: int = 0) -> _Token:
+    def _next(self, ahead: int = 0) -> Token:
         index = self._at + ahead
-        return self.tokens[index] if index < len(self.tokens) else _NOTHING
+        return self.tokens[index] if index < len(self.tokens) else NOTHING
 
-    def _take(self, kind: str, *texts: str) -> _Token | None:
+    def _take(self, kind: str, *texts: str) -> Token | None:
         token = self._next()
         if token.kind != kind or (texts and token.text not in texts):
             return None
@@ -330,12 +280,12 @@ class _Reader:
             self._at += 1
         return whole if whole.kinds else None
 
-    def _unit(self, token: _Token) -> Unit | None:
+    def _unit(self, token: Token) -> Unit | None:
         if token.kind == "symbol" or (token.kind == "word" and self._apart(token)):
             return unit(token.text)
         return None
 
-    def _apart(self, token: _Token) -> bool:
+    def _apart(self, token: Token) -> bool:
         """Whether a word cannot be a product of letters: `5m` may be one, `5 m` and `5cm` not."""
         return token.gap or token.marked or len(token.text) > 1 or self._next(-1).text in "/*cdot"
 
@@ -349,7 +299,7 @@ class _Reader:
             return 2 if after.text.lower() == "squared" else 3
         return power
 
-    def _noun(self, token: _Token) -> bool:
+    def _noun(self, token: Token) -> bool:
         """Whether a word may follow a number without changing it."""
         word = token.text.lower()
         if token.kind != "word" or word in _NOT_NOUNS:

@@ -166,10 +166,10 @@ def exception_name(kind: type[BaseException]) -> str:
     """
     nearest = next(base for base in kind.__mro__ if vars(builtins).get(base.__name__) is base)
     if issubclass(kind, StopIteration | StopAsyncIteration) or nearest is Exception:
-        return kind.__name__
+        return str(kind.__name__)
     while nearest in _NOT_RAISED:
         nearest = nearest.__mro__[1]
-    return nearest.__name__
+    return str(nearest.__name__)
 
 
 def builtin_exception(name: str) -> type[Exception] | None:
