@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from layergym.base.errors import InputError
-from layergym.envs.math.answers import find_answer
+from layergym.envs.math.find import find_answer
 from layergym.envs.rows import Row
 
 _QUESTION = ("problem", "question", "Problem", "Question")

@@ -1,15 +1,20 @@
 """Python values as JSON, and messages as frames: how data crosses between processes.
 
 Only plain values cross: None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset,
-dict, instances of their subclasses as the plain type, and the built-in types themselves. So an
-object that claims to equal everything arrives as an opaque reference, or not at all.
+dict and its views, range, deque, Decimal, Fraction, instances of their subclasses as the plain
+type, and the built-in types themselves. NumPy's scalars cross as Python's and its arrays as lists.
+So an object that claims to equal everything arrives as an opaque reference, or not at all.
 """
 
 from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable
+import sys
+from collections import deque
+from collections.abc import Callable, ItemsView, KeysView, ValuesView
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Protocol
 
 _EXACT_IN_JSON = 2**53
@@ -39,21 +44,52 @@ def encode(value: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
         return _scalar(value)
     if isinstance(value, list):
         return [encode(item, opaque) for item in value]
-    if isinstance(value, tuple):
-        return {"tuple": [encode(item, opaque) for item in value]}
-    if isinstance(value, set | frozenset):
-        return {"set": [encode(item, opaque) for item in value]}
-    if isinstance(value, dict):
-        return {"dict": [[encode(k, opaque), encode(v, opaque)] for k, v in value.items()]}
-    if isinstance(value, complex):
-        return {"complex": [value.real, value.imag]}
+    for tag, kind, parts in _KINDS:
+        if isinstance(value, kind):
+            return {tag: [encode(item, opaque) for item in parts(value)]}
     if isinstance(value, bytes | bytearray):
         return {"bytes": value.hex()}
     if _is_builtin_type(value):
         return {"type": value.__name__}
+    known, python = _from_numpy(value)
+    if known:
+        return encode(python, opaque)
     if opaque is None:
         raise TypeError(f"a {type(value).__name__} cannot leave the sandbox; return plain values")
     return opaque(value)
+
+
+# Tag, type, and the values it is made of; `_DECODERS` makes it of them again.
+_KINDS: tuple[tuple[str, type, Callable[[Any], Any]], ...] = (
+    ("tuple", tuple, iter),
+    ("frozenset", frozenset, iter),
+    ("set", set, iter),
+    ("dict", dict, lambda value: [list(pair) for pair in value.items()]),
+    ("keys", KeysView, iter),
+    ("items", ItemsView, lambda value: [list(pair) for pair in value]),
+    ("values", ValuesView, iter),
+    ("complex", complex, lambda value: (value.real, value.imag)),
+    ("range", range, lambda value: (value.start, value.stop, value.step)),
+    ("deque", deque, iter),
+    ("fraction", Fraction, lambda value: (value.numerator, value.denominator)),
+    ("decimal", Decimal, lambda value: (str(value),)),
+)
+
+
+def _from_numpy(value: Any) -> tuple[bool, Any]:
+    """Whether `value` is NumPy's, and as Python's; a short float by its shortest digits."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return False, None
+    if isinstance(value, numpy.ndarray):
+        if value.dtype in (numpy.float16, numpy.float32):
+            value = numpy.array([float(str(item)) for item in value.flat]).reshape(value.shape)
+        return True, value.tolist()
+    if isinstance(value, numpy.float16 | numpy.float32 | numpy.longdouble):
+        return True, float(str(value))
+    if isinstance(value, numpy.bool_ | numpy.number):
+        return True, value.item()
+    return False, None
 
 
 def _scalar(value: Any) -> Any:
@@ -99,13 +135,49 @@ def _builtin_type(name: str) -> type:
 
 _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "int": lambda inner, _: int(inner, 16),
-    "complex": lambda inner, _: complex(*inner),
     "bytes": lambda inner, _: bytes.fromhex(inner),
     "type": lambda inner, _: _builtin_type(inner),
+    "complex": lambda inner, item: complex(*map(item, inner)),
     "tuple": lambda inner, item: tuple(map(item, inner)),
     "set": lambda inner, item: set(map(item, inner)),
+    "frozenset": lambda inner, item: frozenset(map(item, inner)),
     "dict": lambda inner, item: {item(k): item(v) for k, v in inner},
+    "keys": lambda inner, item: dict.fromkeys(map(item, inner)).keys(),
+    "items": lambda inner, item: {item(k): item(v) for k, v in inner}.items(),
+    "values": lambda inner, item: dict(enumerate(map(item, inner))).values(),
+    "range": lambda inner, item: range(*map(item, inner)),
+    "deque": lambda inner, item: deque(map(item, inner)),
+    "fraction": lambda inner, item: Fraction(*map(item, inner)),
+    "decimal": lambda inner, item: Decimal(*map(item, inner)),
 }
+
+
+# Those that would steer the loops of who raises them again, and those that take other arguments.
+_NOT_RAISED = (
+    *(StopIteration, StopAsyncIteration, ExceptionGroup),
+    *(UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError),
+)
+
+
+def exception_name(kind: type[BaseException]) -> str:
+    """The name under which an exception crosses: that of the nearest built-in one it derives from.
+
+    Its own name, where that one is `Exception`, or may not be raised anew.
+    """
+    nearest = next(base for base in kind.__mro__ if vars(builtins).get(base.__name__) is base)
+    if issubclass(kind, StopIteration | StopAsyncIteration) or nearest is Exception:
+        return str(kind.__name__)
+    while nearest in _NOT_RAISED:
+        nearest = nearest.__mro__[1]
+    return str(nearest.__name__)
+
+
+def builtin_exception(name: str) -> type[Exception] | None:
+    """The built-in exception of this name, None where it is not one to be raised with a text."""
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception) and kind not in _NOT_RAISED:
+        return kind
+    return None
 
 
 def pack(message: Any) -> bytes:
