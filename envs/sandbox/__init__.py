@@ -23,9 +23,10 @@ code of a dataset, which is nevertheless confined as well.
 Not covered: covert timing channels, kernel bugs, and a program that has memorised a dataset.
 """
 
+from layergym.envs.sandbox.jobs import CallError, Check, Output, Suite, Verdict
 from layergym.envs.sandbox.launch import ISOLATIONS
 from layergym.envs.sandbox.run import Limits
-from layergym.envs.sandbox.sandbox import CallError, Check, Output, Sandbox, Suite, Verdict, shared
+from layergym.envs.sandbox.sandbox import Sandbox, shared
 
 __all__ = [
     "ISOLATIONS",

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 _EXACT_IN_JSON = 2**53
-_MAX_FRAME = 4 * 2**20
-"""Longest frame in bytes; a longer one ends the run."""
+_MAX_CHAIN = 256  # keys that share a key's hash, on average
+MAX_FRAME = 4 * 2**20
+"""Longest message of a frame in bytes; a longer one ends the run."""
 
 
 class Stream(Protocol):
@@ -70,8 +72,10 @@ def decode(data: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
     """Undo `encode`. `opaque` gets what is inside {"ref": ...}.
 
     Raises:
-        ValueError: `data` is not what `encode` makes.
+        ValueError: `data` is not what `encode` makes, or was made to be slow.
         TypeError: a set or dict holds something unhashable.
+        OverflowError: a number in it is too large for its kind.
+        RecursionError: it is nested too deeply.
     """
     if data is None or isinstance(data, bool | int | float | str):
         return data
@@ -103,9 +107,20 @@ _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "bytes": lambda inner, _: bytes.fromhex(inner),
     "type": lambda inner, _: _builtin_type(inner),
     "tuple": lambda inner, item: tuple(map(item, inner)),
-    "set": lambda inner, item: set(map(item, inner)),
-    "dict": lambda inner, item: {item(k): item(v) for k, v in inner},
+    "set": lambda inner, item: set(_hashable(map(item, inner))),
+    "dict": lambda inner, item: dict(
+        zip(_hashable(item(k) for k, _ in inner), [item(v) for _, v in inner], strict=True)
+    ),
 }
+
+
+def _hashable(keys: Iterable[Any]) -> list[Any]:
+    """The keys, unless so many share a hash that putting them into a table takes for ever."""
+    found = list(keys)
+    shared = Counter(map(hash, found)).values()
+    if sum(count * count for count in shared) > _MAX_CHAIN * len(found):
+        raise ValueError("too many keys of a set or dict share a hash")
+    return found
 
 
 def pack(message: Any) -> bytes:
@@ -114,10 +129,24 @@ def pack(message: Any) -> bytes:
     Raises:
         ValueError: the message is longer than a frame may be.
     """
-    body = json.dumps(message, separators=(",", ":")).encode("ascii")
-    if len(body) > _MAX_FRAME:
-        raise ValueError(f"{len(body)} bytes are more than the {_MAX_FRAME} that may cross")
+    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+    body = text.encode("utf-8", "surrogatepass")
+    if len(body) > MAX_FRAME:
+        raise ValueError(f"{len(body)} bytes are more than the {MAX_FRAME} that may cross")
+    return frame(body)
+
+
+def frame(body: bytes) -> bytes:
+    """The frame of a message that is JSON already."""
     return len(body).to_bytes(4, "big") + body
+
+
+def parsed(body: bytes) -> Any:
+    """The message in a frame; None when it is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_frame(stream: Stream) -> Any:
@@ -150,10 +179,10 @@ def split_frame(buffer: bytearray) -> bytes | None:
     if len(buffer) < 4:
         return None
     size = int.from_bytes(buffer[:4], "big")
-    if size > _MAX_FRAME:
+    if size > MAX_FRAME:
         raise ValueError("a frame is too long")
     if len(buffer) < 4 + size:
         return None
-    body = bytes(buffer[4 : 4 + size])
+    body = bytes(memoryview(buffer)[4 : 4 + size])
     del buffer[: 4 + size]
     return body
