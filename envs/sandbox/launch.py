@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -85,14 +86,11 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether this worker, which has nothing to do, is still there."""
-        try:
-            self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False  # it has ended, or said something unasked
+        """Whether this worker, which has nothing to do, is still there.
+
+        One that is has nothing to say.
+        """
+        return not select.select([self.control], [], [], 0)[0]
 
     def report(self) -> dict[str, Any]:
         """Read one line that the worker says; empty when it is gone.
