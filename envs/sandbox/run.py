@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox.launch import Worker
 from layergym.envs.sandbox.values import MAX_FRAME, frame, pack, parsed, split_frame
 
