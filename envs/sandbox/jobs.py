@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox.launch import Worker
 from layergym.envs.sandbox.run import Ended, Limits, Run
 from layergym.envs.sandbox.values import decode, parsed

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox import jail, reach
 
 ISOLATIONS = ("bubblewrap", "namespaces", "landlock", "none")

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox.jail import is_package_folder
 
 # Prints where modules are looked for, and all shared libraries after the extension modules of the

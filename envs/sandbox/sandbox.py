@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from layergym.envs.errors import InputError, unknown
+from layergym.base.errors import InputError, unknown
 from layergym.envs.sandbox import jobs
 from layergym.envs.sandbox.jobs import CallError, Output, Suite, Verdict
 from layergym.envs.sandbox.launch import ISOLATIONS, Worker, start
