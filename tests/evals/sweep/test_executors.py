@@ -11,7 +11,7 @@ from filelock import FileLock
 from layergym.base.files import read_json
 from layergym.envs import InputError
 from layergym.evals.results import read_sweep
-from layergym.evals.sweep.folder.executors import job as jobs_module
+from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
 from layergym.evals.sweep.executors.job import Job, work
 from layergym.evals.sweep.executors.launch import Launch
