@@ -20,6 +20,7 @@ ISOLATIONS = ("bubblewrap", "namespaces", "landlock", "none")
 """Strongest first; `none` is never chosen by itself."""
 _START_TIMEOUT_S = 60.0
 _HERE = Path(__file__).resolve().parent
+_MOUNTED = "/.sandbox"  # where that is for a worker whose root directory is made before it starts
 
 # The worker imports this package's standard-library files without running any parent package.
 _BOOT = """
@@ -90,7 +91,9 @@ class Worker:
 
         One that is has nothing to say.
         """
-        return not select.select([self.control], [], [], 0)[0]
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        return not poll.poll(0)
 
     def report(self) -> dict[str, Any]:
         """Read one line that the worker says; empty when it is gone.
@@ -145,7 +148,8 @@ def _command(
     names = dict.fromkeys(module.partition(".")[0] for module in modules)
     packages = tuple(reach.package_folder(name) for name in names)
     readable = reach.readable(python, packages)
-    inside = [python, "-s", "-S", "-P", "-c", _BOOT, str(_HERE), str(control), isolation]
+    here = _MOUNTED if isolation == "bubblewrap" else str(_HERE)
+    inside = [python, "-s", "-S", "-P", "-c", _BOOT, here, str(control), isolation]
     paths = sorted({os.path.dirname(folder) for folder in packages})
     inside += ["\n".join(readable), " ".join(modules), "\n".join(paths), prelude]
     environment = dict(_ENVIRONMENT)
@@ -164,7 +168,7 @@ def _bubblewrap(readable: Sequence[str]) -> list[str]:
     # themselves have no capability at all.
     command = [program, "--unshare-all", "--cap-add", "CAP_SYS_ADMIN", "--as-pid-1"]
     command += ["--hostname", jail.HOST_NAME]
-    pairs = jail.layout([*readable, str(_HERE)])
+    pairs = [*jail.layout(readable), (str(_HERE), _MOUNTED)]
     for source, target in pairs:
         command += ["--ro-bind", source, target] if source else ["--tmpfs", target]
     command += ["--dir", jail.SCRATCH]

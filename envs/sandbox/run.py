@@ -201,14 +201,17 @@ class Run:
         if left <= 0:
             self._lose()
             return
-        control = self._worker.control.fileno()
-        targets = [self._channel] if sending else []
+        control, channel = self._worker.control.fileno(), self._channel.fileno()
         full = len(self._received) > MAX_FRAME  # there is something to take; more must wait
-        sources = self._open - {self._channel.fileno()} if full else self._open
-        ready, _, _ = select.select([control, *sources], targets, [], left)
-        for source in ready:
-            if source != control:
-                self._take(source)
+        sources = self._open - {channel} if full else self._open
+        poll = select.poll()
+        for source in {control, *sources}:
+            poll.register(source, select.POLLIN)
+        if sending:
+            poll.register(channel, select.POLLOUT | (select.POLLIN if channel in sources else 0))
+        ready = {source for source, _ in poll.poll(1000 * left)}
+        for source in ready & sources:
+            self._take(source)
         if control in ready:
             self._end()
 

@@ -72,6 +72,15 @@ class Sandbox:
         with self._lease(1) as (worker,):
             return worker.isolation
 
+    def check(self) -> None:
+        """Make sure that programs can be run here; starts a worker if there is none.
+
+        Raises:
+            InputError: they cannot be isolated.
+        """
+        with self._lease(1):
+            return
+
     def run(self, source: str, limits: Limits | None = None) -> Output:
         """Run a script as `__main__`, with no input.
 

@@ -46,7 +46,8 @@ def main(
         paths: where they are; nothing else that is there can be imported by confined runs.
         prelude: source of the module `prelude`.
     """
-    control = socket.socket(fileno=control_fd)
+    control = socket.socket(fileno=os.dup(control_fd))  # a low number, whatever it was before
+    os.close(control_fd)
     plan = jail.Plan(isolation, readable)
     library = list(sys.path)
     sys.path += paths
@@ -160,7 +161,7 @@ def _become_run(plan: jail.Plan, limits: dict[str, Any], descriptors: list[int])
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.dup2(channel, CHANNEL)
-        os.closerange(CHANNEL + 1, 256)
+        os.closerange(CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
         jail.confine(plan, cpu_s=limits["cpu_s"], memory_mb=limits["memory_mb"])
         code = program.main(CHANNEL)
     finally:

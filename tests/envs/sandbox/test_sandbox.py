@@ -160,16 +160,6 @@ def test_copies_share_and_pickles_describe(sandbox: Sandbox) -> None:
         assert other.isolation == sandbox.isolation
 
 
-def test_a_worker_that_dies_is_replaced() -> None:
-    with Sandbox() as sandbox:
-        sandbox.run("pass")
-        for worker in sandbox._idle:
-            worker._process.kill()
-            worker._process.wait()
-        assert sandbox.run("print(1)").ended in ("killed", "finished")
-        assert sandbox.run("print(1)").text == "1\n"
-
-
 def test_closing_ends_every_worker() -> None:
     sandbox = Sandbox()
     sandbox.run("pass")
@@ -237,12 +227,7 @@ def test_without_isolation_it_refuses_with_a_sentence(monkeypatch: pytest.Monkey
         Sandbox().run("pass")
 
 
-def test_limits_must_be_positive() -> None:
-    with pytest.raises(InputError, match="cpu_s"):
-        Limits(cpu_s=0)
-
-
-def test_it_works_for_an_unprivileged_user() -> None:
+def test_it_works_for_an_unprivileged_user(sandbox: Sandbox) -> None:
     """The standard-library part under the system's own Python, as a user with no rights."""
     if os.geteuid() != 0 or not os.path.exists("/usr/bin/python3"):
         pytest.skip("needs root, to become somebody else, and a system Python")
@@ -254,11 +239,9 @@ def test_it_works_for_an_unprivileged_user() -> None:
             sys.modules[name].__path__ = [os.path.join({top!r}, folder)]
         from layergym.envs.sandbox import Sandbox
         assert os.geteuid() == 4321
-        for isolation in ("bubblewrap", "namespaces", "landlock"):
-            with Sandbox(isolation=isolation) as sandbox:
-                text = sandbox.run("import os\\ntry: print(open('/etc/passwd'))"
-                                   "\\nexcept OSError: print('kept')").text
-                print(isolation, text.strip())
+        with Sandbox(isolation={sandbox.isolation!r}) as sandbox:
+            print(sandbox.run("import os\\ntry: print(open('/etc/passwd'))"
+                              "\\nexcept OSError: print('kept')").text)
     """
     done = subprocess.run(
         ["/usr/bin/python3", "-c", textwrap.dedent(source)],
@@ -267,7 +250,7 @@ def test_it_works_for_an_unprivileged_user() -> None:
         text=True,
         cwd="/",
     )
-    assert done.stdout.split() == ["bubblewrap", "kept", "namespaces", "kept", "landlock", "kept"]
+    assert done.stdout.split() == ["kept"], done.stderr
 
 
 _PLAIN = st.recursive(
