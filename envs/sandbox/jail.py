@@ -114,7 +114,8 @@ def _enter_namespaces(plan: Plan) -> None:
     socket.sethostname(HOST_NAME)
     child = os.fork()
     if child:
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the control socket must be the child's alone, so that its end shows
+        # The control socket must be the child's alone, so that its end shows.
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         _, status = os.waitpid(child, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
     kernel.die_with_parent()
