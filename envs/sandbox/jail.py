@@ -101,7 +101,7 @@ def enter(plan: Plan) -> None:
         if kernel.landlock_abi() < kernel.LANDLOCK_MIN_ABI:
             raise OSError("Landlock ABI 3 (Linux 6.2) is needed")
         kernel.no_new_privileges()
-        kernel.landlock(_opened(plan.readable), [])
+        kernel.landlock(_opened(plan.readable))
 
 
 def _enter_namespaces(plan: Plan) -> None:
@@ -181,7 +181,7 @@ def confine(plan: Plan, *, cpu_s: int, memory_mb: int) -> None:
     kernel.die_with_parent()
     kernel.drop_privileges()
     if own_root and kernel.landlock_abi():
-        kernel.landlock(["/"], [SCRATCH])
+        kernel.landlock(filter(os.path.isdir, plan.readable), [SCRATCH], ["/"])
     kernel.install_filter(seccomp.program(os.uname().machine, os.getpid(), own_root=own_root))
 
 

@@ -54,9 +54,9 @@ def main(
     try:
         for name in (*_STANDARD, *modules):
             importlib.import_module(name)
+        program.load("prelude", prelude)
         jail.enter(plan)
         _probe(plan)
-        program.load("prelude", prelude)
     except Exception as error:
         _tell(control, {"error": str(error)})
         return
