@@ -111,7 +111,12 @@ class Code(TextEnv):
     # ---- play -------------------------------------------------------------------------------
 
     def start(self) -> str:
-        """Ask the question."""
+        """Ask the question.
+
+        Raises:
+            InputError: programs cannot be isolated here.
+        """
+        self._sandbox.check()
         self._program = ""
         shown = self._problem.visible.checks
         tests = "\n".join(["Visible tests:", *shown]) if shown else "There are no visible tests."

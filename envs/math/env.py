@@ -79,6 +79,7 @@ class Math(TextEnv):
         super().__init__(split=split, max_turns=turns, render_mode=render_mode)
         self._tools = tools
         self._attempts = attempts
+        grader(isolation)  # refuses one that there is not
         self._isolation = isolation
         self.instructions = _ASK + (_TOOLS if tools else "")
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from layergym.envs.sandbox.values import builtin_exception, decode, encode
 
 _MAX_SHOWN = 200
+_MAX_TRACE = 2000
 
 
 class Link(Protocol):
@@ -104,14 +105,28 @@ class Exam:
             RemoteError: anything else it raised, or the program is gone.
         """
         self._link.send({"ask": request})
-        answer = self._link.receive()
-        if "raised" in answer:
-            name, text, trace = answer["raised"]
-            self.last = str(trace or f"{name}: {text}").strip()
-            raise _exception(str(name), str(text))
-        value = decode(answer["value"], lambda number: Remote(self, int(number)))
+        name, text, trace, value = self._answer()
+        if name:
+            self.last = (trace or f"{name}: {text}").strip()[-_MAX_TRACE:]
+            raise _exception(name, text)
         self.last = f"returned {_shown(value)}"
         return value
+
+    def _answer(self) -> tuple[str, str, str, Any]:
+        """What was raised (name, text, traceback), or empty texts and a value.
+
+        The program can write anything to its channel, so none of it may look like an exception of
+        its own, or like a fault of the tests.
+        """
+        try:
+            match self._link.receive():
+                case {"raised": [str(name), str(text), str(trace)]} if name:
+                    return name, text, trace, None
+                case {"value": data}:
+                    return "", "", "", decode(data, lambda number: Remote(self, int(number)))
+        except (ValueError, TypeError, ArithmeticError, RecursionError):
+            pass
+        return "TamperingError", "the program tampered with its channel", "", None
 
 
 def _exception(name: str, text: str) -> Exception:

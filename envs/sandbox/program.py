@@ -109,7 +109,7 @@ def _serve(channel: Channel, source: str) -> int:
     objects: list[Any] = []
     while True:
         try:
-            request = channel.receive()
+            request = channel.receive()["ask"]
         except EOFError:
             return 0
         try:

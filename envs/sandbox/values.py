@@ -11,15 +11,16 @@ from __future__ import annotations
 import builtins
 import json
 import sys
-from collections import deque
-from collections.abc import Callable, ItemsView, KeysView, ValuesView
+from collections import Counter, deque
+from collections.abc import Callable, ItemsView, Iterable, KeysView, ValuesView
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
 _EXACT_IN_JSON = 2**53
-_MAX_FRAME = 4 * 2**20
-"""Longest frame in bytes; a longer one ends the run."""
+_MAX_CHAIN = 256  # keys that share a key's hash, on average
+MAX_FRAME = 4 * 2**20
+"""Longest message of a frame in bytes; a longer one ends the run."""
 
 
 class Stream(Protocol):
@@ -106,8 +107,10 @@ def decode(data: Any, opaque: Callable[[Any], Any] | None = None) -> Any:
     """Undo `encode`. `opaque` gets what is inside {"ref": ...}.
 
     Raises:
-        ValueError: `data` is not what `encode` makes.
+        ValueError: `data` is not what `encode` makes, or was made to be slow.
         TypeError: a set or dict holds something unhashable.
+        OverflowError: a number in it is too large for its kind.
+        RecursionError: it is nested too deeply.
     """
     if data is None or isinstance(data, bool | int | float | str):
         return data
@@ -139,17 +142,31 @@ _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "type": lambda inner, _: _builtin_type(inner),
     "complex": lambda inner, item: complex(*map(item, inner)),
     "tuple": lambda inner, item: tuple(map(item, inner)),
-    "set": lambda inner, item: set(map(item, inner)),
-    "frozenset": lambda inner, item: frozenset(map(item, inner)),
-    "dict": lambda inner, item: {item(k): item(v) for k, v in inner},
-    "keys": lambda inner, item: dict.fromkeys(map(item, inner)).keys(),
-    "items": lambda inner, item: {item(k): item(v) for k, v in inner}.items(),
+    "set": lambda inner, item: set(_hashable(map(item, inner))),
+    "frozenset": lambda inner, item: frozenset(_hashable(map(item, inner))),
+    "dict": lambda inner, item: _pairs(inner, item),
+    "keys": lambda inner, item: dict.fromkeys(_hashable(map(item, inner))).keys(),
+    "items": lambda inner, item: _pairs(inner, item).items(),
     "values": lambda inner, item: dict(enumerate(map(item, inner))).values(),
     "range": lambda inner, item: range(*map(item, inner)),
     "deque": lambda inner, item: deque(map(item, inner)),
     "fraction": lambda inner, item: Fraction(*map(item, inner)),
     "decimal": lambda inner, item: Decimal(*map(item, inner)),
 }
+
+
+def _pairs(inner: Any, item: Callable[[Any], Any]) -> dict[Any, Any]:
+    keys = _hashable(item(key) for key, _ in inner)
+    return dict(zip(keys, [item(value) for _, value in inner], strict=True))
+
+
+def _hashable(keys: Iterable[Any]) -> list[Any]:
+    """The keys, unless so many share a hash that putting them into a table takes for ever."""
+    found = list(keys)
+    shared = Counter(map(hash, found)).values()
+    if sum(count * count for count in shared) > _MAX_CHAIN * len(found):
+        raise ValueError("too many keys of a set or dict share a hash")
+    return found
 
 
 # Those that would steer the loops of who raises them again, and those that take other arguments.
@@ -186,10 +203,24 @@ def pack(message: Any) -> bytes:
     Raises:
         ValueError: the message is longer than a frame may be.
     """
-    body = json.dumps(message, separators=(",", ":")).encode("ascii")
-    if len(body) > _MAX_FRAME:
-        raise ValueError(f"{len(body)} bytes are more than the {_MAX_FRAME} that may cross")
+    text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+    body = text.encode("utf-8", "surrogatepass")
+    if len(body) > MAX_FRAME:
+        raise ValueError(f"{len(body)} bytes are more than the {MAX_FRAME} that may cross")
+    return frame(body)
+
+
+def frame(body: bytes) -> bytes:
+    """The frame of a message that is JSON already."""
     return len(body).to_bytes(4, "big") + body
+
+
+def parsed(body: bytes) -> Any:
+    """The message in a frame; None when it is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_frame(stream: Stream) -> Any:
@@ -222,10 +253,10 @@ def split_frame(buffer: bytearray) -> bytes | None:
     if len(buffer) < 4:
         return None
     size = int.from_bytes(buffer[:4], "big")
-    if size > _MAX_FRAME:
+    if size > MAX_FRAME:
         raise ValueError("a frame is too long")
     if len(buffer) < 4 + size:
         return None
-    body = bytes(buffer[4 : 4 + size])
+    body = bytes(memoryview(buffer)[4 : 4 + size])
     del buffer[: 4 + size]
     return body
