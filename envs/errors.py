@@ -11,6 +11,13 @@ class InputError(ValueError):
     """
 
 
+class ContractError(RuntimeError):
+    """An environment gave what no environment may give: a reward that is not a number, say.
+
+    It ends its own episode as an error; the author of the environment can mend it.
+    """
+
+
 class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
 
