@@ -17,8 +17,8 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
+from layergym.base.errors import ContractError, InputError, unknown
 from layergym.envs import border
-from layergym.envs.errors import ContractError, InputError, unknown
 from layergym.envs.spaces import FreeText
 
 
