@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from layergym.envs.errors import ContractError, InputError
+from layergym.base.errors import ContractError, InputError
 
 LARGEST_REWARD = 1e15
 """Largest size of a reward: sums over an episode, and their squares, stay finite in 32 bits."""
