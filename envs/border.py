@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from layergym.base.errors import ContractError, InputError
+from layergym.base.texts import whole
 
 LARGEST_REWARD = 1e15
 """Largest size of a reward: sums over an episode, and their squares, stay finite in 32 bits."""
@@ -26,13 +27,7 @@ def text(value: Any, what: str) -> str:
     """
     if not isinstance(value, str):
         raise ContractError(f"{what} is a {type(value).__name__}; it must be a str")
-    plain = str.__str__(value)
-    return plain if plain.isascii() else whole(plain)
-
-
-def whole(found: str) -> str:
-    """`found` with surrogates joined to the characters that they stand for, or replaced."""
-    return found.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole(str.__str__(value))
 
 
 def number(value: Any, what: str) -> float:
