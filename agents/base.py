@@ -10,6 +10,7 @@ import numpy as np
 
 from layergym.agents.types import Reply
 from layergym.base.errors import FAULTS, InputError, told
+from layergym.base.texts import printable
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -131,7 +132,9 @@ class HumanAgent:
     def __init__(
         self, ask: Callable[[str], str] = input, show: Callable[[str], None] = print
     ) -> None:
-        """Ask through `ask(prompt)` and show observations through `show(text)`."""
+        """Ask through `ask(prompt)` and show observations through `show(text)`, without
+        what would steer a terminal.
+        """
         self._ask = ask
         self._show = show
 
@@ -143,7 +146,7 @@ class HumanAgent:
         """Nothing to forget."""
 
     def _decide(self, episode: Episode) -> Decision | None:
-        self._show(episode.observation)
+        self._show(printable(episode.observation))
         try:
             return _say(self._ask("> ").strip())
         except EOFError:

@@ -73,6 +73,11 @@ class TextEnv(gymnasium.Env[str, str]):
     ) -> None:
         """Create the environment over the tasks of `split`.
 
+        Args:
+            split: one of `splits`.
+            max_turns: turns after which an episode is truncated; by default the class's own.
+            render_mode: `ansi` or None.
+
         Raises:
             InputError: `split` or `render_mode` is unknown, or `max_turns` is below 1.
         """

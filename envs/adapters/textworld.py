@@ -42,6 +42,12 @@ class TextWorld(Replayed):
     ) -> None:
         """Find the games.
 
+        Args:
+            path: a `.z8` game, or a folder of them.
+            split: train or test.
+            max_turns: by default 50.
+            render_mode: as everywhere.
+
         Raises:
             InputError: textworld is not installed, or there is no game at `path`.
         """

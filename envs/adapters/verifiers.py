@@ -45,6 +45,13 @@ class Verifiers(Replayed):
     ) -> None:
         """Load the environment, once a process.
 
+        Args:
+            environment: verifiers' name of it.
+            settings: what its `load_environment` takes.
+            split: train or test.
+            max_turns: by default 20.
+            render_mode: as everywhere.
+
         Raises:
             InputError: verifiers or the environment is not installed, or it is one with tools.
         """
