@@ -132,9 +132,7 @@ class HumanAgent:
     def __init__(
         self, ask: Callable[[str], str] = input, show: Callable[[str], None] = print
     ) -> None:
-        """Ask through `ask(prompt)` and show observations through `show(text)`, without
-        what would steer a terminal.
-        """
+        """Ask through `ask(prompt)`; show observations, as a terminal may, through `show(text)`."""
         self._ask = ask
         self._show = show
 

@@ -13,6 +13,7 @@ from layergym.base.errors import InputError, unknown
 from layergym.envs.adapters.extras import library
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.sandbox import CallError, shared
+from layergym.envs.sandbox.usable import usable
 
 _STREAM = 1_000_000_000
 _SCORER = """
@@ -75,6 +76,7 @@ class ReasoningGym(TextEnv):
         self.dataset = dataset
         self._settings = json.dumps({"seed": 0, "size": _STREAM, **(settings or {})})
         self._questions = _questions(dataset, self._settings, split, size)
+        usable(isolation)
         self._isolation = isolation
         self._answers = 0
 

@@ -15,6 +15,7 @@ from layergym.envs.code.problems import Problem
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import Verdict, shared
+from layergym.envs.sandbox.usable import usable
 
 Reward = Literal["all", "fraction"]
 
@@ -71,6 +72,7 @@ class Code(TextEnv):
         self.instructions = _INSTRUCTIONS.format(turns=self.max_turns)
         self._reward = reward
         # HumanEval+ and MBPP+ compare with `numpy.testing`.
+        usable(isolation)
         self._sandbox = shared(isolation, ("numpy", "numpy.testing"))
         found = (
             generated.problems(split)

@@ -17,6 +17,7 @@ from layergym.envs.math.answers import equal, find_answer, grader
 from layergym.envs.math.problems import Question, questions
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import shared
+from layergym.envs.sandbox.usable import usable
 
 _CODE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _CALCULATION = re.compile(r"<calc>(.*?)</calc>", re.DOTALL)
@@ -78,6 +79,7 @@ class Math(TextEnv):
         super().__init__(split=split, max_turns=turns, render_mode=render_mode)
         self._tools = tools
         self._attempts = attempts
+        usable(isolation)
         self._isolation = isolation
         self.instructions = _ASK + (_TOOLS if tools else "")
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""
