@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -25,3 +27,14 @@ def printable(text: str) -> str:
 def lines(text: str) -> list[str]:
     r"""The lines of a file: they end with \n or \r\n, and with nothing else that Unicode knows."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    """The rows of a table, whatever the size of its fields; empty lines are left out.
+
+    Raises:
+        csv.Error: it is no such table.
+    """
+    csv.field_size_limit(2**31 - 1)  # The largest that every system takes.
+    table = io.StringIO(text.removeprefix("\ufeff"), newline="")
+    return [row for row in csv.reader(table, strict=True) if any(map(str.strip, row))]
