@@ -141,7 +141,7 @@ def test_the_oracle_decides_where_nobody_marked_what_is_solvable(
     assert report.games == 1
     assert report.left_out == {"not marked as solvable, and not won by the oracle": 1}
     env = make("ALFWorld-v0", games=folder, split="valid_seen")
-    assert env.tasks == [ID]
+    assert list(env.tasks) == [ID]
 
 
 WHOLE = lzma.compress(b'{"id": "pick_and_place_simple-A/b", "task": "t", "problem": "p"}\n')
