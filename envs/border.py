@@ -36,7 +36,7 @@ def number(value: Any, what: str) -> float:
     Raises:
         ContractError: it is not one number, not finite, or beyond `LARGEST_REWARD`.
     """
-    if isinstance(value, str | bytes) or getattr(value, "ndim", 0):
+    if isinstance(value, str | bytes) or _many(value):
         raise ContractError(f"{what} is {_shown(value)}; it must be one number")
     try:
         found = float(value)
@@ -55,7 +55,7 @@ def truth(value: Any, what: str) -> bool:
     Raises:
         ContractError: it is a text, or an array of several values.
     """
-    if isinstance(value, str | bytes) or getattr(value, "ndim", 0):
+    if isinstance(value, str | bytes) or _many(value):
         raise ContractError(f"{what} is {_shown(value)}; it must be True or False")
     return bool(value)
 
@@ -87,6 +87,11 @@ def digest(of: Callable[[str], Any], task: str) -> str:
             f'digest("{task}") failed ({type(error).__name__}: {error}); it must give a text for '
             "every task"
         ) from error
+
+
+def _many(value: Any) -> bool:
+    """Whether it is an array with a shape, of one element or more."""
+    return getattr(value, "ndim", None) not in (None, 0)
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ import ast
 import doctest
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from layergym.base.errors import InputError
 from layergym.envs.code.problems import Problem, defined, imports, mentioned, suite
@@ -36,7 +36,8 @@ def problems(rows: Sequence[Row], split: str) -> list[Problem]:
     """
     columns = set(rows[0]) if rows else set()
     if columns >= {"prompt", "entry_point", "canonical_solution", "test"}:
-        place, build = _humaneval_split, _humaneval
+        build: Callable[[Row], Problem] = _humaneval
+        place: Callable[[Row], str] = _humaneval_split
     elif columns >= {"task_id", "code", "test_list"}:
         place, build = _mbpp_split, _mbpp
     else:
