@@ -111,8 +111,9 @@ def _gymnasium(fresh: Fresh) -> Iterator[str]:
 
 def _names(fresh: Fresh) -> Iterator[str]:
     env = fresh()
-    if not isinstance(env.instructions, str):
-        yield f"instructions is {env.instructions!r}; it must be a text, empty if there is none"
+    words: Any = env.instructions
+    if not isinstance(words, str):
+        yield f"instructions is {words!r}; it must be a text, empty if there is none"
     for task in env.tasks:
         border.task_id(task)
     for task in list(env.tasks)[:: max(1, len(env.tasks) // TASKS)]:

@@ -85,7 +85,7 @@ class TextEnv(gymnasium.Env[str, str]):
             raise unknown("split", split, self.splits)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise unknown("render mode", str(render_mode), self.metadata["render_modes"])
-        if max_turns is not None and (not isinstance(max_turns, Integral) or max_turns < 1):
+        if max_turns is not None and not _is_count(max_turns):
             raise InputError(f"max_turns must be a whole number of at least 1, not {max_turns!r}")
         self.split = split
         self.render_mode = render_mode
@@ -214,6 +214,10 @@ class TextEnv(gymnasium.Env[str, str]):
             "valid": valid,
             "success": success,
         }
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _plain(found: Any) -> Outcome:

@@ -40,12 +40,13 @@ def settings(name: str) -> list[Setting]:
 
 def _all(made: Any) -> Iterator[Setting]:
     """The settings of a class, and of its bases as far as it hands further ones on to them."""
-    bases = [c for c in made.__mro__ if "__init__" in vars(c)] if isinstance(made, type) else []
+    bases = made.__mro__ if isinstance(made, type) else ()
+    constructors = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
     texts: dict[str, str] = {}
-    for base in reversed(bases):
-        texts |= _texts(base.__init__)
-    for base in bases:
-        parameters = inspect.signature(base.__init__).parameters.values()
+    for constructor in reversed(constructors):
+        texts |= _texts(constructor)
+    for constructor in constructors:
+        parameters = inspect.signature(constructor).parameters.values()
         for each in list(parameters)[1:]:
             if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
                 default = "" if each.default is each.empty else repr(each.default)

@@ -5,7 +5,7 @@ They are driven from outside: an action takes the place of the model's message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -33,7 +33,7 @@ class Classic:
             raise InputError(f'cannot load "{name}" of verifiers: {error}') from error
         if getattr(self._env, "tool_defs", None) or not hasattr(self._env, "get_prompt_messages"):
             raise InputError(f'"{name}" of verifiers offers tools, which a text agent cannot call')
-        self.rows: list[dict[str, Any]] = [dict(row) for row in found]
+        self.rows: Sequence[Mapping[str, Any]] = [dict(row) for row in found]
         self.instructions = str(self._env.system_prompt or "")
 
     async def begin(self, number: int) -> tuple[_Rollout, str]:

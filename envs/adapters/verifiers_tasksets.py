@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -50,7 +50,9 @@ class Tasksets:
                 "a text agent plays alone"
             )
         self._tasks = [t for i, t in enumerate(tasks) if (i % 5 == 0) == (split == "test")]
-        self.rows = [t.data.model_dump(mode="json", exclude_none=True) for t in self._tasks]
+        self.rows: Sequence[Mapping[str, Any]] = [
+            t.data.model_dump(mode="json", exclude_none=True) for t in self._tasks
+        ]
         self.instructions = str(next((t.data.system_prompt for t in self._tasks), None) or "")
 
     async def begin(self, number: int) -> tuple[_Episode, str]:

@@ -278,7 +278,7 @@ def test_an_expert_or_a_list_of_actions_that_raises_ends_its_own_episode_alone(
             self._known()
             return ["up"]
 
-        def expert(self) -> str | None:
+        def expert(self) -> str:
             self._known()
             return "up"
 

@@ -68,7 +68,7 @@ def test_what_is_no_row_is_refused_with_the_files_name(
 
 @pytest.mark.parametrize("empty", [None, "", "  ", float("nan")])
 def test_a_question_whose_answer_is_empty_is_left_out(empty: object) -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"question": "Q", "answer": empty},
         {"question": "Q", "answer": empty, "solution": empty},
         {"prompt": [{"content": "Q"}], "reward_model": {"ground_truth": empty}},
