@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents.base import Decision, Episode
+from layergym.agents.base import Decision, Episode, Failure, asked
 from layergym.agents.conversation import Conversation, Layout, Prompt
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.parsing import parse
@@ -33,29 +33,32 @@ class LLMAgent:
         self._layout = Layout(tokenizer)
         self._conversations: dict[int, Conversation] = {}
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
+    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
         """Decide for each episode, in order."""
-        prompts = [self._ask(episode) for episode in episodes]
-        asked = [(e, p) for e, p in zip(episodes, prompts, strict=True) if p is not None]
-        samples = self.sampler.sample([Request(e.id, p.ids, p.extends, e.seed) for e, p in asked])
-        decisions = {
-            episode.id: self._decide(episode.id, prompt, sample)
-            for (episode, prompt), sample in zip(asked, samples, strict=True)
+        prompts = {episode.id: self._ask(episode) for episode in episodes}
+        posed = [(e, p) for e in episodes if isinstance(p := prompts[e.id], Prompt)]
+        samples = self.sampler.sample([Request(e.id, p.ids, p.extends, e.seed) for e, p in posed])
+        decided: dict[int, Decision | Failure | None] = {
+            id: None if isinstance(prompt, Prompt) else prompt for id, prompt in prompts.items()
         }
-        return [decisions.get(episode.id) for episode in episodes]
+        for (episode, prompt), sample in zip(posed, samples, strict=True):
+            decided[episode.id] = self._decide(episode.id, prompt, sample)
+        return [decided[episode.id] for episode in episodes]
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
         over = [id for id in episodes if self._conversations.pop(id, None)]
         self.sampler.release(over)
 
-    def _ask(self, episode: Episode) -> Prompt | None:
+    def _ask(self, episode: Episode) -> Prompt | Failure | None:
+        admissible = asked(Episode.admissible, episode) if self.style.admissible else None
+        if isinstance(admissible, Failure):
+            return admissible
         env = episode.env
         conversation = self._conversations.get(episode.id)
         if conversation is None:
             conversation = Conversation(self._layout, system_text(self.style, env.instructions))
             self._conversations[episode.id] = conversation
-        admissible = env.admissible() if self.style.admissible else None
         prompt = conversation.ask(user_text(self.style, episode.observation, admissible))
         fits = conversation.length + self.sampler.max_new_tokens <= self.sampler.max_context
         return prompt if fits else None

@@ -23,6 +23,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.base.errors import InputError
+from layergym.base.texts import csv_rows, lines
 
 _LOGITS = 2**26
 """Logits in memory at once, at most."""
@@ -50,7 +51,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
         InputError: it is missing, or a question cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     if path.suffix.lower() == ".csv":
@@ -154,7 +155,7 @@ def _encoded(
 
 
 def _lines(text: str) -> Iterator[Any]:
-    return (json.loads(line) for line in text.splitlines() if line.strip())
+    return (json.loads(line) for line in lines(text) if line.strip())
 
 
 def _question(row: Mapping[str, Any]) -> Question:
@@ -182,7 +183,11 @@ def _lettered(text: str, choices: Sequence[str], answer: int) -> Question:
 
 def _read_csv(path: Path, text: str) -> tuple[Question, ...]:
     found = []
-    for number, row in enumerate(csv.reader(text.splitlines(keepends=True)), start=1):
+    try:
+        rows = csv_rows(text)
+    except csv.Error as error:
+        raise InputError(f"{path} is no CSV table: {error}") from None
+    for number, row in enumerate(rows, start=1):
         if len(row) < 4 or row[-1].strip() not in tuple(_LETTERS[: len(row) - 2]):
             raise InputError(f"{path}, row {number}: expected question, choices, answer letter")
         found.append(_lettered(row[0], row[1:-1], _LETTERS.index(row[-1].strip())))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from layergym.agents import (
+    Agent,
     Decision,
     Episode,
     ExpertAgent,
@@ -219,3 +224,73 @@ def test_a_full_context_truncates(model: Models, tokenizer: Tokenizers) -> None:
 def test_values_and_scripted_agents_do_not_need_torch() -> None:
     code = "import sys; import layergym.agents; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Raises(Stairs):
+    """In the task that is named after it, what the name says is raised."""
+
+    fault: ClassVar[BaseException]
+
+    def play(self, action: str) -> Outcome:
+        if self.task == "train-0002":
+            raise self.fault
+        return super().play(action)
+
+
+@pytest.mark.parametrize(
+    "fault", [SystemExit(3), asyncio.CancelledError(), RecursionError(), ValueError("\ud800")]
+)
+@pytest.mark.parametrize("limit", [None, 60.0])
+def test_whatever_is_raised_ends_its_own_episode_alone(
+    fault: BaseException, limit: float | None
+) -> None:
+    env = type("Faulty", (Raises,), {"fault": fault, "step_timeout_s": limit})
+    broken, fine = rollout(ExpertAgent(), env, [Job("train-0002", 0), Job("train-0003", 0)])
+    assert broken.ended == "error"
+    assert broken.error.startswith(type(fault).__name__)
+    assert broken.error.encode()
+    assert fine.success
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), 1e308])
+def test_a_reward_that_is_not_finite_ends_its_own_episode_alone(reward: float) -> None:
+    class Pays(Stairs):
+        def play(self, action: str) -> Outcome:
+            outcome = super().play(action)
+            return replace(outcome, reward=reward) if self.task == "train-0002" else outcome
+
+    jobs = [Job("train-0002", 0), Job("train-0003", 0)]
+    broken, fine = rollout(ExpertAgent(), Pays, jobs)
+    assert (broken.ended, broken.turns, broken.total_reward) == ("error", (), 0.0)
+    assert fine.success and math.isfinite(fine.total_reward)
+
+
+@pytest.mark.parametrize("agent", [ExpertAgent(), RandomAgent()])
+def test_an_expert_or_a_list_of_actions_that_raises_ends_its_own_episode_alone(
+    agent: Agent,
+) -> None:
+    class Unsure(Stairs):
+        def _known(self) -> None:
+            if self.task == "train-0002":
+                raise KeyError("floor")
+
+        def admissible(self) -> Sequence[str]:
+            self._known()
+            return ["up"]
+
+        def expert(self) -> str:
+            self._known()
+            return "up"
+
+    broken, fine = rollout(agent, Unsure, [Job("train-0002", 0), Job("train-0003", 0)])
+    assert (broken.ended, broken.error) == ("error", "KeyError: 'floor'")
+    assert fine.success
+
+
+def test_a_key_that_cannot_be_compared_ends_its_episode() -> None:
+    class Unhashable(Stairs):
+        def state_key(self) -> Hashable:
+            return [self.floor]  # type: ignore[return-value]
+
+    [played] = rollout(ExpertAgent(), Unhashable, [Job("train-0001", 0)])
+    assert played.error.startswith("TypeError: unhashable")

@@ -1,7 +1,13 @@
 """The one error a person can mend, what a person should know, and sentences that help."""
 
 import difflib
+from asyncio import CancelledError
 from collections.abc import Iterable
+
+from layergym.base.texts import whole
+
+FAULTS = (Exception, SystemExit, CancelledError)
+"""What code that is not ours may raise, and be reported for; an interrupt by a person is not."""
 
 
 class InputError(ValueError):
@@ -11,8 +17,24 @@ class InputError(ValueError):
     """
 
 
+class ContractError(RuntimeError):
+    """An environment gave what no environment may give: a reward that is not a number, say.
+
+    It ends its own episode as an error; the author of the environment can mend it.
+    """
+
+
 class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
+
+
+def told(error: BaseException) -> str:
+    """An error in one short text, whatever its message holds."""
+    try:
+        text = whole(str(error))
+    except Exception:  # Its own __str__ is not ours either.
+        text = "(without a message)"
+    return f"{type(error).__name__}: {text[:500]}"
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

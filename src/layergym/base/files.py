@@ -61,7 +61,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: the file is missing, truncated, or something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; is {path.parent} a finished run folder?") from None
     except OSError as error:

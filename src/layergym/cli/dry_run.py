@@ -12,7 +12,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from layergym.agents import Job, LLMAgent, PromptStyle, RandomAgent, Trajectory, rollout
-from layergym.agents.base import Decision, Episode
+from layergym.agents.base import Decision, Episode, Failure
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import context_limit
 from layergym.agents.models.load import load_config, load_tokenizer
@@ -65,7 +65,7 @@ class RandomSpeaker(LLMAgent):
     It takes an admissible action, or a word of the observation where none are listed.
     """
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
+    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
         """Decide for each episode, in order."""
         assert isinstance(self.sampler, Dictated)
         for episode in episodes:
@@ -77,9 +77,9 @@ class RandomSpeaker(LLMAgent):
 
 
 def _random_action(episode: Episode) -> str:
-    if episode.env.admissible():
+    if episode.admissible():
         [decision] = RandomAgent().act([episode])
-        return decision.action if decision else ""
+        return decision.action if isinstance(decision, Decision) else ""
     words = episode.observation.split() or ["nothing"]
     rng = np.random.default_rng([episode.seed, episode.env.turn])
     return words[int(rng.integers(len(words)))]
