@@ -232,7 +232,7 @@ def _record(row: dict[str, Any]) -> Record:
 
 def _turn(row: dict[str, Any]) -> Turn:
     tokens = row.get("tokens")
-    usage = Usage(int(tokens[0]), int(tokens[1])) if tokens else None
+    usage = Usage.counted(*tokens[:2]) if tokens else None
     return Turn(
         observation=str(row["observation"]),
         state_key=None,

@@ -19,7 +19,7 @@ from typing import Any
 
 from layergym.agents.base import Agent
 from layergym.agents.names import Speech, open_agent
-from layergym.agents.openai_client import PREFIX, Endpoint, Limits
+from layergym.agents.openai_client import PREFIX, Endpoint, Limits, check_omitted
 from layergym.agents.parse import Format
 from layergym.agents.rollout import Job, rollout
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
@@ -55,6 +55,8 @@ class ContestSpec:
     admissible: bool = False
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Per agent, for a million tokens read and a million written."""
+    omit: tuple[str, ...] = ()
+    """Parameters that servers are not sent; see `openai_client.OPTIONAL`."""
 
     def __post_init__(self) -> None:
         """Refuse doubles, prices of nobody, and addresses that are none."""
@@ -66,6 +68,7 @@ class ContestSpec:
                 raise InputError(f'a price is given for "{name}", which does not play')
         if self.repeats < 1:
             raise InputError(f"repeats must be at least 1, not {self.repeats}")
+        check_omitted(self.omit)
         for name in self.agents:
             if name.startswith(PREFIX):
                 Endpoint.parse(name)
@@ -81,6 +84,7 @@ class ContestSpec:
         values = {f.name: held[f.name] for f in fields(cls) if f.name in held}
         try:
             values["agents"], values["seeds"] = tuple(held["agents"]), tuple(held["seeds"])
+            values["omit"] = tuple(held.get("omit", ()))
             values["prices"] = {n: (float(p[0]), float(p[1])) for n, p in held["prices"].items()}
             return cls(**values)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -235,4 +239,5 @@ def _speech(spec: ContestSpec) -> Speech:
         max_new_tokens=spec.max_new_tokens,
         format=spec.format,
         admissible=spec.admissible,
+        omit=spec.omit,
     )

@@ -62,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     server.add_argument("--retries", type=int, default=8, help="further attempts of a request")
     server.add_argument("--timeout", type=float, default=600, metavar="S", help="per attempt")
     server.add_argument(
+        "--omit",
+        nargs="+",
+        default=[],
+        choices=["temperature", "top_p", "seed", "max_tokens"],
+        help="parameters not to send, where a server refuses them",
+    )
+    server.add_argument(
         "--price",
         action="append",
         default=[],
@@ -115,6 +122,7 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         format=args.format,
         admissible=args.admissible,
         prices=dict(map(_price, args.price)),
+        omit=tuple(args.omit),
     )
 
 
