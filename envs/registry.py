@@ -98,7 +98,7 @@ def make(name: str, *, step_timeout_s: float | None = None, **kwargs: Any) -> Te
     try:
         env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     except TypeError as error:
-        raise _misfit(id, error) from error
+        raise _misfit(id, error, bool(kwargs)) from error
     if not isinstance(env, TextEnv):
         raise InputError(f"{id} is a {type(env).__name__}, not a layergym.TextEnv; wrap it in one")
     if step_timeout_s is not None:
@@ -115,7 +115,7 @@ def about(id: str) -> str:
     return (made.__doc__ or "").strip().partition("\n")[0]
 
 
-def _misfit(id: str, error: TypeError) -> Exception:
+def _misfit(id: str, error: TypeError, given: bool) -> Exception:
     """What to tell whoever gave settings that the constructor refused."""
     text = str(error)
     if "unexpected keyword" in text:
@@ -123,4 +123,4 @@ def _misfit(id: str, error: TypeError) -> Exception:
     missing = re.search(r"missing \d+ required keyword-only .*?: (.*?)(?: was raised|$)", text)
     if missing:
         return InputError(f"{id} needs these settings: {missing[1]}")
-    return error
+    return InputError(f"a setting of {id} is of the wrong kind: {text}") if given else error

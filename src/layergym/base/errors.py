@@ -1,6 +1,7 @@
 """The one error a person can mend, what a person should know, and sentences that help."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -13,6 +14,32 @@ class InputError(ValueError):
 
 class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
+
+
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than this account may write",
+    errno.EROFS: "the file system is read-only",
+    errno.EMFILE: "too many files are open (see: ulimit -n)",
+}
+
+
+def refused(error: BaseException) -> str | None:
+    """What the machine refused, in a sentence, where that is why `error` was raised; else None.
+
+    Libraries wrap the refusal, or name it in their own error's text only.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and (seen is error or seen.errno in _REFUSALS):
+            why = _REFUSALS.get(seen.errno or 0) or (seen.strerror or str(seen)).lower()
+            return f"{seen.filename}: {why}" if seen.filename else why
+        seen = seen.__cause__ or seen.__context__
+    for number, why in _REFUSALS.items():
+        if f"(os error {number})" in str(error) or f"code: {number}," in str(error):
+            return why
+    return "memory is used up" if isinstance(error, MemoryError) else None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
