@@ -19,10 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Verdict = Literal["clear", "fine", "traceback", "hang", "wrote", "accepted", "killed", "long"]
+Verdict = Literal[
+    "clear", "fine", "traceback", "hang", "wrote", "accepted", "killed", "long", "lost", "leaked"
+]
 """Exit code 2 with one sentence and nothing written; what was to be done was done; a traceback; no
 end in time; a refusal that left something behind; done although it was wrong; ended by a signal;
-a refusal of more than `SENTENCE` characters."""
+a refusal of more than `SENTENCE` characters; good work undone; the key
+shown."""
 SENTENCE = 600
 MEMORY = 6 << 30
 
@@ -104,6 +107,14 @@ def _awaited(child: int, limit_s: float) -> int | None:
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
+
+
+def warm() -> None:
+    """Import what commands import, once, before children are forked."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import layergym.evals.sweep.folder
+    import layergym.trainer.run
+    import layergym.trainer.warmup.warmup  # noqa: F401
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:

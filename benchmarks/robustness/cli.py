@@ -1,7 +1,7 @@
 """Wrong command lines: every one is to be refused in a sentence, with exit code 2 and no file.
 
-    python benchmarks/robustness/cli.py            # all of them, some minutes
-    python benchmarks/robustness/cli.py --only eval --every 5
+python benchmarks/robustness/cli.py            # all of them, some minutes
+python benchmarks/robustness/cli.py --only eval --every 5
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import functools
 import io
-import os
 import shutil
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.robustness.children import Case, Ended, files_of, forked, refusal, told
+from benchmarks.robustness.children import Case, Ended, files_of, forked, refusal, told, warm
 
 LIMIT_S = 60.0
 NO_NUMBERS = ["", "abc", "nan", "inf", "1e999", "9" * 5000, "--"]
@@ -226,14 +225,6 @@ def main() -> int:
         chosen = list(lines(options.only))[options.first :: options.every]
         cases = [tried(argv, folder) for argv in chosen]
     return int(told("wrong command lines", cases, ["clear"]) > 0)
-
-
-def warm() -> None:
-    """Import what commands import, once, before children are forked."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    import layergym.evals.sweep.folder
-    import layergym.trainer.run
-    import layergym.trainer.warmup.warmup  # noqa: F401
 
 
 if __name__ == "__main__":

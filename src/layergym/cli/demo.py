@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     parser.add_argument("--fast", action="store_true", help="two layers, three steps: does it run?")
-    parser.add_argument("--jobs", type=JOBS, help="runs side by side (default: one per core or GPU)")
+    parser.add_argument(
+        "--jobs", type=JOBS, help="runs side by side (default: one per core or GPU)"
+    )
     parser.add_argument("--out", default="runs/demo", help="sweep folder (default runs/demo)")
     add_output(parser)
 

@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--tasks", type=TASKS, help="tasks of the panel (default: all)")
     parser.add_argument("--repeats", type=REPEATS, default=1, help="episodes per task and seed")
-    parser.add_argument("--temperature", type=TEMPERATURE, default=1.0, help="of models; 0 is greedy")
+    parser.add_argument(
+        "--temperature", type=TEMPERATURE, default=1.0, help="of models; 0 is greedy"
+    )
     parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a model's reply at most")
     parser.add_argument("--format", choices=["think", "plain"], help="form of a model's reply")
     parser.add_argument(
@@ -65,11 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=SEED, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="finish what was interrupted")
-    parser.add_argument("--in-flight", type=whole(1, 1_000_000), default=256, help="episodes at once")
+    parser.add_argument(
+        "--in-flight", type=whole(1, 1_000_000), default=256, help="episodes at once"
+    )
     server = parser.add_argument_group("models on servers")
     server.add_argument("--concurrency", type=whole(1, 10_000), default=16, help="requests at once")
-    server.add_argument("--per-minute", type=real(0, 1e9, above=True), help="requests that begin within a minute")
-    server.add_argument("--retries", type=whole(0, 1000), default=8, help="further attempts of a request")
+    server.add_argument(
+        "--per-minute", type=real(0, 1e9, above=True), help="requests that begin within a minute"
+    )
+    server.add_argument(
+        "--retries", type=whole(0, 1000), default=8, help="further attempts of a request"
+    )
     server.add_argument("--timeout", type=SECONDS, default=600, metavar="S", help="per attempt")
     server.add_argument(
         "--omit",

@@ -28,9 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", default="middle", help="what trains, beside all")
     parser.add_argument("--gpu", default="h100", help="an accelerator by name (default h100)")
     parser.add_argument("--gpus", type=GPUS, default=1, help="how many, sharded with FSDP2")
-    parser.add_argument("--episodes", type=whole(1, 1_000_000), default=128, help="episodes of a rollout")
+    parser.add_argument(
+        "--episodes", type=whole(1, 1_000_000), default=128, help="episodes of a rollout"
+    )
     parser.add_argument("--tokens", type=TOKENS, default=4096, help="tokens of an episode")
-    parser.add_argument("--sampled", type=whole(0, 10_000_000), default=1024, help="of them said by the model")
+    parser.add_argument(
+        "--sampled", type=whole(0, 10_000_000), default=1024, help="of them said by the model"
+    )
     parser.add_argument("--rows-per-pass", type=ROWS, default=1, help="rows in one pass, per GPU")
     parser.add_argument("--epochs", type=REPEATS, default=1, help="epochs over a rollout")
     parser.add_argument("--beta", action="store_true", help="with a KL term to the start")

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", default="train")
     parser.add_argument("--task", help="task id (default: drawn with --seed)")
-    parser.add_argument("--temperature", type=TEMPERATURE, default=1.0, help="of a model; 0 is greedy")
+    parser.add_argument(
+        "--temperature", type=TEMPERATURE, default=1.0, help="of a model; 0 is greedy"
+    )
     parser.add_argument("--seed", type=SEED, default=0)
     add_output(parser)
 

@@ -35,7 +35,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=STEPS, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--tasks", type=TASKS, default=16, help="tasks per step (default 16)")
-    parser.add_argument("--group", type=whole(2, 10_000), default=8, help="episodes per task (default 8)")
+    parser.add_argument(
+        "--group", type=whole(2, 10_000), default=8, help="episodes per task (default 8)"
+    )
     parser.add_argument(
         "--dynamic-sampling",
         type=whole(0, 1000),
@@ -48,7 +50,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--norm", default="std", choices=["std", "none"], help="GiGPO's F_norm")
     parser.add_argument("--invalid-penalty", type=WEIGHT, default=0.0, metavar="R")
     parser.add_argument("--beta", type=WEIGHT, default=0.0, help="weight of the KL term")
-    parser.add_argument("--temperature", type=real(0, 100, above=True), default=1.0, help="of rollouts")
+    parser.add_argument(
+        "--temperature", type=real(0, 100, above=True), default=1.0, help="of rollouts"
+    )
     parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a reply at most")
     parser.add_argument("--rows-per-pass", type=ROWS, default=64, help="bounds memory")
     parser.add_argument("--save-every", type=STEPS, default=10, help="steps between checkpoints")

@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
     parser.add_argument(
-        "--lora", type=whole(0, 65_536), default=0, metavar="RANK", help="train LoRA adapters on these layers"
+        "--lora",
+        type=whole(0, 65_536),
+        default=0,
+        metavar="RANK",
+        help="train LoRA adapters on these layers",
     )
     parser.add_argument("--lr", type=RATE, help="learning rate (default: what suits the model)")
     parser.add_argument(

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--random-actions", type=SHARE, default=0.1, help="share of turns that go astray"
     )
     parser.add_argument("--depth", type=whole(1, 1000), default=8, help="layers of a new policy")
-    parser.add_argument("--width", type=whole(32, 65_536), default=64, help="hidden size of a new policy")
+    parser.add_argument(
+        "--width", type=whole(32, 65_536), default=64, help="hidden size of a new policy"
+    )
     parser.add_argument("--seed", type=SEED, default=0)
     parser.add_argument("--out", required=True, help="folder for the model")
     add_output(parser)
