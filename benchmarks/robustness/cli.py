@@ -23,7 +23,7 @@ from benchmarks.robustness.children import Case, Ended, files_of, forked, refusa
 LIMIT_S = 60.0
 NO_NUMBERS = ["", "abc", "nan", "inf", "1e999", "9" * 5000, "--"]
 WRONG: dict[str, list[str]] = {
-    "count": ["0", "-1", "1.5", "99999999999", "١", *NO_NUMBERS],
+    "count": ["0", "-1", "1.5", "99999999999", "\u0661", *NO_NUMBERS],
     "least 0": ["-1", "1.5", "99999999999", "1e3", *NO_NUMBERS],
     "seed": ["-1", "1.5", "4294967296", *NO_NUMBERS],
     "share": ["-0.1", "1.1", "2", "-inf", *NO_NUMBERS],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import socket
@@ -123,6 +124,7 @@ def nested(depth: int = 100_000) -> bytes:
     return b"[" * depth + b"]" * depth
 
 
+@functools.cache
 def compressed_zeros(mebibytes: int) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = bytes(1 << 20)
@@ -139,6 +141,7 @@ BYTES = head(Content_Length=str(MANY << 10))
 SHORT = head(Content_Length=str(len(GOOD)))
 
 
+@functools.cache
 def openai() -> dict[str, Behaviour]:
     """Behaviours of a chat server, by name."""
     return _contents() | _shapes() | _counts() | _bodies() | _trickles() | _protocol() | _refusals()
@@ -148,8 +151,10 @@ def _contents() -> dict[str, Behaviour]:
     parts = [{"type": "text", "text": "lo"}, {"type": "image_url"}, "ok", None, 7, {"text": None}]
     said: dict[str, Any] = {
         "null": None, "number": 7, "truth": True, "object": {"text": "look"}, "parts": parts,
-        "parts in parts": [[["look"]]], "no parts": [], "escape sequences": "\x1b]52;c;aGk=\x07look",
-        "a lone surrogate": "look \ud800", "null characters": "look\0\0", "eight million": "a" * 8_000_000,
+        "parts in parts": [[["look"]]], "no parts": [], 
+        "escape sequences": "\x1b]52;c;aGk=\x07look",
+        "a lone surrogate": "look \ud800", "null characters": "look\0\0",
+        "eight million": "a" * 8_000_000,
         "many actions": "<action>" * 4000, "many ends": "</think>" * 50_000,
         "bidirectional": "\u202elook\u2066", "the key": f"my key is {KEY}",
     }  # fmt: skip
@@ -191,7 +196,7 @@ def _counts() -> dict[str, Behaviour]:
 
 
 def _bodies() -> dict[str, Behaviour]:
-    bomb = compressed_zeros(400)
+    bomb = compressed_zeros(100)
     return {
         "endless body": endless(BYTES, b" " * (1 << 16)),
         "endless chunks": endless(CHUNKS, _chunked(b" " * (1 << 16))),
@@ -263,7 +268,8 @@ def _protocol() -> dict[str, Behaviour]:
 
 def _refusals() -> dict[str, Behaviour]:
     cut = {"error": {"message": "x" * (300 - len(KEY) // 2) + KEY}}
-    waits = ("abc", "-5", "nan", "1e9", "Thu, 99 Foo 2026", "0", "\xb2", "", "Mon, 01 Jan 1990 00:00 GMT",
+    waits = ("abc", "-5", "nan", "1e9", "Thu, 99 Foo 2026", "0", "\xb2", "",
+             "Mon, 01 Jan 1990 00:00 GMT",
              "0x1", "Fri, 31 Dec 9999 99:99:99 GMT")  # fmt: skip
     found = {f"Retry-After: {w[:9]}": body(b"", "429 Slow", Retry_After=w) for w in waits}
     return found | {
@@ -284,12 +290,14 @@ def _refusals() -> dict[str, Behaviour]:
 # ---- vLLM -----------------------------------------------------------------------------------
 
 
+@functools.cache
 def vllm() -> dict[str, Behaviour]:
     """Behaviours of a vLLM server, by name: one of its answers is not what it should be."""
     served = {"id": "policy", "root": "tiny", "max_model_len": 500}
     odd_models: dict[str, Any] = {
         "null": None, "a list": [], "no data": {}, "null data": {"data": None},
-        "empty data": {"data": []}, "a text as data": {"data": "abc"}, "null entry": {"data": [None]},
+        "empty data": {"data": []}, "a text as data": {"data": "abc"},
+        "null entry": {"data": [None]},
         "null id": {"data": [served | {"id": None}]}, "empty id": {"data": [served | {"id": ""}]},
         "null root": {"data": [served | {"root": None}]},
         "null length": {"data": [served | {"max_model_len": None}]},
@@ -332,7 +340,7 @@ def vllm() -> dict[str, Behaviour]:
         "closed at once": raw(),
         "slow body": endless(BYTES, b" ", 0.05),
         "endless body": endless(BYTES, b" " * (1 << 16)),
-        "a bomb": body(compressed_zeros(400), Content_Encoding="gzip"),
+        "a bomb": body(compressed_zeros(100), Content_Encoding="gzip"),
     }
 
 
