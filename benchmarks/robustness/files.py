@@ -41,7 +41,8 @@ WHOLE: dict[str, Callable[[bytes], bytes]] = {
 }
 """Damage to a whole file, by name."""
 ODD: dict[str, Any] = {
-    "null": None, "text": "x\u202e\x1b[2J", "number": -1, "endless": float("inf"), "list": [], "object": {},
+    "null": None, "text": "x\u202e\x1b[2J", "number": -1, "endless": float("inf"), "list": [],
+    "object": {},
     "nested": [[[]]], "huge": 10**400, "truth": True,
 }  # fmt: skip
 """What may stand in place of a field's value."""
@@ -151,7 +152,7 @@ def _lost(good: Path, copy: Path, damaged: str) -> bool:
     for path in good.rglob("*"):
         name = path.relative_to(good)
         precious = path.name in ("delta.safetensors", "trajectories.jsonl") or "evals" in name.parts
-        if precious and str(name) != damaged:
+        if precious and path.is_file() and str(name) != damaged:
             there = copy / name
             if not there.is_file() or not there.read_bytes().startswith(path.read_bytes()):
                 return True
