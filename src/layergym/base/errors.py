@@ -46,7 +46,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for a name that is not among `known`, with the nearest ones."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    short = name if len(name) <= 60 else f"{name[:60]}..."
     if close:
-        return InputError(f'no {what} "{name}"; did you mean "{close[0]}"?')
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return InputError(f'no {what} "{name}"; there is {shown or "none"}')
+        return InputError(f'no {what} "{short}"; did you mean "{close[0]}"?')
+    few = [n for place, n in enumerate(names) if sum(map(len, names[: place + 1])) <= 200][:12]
+    shown = ", ".join(few) + (", ..." if len(names) > len(few) else "")
+    return InputError(f'no {what} "{short}"; there is {shown or "none"}')

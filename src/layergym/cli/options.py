@@ -47,8 +47,9 @@ def env_args(pairs: list[str]) -> dict[str, Any]:
         if not key.isidentifier() or key in _NO_SETTINGS:
             raise InputError(f'"{name}" is no setting of an environment; leave it out')
         try:
-            settings[key] = json.loads(value, parse_constant=str)
-        except (ValueError, RecursionError):
+            settings[key] = json.loads(value)
+            json.dumps(settings[key], allow_nan=False)
+        except (ValueError, RecursionError):  # Infinity, and 1e999, are texts here.
             settings[key] = value
     return settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         cpus=args.cpus_per_run,
         gpus=args.gpus_per_run,
     )
-    deadline = time.time() + seconds(args.max_time) if args.max_time else None
+    deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
@@ -145,7 +146,7 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
     from layergym.evals.sweep.search import Search, dev_split
 
     kind, _, stride = args.scan.partition(":")
-    if args.scan != "all" and (kind != "coarse" or not stride.isdigit()):
+    if args.scan != "all" and (kind != "coarse" or re.fullmatch("[1-9][0-9]{0,8}", stride) is None):
         raise InputError(f'--scan takes "all" or "coarse:N", not "{args.scan}"')
     search = Search(
         scan=int(stride or 0),

@@ -134,10 +134,13 @@ def _new(args: argparse.Namespace) -> RunSpec:
 
 
 def _described(args: argparse.Namespace) -> tuple[RunSpec, Path]:
-    from layergym.trainer.run import RunSpec
+    from layergym.agents.names import num_layers
+    from layergym.trainer.run import RunSpec, check_run
 
     if not args.resume:
-        return _new(args), new_folder(args.out, "layergym train --resume")
+        spec = _new(args)
+        check_run(spec, num_layers(spec.model))
+        return spec, new_folder(args.out, "layergym train --resume")
     folder = Path(args.resume)
     spec = RunSpec.read(folder)
     if (folder / "delta.safetensors").is_file():
