@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from benchmarks.robustness.children import Case, Ended, files_of, forked, refusal, told, warm
+from benchmarks.robustness.children import Case, Ended, files_of, forked, refusal, told, warm  # noqa: E402
 
 LIMIT_S = 60.0
 NO_NUMBERS = ["", "abc", "nan", "inf", "1e999", "9" * 5000, "--"]

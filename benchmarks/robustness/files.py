@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from benchmarks.robustness.children import Case, Ended, Verdict, forked, told, warm
+from benchmarks.robustness.children import Case, Ended, Verdict, forked, told, warm  # noqa: E402
 
 LIMIT_S = 90.0
 WHOLE: dict[str, Callable[[bytes], bytes]] = {

@@ -21,9 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from benchmarks.robustness import hostile
-from benchmarks.robustness.children import Case, Ended, Verdict, forked, refusal, told, warm
-from benchmarks.robustness.hostile import KEY, Behaviour
+from benchmarks.robustness import hostile  # noqa: E402
+from benchmarks.robustness.children import Case, Ended, Verdict, forked, refusal, told, warm  # noqa: E402
+from benchmarks.robustness.hostile import KEY, Behaviour  # noqa: E402
 
 LIMIT_S = 90.0
 

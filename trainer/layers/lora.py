@@ -35,9 +35,7 @@ def with_lora(model: PreTrainedModel, layers: str, rank: int, seed: int) -> Any:
     maps = [model.get_submodule(name) for name in names]
     most = max(min(m.in_features, m.out_features) for m in maps if isinstance(m, nn.Linear))
     if not 1 <= rank <= most:
-        raise InputError(
-            f"a LoRA rank lies between 1 and {most}, the largest rank here, not {rank}"
-        )
+        raise InputError(f"a LoRA rank lies between 1 and {most}, the most here, not {rank}")
     config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=names)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -17,7 +17,7 @@ from layergym.cli.run_options import add_run, run_spec
 from layergym.cli.values import JOBS, RATE, REPEATS, SEED, TASKS, real
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.executors.launch import Launch
+    from layergym.evals.sweep.executors.launch import Choice, Launch
     from layergym.evals.sweep.search import Search
     from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.run import RunSpec
@@ -166,19 +166,34 @@ def _steps(text: str) -> tuple[int, ...]:
     return tuple(map(int, steps))
 
 
+def _opened(spec: SweepSpec, folder: Path, launch: Launch) -> Choice:
+    """The engine, and a folder that is begun: neither where the other cannot be."""
+    from layergym.evals.sweep.executors.launch import open_engine
+    from layergym.evals.sweep.folder import write_sweep
+    from layergym.evals.sweep.spec import check_arms
+
+    if (folder / "sweep.json").is_file():
+        return open_engine(launch, spec, folder)
+    check_arms(spec)
+    choice = open_engine(launch, spec, folder)
+    try:
+        write_sweep(spec, folder)
+    except BaseException:
+        choice.engine.close()
+        raise
+    return choice
+
+
 def go(
     spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from layergym.cli.views.sweep_view import SweepView
     from layergym.evals.report import build, show, write_report
-    from layergym.evals.sweep.executors.launch import open_engine
-    from layergym.evals.sweep.folder import note_engine, run_sweep, write_sweep
+    from layergym.evals.sweep.folder import note_engine, run_sweep
     from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 
-    if not (folder / "sweep.json").is_file():
-        write_sweep(spec, folder)
-    choice = open_engine(launch, spec, folder)
+    choice = _opened(spec, folder, launch)
     note_engine(folder, choice)
     again = f"layergym sweep --resume {folder}"
     try:
