@@ -18,13 +18,23 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, get_args
 
 from layergym.agents.types import Ended, Reply, Trajectory, Turn, Usage
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
 
 NAME = "trajectories.jsonl"
 SYNC_S = 2.0
 """Lines reach the disk at least this often while any are written, and when the file is closed."""
 _BLOCK = 1 << 16
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a record of another shape raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +110,10 @@ def read_records(path: Path) -> Iterator[Record]:
                 return
             try:
                 yield _record(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise InputError(f"{path}, line {number}, is no trajectory: {error!r}") from None
+            except _DAMAGE as error:
+                raise InputError(
+                    f"{path}, line {number}, is no trajectory: {briefly(error)}"
+                ) from None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:

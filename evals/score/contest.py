@@ -24,6 +24,7 @@ from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.openai_client import PREFIX, Endpoint, Limits, check_omitted
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
 from layergym.agents.types import Trajectory
+from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
 from layergym.evals.results import write_eval
@@ -88,7 +89,7 @@ class ContestSpec:
             values["prices"] = {n: (float(p[0]), float(p[1])) for n, p in held["prices"].items()}
             return cls(**values)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise InputError(f"{folder / FILE} is damaged: {error!r}") from None
+            raise InputError(f"{folder / FILE} is damaged: {briefly(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Contest:
             held = read_json(folder / FILE)["panel"]
             tasks = Panel(**{**held, "tasks": tuple(held["tasks"])})
         except (KeyError, TypeError) as error:
-            raise InputError(f"{folder / FILE} is damaged: {error!r}") from None
+            raise InputError(f"{folder / FILE} is damaged: {briefly(error)}") from None
         return cls(spec, tasks, folder)
 
     @property

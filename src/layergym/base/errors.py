@@ -16,6 +16,7 @@ class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
 
 
+_BRIEF = 120
 _REFUSALS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -40,6 +41,13 @@ def refused(error: BaseException) -> str | None:
         if f"(os error {number})" in str(error) or f"code: {number}," in str(error):
             return why
     return "memory is used up" if isinstance(error, MemoryError) else None
+
+
+def briefly(error: BaseException) -> str:
+    """An error in a few words: some messages hold all of the file that was read."""
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."
+    return f"{type(error).__name__}: {shown}"
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

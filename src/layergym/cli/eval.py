@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("models on servers")
     server.add_argument("--concurrency", type=whole(1, 10_000), default=16, help="requests at once")
     server.add_argument(
-        "--per-minute", type=real(0, 1e9, above=True), help="requests that begin within a minute"
+        "--per-minute", type=real(0, 1e6, above=True), help="requests that begin within a minute"
     )
     server.add_argument(
         "--retries", type=whole(0, 1000), default=8, help="further attempts of a request"
