@@ -112,6 +112,8 @@ class Speech:
     format: Format | None = None
     admissible: bool = False
     """List the admissible actions after each observation."""
+    omit: tuple[str, ...] = ()
+    """Parameters that a server is not sent; see `openai_client.OPTIONAL`."""
 
 
 def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = None) -> Agent:
@@ -138,7 +140,7 @@ def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = 
     style = PromptStyle(speech.format or known.format, admissible=speech.admissible)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens
     if name.startswith(PREFIX):
-        client = ChatClient(Endpoint.parse(name), limits or Limits())
+        client = ChatClient(Endpoint.parse(name), limits or Limits(), speech.omit)
         return ServerAgent(
             client, style, temperature=speech.temperature, max_new_tokens=max_new_tokens
         )

@@ -8,6 +8,7 @@ is imported before one of their environments is made, and none of their mistakes
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from typing import Any, cast
@@ -149,7 +150,7 @@ def make(name: str, /, *, step_timeout_s: float | None = None, **kwargs: Any) ->
             "empty if there are none"
         )
     if step_timeout_s is not None:
-        if not step_timeout_s > 0:
+        if not isinstance(step_timeout_s, int | float) or not 0 < step_timeout_s < math.inf:
             raise InputError(f"step_timeout_s must be above 0 seconds, not {step_timeout_s}")
         env.step_timeout_s = step_timeout_s
     return env

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, read_lines, write_json, write_text
 
 FORMAT = 1
@@ -225,7 +225,9 @@ def read_eval(path: Path) -> EvalResult:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path} is not an evaluation ({error!r}); evaluate again") from None
+        raise InputError(
+            f"{path} is not an evaluation ({briefly(error)}); evaluate again"
+        ) from None
 
 
 def read_run(path: Path) -> Run:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.contribution.measure import ArmScore, Control, Measure
 from layergym.evals.contribution.profile import LayerProfile
@@ -54,7 +54,7 @@ def read_profile(path: Path) -> LayerProfile:
             sharpening=str(value["sharpening"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a whole layer profile ({error!r})") from None
+        raise InputError(f"{path} is not a whole layer profile ({briefly(error)})") from None
 
 
 def _flat(measure: Measure) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.texts import csv_rows, lines
 
 _LOGITS = 2**26
@@ -63,7 +63,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
             found.append(_question(row))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         where = f"question {len(found) + 1}"
-        raise InputError(f"{path}, {where} is in no known format ({error!r})") from None
+        raise InputError(f"{path}, {where} is in no known format ({briefly(error)})") from None
     if not found:
         raise InputError(f"{path} holds no question")
     return tuple(found)

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from layergym.agents.names import open_model
 from layergym.agents.rollouts import rollout
 from layergym.agents.types import Group
+from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, panel
 from layergym.evals.contribution.measure import Measure
@@ -189,7 +190,8 @@ def read_prediction(folder: Path) -> Prediction | None:
         return Prediction(tasks, episodes, seed, layers)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / FILE} does not say what it rests on ({error!r}); run layergym predict again"
+            f"{folder / FILE} does not say what it rests on ({briefly(error)}); "
+            "run layergym predict again"
         ) from None
 
 

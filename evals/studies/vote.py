@@ -22,7 +22,7 @@ from layergym.agents.llm import LLMAgent
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.names import open_model
 from layergym.agents.parsing import Format, parse
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.results import EvalResult, Run, Sweep, layer_of, read_eval, write_eval
 from layergym.evals.score.evaluate import evaluate
@@ -254,7 +254,7 @@ def _read(path: Path) -> Votes:
         results = tuple(read_eval(file) for place in places for file in place.glob("*.json"))
         return Votes(tuple(map(str, value["voters"])), results)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no votes ({error!r}); delete its folder") from None
+        raise InputError(f"{path} holds no votes ({briefly(error)}); delete its folder") from None
 
 
 def _delta(run: Run) -> LayerDelta | None:

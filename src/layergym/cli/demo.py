@@ -7,6 +7,7 @@ from pathlib import Path
 
 from layergym import InputError
 from layergym.cli.console import add_output, output
+from layergym.cli.values import JOBS, SEED
 
 EXAMPLES = """
 The embedded policy (Qwen3 architecture, 8 layers, under half a million parameters) plays household
@@ -21,9 +22,11 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     parser.add_argument("--fast", action="store_true", help="two layers, three steps: does it run?")
-    parser.add_argument("--jobs", type=int, help="runs side by side (default: one per core or GPU)")
+    parser.add_argument(
+        "--jobs", type=JOBS, help="runs side by side (default: one per core or GPU)"
+    )
     parser.add_argument("--out", default="runs/demo", help="sweep folder (default runs/demo)")
     add_output(parser)
 

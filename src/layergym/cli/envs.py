@@ -12,6 +12,7 @@ from layergym.base.errors import FAULTS, told
 from layergym.base.texts import printable
 from layergym.cli.console import Output, add_output, output
 from layergym.cli.options import add_env, env_args, required_env
+from layergym.cli.values import ROWS, STEPS
 
 EXAMPLES = """
 examples:
@@ -49,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parity.add_argument("--games", default="generated", help="generated, official, a path")
     parity.add_argument("--split", default="test")
     parity.add_argument("--version", default="0.4", choices=["0.3", "0.4"])
-    parity.add_argument("--sample", type=int, help="number of games (default: all)")
-    parity.add_argument("--steps", type=int, default=40, help="fewest steps a game")
+    parity.add_argument("--sample", type=ROWS, help="number of games (default: all)")
+    parity.add_argument("--steps", type=STEPS, default=40, help="fewest steps a game")
     parity.add_argument("--log", type=Path, help="keep results here and go on from them")
     parity.set_defaults(action=_check_alfworld)
     index = actions.add_parser("build-alfworld-index", help="pack ALFWorld's folders")

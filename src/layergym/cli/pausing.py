@@ -20,7 +20,7 @@ def seconds(duration: str) -> float:
     Raises:
         InputError: it is none.
     """
-    if not re.fullmatch(r"(\d+h)?(\d+m)?(\d+s)?", duration) or not duration:
+    if not re.fullmatch(r"([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,9}s)?", duration) or not duration:
         raise InputError(f'"{duration}" is no duration; write 90s, 20m, 2h or 1h30m')
     return float(sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", duration)))
 

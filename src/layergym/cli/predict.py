@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
+from layergym.cli.values import TASKS
 
 EXAMPLES = """
 examples:
@@ -17,7 +18,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
-    parser.add_argument("--tasks", type=int, help="tasks of the batch (default: as in a step)")
+    parser.add_argument("--tasks", type=TASKS, help="tasks of the batch (default: as in a step)")
     add_output(parser)
 
 

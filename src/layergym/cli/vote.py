@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
+from layergym.cli.values import REPEATS, TASKS
 
 EXAMPLES = """
 examples:
@@ -22,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
     parser.add_argument("--arms", nargs="+", help="who votes (default: all single layers)")
-    parser.add_argument("--tasks", type=int, help="tasks of the panel (default: the sweep's)")
-    parser.add_argument("--repeats", type=int, help="episodes per task (default: the sweep's)")
+    parser.add_argument("--tasks", type=TASKS, help="tasks of the panel (default: the sweep's)")
+    parser.add_argument("--repeats", type=REPEATS, help="episodes per task (default: the sweep's)")
     add_output(parser)
 
 
