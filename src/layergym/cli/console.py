@@ -1,7 +1,7 @@
 """One look for all commands: results on stdout, the way there on stderr.
 
 Colours and live views are for terminals; NO_COLOR, TERM=dumb and what is not a terminal (a pipe, a
-log, CI, a notebook) get plain lines. rich does that; this is the one place where its consoles are made.
+log, CI, a XX
 """
 
 from __future__ import annotations
