@@ -6,19 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents.base import Decision, Episode
+from layergym.agents.base import Decision, Episode, Move, OutOfContext
 from layergym.agents.conversation import Conversation, Layout, Prompt
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.parsing import parse
 from layergym.agents.prompts import PromptStyle, system_text, user_text
 from layergym.agents.types import Reply
+from layergym.base.errors import InputError
 
 
 class LLMAgent:
     """Holds one conversation per episode and samples all replies of a turn in one batch.
 
-    An episode whose next prompt leaves no room for a whole reply in the model's context is given
-    up, which truncates it.
+    An episode whose next prompt leaves no room for a whole reply in the model's context ends there:
+    it is `OutOfContext`.
     """
 
     def __init__(
@@ -27,22 +28,44 @@ class LLMAgent:
         tokenizer: PreTrainedTokenizerBase,
         style: PromptStyle | None = None,
     ) -> None:
-        """Speak through `sampler`, addressed in `style` (by default the think format)."""
+        """Speak through `sampler`, addressed in `style` (by default the think format).
+
+        Raises:
+            InputError: a reply may be as long as the whole context.
+        """
+        if sampler.max_new_tokens >= sampler.max_context:
+            raise InputError(
+                f"a reply of {sampler.max_new_tokens:,} tokens and its prompt do not fit into the "
+                f"model's context of {sampler.max_context:,}; allow fewer new tokens"
+            )
         self.sampler = sampler
         self.style = style or PromptStyle()
         self._layout = Layout(tokenizer)
         self._conversations: dict[int, Conversation] = {}
+        self._spoke = False
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
-        """Decide for each episode, in order."""
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
+        """Decide for each episode, in order.
+
+        Raises:
+            InputError: not one of the first prompts ever asked leaves room for a reply.
+        """
         prompts = [self._ask(episode) for episode in episodes]
+        self._spoke = self._spoke or any(prompts)
+        if not self._spoke and prompts:
+            shortest = min(self._conversations[episode.id].length for episode in episodes)
+            raise InputError(
+                f"no prompt leaves room for a reply: the shortest has {shortest:,} tokens and a "
+                f"reply may have {self.sampler.max_new_tokens:,}, but the model's context holds "
+                f"{self.sampler.max_context:,}; allow fewer new tokens, or take another model"
+            )
         asked = [(e, p) for e, p in zip(episodes, prompts, strict=True) if p is not None]
         samples = self.sampler.sample([Request(e.id, p.ids, p.extends, e.seed) for e, p in asked])
         decisions = {
             episode.id: self._decide(episode.id, prompt, sample)
             for (episode, prompt), sample in zip(asked, samples, strict=True)
         }
-        return [decisions.get(episode.id) for episode in episodes]
+        return [decisions.get(episode.id, OutOfContext()) for episode in episodes]
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from layergym.agents.base import Agent, Decision, Episode, Failure
+from layergym.agents.base import Agent, Decision, Episode, Failure, OutOfContext
 from layergym.agents.blocking import CallThread
 from layergym.agents.types import Ended, Trajectory, Turn
 from layergym.base.errors import InputError
@@ -131,7 +131,8 @@ def rollout(
     """Play one episode per job, all in lockstep.
 
     An environment that raises ends its own episode as an error, without the turn that it did not
-    finish; so does an agent's `Failure`. The others go on. What an agent raises is not caught.
+    finish; so does an agent's `Failure`. What no longer fits into the model's context ends as
+    "context". The others go on. What an agent raises is not caught.
 
     Environments that may block (`TextEnv.step_timeout_s`) step at the same time, each in a thread
     of its own. One that takes longer than its limit ends its episode as an error (TimeoutError)
@@ -191,6 +192,8 @@ def _turn(
     for i, decision in zip(live, agent.act(episodes), strict=True):
         if decision is None:
             plays[i].ended = "truncated"
+        elif isinstance(decision, OutOfContext):
+            plays[i].ended = "context"
         elif isinstance(decision, Failure):
             plays[i].fail(decision.why)
         else:

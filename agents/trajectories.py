@@ -25,6 +25,8 @@ NAME = "trajectories.jsonl"
 SYNC_S = 2.0
 """Lines reach the disk at least this often while any are written, and when the file is closed."""
 _BLOCK = 1 << 16
+_SHOWN = 200
+"""Characters of a decoding error, which may quote the whole line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def read_records(path: Path) -> Iterator[Record]:
             try:
                 yield _record(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise InputError(f"{path}, line {number}, is no trajectory: {error!r}") from None
+                why = f"{type(error).__name__}: {error}"[:_SHOWN]
+                raise InputError(f"{path}, line {number}, is no trajectory: {why}") from None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
-from layergym.agents.base import Decision, Episode, Failure
+from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
 from layergym.agents.parsing import parse
 from layergym.agents.prompts import PromptStyle, system_text, user_text
 from layergym.agents.servers.openai_client import ChatClient, ContextFull, ServerError
@@ -45,7 +45,7 @@ class ServerAgent:
         self.max_new_tokens = max_new_tokens
         self._dialogues: dict[int, list[dict[str, str]]] = {}
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
+    def act(self, episodes: Sequence[Episode]) -> list[Move]:
         """Decide for each episode, in order."""
         for episode in episodes:
             self._ask(episode)
@@ -66,7 +66,7 @@ class ServerAgent:
         text = user_text(self.style, episode.observation, admissible)
         dialogue.append({"role": "user", "content": text})
 
-    def _decide(self, episode: Episode) -> Decision | Failure | None:
+    def _decide(self, episode: Episode) -> Move:
         dialogue = self._dialogues[episode.id]
         try:
             answer = self.client.complete(
@@ -76,7 +76,7 @@ class ServerAgent:
                 seed=_seed(episode.seed, episode.env.turn),
             )
         except ContextFull:
-            return None
+            return OutOfContext()
         except ServerError as error:
             return Failure(str(error))
         dialogue.append({"role": "assistant", "content": answer.content})

@@ -21,6 +21,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from layergym.base.errors import InputError
+from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import causal_model
 from layergym.trainer.processes import part, spread_like, whole
 
@@ -136,7 +137,12 @@ class LayerDelta:
         return cls(base, tuple(layers), tensors)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file."""
+        """Write one safetensors file.
+
+        Raises:
+            Diverged: a tensor holds NaN or infinity; nothing is written.
+        """
+        check_tensors(self.tensors)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # One key: safetensors writes several in no fixed order, and equal deltas should be

@@ -11,6 +11,10 @@ class InputError(ValueError):
     """
 
 
+class Diverged(InputError, FloatingPointError):
+    """A loss, gradient, weight or logit is NaN or infinite; nothing was made of it."""
+
+
 class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
 

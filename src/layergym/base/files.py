@@ -30,6 +30,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+def sync(path: Path) -> None:
+    """Bring a file or a folder's list of names to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, at once; NaN and infinity are refused."""
     write_text(path, json.dumps(value, allow_nan=False, indent=1) + "\n")

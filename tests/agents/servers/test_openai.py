@@ -342,7 +342,7 @@ def test_a_request_that_fails_for_good_costs_its_own_episode_only(server: Server
 def test_a_full_context_ends_the_episode_as_in_process(server: Server) -> None:
     server.answer = in_turn(said("up"), (400, {}, {"error": {"message": "context length"}}))
     [played] = play(server, ["train-0001"])
-    assert (played.ended, len(played.turns), played.error) == ("truncated", 1, "")
+    assert (played.ended, len(played.turns), played.error) == ("context", 1, "")
 
 
 def test_reasoning_kept_apart_comes_back_as_a_thought(server: Server) -> None:
