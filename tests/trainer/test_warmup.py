@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from layergym.agents import ExpertAgent, Job, PromptStyle, Reply, rollout, tiny
+from layergym.agents import ExpertAgent, Job, PromptStyle, Reply, rollout
 from layergym.agents.conversation import Layout
+from layergym.agents.models import tiny
 from layergym.agents.names import defaults, open_model
 from layergym.agents.trajectories import Record, write_records
 from layergym.envs import InputError, Outcome, TextEnv, make
