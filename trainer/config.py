@@ -199,9 +199,8 @@ class GiGPOConfig(GRPOConfig):
         self._check_saving()
 
     def _check(self) -> None:
-        self.scale_rewards = {True: "group", False: "none"}.get(
-            self.scale_rewards, self.scale_rewards
-        )
+        if isinstance(self.scale_rewards, bool):  # as TRL reads it
+            self.scale_rewards = "group" if self.scale_rewards else "none"
         if own := ALGORITHMS[self.credit.algorithm].loss_type:
             if self.loss_type not in ("dapo", own):
                 raise InputError(f'{self.algorithm} has loss_type "{own}", not "{self.loss_type}"')

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from layergym.agents.base import Episode, Failure
+from layergym.agents.base import Decision, Episode
 from layergym.agents.names import Speech, open_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
@@ -366,6 +366,6 @@ def test_an_agent_by_name(server: Server) -> None:
     env = Ladder()
     text, _ = env.reset(seed=0)
     [decision] = agent.act([Episode(0, 0, env, text)])
-    assert decision and not isinstance(decision, Failure)
+    assert isinstance(decision, Decision)
     assert (decision.action, server.asked[0]["max_tokens"]) == ("up", 4)
     assert "Admissible actions: up, down." in server.asked[0]["messages"][1]["content"]
