@@ -16,7 +16,7 @@ from layergym.trainer.layers.delta import FILE, LayerDelta
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection, ranges
 from layergym.trainer.processes import SeveralProcesses, reshard, spread_like, whole
-from layergym.trainer.seals import rotate, seal
+from layergym.trainer.seals import damage, rotate, seal
 
 
 class DeltaCheckpoints(SeveralProcesses):
@@ -61,6 +61,8 @@ class DeltaCheckpoints(SeveralProcesses):
             delta.save(Path(output_dir or self._get_output_dir(None)) / FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if why := damage(Path(resume_from_checkpoint)):
+            raise InputError(f"{why}; go on from another checkpoint")
         delta = LayerDelta.load(Path(resume_from_checkpoint))
         delta.check_base(self.base)
         if delta.tensors.keys() != set(self.selection.names):

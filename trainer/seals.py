@@ -32,6 +32,8 @@ def damage(checkpoint: Path) -> str | None:
     """Which file of a checkpoint is not as it was written, in a few words; None when all are."""
     try:
         files = read_json(checkpoint / SEAL)["files"]
+        if not files:
+            return f"{checkpoint / SEAL} is damaged"
         for name, (size, crc) in files.items():
             path = checkpoint / Path(name).name
             if not path.is_file():

@@ -50,7 +50,7 @@ def flipped(path: Path) -> None:
 
 DAMAGES = {
     "flipped": flipped,
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]),
     "empty": lambda path: path.write_bytes(b""),
     "gone": lambda path: path.unlink(),
 }

@@ -135,8 +135,10 @@ def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
 
 
 class _Stream:
-    """Demonstrations as `datasets` takes them. It hashes what it is given by pickling it: that is
-    the description, not the environment, which may hold open files.
+    """Demonstrations as `datasets` takes them.
+
+    It hashes what it is given by pickling it: that is the description, not the environment, which
+    may hold open files.
     """
 
     def __init__(self, described: str, demonstrations: Iterator[Demonstration]) -> None:
