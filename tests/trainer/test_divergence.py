@@ -68,7 +68,8 @@ def test_a_gradient_that_is_not_finite_is_no_step(
         trainer.train()
     taken = trainer.state.global_step
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
-    assert [p.name for p in (tmp_path / "run").glob("checkpoint-*")][-1:] == [f"checkpoint-{taken}"]
+    kept = {int(p.name.rpartition("-")[2]) for p in (tmp_path / "run").glob("checkpoint-*")}
+    assert max(kept) == taken > 0
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)
 
