@@ -199,8 +199,9 @@ class GiGPOConfig(GRPOConfig):
         self._check_saving()
 
     def _check(self) -> None:
-        if isinstance(self.scale_rewards, bool):  # as TRL reads it
-            self.scale_rewards = "group" if self.scale_rewards else "none"
+        given: Any = self.scale_rewards
+        if isinstance(given, bool):  # as TRL reads it
+            self.scale_rewards = "group" if given else "none"
         if own := ALGORITHMS[self.credit.algorithm].loss_type:
             if self.loss_type not in ("dapo", own):
                 raise InputError(f'{self.algorithm} has loss_type "{own}", not "{self.loss_type}"')
