@@ -50,14 +50,21 @@ class Failure:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class OutOfContext:
+    """The next prompt and a whole reply no longer fit into the model's context."""
+
+
+Move = Decision | Failure | OutOfContext | None
+"""What becomes of an episode's turn: None gives the episode up, which truncates it; a failure ends
+it as an error."""
+
+
 class Agent(Protocol):
     """Acts in many episodes at once."""
 
-    def act(self, episodes: Sequence[Episode]) -> Sequence[Decision | Failure | None]:
-        """Decide for each episode, in order.
-
-        None gives an episode up, which truncates it; a failure ends it as an error.
-        """
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
+        """Decide for each episode, in order."""
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from layergym.agents.base import Agent, Decision, Episode, Failure
+from layergym.agents.base import Agent, Decision, Episode, Failure, OutOfContext
 from layergym.agents.blocking import CallThread
 from layergym.agents.types import Ended, Trajectory, Turn
 from layergym.base.errors import FAULTS, InputError, told
@@ -132,8 +132,8 @@ def rollout(
 
     An environment that raises ends its own episode as an error, without the turn that it did not
     finish; so do one that breaks its contract (a reward that is not finite, say), one that asks
-    the process to exit, and an agent's `Failure`. The others go on. What an agent raises is not
-    caught.
+    the process to exit, and an agent's `Failure`. What no longer fits into the model's context
+    ends as "context". The others go on. What an agent raises is not caught.
 
     Environments that may block (`TextEnv.step_timeout_s`) step at the same time, each in a thread
     of its own. One that takes longer than its limit ends its episode as an error (TimeoutError)
@@ -193,6 +193,8 @@ def _turn(
     for i, decision in zip(live, agent.act(episodes), strict=True):
         if decision is None:
             plays[i].ended = "truncated"
+        elif isinstance(decision, OutOfContext):
+            plays[i].ended = "context"
         elif isinstance(decision, Failure):
             plays[i].fail(decision.why)
         else:

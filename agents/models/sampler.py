@@ -17,7 +17,7 @@ from layergym.agents.models.architecture import context_limit, stop_tokens
 from layergym.agents.models.attention import additive_masks, attention_windows
 from layergym.agents.models.cache import RaggedCache, cache_keyword
 from layergym.agents.models.draw import draw
-from layergym.base.errors import InputError
+from layergym.base.errors import Diverged, InputError
 
 _PREFILL_TOKENS = 16384
 
@@ -305,7 +305,10 @@ class TransformersSampler:
             lengths = lengths + ~done
         drawn = torch.stack(logprobs, 1)
         if not bool(drawn.isfinite().all()):
-            raise FloatingPointError("the model's logits are not finite; its training has diverged")
+            raise Diverged(
+                "the model's logits are not finite, so its training has diverged; begin anew with "
+                "a lower learning rate"
+            )
         return torch.stack(ids, 1).tolist(), drawn.tolist()
 
     def _decoding(self, rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:

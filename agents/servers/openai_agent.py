@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
-from layergym.agents.base import Decision, Episode, Failure, asked
+from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext, asked
 from layergym.agents.parsing import parse
 from layergym.agents.prompts import PromptStyle, system_text, user_text
 from layergym.agents.servers.openai_client import ChatClient, ContextFull, ServerError
@@ -45,7 +45,7 @@ class ServerAgent:
         self.max_new_tokens = max_new_tokens
         self._dialogues: dict[int, list[dict[str, str]]] = {}
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
+    def act(self, episodes: Sequence[Episode]) -> list[Move]:
         """Decide for each episode, in order."""
         failed = {e.id: failure for e in episodes if (failure := self._ask(e))}
         posed = [episode for episode in episodes if episode.id not in failed]
@@ -71,7 +71,7 @@ class ServerAgent:
         dialogue.append({"role": "user", "content": text})
         return None
 
-    def _decide(self, episode: Episode) -> Decision | Failure | None:
+    def _decide(self, episode: Episode) -> Move:
         dialogue = self._dialogues[episode.id]
         try:
             answer = self.client.complete(
@@ -81,7 +81,7 @@ class ServerAgent:
                 seed=_seed(episode.seed, episode.env.turn),
             )
         except ContextFull:
-            return None
+            return OutOfContext()
         except ServerError as error:
             return Failure(str(error))
         dialogue.append({"role": "assistant", "content": answer.content})

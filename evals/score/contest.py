@@ -33,6 +33,8 @@ from layergym.evals.score.evaluate import CHUNK, panel_jobs, result_of
 from layergym.trainer.manifest import manifest
 
 FILE = "eval.json"
+MOST_OUT_OF_CONTEXT = 0.1
+"""Share of episodes out of context above which a score says more about the context's length."""
 OnEpisode = Callable[[str, Trajectory], None]
 """Called with the agent and each episode that is over."""
 
@@ -187,6 +189,11 @@ class Contest:
     def played(self, agent: str, seed: int) -> dict[Job, Trajectory]:
         """The last record of every episode."""
         return {Job(t.task, t.seed): t for t in (r.trajectory for r in self.records(agent, seed))}
+
+    def out_of_context(self, agent: str) -> float:
+        """Share of an agent's episodes that ended because the model's context was full."""
+        played = [t for seed in self.spec.seeds for t in self.played(agent, seed).values()]
+        return sum(t.ended == "context" for t in played) / max(1, len(played))
 
     def missing(self, agent: str, seed: int) -> list[Job]:
         """Episodes that were not played yet, or ended in an error."""

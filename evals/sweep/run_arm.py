@@ -17,7 +17,7 @@ from pathlib import Path
 from layergym.agents.base import Agent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
-from layergym.envs import InputError, Panel, panel
+from layergym.envs import InputError, Panel, find, panel
 from layergym.evals.results import Cost, EvalResult, read_eval, write_cost, write_eval
 from layergym.evals.score.evaluate import evaluate
 from layergym.trainer.callbacks import NOBODY, Watch
@@ -106,7 +106,9 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
     """
     folder.mkdir(parents=True, exist_ok=True)
     if arm == "base":
-        write_json(folder / "config.json", {"env": run.env, "model": run.model, "seed": run.seed})
+        write_json(
+            folder / "config.json", {"env": find(run.env), "model": run.model, "seed": run.seed}
+        )
         tasks = scored_panel(run, spec)
         write_json(folder / "manifest.json", manifest([tasks], [run.seed, spec.seed]))
         model, tokenizer = open_model(run.model)

@@ -201,7 +201,7 @@ def test_a_model_plays_token_for_token(
         assert len(trajectory.turns) == Stairs.max_turns
 
 
-def test_a_full_context_truncates(model: Models, tokenizer: Tokenizers) -> None:
+def test_a_full_context_ends_the_episode_as_such(model: Models, tokenizer: Tokenizers) -> None:
     words = tokenizer(None)
     style = PromptStyle("plain", instructions=False)
 
@@ -212,13 +212,13 @@ def test_a_full_context_truncates(model: Models, tokenizer: Tokenizers) -> None:
         trajectories = play(LLMAgent(sampler, words, style), 2)
         for trajectory in trajectories:
             tokens = sum(len(t.reply.prompt_ids) + len(t.reply.ids) for t in trajectory.turns)
-            assert trajectory.ended == "truncated"
+            whole = len(trajectory.turns) == Stairs.max_turns
+            assert trajectory.ended == ("truncated" if whole else "context")
             assert tokens <= max_context
         return [len(t.turns) for t in trajectories]
 
     assert turns(512) == [6, 6]
     assert all(0 < n < 6 for n in turns(120))
-    assert turns(20) == [0, 0]
 
 
 def test_values_and_scripted_agents_do_not_need_torch() -> None:
@@ -294,3 +294,15 @@ def test_a_key_that_cannot_be_compared_ends_its_episode() -> None:
 
     [played] = rollout(ExpertAgent(), Unhashable, [Job("train-0001", 0)])
     assert played.error.startswith("TypeError: unhashable")
+
+
+@pytest.mark.parametrize(("max_new_tokens", "max_context"), [(120, 120), (300, 120), (100, 120)])
+def test_replies_that_can_never_fit_are_refused_before_playing(
+    model: Models, tokenizer: Tokenizers, max_new_tokens: int, max_context: int
+) -> None:
+    words = tokenizer(None)
+    sampler = TransformersSampler(
+        model("llama"), words, max_new_tokens=max_new_tokens, max_context=max_context
+    )
+    with pytest.raises(InputError, match=f"{max_new_tokens}.*{max_context}"):
+        play(LLMAgent(sampler, words, PromptStyle("plain")), 2)

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from layergym.agents.models.save import save_model
 from layergym.base.errors import InputError
 from layergym.base.files import replacing
+from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import causal_model
 from layergym.trainer.processes import part, spread_like, whole
 
@@ -138,7 +139,12 @@ class LayerDelta:
         return cls(base, tuple(layers), tensors)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file, at once."""
+        """Write one safetensors file, at once.
+
+        Raises:
+            Diverged: a tensor holds NaN or infinity; nothing is written.
+        """
+        check_tensors(self.tensors)
         # One key: safetensors writes several in no fixed order, and equal deltas should be
         # equal files.
         metadata = {_KEY: json.dumps({"base": self.base, "layers": self.layers})}

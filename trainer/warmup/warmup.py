@@ -7,6 +7,7 @@ recorded trajectories, in an order drawn with a seed. Random and invalid actions
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,12 +34,24 @@ from layergym.agents.prompts import PromptStyle
 from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
 from layergym.base.files import write_json
+from layergym.base.locks import locked
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
+from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import select
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
 
 OnLog = Callable[[Mapping[str, float]], None]
 NEW = "new"
+_BOUNDS = {
+    "steps": Bounds(1, whole=True),
+    "batch_size": Bounds(1, whole=True),
+    "learning_rate": Bounds(0, above=True),
+    "random_actions": Bounds(0, 1),
+    "depth": Bounds(1, whole=True),
+    "width": Bounds(32, whole=True),
+    "seed": Bounds(0, 2**32 - 1, whole=True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,24 +79,46 @@ class WarmupSpec:
     width: int = 64
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what no warm start could be made of.
+
+        Raises:
+            InputError: a number is out of range, or not one.
+        """
+        check_numbers(self, _BOUNDS)
+
 
 def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> None:
     """Train as `spec` says and save the model, its tokenizer and the recipe in `folder`.
 
+    `folder` is there once all of it is written. A warm start that is interrupted leaves nothing
+    and begins anew.
+
     Raises:
-        InputError: the environment or model is unknown, or there is no expert.
+        InputError: the environment or model is unknown, there is no expert, or another process
+            writes the same folder.
+        Diverged: a weight is no longer finite; nothing is written.
     """
+    folder = folder.absolute()
+    staging = folder.with_name(f".{folder.name}.unfinished")
+    with locked(staging):
+        try:
+            _warmup(spec, staging / folder.name, on_log)
+            if folder.is_dir():
+                folder.rmdir()  # It is empty, or this fails.
+            (staging / folder.name).rename(folder)
+        finally:
+            shutil.rmtree(staging / folder.name, ignore_errors=True)
+
+
+def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)
-    layout = Layout(tokenizer)
-
-    def stream() -> Iterator[dict[str, list[int]]]:
-        for one in _demonstrations(spec, env, layout, PromptStyle(_format(spec)), recorded):
-            yield {"input_ids": list(one.ids), "labels": list(one.labels)}
-
+    style = PromptStyle(_format(spec))
+    stream = _Stream(repr(spec), _demonstrations(spec, env, Layout(tokenizer), style, recorded))
     trainer = SFTTrainer(
         model=model,
         args=_settings(spec, folder),
@@ -93,9 +128,29 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    check_tensors(dict(model.named_parameters()))
     model.eval()
     save_model(model, folder, tokenizer)
     write_json(folder / RECIPE, {**asdict(spec), "new": _grown_here(spec)})
+
+
+class _Stream:
+    """Demonstrations as `datasets` takes them.
+
+    It hashes what it is given by pickling it: that is the description, not the environment, which
+    may hold open files.
+    """
+
+    def __init__(self, described: str, demonstrations: Iterator[Demonstration]) -> None:
+        self._described = described
+        self._demonstrations = demonstrations
+
+    def __call__(self) -> Iterator[dict[str, list[int]]]:
+        for one in self._demonstrations:
+            yield {"input_ids": list(one.ids), "labels": list(one.labels)}
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (self._described,)
 
 
 def _demonstrations(

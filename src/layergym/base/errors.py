@@ -25,6 +25,10 @@ class ContractError(RuntimeError):
     """
 
 
+class Diverged(InputError, FloatingPointError):
+    """A loss, gradient, weight or logit is NaN or infinite; nothing was made of it."""
+
+
 class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
 

@@ -49,6 +49,15 @@ def open_to_umask(path: Path) -> None:
         path.replace(scratch)
 
 
+def sync(path: Path) -> None:
+    """Bring a file or a folder's list of names to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, at once; NaN and infinity are refused."""
     write_text(path, json.dumps(value, allow_nan=False, indent=1) + "\n")

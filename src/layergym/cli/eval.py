@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, output
+from layergym.cli.console import Output, add_output, complain, output
 from layergym.cli.options import add_env, env_args, only_to_resume, required_env
 from layergym.cli.values import (
     REPEATS,
@@ -119,7 +119,23 @@ def run(args: argparse.Namespace) -> int:
         show(build([folder], kept=folder in (args.resume, args.out)), out.results)
         for row in standings(contest).rows if out.json else ():
             out.record(event="agent", **asdict(row))
-        return int(any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
+        cut = [name for name in spec.agents if _cut(contest, name)]
+        return int(bool(cut) or any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
+
+
+def _cut(contest: Contest, name: str) -> bool:
+    """Whether so many episodes ran out of context that the score is none; says so."""
+    from layergym.evals.score.contest import MOST_OUT_OF_CONTEXT
+
+    share = contest.out_of_context(name)
+    if share <= MOST_OUT_OF_CONTEXT:
+        return False
+    complain(
+        "eval",
+        f"{share:.0%} of {name}'s episodes ended because its context was full, so this is no score "
+        "of the agent; allow fewer tokens per reply, or fewer turns",
+    )
+    return True
 
 
 def _spec(args: argparse.Namespace) -> ContestSpec:

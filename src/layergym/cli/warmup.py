@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
@@ -62,9 +63,15 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     out = output(args)
-    warmup(
-        spec, folder, on_log=lambda row: out.note(f"step {row['step']:>6} loss {row['loss']:.3f}")
-    )
+
+    def tell(row: Mapping[str, float]) -> None:
+        out.note(f"step {row['step']:>6} loss {row['loss']:.3f}")
+
+    try:
+        warmup(spec, folder, on_log=tell)
+    except KeyboardInterrupt:
+        out.note("stopped; nothing was written, and a warm start begins anew")
+        raise
     out.show(f"model: {folder}")
     out.record(event="model", folder=folder)
     return 0
