@@ -10,18 +10,18 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.agents import tiny
 from layergym.agents.base import Agent, ExpertAgent, HumanAgent, RandomAgent
-from layergym.agents.compute import choose_device, choose_dtype, multiply_float32
 from layergym.agents.llm import LLMAgent
-from layergym.agents.load import load_config, load_model, stored_dtype
-from layergym.agents.openai_agent import ServerAgent
-from layergym.agents.openai_client import PREFIX, ChatClient, Endpoint, Limits
-from layergym.agents.parse import Format
+from layergym.agents.models import tiny
+from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
+from layergym.agents.models.load import load_config, load_model, stored_dtype
+from layergym.agents.models.pull import SOURCES, pulled
+from layergym.agents.models.sampler import TransformersSampler
+from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
-from layergym.agents.pull import SOURCES, pulled
-from layergym.agents.sampler import TransformersSampler
-from layergym.envs.errors import InputError
+from layergym.agents.servers.openai_agent import ServerAgent
+from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, Limits
+from layergym.base.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,7 @@ def open_model(
     return load_model(where, dtype=compute, device=held_on or place)
 
 
-def open_stored(
-    name: str, dtype: str = "auto"
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def open_stored(name: str, dtype: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model of this name with the values that `open_model` gives it, in their least memory.
 
     That is as it is stored, on the CPU, for hashing and merging; `dtype` counts where it rounds.

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from layergym.envs.errors import Notice
-from layergym.trainer.delta import Stepped
+from layergym.base.errors import Notice
+from layergym.trainer.layers.delta import Stepped
 from layergym.trainer.processes import part
 
 SAMPLE = 1 << 16
@@ -112,7 +112,9 @@ def notice_vanished(measures: Mapping[str, float], dtype: torch.dtype) -> None:
     half = dtype == torch.bfloat16
     kind = "changed_bf16/" if half else "changed/"
     shares = {name: share for name, share in measures.items() if name.startswith(kind)}
-    gone = {n: s for n, s in shares.items() if s < VANISHED and measures[n.replace(kind, "change/")]}
+    gone = {
+        n: s for n, s in shares.items() if s < VANISHED and measures[n.replace(kind, "change/")]
+    }
     if not gone:
         return
     worst = min(gone, key=lambda name: gone[name])

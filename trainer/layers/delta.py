@@ -1,0 +1,341 @@
+"""Layer deltas: the tensors that a run trained, in one small safetensors file.
+
+A delta holds new values, in float32 or more, and what it replaces comes back as a delta of its own,
+so that removing it is exact. Applying it is exact too, but for the rounding of a model that is open
+in 16 bits: that is the model that the run itself computed with. Of a LoRA run a delta holds the two
+factors of every update; W then becomes W + B A.
+
+Names and hashes speak about values: a tensor in 16 bits counts as the float32 values that it
+stands for, so that a delta fits its base whatever the base computes with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from layergym.base.errors import InputError, Notice
+from layergym.trainer.layers.selection import causal_model
+from layergym.trainer.processes import part, spread_like, whole
+
+FILE = "layer_delta.safetensors"
+_KEY = "layergym_delta"
+_DOWN, _UP = ".lora_A", ".lora_B"
+_HASHED = 1 << 24
+"""Entries of a 16-bit tensor that are put into float32 at a time."""
+Stepped = Callable[[nn.Parameter], torch.Tensor]
+"""What an optimiser steps for a parameter: its float32 master, or itself."""
+
+
+class FrozenTensorChanged(RuntimeError):
+    """A tensor that should be frozen differs from what it was."""
+
+
+def digests(
+    model: nn.Module, *, buffers: bool = True, only: Collection[str] | None = None
+) -> dict[str, str]:
+    """SHA-256 of every tensor of `model`, or `only` of some, by name: data type, shape and bytes.
+
+    Tensors in 16 bits count as the float32 values that they stand for.
+
+    A tensor that two modules share (tied embeddings) has one name, the first.
+    """
+    named: list[tuple[str, torch.Tensor]] = list(model.named_parameters())
+    named += model.named_buffers() if buffers else []
+    named = [(name, tensor) for name, tensor in named if only is None or name in only]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(
+            zip(
+                (name for name, _ in named),
+                pool.map(_digest, (tensor for _, tensor in named)),
+                strict=True,
+            )
+        )
+
+
+def low_rank_names(name: str) -> tuple[str, str]:
+    """Where a delta keeps A (rank, in) and B (out, rank) of an update W + B A of tensor `name`."""
+    return name + _DOWN, name + _UP
+
+
+def base_hash(tensors: dict[str, str]) -> str:
+    """One hash over the digests of a model's parameters."""
+    lines = "\n".join(f"{name}\t{tensors[name]}" for name in sorted(tensors))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenCheck:
+    """Proof that training left alone what it should: digests of all frozen tensors."""
+
+    tensors: dict[str, str]
+    trained: str
+    """What was allowed to change, for the error message."""
+    masks: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """For tensors of which only some entries train: where they stay frozen."""
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        trained: str,
+        found: dict[str, str] | None = None,
+        masks: Mapping[str, torch.Tensor] | None = None,
+    ) -> FrozenCheck:
+        """Record every buffer and every parameter that does not train.
+
+        Args:
+            model: its `requires_grad` flags say what trains.
+            trained: what trains, in words.
+            found: `digests(model)`, when it is known already.
+            masks: frozen entries, as bool, of parameters that train only in part.
+        """
+        training = {name for name, p in model.named_parameters() if p.requires_grad}
+        all_tensors = digests(model) if found is None else found
+        kept = {n: d for n, d in all_tensors.items() if n not in training}
+        return cls(kept | _frozen_parts(model, masks or {}), trained, masks or {})
+
+    def verify(self, model: nn.Module) -> None:
+        """Compare with `model` as it is now.
+
+        Raises:
+            FrozenTensorChanged: a frozen tensor is no longer bit-identical, or is gone.
+        """
+        now = digests(model, only=self.tensors) | _frozen_parts(model, self.masks)
+        changed = [name for name, digest in self.tensors.items() if now.get(name) != digest]
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise FrozenTensorChanged(
+                f"{changed[0]}{more} changed although only {self.trained} may train"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDelta:
+    """New values of some of a base model's tensors, or low-rank updates of them."""
+
+    base: str
+    """`base_hash` of the model that it was trained from."""
+    layers: tuple[int, ...]
+    tensors: dict[str, torch.Tensor]
+    """By the parameter's name; the factors of an update by the names of `low_rank_names`."""
+
+    @property
+    def changes(self) -> set[str]:
+        """Names of the base model's tensors that it changes."""
+        return {name.removesuffix(_DOWN).removesuffix(_UP) for name in self.tensors}
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        base: str,
+        layers: Sequence[int],
+        stepped: Stepped = lambda parameter: parameter,
+    ) -> LayerDelta:
+        """Copy every parameter of `model` that trains, as it is stepped, to main memory."""
+        tensors = {
+            name: full_precision(whole(stepped(p).detach())).cpu().clone()
+            for name, p in model.named_parameters()
+            if p.requires_grad
+        }
+        return cls(base, tuple(layers), tensors)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One key: safetensors writes several in no fixed order, and equal deltas should be
+        # equal files.
+        metadata = {_KEY: json.dumps({"base": self.base, "layers": self.layers})}
+        save_file(
+            {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, metadata
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> LayerDelta:
+        """Read what `save` wrote; a folder stands for the delta in it.
+
+        Raises:
+            InputError: there is no such file, or it is no layer delta.
+        """
+        path = Path(path)
+        file = path / FILE if path.is_dir() else path
+        try:
+            with safe_open(file, framework="pt") as stored:
+                metadata = stored.metadata() or {}
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        except FileNotFoundError as error:
+            raise InputError(f'no layer delta at "{file}"') from error
+        except SafetensorError as error:
+            raise InputError(f'"{file}" cannot be read: {error}') from error
+        if _KEY not in metadata:
+            raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
+        about = json.loads(metadata[_KEY])
+        return cls(about["base"], tuple(about["layers"]), tensors)
+
+    def apply(self, model: nn.Module) -> LayerDelta:
+        """Put the new values into `model`; returns the delta that takes them out again.
+
+        Gives a `Notice` where `model` is open in 16 bits: how much of the update they keep.
+
+        Raises:
+            InputError: `model` is not the base that this was trained from.
+        """
+        self.check_base(base_hash(digests(model, buffers=False)))
+        undo = self.put(model)
+        if kept := kept_of(self, undo):
+            warnings.warn(str(kept), Notice, stacklevel=2)
+        return undo
+
+    def put(self, model: nn.Module) -> LayerDelta:
+        """As `apply`, without checking the base."""
+        parameters = dict(model.named_parameters())
+        old = {}
+        with torch.no_grad():
+            for name in sorted(self.changes):
+                old[name] = whole(parameters[name].detach()).cpu().clone()
+                value = self.value(name, old[name])
+                parameters[name].copy_(spread_like(value, parameters[name]))
+        return LayerDelta(self.base, self.layers, old)
+
+    def value(self, name: str, old: torch.Tensor) -> torch.Tensor:
+        """The new values of tensor `name`, in float32 or more; `old` are the base's."""
+        down, up = low_rank_names(name)
+        if down not in self.tensors:
+            return self.tensors[name]
+        update = self.tensors[up].float() @ self.tensors[down].float()
+        return full_precision(old) + update.to(full_precision(old).dtype)
+
+    def check_base(self, found: str) -> None:
+        """Compare with the `base_hash` of a model.
+
+        Raises:
+            InputError: they differ.
+        """
+        if found != self.base:
+            raise InputError(
+                f"this delta belongs to the base model {self.base[:12]}, not to {found[:12]}; load "
+                "the model that it was trained from, with nothing applied (and with its run's "
+                "--dtype, if that rounded it)"
+            )
+
+
+def full_precision(tensor: torch.Tensor) -> torch.Tensor:
+    """A 16-bit tensor in float32; any other as it is."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of an update a model keeps that is open in 16 bits. `str()` is a sentence."""
+
+    dtype: torch.dtype
+    changed: float
+    """Of the entries that the update changes, the share that differ after rounding."""
+    cosine: float
+    """Between the update and what rounding leaves of it; 1 is all of it."""
+
+    def __str__(self) -> str:
+        """Say it, and how to keep all."""
+        name = str(self.dtype).removeprefix("torch.")
+        return (
+            f"in {name}, {self.changed:.1%} of the trained entries differ from the base, and the "
+            f"update's direction is kept to a cosine of {self.cosine:.3f}; --dtype float32 keeps "
+            "all of it"
+        )
+
+
+def kept_of(delta: LayerDelta, undo: LayerDelta) -> Kept | None:
+    """What a model in 16 bits keeps of `delta`; None for a model in full precision.
+
+    Args:
+        delta: what was applied.
+        undo: what `put` gave back: the old values as the model holds them.
+    """
+    moved = differ = 0
+    dots = torch.zeros(3, dtype=torch.float64)
+    dtypes = {old.dtype for old in undo.tensors.values() if old.dtype.itemsize < 4}
+    for name, old in undo.tensors.items():
+        new = delta.value(name, old)
+        update = new.float() - old.float()
+        left = new.to(old.dtype).float() - old.float()
+        moved += int(update.count_nonzero())
+        differ += int(left.count_nonzero())
+        pairs = ((update, left), (update, update), (left, left))
+        dots += torch.stack([(a * b).sum(dtype=torch.float64) for a, b in pairs])
+    if not dtypes or not moved:
+        return None
+    both, whole_, left_ = dots.tolist()
+    cosine = both / (whole_ * left_) ** 0.5 if left_ else 0.0
+    return Kept(dtypes.pop(), differ / moved, cosine)
+
+
+def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:
+    """One delta that does what several do, each on its own tensors.
+
+    Raises:
+        InputError: there is none, they have different bases, or two change the same tensor.
+    """
+    if not deltas:
+        raise InputError("there is no delta to compose")
+    if len({delta.base for delta in deltas}) > 1:
+        raise InputError("these deltas were trained from different base models")
+    tensors: dict[str, torch.Tensor] = {}
+    changed: set[str] = set()
+    for delta in deltas:
+        if shared := changed & delta.changes:
+            raise InputError(
+                f"two deltas change {min(shared)}; only deltas of different layers can be composed"
+            )
+        tensors |= delta.tensors
+        changed |= delta.changes
+    layers = sorted({layer for delta in deltas for layer in delta.layers})
+    return LayerDelta(deltas[0].base, tuple(layers), tensors)
+
+
+def merge(
+    delta: LayerDelta,
+    model: nn.Module,
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> None:
+    """Write base and delta as one ordinary Hugging Face checkpoint; `model` is left as it was.
+
+    Raises:
+        InputError: `model` is not the delta's base.
+    """
+    undo = delta.apply(model)
+    try:
+        causal_model(model).save_pretrained(folder)
+    finally:
+        undo.put(model)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+
+
+def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Digests of the frozen entries alone."""
+    parameters = dict(model.named_parameters())
+    return {name: _digest(parameters[name].detach()[mask]) for name, mask in masks.items()}
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    flat = part(tensor.detach()).contiguous().reshape(-1)
+    half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+    dtype = torch.float32 if half else tensor.dtype
+    digest = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())
+    for some in flat.split(_HASHED) if half else (flat,):
+        digest.update(some.cpu().to(dtype).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
