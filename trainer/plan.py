@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
@@ -178,13 +178,17 @@ def _know_causal_attention() -> None:
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
+    """Of shapes (B, H, T, D), (B, K, S, D) and (B, K, S, V); heads may share keys and values."""
+    batch, heads, tokens, size = query
+    return int(2 * batch * heads * tokens * key[-2] * (size + value[-1]))
 
 
 def _attention_backward_flops(
     grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
 ) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
+    """The weights again, and the gradients of all four factors."""
+    batch, heads, tokens, size = query
+    return int(2 * batch * heads * tokens * key[-2] * (3 * size + 2 * value[-1]))
 
 
 def _counter() -> FlopCounterMode:

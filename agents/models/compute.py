@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 
 import torch
 
@@ -100,12 +101,13 @@ def _available_on_cpu() -> int:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // 2
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until everything that was asked of a device is done, so that a clock tells the truth."""
+def clock(device: torch.device) -> float:
+    """Seconds, once everything that was asked of `device` is done: GPUs work behind the program."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+    return time.perf_counter()
 
 
 def mps_available() -> bool:
