@@ -8,8 +8,7 @@ whichever it is. Not counted: the allocator's fragmentation, gathered shards, CU
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from layergym.trainer.layers.selection import causal_model, decoder_layers, select
+from layergym.trainer.memory import saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
@@ -208,7 +208,7 @@ def _count(model: PreTrainedModel, first: int, tokens: int) -> Count:
     prefix = Prefix(decoder_layers(model), first) if first else None
     with torch.no_grad(), _reused(prefix), _counter() as counter:
         decoder(input_ids=ids, use_cache=False)
-    with _reused(prefix), _kept(model) as storages:
+    with _reused(prefix), saved_bytes(model) as storages:
         above, backward = _both(decoder, ids)
     return Count(float(counter.get_total_flops()), above, backward, float(sum(storages.values())))
 
@@ -224,21 +224,3 @@ def _both(decoder: nn.Module, ids: torch.Tensor) -> tuple[float, float]:
         forward = float(counter.get_total_flops())
         hidden.sum().backward()
     return forward, float(counter.get_total_flops()) - forward
-
-
-@contextmanager
-def _kept(model: nn.Module) -> Iterator[dict[int, int]]:
-    """Within it, the bytes of every storage that is saved for backward, by identity."""
-    own = {p.untyped_storage()._cdata for p in model.parameters()}
-    storages: dict[int, int] = {}
-    alive: list[torch.Tensor] = []  # So that no identity is given out twice.
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            storages[storage._cdata] = storage.nbytes()
-            alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        yield storages
