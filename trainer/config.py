@@ -26,8 +26,9 @@ class GiGPOConfig(GRPOConfig):
     `gradient_accumulation_steps` stays 1. Memory is bounded by the tokens of one pass,
     `tokens_per_pass`, and its rows, `per_device_train_batch_size`, which change no result. What
     stays for the whole rollout is one cached activation per token where some layers below are
-    frozen; `offload_prefix` keeps those in main memory. Several processes (`accelerate launch`: DDP or FSDP2) share the episodes and the rows
-    of the same rollout; their number changes no result either.
+    frozen; `offload_prefix` keeps those in main memory. Several processes (`accelerate launch`: DDP
+    or FSDP2) share the episodes and the rows of the same rollout; their number changes no result
+    either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
     layers and are not kept anyway), constant learning rate, logging at every step, no autocast: a

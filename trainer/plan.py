@@ -27,7 +27,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from layergym.agents.models.architecture import cache_bytes
 from layergym.trainer.layers.selection import causal_model, decoder_layers, select
-from layergym.trainer.memory import saved_bytes
+from layergym.trainer.memory import MASTER_BYTES, STEPPED_BYTES, saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
@@ -74,7 +74,7 @@ class Workload:
     """Whether old log-probabilities are computed anew (an external sampler)."""
     devices: int = 1
     dtype: torch.dtype = torch.bfloat16
-    """Of weights, gradients and both moments of Adam."""
+    """Of weights and activations; what trains is stepped in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +130,18 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
     uses = work.epochs + work.reference + work.old
     forward = count.forward + (uses - 1) * count.above + uses * head
     flops = work.episodes * (forward + work.epochs * (count.backward + head_backward))
-    each = selection.trained * size / work.devices
+    each = selection.trained / work.devices
     cached = uses > 1 and selection.first > 0
     prefix = work.episodes / work.devices * work.tokens * text.hidden_size * size
+    slot = cache_bytes(config, work.dtype)
     memory = {
         "weights": selection.total * size / work.devices,
-        "gradients": each,
-        "Adam's moments": 2 * each,
-        "reference": each if work.reference else 0.0,
+        "masters": MASTER_BYTES * each if size < 4 else 0.0,
+        "gradients and moments": STEPPED_BYTES * each,
+        "reference": size * each if work.reference else 0.0,
         "cached prefix": prefix if cached else 0.0,
         "activations": work.rows_per_pass * (count.saved + 8 * work.sampled * text.vocab_size),
-        "key-value cache": work.episodes
-        / work.devices
-        * work.tokens
-        * cache_bytes(config, work.dtype),
+        "key-value cache": work.episodes / work.devices * work.tokens * slot,
     }
     return Plan(
         trained=selection.trained,

@@ -32,7 +32,7 @@ from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import causal_model, decoder_layers, notice_origin, select
 from layergym.trainer.memory import release_memory, tokens_that_fit
-from layergym.trainer.rows.passes import Pass, minibatches, passes
+from layergym.trainer.rows.passes import Pass, Room, minibatches, passes
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
 from layergym.trainer.rows.trees import attention_reach
 from layergym.trainer.targeting import LayerTargeting
@@ -267,12 +267,11 @@ class GiGPOTrainer(LayerTargeting):
     def _cut(self, collected: Collected, number: int) -> list[list[Pass]]:
         """The passes of all optimiser steps on rollout `number`."""
         args = self.args
-        size, tokens = args.per_device_train_batch_size, self.tokens_per_pass
+        room = Room(args.per_device_train_batch_size, self.tokens_per_pass)
         steps = [
             passes(
                 minibatch,
-                size=size,
-                tokens=tokens,
+                room=room,
                 loss_type=self.loss_type,
                 rollout_tokens=int(collected.measures["tokens"]),
                 device=args.device,
@@ -285,8 +284,7 @@ class GiGPOTrainer(LayerTargeting):
                 order=(args.seed, number),
                 skip_idle=self._idle_rows_count_nothing(),
                 reach=self._reach,
-                size=size,
-                tokens=tokens,
+                room=room,
             )
         ]
         with self._timed("logprobs"), torch.no_grad():

@@ -177,6 +177,11 @@ class TransformersSampler:
 
     # ---- memory ---------------------------------------------------------------------------------
 
+    def rows_that_fit(self, tokens: int) -> int:
+        """How many episodes of so many tokens a new cache could hold."""
+        free = SHARE * free_memory(self.model.device)
+        return max(1, int(free / (tokens * self._slot_bytes)))
+
     def _rows_that_fit(self) -> int:
         """How many rows the cache can hold, at the length that the longest may reach now."""
         free = SHARE * free_memory(self.model.device) + self._cache.bytes

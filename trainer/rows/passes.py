@@ -49,6 +49,18 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What one pass of one process holds at most."""
+
+    rows: int
+    tokens: float = math.inf
+    """Padding included; a single row may have more."""
+
+
+_ALONE = Room(1)
+
+
+@dataclass(frozen=True, slots=True)
 class Minibatch:
     """Rows of one optimiser step."""
 
@@ -67,8 +79,7 @@ def minibatches(
     order: Sequence[int],
     skip_idle: bool,
     reach: float | None = None,
-    size: int = 1,
-    tokens: float = math.inf,
+    room: Room = _ALONE,
 ) -> list[Minibatch]:
     """Split `rows` into `count` optimiser steps of nearly equal size.
 
@@ -79,8 +90,7 @@ def minibatches(
         skip_idle: leave out rows whose advantages are all 0. Their policy gradient is 0, and the
             normalisers still count them, so this saves time and changes nothing.
         reach: `trees.attention_reach` of the model; None: every row is computed by itself.
-        size: rows in one tree at most.
-        tokens: tokens in one tree at most, unless a single row has more.
+        room: of one pass, and so of one tree.
     """
     shuffled = list(rows)
     if count > 1:
@@ -92,7 +102,7 @@ def minibatches(
         part = shuffled[low:high]
         kept = [row for row in part if not skip_idle or any(row.advantages)]
         tokens = sum(sum(row.sampled) for row in part)
-        trees = plant([row.ids for row in kept], reach, size, tokens)
+        trees = plant([row.ids for row in kept], reach, room.rows, room.tokens)
         planted = tuple(tuple(kept[i] for i in tree) for tree in trees)
         result.append(Minibatch(planted, len(part), tokens))
     return result
@@ -101,8 +111,7 @@ def minibatches(
 def passes(
     minibatch: Minibatch,
     *,
-    size: int,
-    tokens: float = math.inf,
+    room: Room,
     loss_type: str,
     rollout_tokens: int,
     device: torch.device,
@@ -111,9 +120,6 @@ def passes(
 ) -> list[Pass]:
     """This process's passes over a minibatch: rows in trees of about one size.
 
-    A pass has at most `size` rows and, padding included, at most `tokens` tokens, unless it is a
-    single row that has more.
-
     Every process gets as many passes, of as many rows, in trees of about the same size; where its
     own run out, one is repeated that counts nothing. Weights make the sum over the passes, averaged
     over the processes as DDP and FSDP2 average gradients, equal to TRL's loss over the whole
@@ -121,8 +127,8 @@ def passes(
     `num_items_in_batch`.
     """
     result = []
-    for block in _blocks(minibatch.trees, size, tokens, share.of):
-        rows, counts, laid = _laid(block, reach, tokens, share)
+    for block in _blocks(minibatch.trees, room, share.of):
+        rows, counts, laid = _laid(block, reach, room, share)
         batch, counting = collate(rows), torch.tensor(counts)[:, None]
         ids, sampled = batch.ids.to(device), batch.sampled.to(device)
         weight = share.of * int((batch.sampled & counting).sum()) / minibatch.all_tokens
@@ -150,7 +156,7 @@ def passes(
 
 
 def _laid(
-    block: Sequence[tuple[Row, ...]], reach: float | None, tokens: float, share: Share
+    block: Sequence[tuple[Row, ...]], reach: float | None, room: Room, share: Share
 ) -> tuple[list[Row], list[bool], Trees]:
     """This process's rows of a block, whether they count, and their layout, in its order."""
     mine = list(share.deal(block))
@@ -161,12 +167,12 @@ def _laid(
     rows = [row for tree in mine for row in tree]
     numbers = iter(range(len(rows)))
     trees = [[next(numbers) for _ in tree] for tree in mine]
-    order, laid = arranged([row.ids for row in rows], trees, reach, tokens)
+    order, laid = arranged([row.ids for row in rows], trees, reach, room.tokens)
     return [rows[i] for i in order], [i < count for i in order], laid
 
 
 def _blocks(
-    trees: Sequence[tuple[Row, ...]], size: int, tokens: float, processes: int
+    trees: Sequence[tuple[Row, ...]], room: Room, processes: int
 ) -> Iterator[list[tuple[Row, ...]]]:
     """Trees in order, as many at a time as leave every process few enough rows and tokens."""
     block: list[tuple[Row, ...]] = []
@@ -174,7 +180,8 @@ def _blocks(
     for tree in trees:
         # They come smallest first, so that this one is the width of all.
         wide = (len(block) // processes + 1) * slots_of([row.ids for row in tree])
-        if block and (held[len(block) % processes] + len(tree) > size or wide > tokens):
+        many = held[len(block) % processes] + len(tree)
+        if block and (many > room.rows or wide > room.tokens):
             yield block
             block, held = [], [0] * processes
         held[len(block) % processes] += len(tree)
