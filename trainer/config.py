@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig  # type: ignore[attr-defined]
 
@@ -24,6 +24,7 @@ _BOUNDS = {
     "steps_per_generation": Bounds(1, whole=True),
     "num_iterations": Bounds(1, whole=True),
     "per_device_train_batch_size": Bounds(1, whole=True),
+    "tokens_per_pass": Bounds(1, whole=True, optional=True),
     "seed": Bounds(0, 2**32 - 1, whole=True),
     "learning_rate": Bounds(0),
     "beta": Bounds(0),
@@ -53,17 +54,17 @@ class GiGPOConfig(GRPOConfig):
     of `steps_per_generation` optimiser steps each, one by default.
 
     Gradients are accumulated: an optimiser step runs over as many passes as its rows need, and
-    `gradient_accumulation_steps` stays 1. Memory is bounded by the rows of one pass,
-    `per_device_train_batch_size`, which changes no result (`top_entropy_quantile` below 1 needs
-    all rows of a step in one pass, and says so): halve it when memory runs out. What a
-    row takes is up to the longest episode, and what stays for the whole rollout is one cached
-    activation per token where some layers below are frozen; `offload_prefix` keeps those in main
-    memory. Several processes (`accelerate launch`: DDP or FSDP2) share the episodes and the rows
-    of the same rollout; their number changes no result either.
+    `gradient_accumulation_steps` stays 1. Memory is bounded by the tokens of one pass,
+    `tokens_per_pass`, and its rows, `per_device_train_batch_size`, which change no result
+    (`top_entropy_quantile` below 1 needs all rows of a step in one pass, and says so). What stays
+    for the whole rollout is one cached activation per token where some layers below are frozen;
+    `offload_prefix` keeps those in main memory. Several processes (`accelerate launch`: DDP or
+    FSDP2) share the episodes and the rows of the same rollout; their number changes no result
+    either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
-    layers and are not kept anyway), constant learning rate, logging at every step, bf16 only on
-    GPUs that have it.
+    layers and are not kept anyway), constant learning rate, logging at every step, no autocast: a
+    model computes in the type that it is loaded in, the same when it samples and when it learns.
     """
 
     algorithm: str = field(default="gigpo", metadata={"help": "gigpo, grpo, dr_grpo or rloo"})
@@ -119,6 +120,13 @@ class GiGPOConfig(GRPOConfig):
     )
     per_device_train_batch_size: int = field(
         default=16, metadata={"help": "most rows in one forward and backward pass"}
+    )
+    tokens_per_pass: int | None = field(
+        default=None,
+        metadata={
+            "help": "most tokens in one forward and backward pass, padding included, unless one "
+            "row alone has more; by default what fits into the memory that is free at the start"
+        },
     )
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "recompute activations of trained layers"}
@@ -184,9 +192,7 @@ class GiGPOConfig(GRPOConfig):
         check_numbers(self, _BOUNDS)
         self._check()
         if self.bf16 is None:
-            self.bf16 = bool(
-                not self.use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-            )
+            self.bf16 = False
         if getattr(self, "activation_checkpointing", False) is None:
             self.activation_checkpointing = self.gradient_checkpointing  # its newer name
         # TRL derives how many rows a step has from these three; here rows are counted after the
@@ -194,6 +200,7 @@ class GiGPOConfig(GRPOConfig):
         rows, steps = self.per_device_train_batch_size, self.steps_per_generation
         self.per_device_train_batch_size, self.steps_per_generation = 1, self.num_generations
         super().__post_init__()  # type: ignore[no-untyped-call]
+        on_one_device(self)
         self.per_device_train_batch_size, self.steps_per_generation = rows, steps
         self.generation_batch_size = self.tasks_per_step * self.num_generations
         self._check_saving()
@@ -239,3 +246,11 @@ class GiGPOConfig(GRPOConfig):
                     f"save_steps={steps} must be a multiple of {name}={every}, so that a "
                     "resumed run repeats the uninterrupted one"
                 )
+
+
+def on_one_device(args: TrainingArguments) -> None:
+    """Let a process use one GPU, though it may see more: Transformers' own way is `DataParallel`.
+
+    It copies the model to every GPU in every pass; `accelerate launch` starts a process per GPU.
+    """
+    args._n_gpu = min(args.n_gpu, 1)

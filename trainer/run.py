@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import choose_device
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
@@ -116,6 +117,12 @@ class RunSpec:
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
     max_new_tokens: int | None = None
     rows_per_pass: int = 64
+    tokens_per_pass: int | None = None
+    """Tokens in one pass at most, padding included; None: what fits into memory."""
+    dtype: str = "auto"
+    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    device: str = "auto"
+    """Where it computes."""
     seed: int = 0
     save_every: int = 10
     """Optimiser steps between checkpoints."""
@@ -239,7 +246,7 @@ def train(
         raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --engine {HERE}")
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.
-    state = PartialState(cpu=not torch.cuda.is_available())
+    state = PartialState(cpu=choose_device(spec.device).type == "cpu")
     with locked(folder) if state.is_main_process else nullcontext():
         if not resume and state.is_main_process and (folder / "config.json").exists():
             raise InputError(f"{folder} holds a run already; resume it, or give another folder")
@@ -247,7 +254,12 @@ def train(
 
 
 def _train(spec: RunSpec, folder: Path, resume: bool, until: int | None, watch: Watch) -> Trained:
-    model, tokenizer = open_model(spec.model, device="cpu" if fsdp_asked() else None)
+    model, tokenizer = open_model(
+        spec.model,
+        dtype=spec.dtype,
+        device=spec.device,
+        held_on="cpu" if fsdp_asked() else None,
+    )
     agent = agent_of(spec, model, tokenizer, spec.temperature)
     if spec.engine != HERE:
         agent.sampler = through(open_engine(spec.engine, folder, model), agent.sampler)
@@ -284,6 +296,8 @@ def train_policy(
         if trainer.is_world_process_zero():
             samples.keep(step, collected)
 
+    if checkpoint:  # Passes of the same size, so that sums are added up in the same order.
+        spec = replace(spec, tokens_per_pass=RunSpec.read(folder).tokens_per_pass)
     log = MetricsFile(folder / "metrics.jsonl", watch.on_step, spec.patience)
     pause = Pause(watch.pause)
     settings = _settings(spec, folder, watch.report_to)
@@ -301,7 +315,8 @@ def train_policy(
     )
     trainer.on_rollout = keep
     if checkpoint is None and trainer.is_world_process_zero():
-        write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
+        found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
+        write_json(folder / "config.json", asdict(spec) | found)
         write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
@@ -328,7 +343,6 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     usual = known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
     usual = known.learning_rate_lora if spec.lora else usual
     rate = usual if spec.learning_rate is None else spec.learning_rate
-    on_cpu = not torch.cuda.is_available()
     return GiGPOConfig(
         output_dir=str(folder),
         **asdict(spec.credit),
@@ -340,6 +354,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         num_generations=spec.group_size,
         dynamic_sampling=spec.dynamic_sampling,
         per_device_train_batch_size=spec.rows_per_pass,
+        tokens_per_pass=spec.tokens_per_pass,
         exact_sampler=spec.engine == HERE,
         external_engine=spec.engine != HERE,
         max_steps=spec.steps,
@@ -347,7 +362,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         weight_decay=0.0,
         max_grad_norm=1.0,
         seed=spec.seed,
-        use_cpu=on_cpu,
+        use_cpu=choose_device(spec.device).type == "cpu",
         bf16=False,
         save_steps=spec.save_every,
         save_total_limit=2,

@@ -55,6 +55,10 @@ class ContestSpec:
     seeds: tuple[int, ...] = (0,)
     temperature: float = 1.0
     max_new_tokens: int | None = None
+    dtype: str = "auto"
+    """What models that are loaded here compute with (`agents.compute`)."""
+    device: str = "auto"
+    """Where they compute."""
     format: Format | None = None
     admissible: bool = False
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -274,4 +278,6 @@ def _speech(spec: ContestSpec) -> Speech:
         format=spec.format,
         admissible=spec.admissible,
         omit=spec.omit,
+        dtype=spec.dtype,
+        device=spec.device,
     )

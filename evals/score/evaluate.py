@@ -12,7 +12,9 @@ from layergym.envs import Panel, TextEnv
 from layergym.evals.results import EvalResult
 
 CHUNK = 256
-"""Episodes in flight at once."""
+"""Episodes in flight at once, where there is memory for as many."""
+USUAL = 1024
+"""Tokens of an episode, for that estimate; longer ones are played all the same, more slowly."""
 
 
 def evaluate(
@@ -44,8 +46,10 @@ def evaluate(
     """
     jobs = panel_jobs(panel, repeats, seed)
     played: list[Trajectory] = []
-    for start in range(0, len(jobs), CHUNK):
-        played += rollout(agent, make_env, jobs[start : start + CHUNK])
+    fits = getattr(getattr(agent, "sampler", None), "rows_that_fit", None)
+    at_once = min(CHUNK, fits(USUAL)) if fits else CHUNK
+    for start in range(0, len(jobs), at_once):
+        played += rollout(agent, make_env, jobs[start : start + at_once])
     return result_of(played, panel, arm=arm, seed=0, temperature=temperature)
 
 

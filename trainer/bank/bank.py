@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import clock
 from layergym.agents.models.sampler import TransformersSampler, Variants
 from layergym.agents.names import defaults, open_model
 from layergym.agents.prompts import PromptStyle
@@ -53,6 +54,8 @@ _SHARED = (
     "max_new_tokens",
     "steps",
     "save_every",
+    "dtype",
+    "device",
 )
 
 
@@ -103,7 +106,9 @@ class Bank:
                 "no LoRA, no other engine"
             )
         self.specs = tuple(specs)
-        self.base, self.tokenizer = open_model(specs[0].model)
+        self.base, self.tokenizer = open_model(
+            specs[0].model, dtype=specs[0].dtype, device=specs[0].device
+        )
         self.base.requires_grad_(False)
         self.views = tuple(view(self.base, spec.layers) for spec in specs)
         depth = len(decoder_layers(self.base))
@@ -152,7 +157,7 @@ class Bank:
         order = sorted(range(len(works)), key=lambda i: self.starts[i])
         gc.freeze()  # Every trainer collects garbage as it starts; what is there by now is none.
         try:
-            trained = dict(zip(order, lockstep([works[i] for i in order]), strict=True))
+            trained = dict(zip(order, lockstep([works[i] for i in order], self._now), strict=True))
         finally:
             gc.unfreeze()
         FrozenCheck(found, "the variants' own copies").verify(self.base)
@@ -170,7 +175,10 @@ class Bank:
         def seated(i: int, seat: Seat) -> T:
             return work(i, lambda temperature: self._agent(i, seat, temperature))
 
-        return lockstep([partial(seated, i) for i in range(len(self.specs))])
+        return lockstep([partial(seated, i) for i in range(len(self.specs))], self._now)
+
+    def _now(self) -> float:
+        return clock(self.base.device)
 
     def sampler_at(self, temperature: float) -> JointSampler:
         """The sampler that all variants share at a temperature."""

@@ -27,6 +27,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
+from layergym.agents.models.compute import choose_device
 from layergym.agents.models.save import RECIPE, save_model
 from layergym.agents.names import LLM, TINY, defaults, open_model
 from layergym.agents.parsing import Format
@@ -37,8 +38,10 @@ from layergym.base.files import write_json
 from layergym.base.locks import locked
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
+from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import select
+from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
 
 OnLog = Callable[[Mapping[str, float]], None]
@@ -78,6 +81,9 @@ class WarmupSpec:
     depth: int = 8
     width: int = 64
     seed: int = 0
+    dtype: str = "auto"
+    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what no warm start could be made of.
@@ -86,6 +92,17 @@ class WarmupSpec:
             InputError: a number is out of range, or not one.
         """
         check_numbers(self, _BOUNDS)
+
+
+class _Trainer(SteppedInFloat32, SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer, with masters for a model in 16 bits."""
+
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The gradient of one batch."""
+        with self.apart(model):
+            loss: torch.Tensor = super().training_step(model, *args, **kwargs)
+        self.average()
+        return loss
 
 
 def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> None:
@@ -119,7 +136,7 @@ def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     select(model, spec.layers)
     style = PromptStyle(_format(spec))
     stream = _Stream(repr(spec), _demonstrations(spec, env, Layout(tokenizer), style, recorded))
-    trainer = SFTTrainer(
+    trainer = _Trainer(
         model=model,
         args=_settings(spec, folder),
         train_dataset=IterableDataset.from_generator(stream),
@@ -203,7 +220,7 @@ def _open(
     spec: WarmupSpec, env: TextEnv, recorded: Sequence[Trajectory]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if spec.model != NEW:
-        return open_model(spec.model)
+        return open_model(spec.model, dtype=spec.dtype, device=spec.device)
     turns = [turn for played in recorded for turn in played.turns]
     if turns:
         texts, actions = [t.observation for t in turns], sorted({t.action for t in turns})
@@ -235,7 +252,7 @@ def _heard(env: TextEnv, seed: int, episodes: int = 2000) -> tuple[list[str], li
 
 
 def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
-    return SFTConfig(
+    settings = SFTConfig(
         output_dir=str(folder),
         max_steps=spec.steps,
         per_device_train_batch_size=spec.batch_size,
@@ -246,7 +263,7 @@ def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
         weight_decay=0.01,
         max_grad_norm=1.0,
         seed=spec.seed,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=choose_device(spec.device).type == "cpu",
         bf16=False,
         gradient_checkpointing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -256,6 +273,8 @@ def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
     )
+    on_one_device(settings)
+    return settings
 
 
 class _Report(TrainerCallback):

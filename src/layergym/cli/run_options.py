@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
-from layergym.cli.options import add_env, env_args, required_env
+from layergym.cli.options import add_compute, add_env, env_args, required_env
 from layergym.cli.values import ROWS, SHARE, STEPS, TASKS, TOKENS, WEIGHT, real, whole
 
 if TYPE_CHECKING:
@@ -62,8 +62,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=real(0, 100, above=True), default=1.0, help="of rollouts"
     )
     parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a reply at most")
-    parser.add_argument("--rows-per-pass", type=ROWS, default=64, help="bounds memory")
+    parser.add_argument(
+        "--rows-per-pass", type=ROWS, default=64, help="rows in one pass at most (default 64)"
+    )
+    parser.add_argument(
+        "--tokens-per-pass", type=TOKENS, help="tokens in one pass at most (default: what fits)"
+    )
     parser.add_argument("--save-every", type=STEPS, default=10, help="steps between checkpoints")
+    add_compute(parser)
 
 
 def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
@@ -101,6 +107,9 @@ def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
         temperature=args.temperature,
         max_new_tokens=args.max_new_tokens,
         rows_per_pass=args.rows_per_pass,
+        tokens_per_pass=args.tokens_per_pass,
+        dtype=args.dtype,
+        device=args.device,
         save_every=args.save_every,
         **more,  # type: ignore[arg-type]
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
-from layergym.cli.options import add_env, env_args, new_folder, required_env
+from layergym.cli.options import add_compute, add_env, env_args, new_folder, required_env
 from layergym.cli.values import RATE, ROWS, SEED, SHARE, STEPS, whole
 
 EXAMPLES = """
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--width", type=whole(32, 65_536), default=64, help="hidden size of a new policy"
     )
     parser.add_argument("--seed", type=SEED, default=0)
+    add_compute(parser)
     parser.add_argument("--out", required=True, help="folder for the model")
     add_output(parser)
 
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         depth=args.depth,
         width=args.width,
         seed=args.seed,
+        dtype=args.dtype,
+        device=args.device,
     )
     out = output(args)
 
