@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from layergym.evals.seeds import seed_spread
+
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
@@ -35,32 +37,6 @@ class Estimate:
     def above(self, bound: float) -> bool:
         """Whether the whole interval lies above `bound`."""
         return self.low is not None and self.low > bound
-
-
-def seed_variance(cells: Sequence[Floats]) -> tuple[float, int]:
-    """Variance of a score between seeds, pooled over arms, and its degrees of freedom.
-
-    `cells` holds one table (S, T) of success rates per arm. In each arm a two-way analysis of
-    variance separates seeds from tasks; what is left (repeats, and seed x task) is the noise that
-    the bootstrap over tasks already carries and is subtracted, down to 0. Pooling takes the
-    variance to be alike in all trained arms, which few seeds per arm cannot contradict.
-    """
-    between = within = 0.0
-    df_between = df_within = 0
-    for table in cells:
-        seeds, tasks = table.shape
-        if seeds < 2:
-            continue
-        by_seed = table.mean(axis=1, keepdims=True)
-        rest = table - by_seed - table.mean(axis=0, keepdims=True) + table.mean()
-        between += tasks * float(((by_seed - table.mean()) ** 2).sum())
-        within += float((rest**2).sum())
-        df_between += seeds - 1
-        df_within += (seeds - 1) * (tasks - 1)
-    if not df_between or not df_within:
-        return 0.0, df_between
-    tasks = cells[0].shape[1]
-    return max(0.0, between / df_between - within / df_within) / tasks, df_between
 
 
 def joint_draws(
@@ -90,12 +66,15 @@ def joint_draws(
     scale = np.sqrt(tasks / max(tasks - 1, 1))
     drawn: Floats = centre + (counts @ means.T / tasks - centre) * scale
     drawn = drawn + unseen(drawn, tasks, seed=seed)
-    variance, freedom = seed_variance([c for c, t in zip(cells, trained, strict=True) if t])
-    if variance > 0:
-        widen = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) / Z
-        seeds = np.array([table.shape[0] for table in cells])
-        spread = np.where(trained, widen * np.sqrt(variance / seeds), 0.0)
-        drawn = drawn + generator.standard_normal(drawn.shape) * spread
+    places = np.flatnonzero(trained)
+    spread = seed_spread([cells[place] for place in places])
+    if spread.variances.any():
+        seeds = np.array([cells[place].shape[0] for place in places])
+        widen = np.full(len(places), stats.t.ppf((1 + LEVEL) / 2, max(spread.degrees, 1)) / Z)
+        widen[list(spread.apart)] = 1.0
+        errors = widen * np.sqrt(spread.variances / seeds)
+        drawn[:, places] += generator.standard_normal((draws, len(places))) * errors
+        drawn[:, places] += generator.standard_normal((draws, 1)) * spread.risk
     return drawn
 
 
@@ -119,8 +98,9 @@ def freedom(cells: Sequence[Floats], trained: Sequence[bool]) -> int:
     Seeds count where the variance between them is above 0.
     """
     tasks = int(cells[0].shape[1]) - 1
-    variance, seeds = seed_variance([c for c, t in zip(cells, trained, strict=True) if t])
-    return min(tasks, seeds) if variance > 1e-12 else tasks
+    spread = seed_spread([c for c, t in zip(cells, trained, strict=True) if t])
+    varied = any(np.delete(spread.variances, spread.apart) > 1e-12)
+    return min(tasks, spread.degrees) if varied else tasks
 
 
 def interval(value: float, draws: Floats) -> Estimate:
