@@ -15,24 +15,24 @@ from layergym.agents.base import (
     HumanAgent,
     RandomAgent,
 )
-from layergym.agents.parse import Parsed, parse
+from layergym.agents.parsing import Parsed, parse
 from layergym.agents.prompts import PromptStyle
-from layergym.agents.rollout import Job, rollout
+from layergym.agents.rollouts import Job, rollout
 from layergym.agents.types import Group, Reply, Trajectory, Turn, Usage
 
 if TYPE_CHECKING:
     from layergym.agents.conversation import Conversation, Layout
     from layergym.agents.llm import LLMAgent
-    from layergym.agents.load import load_model
-    from layergym.agents.sampler import Sampler, TransformersSampler
+    from layergym.agents.models.load import load_model
+    from layergym.agents.models.sampler import Sampler, TransformersSampler
 
 _LAZY = {
     "Conversation": "conversation",
     "LLMAgent": "llm",
     "Layout": "conversation",
-    "Sampler": "sampler",
-    "TransformersSampler": "sampler",
-    "load_model": "load",
+    "Sampler": "models.sampler",
+    "TransformersSampler": "models.sampler",
+    "load_model": "models.load",
 }
 
 __all__ = [

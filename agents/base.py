@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from layergym.agents.types import Reply
+from layergym.base.errors import InputError
 from layergym.envs.core import TextEnv
-from layergym.envs.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from transformers import PreTrainedTokenizerBase
 
 from layergym.agents.base import Decision, Episode
 from layergym.agents.conversation import Conversation, Layout, Prompt
-from layergym.agents.parse import parse
+from layergym.agents.models.sampler import Request, Sample, Sampler
+from layergym.agents.parsing import parse
 from layergym.agents.prompts import PromptStyle, system_text, user_text
-from layergym.agents.sampler import Request, Sample, Sampler
 from layergym.agents.types import Reply
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.agents import tiny
 from layergym.agents.base import Agent, ExpertAgent, HumanAgent, RandomAgent
 from layergym.agents.llm import LLMAgent
-from layergym.agents.load import load_config, load_model
-from layergym.agents.openai_agent import ServerAgent
-from layergym.agents.openai_client import PREFIX, ChatClient, Endpoint, Limits
-from layergym.agents.parse import Format
+from layergym.agents.models import tiny
+from layergym.agents.models.load import load_config, load_model
+from layergym.agents.models.pull import SOURCES, pulled
+from layergym.agents.models.sampler import TransformersSampler
+from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
-from layergym.agents.pull import SOURCES, pulled
-from layergym.agents.sampler import TransformersSampler
-from layergym.envs.errors import InputError
+from layergym.agents.servers.openai_agent import ServerAgent
+from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, Limits
+from layergym.base.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layergym.agents.parse import Format
+from layergym.agents.parsing import Format
 
 _THINK = (
     "At every turn, first reason step by step inside <think> </think> tags, then give exactly one "

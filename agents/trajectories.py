@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, get_args
 
 from layergym.agents.types import Ended, Reply, Trajectory, Turn, Usage
-from layergym.envs.errors import InputError
-from layergym.envs.files import write_text
+from layergym.base.errors import InputError
+from layergym.base.files import write_text
 
 NAME = "trajectories.jsonl"
 SYNC_S = 2.0

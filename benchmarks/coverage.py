@@ -23,13 +23,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy import stats
 
-from layergym.evals.agreement import thirds
-from layergym.evals.contribution import LayerProfile
-from layergym.evals.measure import ArmScore, Measure, measure
+from layergym.evals.contribution.measure import ArmScore, Measure, measure
+from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.words import recommendation
 from layergym.evals.results import arm_of
-from layergym.evals.simulate import Design, outcomes
 from layergym.evals.stats import Estimate
+from layergym.evals.stats.agreement import thirds
+from layergym.evals.stats.simulate import Design, outcomes
 
 Truth = tuple[float, float, tuple[float, ...]]
 """Expected scores of base, full, and every layer alone."""

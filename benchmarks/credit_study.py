@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from layergym.envs.files import read_lines
-from layergym.evals.arm import EvalSpec, finished, run_arm
+from layergym.base.files import read_lines
 from layergym.evals.results import read_eval
 from layergym.evals.stats import interval, joint_draws
+from layergym.evals.sweep.run_arm import EvalSpec, finished, run_arm
 from layergym.trainer.run import RunSpec
 
 ALGORITHMS = ("gigpo", "grpo", "dr_grpo")

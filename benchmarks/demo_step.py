@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from layergym.evals.demo import demo_sweep
+from layergym.evals.sweep.demo import demo_sweep
 from layergym.trainer.run import train
 
 PHASES = ("rollout", "logprobs", "update")

@@ -29,7 +29,7 @@ from update_step import (  # type: ignore[import-not-found]  # The script beside
     trainer_of,
 )
 
-from layergym.agents.shapes import published
+from layergym.agents.models.shapes import published
 from layergym.trainer.plan import DEVICES
 
 

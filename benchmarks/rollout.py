@@ -29,7 +29,7 @@ from transformers import (
 )
 from trl.trainer.utils import pad
 
-from layergym.agents.sampler import Request, TransformersSampler
+from layergym.agents.models.sampler import Request, TransformersSampler
 
 ENVIRONMENTS, GROUP, TURNS = 32, 8, 10
 FIRST, OBSERVATION, REPLY = (150, 200), (15, 45), 16

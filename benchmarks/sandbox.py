@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from layergym.base.errors import InputError
 from layergym.envs.code import datasets, generated
 from layergym.envs.code.problems import Problem
-from layergym.envs.errors import InputError
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import ISOLATIONS, Sandbox
 

@@ -58,7 +58,7 @@ def write_model(shape: Shape, folder: Path) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from layergym.agents.tiny import build_tokenizer
+    from layergym.agents.models.tiny import build_tokenizer
 
     tokenizer = build_tokenizer(["again"])
     torch.manual_seed(0)
@@ -196,8 +196,8 @@ def default_sweep(folder: Path, quick: bool) -> None:
 
 def choices(model: str, rows: list[int], layers: int) -> None:
     """What `auto` chooses here, for the benchmark's model and for the default sweep."""
-    from layergym.evals.demo import demo_sweep
-    from layergym.trainer.bank.measure import measure as verdict
+    from layergym.evals.sweep.demo import demo_sweep
+    from layergym.trainer.bank.speed import measure as verdict
 
     for count in rows:
         spec = run_spec(model, count)

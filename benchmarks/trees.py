@@ -19,16 +19,16 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
+from layergym.agents.models.shapes import published
 from layergym.agents.names import open_model
-from layergym.agents.rollout import Job, rollout
-from layergym.agents.shapes import published
+from layergym.agents.rollouts import Job, rollout
 from layergym.envs.panels import panel
-from layergym.evals.demo import demo_sweep
-from layergym.trainer.layers import select
-from layergym.trainer.packing import Row, pack
-from layergym.trainer.prefix import sampled_logprobs
+from layergym.evals.sweep.demo import demo_sweep
+from layergym.trainer.layers.selection import select
+from layergym.trainer.rows.packing import Row, pack
+from layergym.trainer.rows.prefix import sampled_logprobs
+from layergym.trainer.rows.trees import Trees, arranged, attention_reach, plant
 from layergym.trainer.run import agent_of, make_env_of
-from layergym.trainer.trees import Trees, arranged, attention_reach, plant
 
 SHAPES = ("smollm2-135m", "smollm2-360m")
 QUICK = LlamaConfig(

@@ -179,7 +179,7 @@ def stock(arm: str, shape: Shape, model: Any, tokenizer: Any, shared: dict[str, 
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
 
-    from layergym.trainer.packing import pack
+    from layergym.trainer.rows.packing import pack
 
     if arm.startswith("frozen"):
         model.requires_grad_(False)

@@ -1,8 +1,8 @@
 """Text environments. No torch, no transformers."""
 
-from layergym.envs.conforms import conforms
+from layergym.base.errors import InputError
+from layergym.envs.conformance import conforms
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import InputError
 from layergym.envs.panels import Panel, panel
 from layergym.envs.registry import find, ids, make, register
 

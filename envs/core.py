@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from layergym.envs.errors import InputError, unknown
+from layergym.base.errors import InputError, unknown
 from layergym.envs.spaces import FreeText
 
 

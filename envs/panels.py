@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from layergym.base.errors import InputError
 from layergym.envs.core import TextEnv
-from layergym.envs.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

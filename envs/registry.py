@@ -17,8 +17,8 @@ import gymnasium
 from gymnasium.envs.registration import EnvCreator, load_env_creator
 from gymnasium.error import Error
 
+from layergym.base.errors import InputError, unknown
 from layergym.envs.core import TextEnv
-from layergym.envs.errors import InputError, unknown
 
 GROUP = "layergym.envs"
 _ids: set[str] = set()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 
 Row = dict[str, Any]
 _HUB = "hub:"

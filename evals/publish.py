@@ -10,11 +10,11 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from layergym.agents.names import open_model
-from layergym.envs.errors import InputError
-from layergym.envs.files import write_json, write_text
+from layergym.base.errors import InputError
+from layergym.base.files import write_json, write_text
 from layergym.evals.results import EvalResult, Run, read_run
-from layergym.trainer.delta import LayerDelta, merge
-from layergym.trainer.layers import ranges
+from layergym.trainer.layers.delta import LayerDelta, merge
+from layergym.trainer.layers.selection import ranges
 
 _FILES = ("delta.safetensors", "config.json", "manifest.json")
 

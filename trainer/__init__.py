@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from layergym.trainer.config import GiGPOConfig
-    from layergym.trainer.delta import LayerDelta
+    from layergym.trainer.layers.delta import LayerDelta
     from layergym.trainer.run import RunSpec, train
     from layergym.trainer.trainer import GiGPOTrainer
 
 _LAZY = {
     "GiGPOConfig": "config",
     "GiGPOTrainer": "trainer",
-    "LayerDelta": "delta",
+    "LayerDelta": "layers.delta",
     "RunSpec": "run",
     "train": "run",
 }

@@ -15,8 +15,8 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from layergym.agents.types import Turn
-from layergym.envs.errors import InputError, unknown
-from layergym.envs.files import read_lines, write_text
+from layergym.base.errors import InputError, unknown
+from layergym.base.files import read_lines, write_text
 from layergym.trainer.config import GiGPOConfig
 
 TRACKERS = ("tensorboard", "trackio", "wandb")

@@ -11,10 +11,10 @@ import torch
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
-from layergym.envs.errors import InputError
-from layergym.trainer.delta import FILE, LayerDelta
-from layergym.trainer.layers import LayerSelection, ranges
-from layergym.trainer.lora import lora_delta
+from layergym.base.errors import InputError
+from layergym.trainer.layers.delta import FILE, LayerDelta
+from layergym.trainer.layers.lora import lora_delta
+from layergym.trainer.layers.selection import LayerSelection, ranges
 from layergym.trainer.processes import SeveralProcesses, reshard, spread_like, whole
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig  # type: ignore[attr-defined]
 
-from layergym.envs.errors import InputError, unknown
+from layergym.base.errors import InputError, unknown
 
 ALGORITHMS = ("gigpo", "grpo", "dr_grpo", "rloo")
 

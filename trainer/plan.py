@@ -26,8 +26,8 @@ from transformers import (
 )
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from layergym.trainer.layers import causal_model, decoder_layers, select
-from layergym.trainer.prefix import Prefix
+from layergym.trainer.layers.selection import causal_model, decoder_layers, select
+from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
 _CAUSAL = "layergym_causal"

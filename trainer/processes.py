@@ -22,7 +22,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 from trl import GRPOTrainer  # type: ignore[attr-defined]
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 
 T = TypeVar("T")
 

@@ -28,26 +28,26 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from layergym.agents.llm import LLMAgent
 from layergym.agents.names import defaults, llm_agent, open_model
-from layergym.agents.parse import Format
+from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
-from layergym.agents.rollout import Job, rollout
+from layergym.agents.rollouts import Job, rollout
+from layergym.agents.servers.vllm import VLLMSampler
 from layergym.agents.types import Trajectory
-from layergym.agents.vllm import VLLMSampler
+from layergym.base.files import write_json
 from layergym.envs import InputError, TextEnv, find, make, panel
-from layergym.envs.files import write_json
 from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.credit.measures import TimedAgent
 from layergym.trainer.engine import HERE, check_engine, open_engine, publish, through
-from layergym.trainer.layers import (
+from layergym.trainer.layers.lora import with_lora
+from layergym.trainer.layers.selection import (
     LayerSelection,
     boost_factors,
     causal_model,
     layer_indices,
     scattered,
 )
-from layergym.trainer.lora import with_lora
 from layergym.trainer.manifest import manifest
-from layergym.trainer.measures import TimedAgent
 from layergym.trainer.processes import fsdp_asked
 from layergym.trainer.samples import Samples
 from layergym.trainer.trainer import GiGPOTrainer

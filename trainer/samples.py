@@ -8,8 +8,8 @@ from pathlib import Path
 
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records, write_records
 from layergym.agents.types import Group, Trajectory
-from layergym.trainer.collect import credit
 from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.credit.collect import credit
 
 EVERY = 10
 """Optimiser steps from one kept group to the next, which bounds the file."""

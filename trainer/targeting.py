@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.layers import boost_factors, ranges
-from layergym.trainer.mask import draw_mask, mask_gradients
-from layergym.trainer.prefix import refuse_dropout
+from layergym.trainer.layers.mask import draw_mask, mask_gradients
+from layergym.trainer.layers.selection import boost_factors, ranges
+from layergym.trainer.rows.prefix import refuse_dropout
 
 
 class LayerTargeting(DeltaCheckpoints):

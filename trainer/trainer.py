@@ -20,19 +20,19 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from layergym.agents.rollout import Job
+from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
 from layergym.envs.panels import Panel
-from layergym.trainer.collect import Rollout, collect
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.delta import FrozenCheck, base_hash, digests
-from layergym.trainer.layers import causal_model, decoder_layers, notice_origin, select
-from layergym.trainer.lora import base_names
-from layergym.trainer.measures import gradient_norms, mismatch, peak_memory
-from layergym.trainer.passes import Pass, minibatches, passes
-from layergym.trainer.prefix import Prefix, Reference, sampled_logprobs
+from layergym.trainer.credit.collect import Rollout, collect
+from layergym.trainer.credit.measures import gradient_norms, mismatch, peak_memory
+from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
+from layergym.trainer.layers.lora import base_names
+from layergym.trainer.layers.selection import causal_model, decoder_layers, notice_origin, select
+from layergym.trainer.rows.passes import Pass, minibatches, passes
+from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
+from layergym.trainer.rows.trees import attention_reach
 from layergym.trainer.targeting import LayerTargeting
-from layergym.trainer.trees import attention_reach
 
 
 class GiGPOTrainer(LayerTargeting):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 
 
 def library(module: str, extra: str) -> Any:

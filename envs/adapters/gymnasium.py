@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium.error import Error
 from gymnasium.spaces import Discrete, Text
 
+from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import InputError
 
 
 class Gymnasium(TextEnv):

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from layergym.base.errors import InputError
 from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
-from layergym.envs.errors import InputError
 from layergym.envs.registry import make
 
 _LARGEST_MB = 4

@@ -9,9 +9,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
+from layergym.base.errors import InputError, unknown
 from layergym.envs.adapters.extras import library
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import InputError, unknown
 from layergym.envs.sandbox import CallError, shared
 
 _STREAM = 1_000_000_000

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from layergym.base.errors import InputError, unknown
 from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
-from layergym.envs.errors import InputError, unknown
 
 
 class TextArena(Replayed):

@@ -8,10 +8,10 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
+from layergym.base.errors import InputError
 from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
-from layergym.envs.errors import InputError
 
 _LONGEST = 120
 """Characters of a command; the interpreter's line is not much longer."""

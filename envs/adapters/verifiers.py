@@ -14,10 +14,10 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, TypeVar
 
+from layergym.base.errors import InputError
 from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
-from layergym.envs.errors import InputError
 from layergym.envs.registry import make
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from layergym.base.errors import InputError, unknown
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.expert import advise
 from layergym.envs.alfworld.floorplans import SPLITS as GENERATED_SPLITS
@@ -21,7 +22,6 @@ from layergym.envs.alfworld.state import write_state
 from layergym.envs.alfworld.tables import KINDS
 from layergym.envs.alfworld.text import NOTHING_HAPPENS, dialect, instructions
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import InputError, unknown
 
 
 class ALFWorld(TextEnv):

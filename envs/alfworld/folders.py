@@ -15,12 +15,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld.dialect_files import domain_and_grammar
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import build_game
 from layergym.envs.alfworld.oracle import plan
 from layergym.envs.alfworld.records import Record, write_compact
-from layergym.envs.errors import InputError
 
 OFFICIAL_COUNTS = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
 """Solvable games of ALFWorld's release, by split."""

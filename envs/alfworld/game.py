@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld.goal import Goal, ground
 from layergym.envs.alfworld.problem import Problem, parse_problem
 from layergym.envs.alfworld.text import Dialect, dialect, listing
-from layergym.envs.errors import InputError
 
 _TRAITS = (
     "cleanable",

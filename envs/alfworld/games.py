@@ -9,12 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from layergym.base.errors import InputError, unknown
 from layergym.envs.alfworld.floorplans import SPLITS as GENERATED_SPLITS
 from layergym.envs.alfworld.folders import read_folder
 from layergym.envs.alfworld.generator import REVISION, Recipe, generate
 from layergym.envs.alfworld.records import Listed, Record, read_compact
 from layergym.envs.alfworld.tables import KINDS
-from layergym.envs.errors import InputError, unknown
 
 OFFICIAL_SPLITS = ("train", "valid_seen", "valid_unseen")
 DEFAULT_SIZE = 600

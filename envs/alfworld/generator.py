@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld import oracle
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.floorplans import (
@@ -39,7 +40,6 @@ from layergym.envs.alfworld.tables import (
     single_things,
     traits,
 )
-from layergym.envs.errors import InputError
 
 REVISION = 2
 """Rises whenever an id comes to mean another game."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld.problem import Fact, Problem, Tree
-from layergym.envs.errors import InputError
 
 Atom = tuple[str, ...]
 """A fact that play can change: predicate, then arguments without the agent."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 
 Tree: TypeAlias = "str | list[Tree]"
 Fact: TypeAlias = tuple[str, ...]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld.tables import KINDS
-from layergym.envs.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import re
 import warnings
 from collections.abc import Sequence
 
+from layergym.base.errors import InputError
 from layergym.envs.code.problems import Problem, defined, imports, mentioned, suite
-from layergym.envs.errors import InputError
 from layergym.envs.rows import Row
 from layergym.envs.sandbox import Suite
 

@@ -9,10 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
 
+from layergym.base.errors import unknown
 from layergym.envs.code import datasets, generated
 from layergym.envs.code.problems import Problem
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import unknown
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import Verdict, shared
 

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
+from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import InputError
 from layergym.envs.math import generated
 from layergym.envs.math.answers import equal, find_answer, grader
 from layergym.envs.math.problems import Question, questions

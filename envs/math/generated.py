@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from layergym.envs.errors import InputError, unknown
+from layergym.base.errors import InputError, unknown
 from layergym.envs.math.problems import Question
 
 SPLITS = {"train": 840, "valid": 105, "test": 210}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.math.answers import find_answer
 from layergym.envs.rows import Row
 

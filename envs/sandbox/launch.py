@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from layergym.envs.errors import InputError, unknown
+from layergym.base.errors import InputError, unknown
 from layergym.envs.sandbox import jail
 
 ISOLATIONS = ("bubblewrap", "namespaces", "landlock", "none")

@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox.launch import Worker
 from layergym.envs.sandbox.values import pack, split_frame
 

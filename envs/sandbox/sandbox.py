@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox.launch import Worker, start
 from layergym.envs.sandbox.run import Ended, Limits, Run
 from layergym.envs.sandbox.values import decode, encode

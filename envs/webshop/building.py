@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.webshop.analyzer import terms
 from layergym.envs.webshop.bm25 import IndexWriter
 from layergym.envs.webshop.goals import SOURCES, goal_count, goal_kind

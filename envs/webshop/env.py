@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from layergym.base.errors import InputError, unknown
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import InputError, unknown
 from layergym.envs.webshop.catalogue import Catalogue
 from layergym.envs.webshop.expert import oracle, query
 from layergym.envs.webshop.generated import DIFFICULTIES, open_generated

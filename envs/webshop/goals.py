@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.webshop.products import Goal, Product, price_text
 
 SOURCES = ("synthetic", "requests")

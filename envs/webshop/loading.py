@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.webshop.building import build
 from layergym.envs.webshop.catalogue import FORMAT, Catalogue
 from layergym.envs.webshop.products import BadRow, Product, parse_product

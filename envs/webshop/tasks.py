@@ -11,7 +11,7 @@ from typing import Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.webshop.catalogue import Catalogue
 from layergym.envs.webshop.goals import GoalFile
 from layergym.envs.webshop.products import Goal, Product

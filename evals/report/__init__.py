@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from layergym.envs.errors import unknown
-from layergym.envs.files import write_bytes
-from layergym.evals.profiles import write_profile
-from layergym.evals.report import markdown, page, png, terminal
+from layergym.base.errors import unknown
+from layergym.base.files import write_bytes
+from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Report
-from layergym.evals.report.terminal import show
+from layergym.evals.report.render import markdown, page, png, terminal
+from layergym.evals.report.render.terminal import show
 
 __all__ = ["FORMATS", "Report", "build", "show", "write_report"]
 

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from layergym.envs.errors import InputError
-from layergym.evals.bases import same_but_base
-from layergym.evals.contest import is_contest
-from layergym.evals.contribution import LayerProfile, profile
-from layergym.evals.profiles import read_profile
-from layergym.evals.report.bases_section import bases_section
-from layergym.evals.report.episode_sections import episode_sections
-from layergym.evals.report.eval_sections import eval_sections
+from layergym.base.errors import InputError
+from layergym.evals.contribution.profile import LayerProfile, profile
+from layergym.evals.contribution.profile_file import read_profile
+from layergym.evals.contribution.published import read_table
 from layergym.evals.report.model import Report, Section
-from layergym.evals.report.profile_sections import profile_sections
-from layergym.evals.report.published_section import published_section
-from layergym.evals.report.run_sections import (
+from layergym.evals.report.sections.bases import bases_section
+from layergym.evals.report.sections.episodes import episode_sections
+from layergym.evals.report.sections.evaluations import eval_sections
+from layergym.evals.report.sections.profile import profile_sections
+from layergym.evals.report.sections.published import published_section
+from layergym.evals.report.sections.run import (
     costs,
     run_sections,
     sweep_sections,
 )
-from layergym.evals.report.stability_section import stability_section
-from layergym.evals.report.unfinished_section import unfinished_section
+from layergym.evals.report.sections.stability import stability_section
+from layergym.evals.report.sections.unfinished import unfinished_section
 from layergym.evals.results import Run, Sweep, arm_label, is_sweep, read_run, read_sweep
-from layergym.evals.tables import read_table
+from layergym.evals.score.contest import is_contest
+from layergym.evals.studies.bases import same_but_base
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from layergym.evals.agreement import spearman_brown
-from layergym.evals.contribution import LayerProfile
-from layergym.evals.measure import Measure
+from layergym.evals.contribution.measure import Measure
+from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Text
 from layergym.evals.report.words import claim, listed, points
 from layergym.evals.results import arm_label
 from layergym.evals.stats import Estimate
+from layergym.evals.stats.agreement import spearman_brown
 
 
 def cautions(profile: LayerProfile) -> tuple[Text, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from layergym.evals.contribution import LayerProfile
+from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.stats import Estimate
 
 Role = Literal["accent", "ink", "muted"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from layergym.evals.contribution import LayerProfile
-from layergym.evals.measure import ArmScore, Measure
+from layergym.evals.contribution.measure import ArmScore, Measure
+from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Text
 from layergym.evals.results import arm_label, layer_of
 from layergym.evals.stats import Estimate

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from layergym import InputError, __version__
+from layergym.base.errors import Notice, unknown
 from layergym.cli.console import complain
-from layergym.envs.errors import Notice, unknown
 
 GROUPS = {
     "start here": {

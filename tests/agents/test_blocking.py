@@ -13,8 +13,8 @@ import pytest
 import layergym
 from layergym.agents import Decision, Episode, ExpertAgent, Job, Reply, Trajectory, Turn, rollout
 from layergym.agents.blocking import CallThread
+from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.errors import InputError
 
 
 class Remote(TextEnv):

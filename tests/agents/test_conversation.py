@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from layergym.agents import tiny
 from layergym.agents.conversation import Conversation, Layout, Message
+from layergym.agents.models import tiny
 from tests.agents.conftest import CHATML, FORGETFUL, NO_SYSTEM
 
 Tokenizers = Callable[[str | None], PreTrainedTokenizerFast]

@@ -9,9 +9,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from layergym.agents import Job, LLMAgent, PromptStyle, Trajectory, rollout
-from layergym.agents.sampler import Request, Sample
+from layergym.agents.models.sampler import Request, Sample
 from layergym.envs.core import Outcome, TextEnv
-from layergym.trainer.packing import Row, pack
+from layergym.trainer.rows.packing import Row, pack
 
 Tokenizers = Callable[[str | None], PreTrainedTokenizerFast]
 THOUGHTS = ("The stove is on the left.", "I hold the egg now.", "Done soon.")

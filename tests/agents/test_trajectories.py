@@ -19,7 +19,7 @@ from layergym.agents.trajectories import (
     write_records,
 )
 from layergym.agents.types import Reply, Trajectory, Turn, Usage
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 
 
 def some_record(number: int = 0, text: str = "go") -> Record:

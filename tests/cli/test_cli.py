@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from layergym.__main__ import COMMANDS, main
-from layergym.envs.errors import Notice
-from layergym.evals.demo import demo_sweep
-from layergym.evals.sweep import write_sweep
+from layergym.base.errors import Notice
+from layergym.evals.sweep.demo import demo_sweep
+from layergym.evals.sweep.folder import write_sweep
 
 
 def failed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:

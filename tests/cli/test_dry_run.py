@@ -9,8 +9,8 @@ from layergym.__main__ import main
 from layergym.agents import Job, rollout
 from layergym.agents.names import open_model
 from layergym.cli.dry_run import CLOSE, OPEN
+from layergym.trainer.credit.schedule import jobs_of
 from layergym.trainer.run import RunSpec, agent_of, make_env_of
-from layergym.trainer.schedule import jobs_of
 
 SMALL = ["--group", "2", "--env-arg", "max_turns=3", "--dry-run"]
 

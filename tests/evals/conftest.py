@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layergym.envs.files import write_json, write_text
-from layergym.evals.arm import EvalSpec
-from layergym.evals.arms import SweepSpec
+from layergym.base.files import write_json, write_text
 from layergym.evals.results import Cost, EvalResult, write_cost, write_eval
-from layergym.evals.simulate import Design, outcomes
+from layergym.evals.stats.simulate import Design, outcomes
+from layergym.evals.sweep.run_arm import EvalSpec
+from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.run import RunSpec
 
 KINDS = ("pick", "look", "clean")

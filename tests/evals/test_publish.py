@@ -15,9 +15,9 @@ from huggingface_hub import HfApi
 from transformers import AutoModelForCausalLM
 
 from layergym.agents.names import open_model
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.evals import publish
-from layergym.trainer.delta import LayerDelta
+from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import RunSpec, train
 
 GAMES = {"max_receptacles": 6, "num_objects": 6, "max_turns": 3, "size": 12}

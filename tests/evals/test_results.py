@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layergym.envs.errors import InputError
-from layergym.envs.files import write_json, write_text
+from layergym.base.errors import InputError
+from layergym.base.files import write_json, write_text
 from layergym.evals.results import (
     Cost,
     EvalResult,

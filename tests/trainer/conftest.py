@@ -28,12 +28,12 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from layergym.agents.rollout import Job
+from layergym.agents.rollouts import Job
 from layergym.agents.types import Reply, Trajectory, Turn
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.panels import Panel, panel
-from layergym.trainer.collect import Rollout
 from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.credit.collect import Rollout
 from layergym.trainer.trainer import GiGPOTrainer
 
 # A busy machine is not a failure.

@@ -22,19 +22,19 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.tiny import build_model, build_tokenizer
 from layergym.agents.names import open_model
-from layergym.agents.rollout import Job, rollout
-from layergym.agents.tiny import build_model, build_tokenizer
+from layergym.agents.rollouts import Job, rollout
 from layergym.envs import InputError, Outcome, TextEnv, panel, register
 from layergym.trainer.bank import Bank, groups, passes
 from layergym.trainer.bank.lockstep import Seat, lockstep
 from layergym.trainer.bank.passes import Asked, JointPasses
 from layergym.trainer.bank.paths import Rows
 from layergym.trainer.bank.routing import routed, view
-from layergym.trainer.layers import decoder_layers, select
-from layergym.trainer.prefix import sampled_logprobs
+from layergym.trainer.layers.selection import decoder_layers, select
+from layergym.trainer.rows.prefix import sampled_logprobs
+from layergym.trainer.rows.trees import lay
 from layergym.trainer.run import RunSpec, Trained, agent_of, make_env_of, train
-from layergym.trainer.trees import lay
 
 
 class Pair(TextEnv):

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from layergym.agents import Job, LLMAgent, PromptStyle, Trajectory, TransformersSampler, rollout
+from layergym.agents.models.sampler import Request
 from layergym.agents.names import open_model
-from layergym.agents.sampler import Request
-from layergym.agents.vllm_server import VLLMServer
+from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv, make, panel
 from layergym.trainer.engine import check_engine, in_checkpoint_form, open_engine, through
 from layergym.trainer.run import RunSpec, train

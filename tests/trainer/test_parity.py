@@ -12,13 +12,13 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
 
-from layergym.agents.rollout import Job
+from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
 from layergym.envs.panels import Panel
-from layergym.trainer.collect import Rollout
-from layergym.trainer.layers import select
-from layergym.trainer.packing import pack
-from layergym.trainer.schedule import jobs_of
+from layergym.trainer.credit.collect import Rollout
+from layergym.trainer.credit.schedule import jobs_of
+from layergym.trainer.layers.selection import select
+from layergym.trainer.rows.packing import pack
 from layergym.trainer.trainer import GiGPOTrainer
 
 Build = Callable[..., GiGPOTrainer]

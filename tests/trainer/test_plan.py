@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from layergym.agents.shapes import PUBLISHED, published
-from layergym.trainer.layers import causal_model, select
+from layergym.agents.models.shapes import PUBLISHED, published
+from layergym.trainer.layers.selection import causal_model, select
 from layergym.trainer.plan import DEVICES, Workload, plan
 
 CONFIG = AutoConfig.for_model(

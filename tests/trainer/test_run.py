@@ -7,7 +7,7 @@ import torch
 
 import layergym as lg
 from layergym.agents import LLMAgent, PromptStyle, TransformersSampler, rollout
-from layergym.agents.tiny import build_model, build_tokenizer
+from layergym.agents.models.tiny import build_model, build_tokenizer
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.trainer import GiGPOTrainer
 

@@ -15,10 +15,10 @@ from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from layergym.envs.errors import InputError
-from layergym.trainer.packing import Row
-from layergym.trainer.passes import Pass, minibatches, passes
+from layergym.base.errors import InputError
 from layergym.trainer.processes import Share
+from layergym.trainer.rows.packing import Row
+from layergym.trainer.rows.passes import Pass, minibatches, passes
 from layergym.trainer.trainer import GiGPOTrainer
 
 Build = Callable[..., GiGPOTrainer]

@@ -19,13 +19,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from layergym.agents.rollout import Job
+from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
-from layergym.envs.errors import InputError
-from layergym.trainer.collect import Rollout
+from layergym.base.errors import InputError
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.delta import FILE, FrozenTensorChanged, LayerDelta
-from layergym.trainer.layers import decoder_layers
+from layergym.trainer.credit.collect import Rollout
+from layergym.trainer.layers.delta import FILE, FrozenTensorChanged, LayerDelta
+from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.trainer import GiGPOTrainer
 
 Build = Callable[..., GiGPOTrainer]

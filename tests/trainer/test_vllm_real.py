@@ -22,16 +22,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import layergym
 from layergym.agents import LLMAgent, PromptStyle, TransformersSampler
+from layergym.agents.models.pull import cache_folder, pulled
+from layergym.agents.models.sampler import Request, Sampler
+from layergym.agents.models.tiny import FOLDER
 from layergym.agents.names import open_model
-from layergym.agents.pull import cache_folder, pulled
-from layergym.agents.sampler import Request, Sampler
-from layergym.agents.tiny import FOLDER
-from layergym.agents.vllm_server import VLLMServer
+from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv
-from layergym.evals.evaluate import evaluate
-from layergym.trainer.delta import LayerDelta
+from layergym.evals.score.evaluate import evaluate
 from layergym.trainer.engine import open_engine, through
-from layergym.trainer.layers import select
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.selection import select
 from layergym.trainer.run import RunSpec, train
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from layergym.agents import ExpertAgent, Job, PromptStyle, Reply, rollout, tiny
+from layergym.agents import ExpertAgent, Job, PromptStyle, Reply, rollout
 from layergym.agents.conversation import Layout
+from layergym.agents.models import tiny
 from layergym.agents.names import defaults, open_model
 from layergym.agents.trajectories import Record, write_records
 from layergym.envs import InputError, Outcome, TextEnv, make
-from layergym.trainer.demonstrations import IGNORED, Teacher, demonstrate, retell
-from layergym.trainer.warmup import WarmupSpec, warmup
+from layergym.trainer.warmup.demonstrations import IGNORED, Teacher, demonstrate, retell
+from layergym.trainer.warmup.warmup import WarmupSpec, warmup
 
 SUMS: dict[str, Any] = {"families": ["chain_sum"], "levels": [1], "size": 40, "attempts": 2}
 

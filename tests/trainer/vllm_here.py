@@ -10,9 +10,9 @@ import sys
 import torch
 from transformers import AutoModelForCausalLM
 
-from layergym.agents.sampler import Request
-from layergym.agents.vllm import VLLMSampler
-from layergym.agents.vllm_here import VLLMHere
+from layergym.agents.models.sampler import Request
+from layergym.agents.servers.vllm import VLLMSampler
+from layergym.agents.servers.vllm_here import VLLMHere
 
 PROMPTS = [tuple(range(start, start + 12)) for start in (20, 40, 60)]
 

@@ -23,10 +23,10 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.sampler import TransformersSampler, Variants
 from layergym.agents.names import defaults, open_model
 from layergym.agents.prompts import PromptStyle
-from layergym.agents.sampler import TransformersSampler, Variants
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import JointSampler
 from layergym.trainer.bank.lockstep import Seat, lockstep
 from layergym.trainer.bank.passes import JointPasses
@@ -34,8 +34,8 @@ from layergym.trainer.bank.paths import Rows
 from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.bank.trainer import BankTrainer, Place
 from layergym.trainer.callbacks import NOBODY, Watch
-from layergym.trainer.delta import FrozenCheck, FrozenTensorChanged, digests
-from layergym.trainer.layers import decoder_layers, layer_indices
+from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
+from layergym.trainer.layers.selection import decoder_layers, layer_indices
 from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
 
 T = TypeVar("T")

@@ -19,9 +19,17 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from layergym.trainer.bank.paths import Climb, Rows
-from layergym.trainer.layers import decoder_layers
-from layergym.trainer.prefix import sampled_logprobs
-from layergym.trainer.trees import Ids, Trees, arranged, attention_reach, moved, plant, side_by_side
+from layergym.trainer.layers.selection import decoder_layers
+from layergym.trainer.rows.prefix import sampled_logprobs
+from layergym.trainer.rows.trees import (
+    Ids,
+    Trees,
+    arranged,
+    attention_reach,
+    moved,
+    plant,
+    side_by_side,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from layergym.agents.cache import RaggedCache
+from layergym.agents.models.cache import RaggedCache
 
 Forward = Callable[..., Any]
 """A decoder layer's own."""

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.trainer.bank.paths import Forward, Rows
-from layergym.trainer.layers import decoder_layers, layer_indices
+from layergym.trainer.layers.selection import decoder_layers, layer_indices
 
 
 def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:

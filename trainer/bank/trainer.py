@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import BACKWARD, BELOW, READY, SCORE, ready
 from layergym.trainer.bank.lockstep import Seat
 from layergym.trainer.bank.passes import Asked, JointPasses, Scored
-from layergym.trainer.delta import FrozenCheck
-from layergym.trainer.passes import Pass
+from layergym.trainer.layers.delta import FrozenCheck
+from layergym.trainer.rows.passes import Pass
 from layergym.trainer.trainer import GiGPOTrainer
 
 

@@ -12,8 +12,8 @@ from layergym.cli.console import add_output, output
 from layergym.cli.options import new_folder
 
 if TYPE_CHECKING:
-    from layergym.evals.arms import SweepSpec
-    from layergym.evals.contribution import LayerProfile
+    from layergym.evals.contribution.profile import LayerProfile
+    from layergym.evals.sweep.spec import SweepSpec
 
 EXAMPLES = """
 examples:
@@ -47,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the ranking down, run the arms, and report."""
     from layergym.cli.sweep import go
-    from layergym.evals.compare import begin
-    from layergym.evals.contribution import profile
-    from layergym.evals.engines.launch import Launch
+    from layergym.evals.contribution.profile import profile
     from layergym.evals.results import read_sweep
+    from layergym.evals.studies.compare import begin
+    from layergym.evals.sweep.executors.launch import Launch
 
     out = output(args)
     sweep = _finished(args.sweep)
@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _finished(folder: Path) -> SweepSpec:
     """The sweep in `folder`, all of whose runs have come to their end."""
-    from layergym.evals.plan import next_jobs
-    from layergym.evals.sweep import read_spec
+    from layergym.evals.sweep.folder import read_spec
+    from layergym.evals.sweep.next_jobs import next_jobs
 
     sweep = read_spec(folder)
     if waiting := next_jobs(sweep, folder):
@@ -82,8 +82,8 @@ def _finished(folder: Path) -> SweepSpec:
 def _spec(
     args: argparse.Namespace, sweep: SweepSpec, ranking: LayerProfile, folder: Path
 ) -> SweepSpec:
-    from layergym.evals.compare import STRATEGIES, comparison, seen_seeds
-    from layergym.evals.tuning import settle
+    from layergym.evals.studies.compare import STRATEGIES, comparison, seen_seeds
+    from layergym.evals.sweep.tuning import settle
 
     arms = [arm.strip() for arm in args.arms.split(",")] if args.arms else STRATEGIES
     after = max(seen_seeds(sweep)) + 1

@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the demo sweep, or finish one that was interrupted."""
     from layergym.cli.sweep import go
-    from layergym.evals.demo import demo_sweep
-    from layergym.evals.engines.launch import Launch
-    from layergym.evals.sweep import read_spec
+    from layergym.evals.sweep.demo import demo_sweep
+    from layergym.evals.sweep.executors.launch import Launch
+    from layergym.evals.sweep.folder import read_spec
 
     folder = Path(args.out)
     spec = demo_sweep(tuple(args.seeds), fast=args.fast)

@@ -12,17 +12,17 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from layergym.agents import Job, LLMAgent, PromptStyle, RandomAgent, Trajectory, rollout
-from layergym.agents.architecture import context_limit
 from layergym.agents.base import Decision, Episode
 from layergym.agents.conversation import Layout
-from layergym.agents.load import load_config, load_tokenizer
+from layergym.agents.models.architecture import context_limit
+from layergym.agents.models.load import load_config, load_tokenizer
+from layergym.agents.models.sampler import Request, Sample
 from layergym.agents.names import defaults, num_layers, source
-from layergym.agents.sampler import Request, Sample
 from layergym.cli.console import Output
 from layergym.envs import panel
-from layergym.trainer.collect import collect
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.packing import Row, rows_of
+from layergym.trainer.credit.collect import collect
+from layergym.trainer.rows.packing import Row, rows_of
 from layergym.trainer.run import RunSpec, check_run, make_env_of
 
 OPEN, CLOSE = "⟦", "⟧"

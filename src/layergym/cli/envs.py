@@ -90,7 +90,7 @@ def _splits(id: str, env: layergym.TextEnv) -> dict[str, int]:
 
 
 def _check(args: argparse.Namespace, out: Output) -> int:
-    from layergym.envs.conforms import examine, pace
+    from layergym.envs.conformance import examine, pace
 
     name, settings = layergym.find(required_env(args)), env_args(args.env_arg)
 

@@ -17,9 +17,9 @@ from layergym.cli.console import Output, add_output, output
 from layergym.cli.options import add_env, env_args, only_to_resume, required_env
 
 if TYPE_CHECKING:
-    from layergym.agents.openai_client import Limits
+    from layergym.agents.servers.openai_client import Limits
     from layergym.agents.types import Trajectory
-    from layergym.evals.contest import Contest, ContestSpec
+    from layergym.evals.score.contest import Contest, ContestSpec
 
 EXAMPLES = """
 examples:
@@ -73,10 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play, show the report; 1 when episodes are missing or ended in errors."""
-    from layergym.agents.openai_client import Limits
-    from layergym.evals.contest import Contest, ContestSpec
+    from layergym.agents.servers.openai_client import Limits
     from layergym.evals.report import build, show
-    from layergym.evals.standings import standings
+    from layergym.evals.score.contest import Contest, ContestSpec
+    from layergym.evals.score.standings import standings
 
     out = output(args)
     if args.resume:
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _spec(args: argparse.Namespace) -> ContestSpec:
-    from layergym.evals.contest import ContestSpec
+    from layergym.evals.score.contest import ContestSpec
 
     return ContestSpec(
         env=required_env(args),

@@ -11,8 +11,8 @@ from pathlib import Path
 from string import Template
 
 from layergym import InputError
+from layergym.base.files import write_text
 from layergym.cli.console import add_output, output
-from layergym.envs.files import write_text
 
 EXAMPLES = """
 examples:

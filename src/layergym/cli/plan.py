@@ -40,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
     """Print memory and time of full and of targeted training side by side."""
     import torch
 
-    from layergym.agents.load import load_config
+    from layergym.agents.models.load import load_config
+    from layergym.agents.models.shapes import published
     from layergym.agents.names import source
-    from layergym.agents.shapes import published
-    from layergym.envs.errors import unknown
+    from layergym.base.errors import unknown
     from layergym.trainer.plan import DEVICES, OF_BANDWIDTH, OF_PEAK, Workload, plan
 
     if args.gpu not in DEVICES:

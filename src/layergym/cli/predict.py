@@ -23,12 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, keep and show."""
-    from layergym.evals.contribution import profile
-    from layergym.evals.predictor import predict, write_prediction
+    from layergym.evals.contribution.profile import profile
     from layergym.evals.report import Report, show
-    from layergym.evals.report.predictor_section import predictor_section
+    from layergym.evals.report.sections.predictor import predictor_section
     from layergym.evals.results import read_sweep
-    from layergym.evals.sweep import read_spec
+    from layergym.evals.studies.predictor import predict, write_prediction
+    from layergym.evals.sweep.folder import read_spec
 
     out = output(args)
     spec, measured = read_spec(args.sweep), profile(read_sweep(args.sweep)).measures[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from layergym.agents.pull import SOURCES, pull
+from layergym.agents.models.pull import SOURCES, pull
 from layergym.cli.console import add_output, output
 
 EXAMPLES = """

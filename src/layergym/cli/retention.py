@@ -12,7 +12,7 @@ from layergym.cli.console import add_output, output
 
 if TYPE_CHECKING:
     from layergym.evals.results import Sweep
-    from layergym.evals.retention import Source
+    from layergym.evals.studies.retention import Source
 
 EXAMPLES = """
 examples:
@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score what is missing and show the comparison."""
     from layergym.evals.report import Report, show
-    from layergym.evals.report.retention_section import retention_section
+    from layergym.evals.report.sections.retention import retention_section
     from layergym.evals.results import read_sweep
-    from layergym.evals.retention import compared, read_kept, retain
+    from layergym.evals.studies.retention import compared, read_kept, retain
 
     out = output(args)
     sweep = read_sweep(args.sweep)
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sources(args: argparse.Namespace) -> list[Source]:
-    from layergym.evals.harness import Harness
-    from layergym.evals.retention import Choice, Prose
+    from layergym.evals.score.harness import Harness
+    from layergym.evals.studies.retention import Choice, Prose
 
     sources: list[Source] = [Choice.read(path, args.limit) for path in args.choice]
     sources += [Prose.read(path) for path in args.text]
@@ -73,7 +73,7 @@ def _sources(args: argparse.Namespace) -> list[Source]:
 
 
 def _usual(sweep: Sweep) -> list[str]:
-    from layergym.evals.contribution import profile
+    from layergym.evals.contribution.profile import profile
 
     best = profile(sweep).measures[0].best
     return ["base", "full", *([best.arm] if best else [])]

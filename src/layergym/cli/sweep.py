@@ -15,9 +15,9 @@ from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
 
 if TYPE_CHECKING:
-    from layergym.evals.arms import SweepSpec
-    from layergym.evals.engines.launch import Launch
-    from layergym.evals.search import Search
+    from layergym.evals.sweep.executors.launch import Launch
+    from layergym.evals.sweep.search import Search
+    from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.run import RunSpec
 
 EXAMPLES = """
@@ -98,8 +98,8 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep and write the report."""
-    from layergym.evals.engines.launch import Launch
-    from layergym.evals.sweep import read_spec
+    from layergym.evals.sweep.executors.launch import Launch
+    from layergym.evals.sweep.folder import read_spec
 
     launch = Launch(
         engine=args.engine,
@@ -120,9 +120,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _spec(args: argparse.Namespace) -> SweepSpec:
     from layergym.agents.names import num_layers
-    from layergym.evals.arm import EvalSpec
-    from layergym.evals.arms import SweepSpec
-    from layergym.evals.sweep import layers_of
+    from layergym.evals.sweep.folder import layers_of
+    from layergym.evals.sweep.run_arm import EvalSpec
+    from layergym.evals.sweep.spec import SweepSpec
 
     spec = run_spec(args)
     depth = num_layers(spec.model)
@@ -140,8 +140,8 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
 
 
 def _search(args: argparse.Namespace, run: RunSpec) -> Search:
-    from layergym.evals.arm import EvalSpec
-    from layergym.evals.search import Search, dev_split
+    from layergym.evals.sweep.run_arm import EvalSpec
+    from layergym.evals.sweep.search import Search, dev_split
 
     kind, _, stride = args.scan.partition(":")
     if args.scan != "all" and (kind != "coarse" or not stride.isdigit()):
@@ -168,11 +168,11 @@ def go(
     spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
-    from layergym.evals.engines.launch import open_engine
-    from layergym.evals.live import SweepView
-    from layergym.evals.plan import all_arms, next_jobs
+    from layergym.cli.views.sweep_view import SweepView
     from layergym.evals.report import build, show, write_report
-    from layergym.evals.sweep import note_engine, run_sweep, write_sweep
+    from layergym.evals.sweep.executors.launch import open_engine
+    from layergym.evals.sweep.folder import note_engine, run_sweep, write_sweep
+    from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 
     if not (folder / "sweep.json").is_file():
         write_sweep(spec, folder)

@@ -77,8 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and show how it goes."""
     from layergym.agents.names import num_layers
-    from layergym.cli.run_view import RunState, RunView
-    from layergym.envs.files import read_lines
+    from layergym.base.files import read_lines
+    from layergym.cli.views.run_state import RunState
+    from layergym.cli.views.run_view import RunView
     from layergym.trainer.callbacks import Watch, check_trackers
     from layergym.trainer.run import train
 

@@ -86,7 +86,7 @@ def _list(chosen: Iterator[Record], out: Output) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from layergym.evals.report.terminal import clean
+    from layergym.evals.report.render.terminal import clean
 
     columns = ("agent", "step", "task", "turns", "reward", "outcome")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
@@ -114,8 +114,8 @@ def _list(chosen: Iterator[Record], out: Output) -> int:
 def _full(chosen: Iterator[Record], out: Output) -> int:
     from rich.rule import Rule
 
-    from layergym.evals.report.episode_sections import story
-    from layergym.evals.report.terminal import story as shown
+    from layergym.evals.report.render.terminal import story as shown
+    from layergym.evals.report.sections.episodes import story
 
     for record in chosen:
         out.show(Rule(style="dim"))

@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the ensembles of every seed and compare them."""
     from layergym.evals.report import Report, show
-    from layergym.evals.report.vote_section import vote_section
+    from layergym.evals.report.sections.vote import vote_section
     from layergym.evals.results import arm_label, layer_of, read_sweep
-    from layergym.evals.sweep import read_spec
-    from layergym.evals.vote import vote_all
+    from layergym.evals.studies.vote import vote_all
+    from layergym.evals.sweep.folder import read_spec
 
     out = output(args)
     sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fine-tune on demonstrations and save the model."""
-    from layergym.trainer.warmup import WarmupSpec, warmup
+    from layergym.trainer.warmup.warmup import WarmupSpec, warmup
 
     folder: Path = new_folder(args.out)
     spec = WarmupSpec(

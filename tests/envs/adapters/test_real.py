@@ -12,7 +12,7 @@ import pytest
 
 import layergym as lg
 from layergym.agents import ExpertAgent, Job, rollout
-from layergym.envs.conforms import conforms
+from layergym.envs.conformance import conforms
 
 pytestmark = pytest.mark.real
 

@@ -8,9 +8,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld import ALFWorld
 from layergym.envs.alfworld.tables import KINDS
-from layergym.envs.errors import InputError
 from layergym.envs.panels import panel
 from layergym.envs.registry import make
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld.folders import build_index, read_folder
 from layergym.envs.alfworld.games import open_games
 from layergym.envs.alfworld.generator import generate
 from layergym.envs.alfworld.records import Listed, read_compact
-from layergym.envs.errors import InputError
 from layergym.envs.panels import panel
 from layergym.envs.registry import make
 

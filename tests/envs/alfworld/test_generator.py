@@ -4,12 +4,12 @@ import hashlib
 
 import pytest
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import Game, build_game, introduction
 from layergym.envs.alfworld.generator import REVISION, Recipe, generate, read_id
 from layergym.envs.alfworld.oracle import plan
 from layergym.envs.alfworld.tables import KINDS
-from layergym.envs.errors import InputError
 
 GOLDEN = (2, "2c0db51595653518")
 

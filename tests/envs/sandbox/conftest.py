@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox import Sandbox
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.sandbox import CallError, Limits, Sandbox, Suite, launch
 from layergym.envs.sandbox.values import decode, encode
 

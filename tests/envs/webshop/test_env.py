@@ -7,7 +7,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from layergym.envs.conforms import conforms
+from layergym.envs.conformance import conforms
 from layergym.envs.registry import make
 from layergym.envs.webshop import WebShop
 from layergym.envs.webshop.splits import split_of

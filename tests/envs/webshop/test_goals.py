@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.panels import panel
 from layergym.envs.webshop import WebShop
 from layergym.envs.webshop.splits import MOST_GOALS, SPLITS, split_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from layergym.envs.errors import InputError
+from layergym.base.errors import InputError
 from layergym.envs.webshop.catalogue import Catalogue
 from layergym.envs.webshop.loading import cached, open_files, read_array
 from layergym.envs.webshop.products import (

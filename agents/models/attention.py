@@ -1,0 +1,66 @@
+"""Attention masks of our own: which kinds of layers a model has, and what each may attend to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from layergym.base.errors import InputError
+
+
+def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
+    """Attention window in tokens by kind of layer, None for full attention.
+
+    Raises:
+        InputError: some layers are no softmax attention (state-space models, say), positions
+            cannot be given, or the attention kernel takes no mask of its own per row.
+    """
+    config = model.config.get_text_config(decoder=True)
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None) or [
+        "sliding_attention" if window else "full_attention"
+    ]
+    odd = sorted(set(kinds) - {"full_attention", "sliding_attention"})
+    takes = inspect.signature(model.get_decoder().forward).parameters
+    if odd or not {"position_ids", "past_key_values"} <= set(takes):
+        raise InputError(
+            f"{type(model).__name__} does not keep a plain key-value cache "
+            f"({', '.join(odd) or 'no position ids'}); choose a model with softmax attention"
+        )
+    if config._attn_implementation not in ("sdpa", "eager"):
+        raise InputError(
+            f'attention "{config._attn_implementation}" cannot take rows of different lengths; '
+            'load the model with attn_implementation="sdpa"'
+        )
+    return {kind: window if kind == "sliding_attention" else None for kind in sorted(set(kinds))}
+
+
+def additive_masks(
+    seen: Tensor,
+    keys: Tensor,
+    positions: Tensor,
+    windows: Mapping[str, int | None],
+    dtype: torch.dtype,
+) -> Tensor | dict[str, Tensor]:
+    """What a model takes as `attention_mask`: one mask, or one per kind of layer if there are two.
+
+    Args:
+        seen: (B, T, S) bool: whether a token may attend to a key at all.
+        keys: positions of the keys, (S,) or (B, 1, S).
+        positions: (B, T) of the tokens.
+        windows: as `attention_windows` returns them.
+        dtype: the model's.
+
+    Returns:
+        (B, 1, T, S), 0 where attention is open and the least number where it is not.
+    """
+    open_, shut = seen.new_zeros((), dtype=dtype), torch.finfo(dtype).min
+    masks = {}
+    for kind, window in windows.items():
+        near = seen if window is None else seen & (keys > positions[..., None] - window)
+        masks[kind] = torch.where(near, open_, shut)[:, None]
+    return masks if len(masks) > 1 else next(iter(masks.values()))

@@ -1,0 +1,146 @@
+"""Load a model and its tokenizer from a folder or the hub."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from layergym.base.errors import InputError
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model, ready to sample from.
+
+    Args:
+        name_or_path: a folder in Hugging Face's layout, a GGUF file or a folder with one, or a hub
+            id.
+        dtype: of the weights; by default as stored (float32 for GGUF).
+        device: where the model goes.
+
+    Returns:
+        The model, in evaluation mode, and its tokenizer, which has a pad token.
+
+    Raises:
+        InputError: there is no such model, it cannot be reached or read, or it is no causal
+            language model.
+    """
+    name = str(name_or_path)
+    tokenizer = load_tokenizer(name)
+    source, gguf = _located(name)
+    try:
+        model = _from_gguf(source, gguf, dtype) if gguf else _from_files(source, dtype)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise _explained(name, error) from error
+    cast(torch.nn.Module, model).to(device)
+    return model.eval(), tokenizer
+
+
+def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, without its weights; it has a pad token.
+
+    Raises:
+        InputError: there is none, or it cannot be reached or read.
+    """
+    name = str(name_or_path)
+    source, gguf = _located(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **_file(gguf))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _explained(name, error) from error
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # transformers makes an empty tokenizer up for some models that come without one.
+        raise InputError(f'"{name}" comes without a tokenizer; save one next to the model')
+    if tokenizer.pad_token_id is None:
+        spare = tokenizer.eos_token or tokenizer.unk_token
+        tokenizer.pad_token = spare or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def load_config(name_or_path: str | Path) -> PreTrainedConfig:
+    """The configuration of a model, without its weights.
+
+    Raises:
+        InputError: there is no such model, or it cannot be reached or read.
+    """
+    name = str(name_or_path)
+    source, gguf = _located(name)
+    try:
+        config = AutoConfig.from_pretrained(source, **_file(gguf))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _explained(name, error) from error
+    assert isinstance(config, PreTrainedConfig)
+    return config
+
+
+def _file(gguf: str | None) -> dict[str, str]:
+    return {"gguf_file": gguf} if gguf else {}
+
+
+def _located(name: str) -> tuple[str, str | None]:
+    """The folder or hub id, and the GGUF file in it if that is what to load."""
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        return str(path.parent), path.name
+    if path.is_dir():
+        files = sorted(file.name for file in path.glob("*.gguf"))
+        if (path / "config.json").is_file():
+            return str(path), None
+        if len(files) == 1:
+            return str(path), files[0]
+        held = f"several GGUF files ({', '.join(files)}); name one" if files else "no config.json"
+        raise InputError(f'cannot load a model from the folder "{name}": it holds {held}')
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f'there is no model at "{name}"; give a folder or a hub id ("org/model")')
+    return name, None
+
+
+def _from_files(source: str, dtype: torch.dtype | None) -> PreTrainedModel:
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def _from_gguf(source: str, gguf: str, dtype: torch.dtype | None) -> PreTrainedModel:
+    """A plain model; the quantised object that transformers loads refuses training."""
+    quantised = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf, dtype=torch.float32)
+    config = copy.deepcopy(quantised.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype or torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def _explained(name: str, error: Exception) -> InputError:
+    """One sentence for the many ways in which a model cannot be loaded."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ImportError) and "gguf" in reason.lower():
+        return InputError(f'"{name}" is a GGUF file; to read it: pip install "layergym[gguf]"')
+    if "connect to" in reason:
+        return InputError(
+            f'"{name}" is no folder here and the hub cannot be reached; '
+            "check the name and the network, or give a folder"
+        )
+    if "Unrecognized configuration class" in reason:
+        kind = getattr(load_config(name), "model_type", "unknown")
+        return InputError(f'"{name}" is of type {kind}, not a causal language model')
+    return InputError(f'cannot load a causal language model from "{name}": {reason[:300]}')

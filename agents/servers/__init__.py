@@ -1,0 +1,1 @@
+"""Agents and samplers behind servers: OpenAI-compatible ones and vLLM."""

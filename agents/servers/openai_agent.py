@@ -1,0 +1,127 @@
+"""The agent that is a model on a server."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TypeVar
+
+from layergym.agents.base import Decision, Episode, Failure
+from layergym.agents.parsing import parse
+from layergym.agents.prompts import PromptStyle, system_text, user_text
+from layergym.agents.servers.openai_client import ChatClient, ContextFull, ServerError
+from layergym.agents.types import Reply
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ServerAgent:
+    """Holds one dialogue per episode and asks for all replies of a turn at once.
+
+    A request that fails for good is a `Failure` of its own episode only. A dialogue that outgrows
+    the model's context is given up, as `LLMAgent` does.
+
+    The server lays the dialogue out with its own chat template and ends replies by its own rules;
+    reasoning that it keeps apart is put back in front of the reply, inside <think> tags, and is
+    not sent again with later turns.
+    """
+
+    def __init__(
+        self,
+        client: ChatClient,
+        style: PromptStyle | None = None,
+        *,
+        temperature: float = 1.0,
+        max_new_tokens: int = 512,
+    ) -> None:
+        """Speak through `client`, addressed in `style` (by default the think format)."""
+        self.client = client
+        self.style = style or PromptStyle()
+        self.temperature = temperature
+        self.max_new_tokens = max_new_tokens
+        self._dialogues: dict[int, list[dict[str, str]]] = {}
+
+    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
+        """Decide for each episode, in order."""
+        for episode in episodes:
+            self._ask(episode)
+        return concurrently(self._decide, episodes, self.client.limits.concurrency)
+
+    def release(self, episodes: Iterable[int]) -> None:
+        """Forget episodes that are over."""
+        for episode in episodes:
+            self._dialogues.pop(episode, None)
+
+    def _ask(self, episode: Episode) -> None:
+        env = episode.env
+        dialogue = self._dialogues.setdefault(episode.id, [])
+        system = system_text(self.style, env.instructions)
+        if not dialogue and system:
+            dialogue.append({"role": "system", "content": system})
+        admissible = env.admissible() if self.style.admissible else None
+        text = user_text(self.style, episode.observation, admissible)
+        dialogue.append({"role": "user", "content": text})
+
+    def _decide(self, episode: Episode) -> Decision | Failure | None:
+        dialogue = self._dialogues[episode.id]
+        try:
+            answer = self.client.complete(
+                dialogue,
+                temperature=self.temperature,
+                max_tokens=self.max_new_tokens,
+                seed=_seed(episode.seed, episode.env.turn),
+            )
+        except ContextFull:
+            return None
+        except ServerError as error:
+            return Failure(str(error))
+        dialogue.append({"role": "assistant", "content": answer.content})
+        thought = f"<think>{answer.thought}</think>" if answer.thought else ""
+        text = thought + answer.content
+        parsed = parse(text, self.style.format)
+        reply = Reply(text, finish=answer.finish, usage=answer.usage)
+        return Decision(reply, parsed.action, parsed.ok)
+
+
+def concurrently(call: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
+    """`call` on every item, at most `workers` at once; results in order, the first error raised.
+
+    The threads are daemons: an interrupt does not wait for requests that are under way.
+    """
+    todo: SimpleQueue[tuple[Future[R], T]] = SimpleQueue()
+    futures: list[Future[R]] = [Future() for _ in items]
+    for job in zip(futures, items, strict=True):
+        todo.put(job)
+
+    def work() -> None:
+        while job := _next(todo):
+            future, item = job
+            try:
+                future.set_result(call(item))
+            except BaseException as error:
+                future.set_exception(error)
+
+    for _ in range(min(workers, len(items))):
+        Thread(target=work, daemon=True).start()
+    try:
+        return [future.result() for future in futures]
+    finally:
+        while _next(todo):
+            pass
+
+
+def _next(queue: SimpleQueue[T]) -> T | None:
+    try:
+        return queue.get_nowait()
+    except Empty:
+        return None
+
+
+def _seed(episode: int, turn: int) -> int:
+    """31 bits, which every server takes."""
+    digest = hashlib.blake2b(f"{episode}\0{turn}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1

@@ -1,0 +1,314 @@
+"""`conforms`: does an environment keep the contract, and how to mend it where it does not."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+
+from layergym.base.errors import InputError
+from layergym.envs.core import TextEnv
+from layergym.envs.leaks import leaks
+from layergym.envs.registry import make
+
+TASKS = 5
+TURNS = 12
+SLOW_S = 1.0
+"""Seconds of a step, at its quickest, from which a rollout of 128 episodes stands still."""
+
+Fresh = Callable[[], TextEnv]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    promise: str
+    problems: tuple[str, ...]
+    """One sentence a problem, each with what to do about it; none: the promise is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast an environment is."""
+
+    reset_s: float
+    """Median seconds of a reset."""
+    step_s: float
+    """Median seconds of a step."""
+    quickest_step_s: float
+    """Seconds of the quickest step, which a busy machine does not change much."""
+
+
+def conforms(env: str | Fresh) -> list[str]:
+    """Check an environment's promises by playing it; an empty list means that it keeps them.
+
+    Args:
+        env: a registered id, or something that makes a fresh instance when called.
+
+    Returns:
+        One sentence a problem, each with what to do about it.
+    """
+    fresh: Fresh = (lambda: make(env)) if isinstance(env, str) else env
+    problems = [problem for finding in examine(fresh) for problem in finding.problems]
+    return list(dict.fromkeys(problems))
+
+
+def examine(fresh: Fresh) -> Iterator[Finding]:
+    """Check one promise after the other; `fresh` makes an instance."""
+    for promise, check in _CHECKS.items():
+        try:
+            yield Finding(promise, tuple(dict.fromkeys(check(fresh))))
+        except Exception as error:  # whatever an author's code raises is a finding
+            what = f"{type(error).__name__}: {error}"
+            problem = f"playing it raised {what}; an action may fail, but must not raise"
+            yield Finding(promise, (problem,))
+
+
+def pace(fresh: Fresh) -> Pace:
+    """Time a few episodes."""
+    resets, steps = [], []
+    env = fresh()
+    for task in list(env.tasks)[:TASKS]:
+        started = time.perf_counter()
+        env.reset(seed=7, options={"task": task})
+        resets.append(time.perf_counter() - started)
+        rng = np.random.default_rng(0)
+        for _ in range(TURNS):
+            action = _choose(env, rng)
+            started = time.perf_counter()
+            _, _, terminated, truncated, _ = env.step(action)
+            steps.append(time.perf_counter() - started)
+            if terminated or truncated:
+                break
+    env.close()
+    return Pace(median(resets), median(steps), min(steps))
+
+
+def _gymnasium(fresh: Fresh) -> Iterator[str]:
+    env = fresh()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            check_env(env, skip_render_check=True)
+        except Exception as error:  # check_env raises whatever it finds
+            yield f"gymnasium's check_env says: {error}"
+    for warning in caught:
+        text = str(warning.message)
+        if "from `gymnasium.make`" not in text and "through `gymnasium.make`" not in text:
+            yield f"gymnasium's check_env warns: {text}"
+    for name in ("observation_space", "action_space"):
+        if not getattr(env, name).contains("é, any text\n"):
+            yield f"{name} does not hold every text; leave it as TextEnv sets it (FreeText)"
+
+
+def _starts(fresh: Fresh) -> Iterator[str]:
+    first, second = fresh(), fresh()
+    if not first.tasks:
+        yield "`tasks` is empty; name at least one task"
+    if len(set(first.tasks)) != len(first.tasks):
+        yield "`tasks` names a task twice; ids must be unique"
+    for task in list(first.tasks)[:TASKS]:
+        one, info = first.reset(seed=1, options={"task": task})
+        first.step("look")
+        two, _ = second.reset(seed=2, options={"task": task})
+        if one != two:
+            yield (
+                f'task "{task}" starts differently with another seed; in start(), draw from '
+                "self.np_random only, and keep no state from earlier episodes"
+            )
+        if info["task"] != task:
+            yield f'info["task"] is "{info["task"]}" after reset to "{task}"; do not change it'
+    first.close()
+    second.close()
+
+
+def _replays(fresh: Fresh) -> Iterator[str]:
+    for task in list(fresh().tasks)[:TASKS]:
+        actions = _actions(fresh(), task, np.random.default_rng(0))
+        one, two = (_record(fresh(), task, actions) for _ in range(2))
+        for turn, (a, b) in enumerate(zip(one, two, strict=False)):
+            if a != b:
+                yield (
+                    f'task "{task}" replayed with the same seed and actions differs at turn {turn} '
+                    "(text, reward, end, info or state_key); use self.np_random, never global "
+                    "randomness, the clock or the order of a set"
+                )
+                break
+
+
+def _state_keys(fresh: Fresh) -> Iterator[str]:
+    for task in list(fresh().tasks)[:TASKS]:
+        reached: dict[Hashable, tuple[str, ...]] = {}
+        for walk in range(TASKS):
+            actions = _actions(fresh(), task, np.random.default_rng(walk))
+            for key, path in _path_keys(fresh(), task, actions):
+                if reached.setdefault(key, path) == path:
+                    continue
+                if what := _difference(fresh, task, (reached[key], path)):
+                    yield (
+                        f'task "{task}": after {list(path)} and after {list(reached[key])} '
+                        f"state_key() is the same, but then {what}; put what differs into the key"
+                    )
+                    return
+
+
+def _strange_input(fresh: Fresh) -> Iterator[str]:
+    env = fresh()
+    for action in ("", " ", "é✓\x00\n", "x" * 10_000, "[" * 50, "%s{0}"):
+        env.reset(seed=0, options={"task": env.tasks[0]})
+        text: Any
+        text, reward, *_ = env.step(action)
+        if not isinstance(text, str):
+            yield f"play({action[:10]!r}) gave a {type(text).__name__} as text; it must be a str"
+        if not np.isfinite(reward):
+            yield f"play({action[:10]!r}) gave the reward {reward}; rewards must be finite"
+    try:
+        env.reset(options={"task": "no such task"})
+    except InputError:
+        return
+    finally:
+        env.close()
+    yield "reset() accepts a task that is not in `tasks`; do not override reset or has_task loosely"
+
+
+def _extras(fresh: Fresh) -> Iterator[str]:
+    env = fresh()
+    env.reset(seed=0, options={"task": env.tasks[0]})
+    expert: Any = env.expert()
+    if expert is not None and not isinstance(expert, str):
+        yield f"expert() gave a {type(expert).__name__}; return an action (str) or None"
+    for action in list(env.admissible() or [])[:TURNS]:
+        twin = env.clone()
+        if not twin.step(action)[4]["valid"]:
+            yield f'admissible() lists "{action}", but play() calls it invalid'
+        twin.close()
+    for _ in range(env.max_turns + 1):
+        _, _, terminated, truncated, _ = env.step("")
+        if terminated or truncated:
+            break
+    else:
+        yield f"an episode goes on after max_turns={env.max_turns} turns; do not override step()"
+    env.close()
+
+
+def _leaks(fresh: Fresh) -> Iterator[str]:
+    task = fresh().tasks[0]
+    actions = _actions(fresh(), task, np.random.default_rng(0))
+
+    def play(env: TextEnv) -> None:
+        _record(env, task, actions, close=False)
+
+    yield from leaks(fresh, play)
+
+
+def slowness(found: Pace, step_timeout_s: float | None) -> str:
+    """What is wrong with this pace, and what to do about it; empty when nothing is."""
+    if found.quickest_step_s <= SLOW_S or step_timeout_s is not None:
+        return ""
+    return (
+        f"a step takes {found.quickest_step_s:.2g} s; if it waits for a network, a process or a "
+        "device, set step_timeout_s, so that the episodes of a rollout wait at the same time; "
+        "otherwise make play() faster"
+    )
+
+
+def _speed(fresh: Fresh) -> Iterator[str]:
+    if problem := slowness(pace(fresh), fresh().step_timeout_s):
+        yield problem
+
+
+_CHECKS: dict[str, Callable[[Fresh], Iterator[str]]] = {
+    "it is a gymnasium.Env over texts": _gymnasium,
+    "a task starts the same way, whatever the seed and whatever was played before": _starts,
+    "the same task, seed and actions give the same everything": _replays,
+    "equal state keys are equal states": _state_keys,
+    "no text that an agent may say breaks it": _strange_input,
+    "admissible actions, expert and turn limit are what they say": _extras,
+    "it gives back what it takes": _leaks,
+    "a step does not hold up the others": _speed,
+}
+
+
+def _choose(env: TextEnv, rng: np.random.Generator) -> str:
+    """An admissible, expert or invalid action."""
+    choices = [*(env.admissible() or []), "look", "nonsense"]
+    expert = env.expert()
+    picked = choices[rng.integers(len(choices))]
+    return expert if expert and rng.random() < 0.3 else picked
+
+
+def _actions(env: TextEnv, task: str, rng: np.random.Generator) -> list[str]:
+    """What one play-through chose."""
+    env.reset(seed=7, options={"task": task})
+    actions: list[str] = []
+    over = False
+    while not over and len(actions) < TURNS:
+        actions.append(_choose(env, rng))
+        _, _, terminated, truncated, _ = env.step(actions[-1])
+        over = terminated or truncated
+    env.close()
+    return actions
+
+
+def _record(env: TextEnv, task: str, actions: list[str], *, close: bool = True) -> list[Any]:
+    seen: list[Any] = [(env.reset(seed=7, options={"task": task}), env.state_key())]
+    for action in actions:
+        seen.append((env.step(action), env.state_key()))
+        if seen[-1][0][2] or seen[-1][0][3]:
+            break
+    if close:
+        env.close()
+    return seen
+
+
+def _path_keys(
+    env: TextEnv, task: str, actions: list[str]
+) -> Iterator[tuple[Hashable, tuple[str, ...]]]:
+    """The key of every state on the way in which a further action is chosen."""
+    seen = _record(env, task, actions)
+    for turn, ((*_, terminated, truncated, _), key) in enumerate(seen[1:], start=1):
+        if not (terminated or truncated):
+            yield key, tuple(actions[:turn])
+
+
+def _difference(fresh: Fresh, task: str, paths: tuple[tuple[str, ...], tuple[str, ...]]) -> str:
+    """How what follows two paths to the same key differs, given the same chance; else empty."""
+    one, two = (_at(fresh(), task, path) for path in paths)
+    try:
+        return _parting(one, two)
+    finally:
+        one.close()
+        two.close()
+
+
+def _parting(one: TextEnv, two: TextEnv) -> str:
+    """How two environments in what should be one state part when both act alike."""
+    rng = np.random.default_rng(0)
+    for _ in range(TURNS):
+        if one.admissible() != two.admissible():
+            return "the admissible actions differ"
+        action = _choose(one, rng)
+        a, b = one.step(action), two.step(action)
+        if a[1:3] != b[1:3] or a[4] != b[4]:
+            return f'"{action}" earns or ends differently'
+        if a[2] or a[3] or b[3]:
+            break
+        if one.state_key() != two.state_key():
+            return f'"{action}" leads to different keys'
+    return ""
+
+
+def _at(env: TextEnv, task: str, path: tuple[str, ...]) -> TextEnv:
+    """`env` after `path`, its chance renewed: how much of it a path used up does not matter."""
+    env.reset(seed=7, options={"task": task})
+    for action in path:
+        env.step(action)
+    env.np_random = np.random.default_rng(0)
+    return env

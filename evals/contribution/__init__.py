@@ -1,0 +1,1 @@
+"""From scores to contributions of layers, and the files that hold them."""

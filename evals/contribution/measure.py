@@ -1,0 +1,278 @@
+"""All arms of a sweep on one panel: scores, gains, contributions, ranks.
+
+contribution(k) = (score of layer k alone - base) / (full - base)      (arXiv 2607.01232)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from layergym.base.errors import InputError
+from layergym.evals import stats
+from layergym.evals.results import is_control, layer_of
+from layergym.evals.stats import Estimate, Floats, agreement
+
+SEED = 0
+"""Of the bootstrap: reports made twice are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmScore:
+    """One trained arm other than full."""
+
+    arm: str
+    layer: int | None
+    seeds: int
+    score: Estimate
+    gain: Estimate
+    """Score - base."""
+    contribution: Estimate | None
+    """None where full - base is not distinguishably above 0."""
+    joint_gain: Estimate
+    """`gain` with intervals that hold for all arms together: for an arm that was picked."""
+    joint_contribution: Estimate | None
+    """`contribution` likewise; None also where its interval would have no end."""
+    against_full: Estimate
+    """Score - full; the intervals of all arms hold together."""
+    ranks: tuple[int, int] | None
+    """Best and worst rank among the layers that the data allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control arm of the size of one layer, against the layers."""
+
+    arm: str
+    mean_layer: Estimate | None
+    """Mean score of the layers less the control's; None where scores decided which layers ran."""
+    layers: tuple[Estimate, ...]
+    """Score of each layer less the control's; intervals hold for all layers and controls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Scores of all arms in one way of reading, with what may be concluded from them."""
+
+    name: str
+    sharpened: bool
+    """Whether `base` is the untrained base at its best temperature."""
+    base: Estimate
+    full: Estimate
+    gain: Estimate
+    """Full - base."""
+    arms: tuple[ArmScore, ...]
+    thirds: tuple[float | None, ...]
+    """Mean gain of the layers in the first, middle and last third of the stack."""
+    middle_less_first: Estimate | None
+    """Mean gain of the middle third less that of the first; holds together with the next."""
+    middle_less_last: Estimate | None
+    """The same less the last third."""
+    half_panel: float | None
+    """Mean Spearman correlation over layers between halves of the panel."""
+    single_seed: float | None
+    """Mean Spearman correlation over layers between single seeds."""
+    held_out_best: float | None
+    """Gain of "the best layer", chosen on some tasks and seeds and scored on the others."""
+    controls: tuple[Control, ...] = ()
+
+    @property
+    def layers(self) -> tuple[ArmScore, ...]:
+        """The arms that train one layer, by index."""
+        return tuple(arm for arm in self.arms if arm.layer is not None)
+
+    @property
+    def defined(self) -> bool:
+        """Whether contributions exist: full - base is distinguishably above 0."""
+        return any(arm.contribution is not None for arm in self.arms)
+
+    @property
+    def best(self) -> ArmScore | None:
+        """The layer with the highest score, if any: see its `ranks` and its joint intervals."""
+        return max(self.layers, key=lambda arm: arm.score.value, default=None)
+
+
+@dataclass(frozen=True)
+class Board:
+    """The success rates of all arms, (S, T) each, and one joint bootstrap of their means."""
+
+    tables: Mapping[str, Floats]
+    draws: Floats
+    degrees: int
+    """Of freedom behind the draws."""
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Floats]) -> Board:
+        """Draw for `tables`, (S, T) by arm; every arm but "base" is trained."""
+        trained = [arm != "base" for arm in tables]
+        cells = list(tables.values())
+        return cls(
+            tables, stats.joint_draws(cells, trained, seed=SEED), stats.freedom(cells, trained)
+        )
+
+    @cached_property
+    def scores(self) -> Floats:
+        """Mean score of every arm, (A,)."""
+        return np.array([table.mean() for table in self.tables.values()])
+
+    def at(self, arms: Sequence[str]) -> list[int]:
+        """Places of `arms` among the scores and draws."""
+        names = list(self.tables)
+        return [names.index(arm) for arm in arms]
+
+    def less(self, arms: Sequence[str], other: str) -> tuple[Floats, Floats]:
+        """Scores of `arms` less that of `other`, and their draws (B, arms)."""
+        places, (place,) = self.at(arms), self.at([other])
+        values = self.scores[places] - self.scores[place]
+        return values, self.draws[:, places] - self.draws[:, [place]] + self.unseen(arms, other)
+
+    def unseen(self, arms: Sequence[str], other: str) -> Floats:
+        """What `stats.unseen` adds for those of `arms` that do as `other` does on every task."""
+        places, (place,) = self.at(arms), self.at([other])
+        gaps = self.draws[:, places] - self.draws[:, [place]]
+        return stats.unseen(gaps, self.tables[other].shape[1], seed=SEED + 1 + place)
+
+    def gain(self, arm: str) -> Estimate:
+        """Score of `arm` less the base's."""
+        _, draws = self.less([arm], "base")
+        return stats.difference_interval(self.tables["base"], self.tables[arm], draws[:, 0])
+
+    def score(self, arm: str) -> Estimate:
+        """Mean score of `arm`."""
+        (place,) = self.at([arm])
+        return stats.score_interval(self.tables[arm], self.draws[:, place])
+
+
+def measure(
+    name: str,
+    tables: Mapping[str, Floats],
+    num_layers: int,
+    *,
+    sharpened: Floats | None = None,
+    seeds: Mapping[str, Sequence[int]] | None = None,
+) -> Measure:
+    """Score all arms on one panel.
+
+    Args:
+        name: what the measure is called.
+        tables: success rates (S, T) per arm; "base" and "full" among them.
+        num_layers: of the model, for the thirds of its stack.
+        sharpened: per-task scores (T,) that take the place of the base.
+        seeds: numbers of the seeds in each arm's table; by default 0, 1, ...
+
+    Raises:
+        InputError: there is only one task.
+    """
+    if tables["base"].shape[1] < 2:
+        raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
+    if sharpened is not None:
+        tables = {**tables, "base": sharpened[None]}
+    board = Board.of(tables)
+    layers = [arm for arm in tables if layer_of(arm) is not None]
+    gains, _ = board.less(layers, "base")
+    weights = [_share(layers, third) for third in agreement.thirds(num_layers)]
+    to_first, to_last = _middle(board, layers, weights)
+    rates = np.array([tables[arm].mean(axis=0) for arm in layers])
+    best = agreement.held_out_best([tables[a] for a in layers], seed=SEED) if layers else None
+    return Measure(
+        name=name,
+        sharpened=sharpened is not None,
+        base=board.score("base"),
+        full=board.score("full"),
+        gain=board.gain("full"),
+        arms=_arm_scores(board, layers),
+        thirds=tuple(float(w @ gains) if w.any() else None for w in weights),
+        middle_less_first=to_first,
+        middle_less_last=to_last,
+        half_panel=agreement.split_half(rates, seed=SEED) if layers else None,
+        single_seed=_single_seed({arm: tables[arm] for arm in layers}, seeds),
+        held_out_best=None if best is None else best - float(tables["base"].mean()),
+        controls=_controls(board, layers),
+    )
+
+
+def _controls(board: Board, layers: Sequence[str]) -> tuple[Control, ...]:
+    """Every layer against every control, all at once."""
+    names = [arm for arm in board.tables if is_control(arm)]
+    if not layers or not names:
+        return ()
+    against = [board.less(layers, name) for name in names]
+    values = np.concatenate([value for value, _ in against])
+    drawn = np.concatenate([draws for _, draws in against], axis=1)
+    joint = stats.simultaneous(values, drawn, board.degrees)
+    size = len(layers)
+    return tuple(
+        Control(
+            arm=name,
+            mean_layer=stats.interval(float(value.mean()), draws.mean(axis=1)),
+            layers=tuple(joint[place * size : (place + 1) * size]),
+        )
+        for place, (name, (value, draws)) in enumerate(zip(names, against, strict=True))
+    )
+
+
+def _arm_scores(board: Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
+    """All arms but base and full, compared with one another, base and full at once."""
+    arms = [arm for arm in board.tables if arm not in ("base", "full")]
+    gains, draws = board.less(arms, "base")
+    (full,), full_draws = board.less(["full"], "base")
+    # An arm equal to full on every task is not known to contribute exactly 1.
+    parts = (gains, float(full), draws + board.unseen(arms, "full"), full_draws[:, 0])
+    ratios = stats.contributions(*parts)
+    joint_ratios = stats.joint_contributions(*parts, board.degrees)
+    joint = stats.simultaneous(gains, draws, board.degrees)
+    versus = stats.simultaneous(*board.less(arms, "full"), board.degrees)
+    places = board.at(layers)
+    found = stats.rank_sets(board.scores[places], board.draws[:, places], board.degrees)
+    ranks = dict(zip(layers, found, strict=True))
+    return tuple(
+        ArmScore(
+            arm=arm,
+            layer=layer_of(arm),
+            seeds=len(board.tables[arm]),
+            score=board.score(arm),
+            gain=board.gain(arm),
+            contribution=ratios[place] if ratios else None,
+            joint_gain=joint[place],
+            joint_contribution=joint_ratios[place] if joint_ratios else None,
+            against_full=versus[place],
+            ranks=ranks.get(arm),
+        )
+        for place, arm in enumerate(arms)
+    )
+
+
+def _share(layers: Sequence[str], third: range) -> Floats:
+    inside = np.array([layer_of(arm) in third for arm in layers], dtype=np.float64)
+    return inside / inside.sum() if inside.any() else inside
+
+
+def _middle(
+    board: Board, layers: Sequence[str], weights: Sequence[Floats]
+) -> tuple[Estimate | None, Estimate | None]:
+    """The mean gain of the middle third less that of the first, and of the last, both at once."""
+    first, middle, last = weights
+    ends = [end for end in (first, last) if middle.any() and end.any()]
+    if not ends:
+        return None, None
+    gains, draws = board.less(layers, "base")
+    contrasts = np.array([middle - end for end in ends]).T
+    found = iter(stats.simultaneous(gains @ contrasts, draws @ contrasts, board.degrees))
+    return next(found) if first.any() else None, next(found) if last.any() else None
+
+
+def _single_seed(
+    tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
+) -> float | None:
+    """How far the rankings of single seeds agree, over the seeds that all layers have."""
+    scores = {
+        arm: dict(zip(seeds[arm] if seeds else range(len(table)), table.mean(axis=1), strict=True))
+        for arm, table in tables.items()
+    }
+    common = sorted(set.intersection(*map(set, scores.values()))) if scores else []
+    if len(common) < 2:
+        return None
+    return agreement.between_seeds(np.array([[s[n] for s in scores.values()] for n in common]))

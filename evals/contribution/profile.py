@@ -1,0 +1,183 @@
+"""How much of the gain of full training each layer recovers when it is trained alone.
+
+    contribution(k) = (score of layer k alone - base) / (full - base)      (arXiv 2607.01232)
+
+A sweep is read in up to three ways, each a `Measure`: all arms at temperature 1, all arms greedy,
+and all arms at temperature 1 against the *sharpened* base, which is the untrained base at its best
+temperature. Reinforcement learning often only sharpens; the third way shows what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from layergym.base.errors import InputError
+from layergym.evals import stats
+from layergym.evals.contribution.measure import SEED, Measure, measure
+from layergym.evals.results import Sweep, layer_of
+from layergym.evals.stats import Estimate, Floats
+from layergym.evals.stats.agreement import cross_fitted
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProfile:
+    """What a sweep, or a published table, says about the layers of one model."""
+
+    name: str
+    model: str
+    model_hash: str
+    num_layers: int
+    env_id: str
+    panel_hash: str
+    algorithm: str
+    tasks: int
+    """Tasks of the panel, or benchmarks of a published table."""
+    repeats: int
+    """Episodes per task; 0 for a published table."""
+    seeds: tuple[int, int]
+    """Fewest and most seeds of reinforcement learning per trained arm; (0, 0) when unknown."""
+    measures: tuple[Measure, ...]
+    """The first is the main one."""
+    base_by_temperature: tuple[tuple[float, Estimate], ...]
+    sharpening: str
+    """One sentence on how much of the gain the untrained base reaches by sampling colder."""
+
+
+def profile(sweep: Sweep) -> LayerProfile:
+    """What `sweep` says about its model's layers.
+
+    Raises:
+        InputError: base or full has not been scored yet at a common temperature.
+    """
+    panel = sweep.panel
+    if panel is None:
+        raise InputError(f"{sweep.path} has no evaluation yet; let the sweep finish base and full")
+    common = set(sweep.temperatures("base")) & set(sweep.temperatures("full"))
+    if not common:
+        raise InputError(
+            f"{sweep.path}: base and full have no evaluation at the same temperature yet; "
+            "resume the sweep until both are scored"
+        )
+    main = 1.0 if 1.0 in common else max(common)
+    tables = _tables(sweep, main)
+    num_layers = _num_layers(sweep)
+    seeds = _seeds(sweep, main)
+    measures = [measure(temperature_name(main), tables, num_layers, seeds=seeds)]
+    if 0.0 in common and main != 0.0:
+        greedy = _tables(sweep, 0.0)
+        measures.append(measure("greedy", greedy, num_layers, seeds=_seeds(sweep, 0.0)))
+    options = {t: _table(sweep, "base", t) for t in sweep.temperatures("base")}
+    sharpening = "The base was scored at one temperature only, so sharpening was not examined."
+    if len(options) > 1:
+        base, temperatures = _sharpened(options)
+        name = f"{measures[0].name} against sharpened base"
+        sharp = measure(name, tables, num_layers, sharpened=base, seeds=seeds)
+        measures.append(sharp)
+        sharpening = _sharpening(measures[0], sharp, temperatures)
+    if sweep.selective:  # The means of those that are left would be too high.
+        measures = [
+            replace(
+                m,
+                thirds=(None,) * 3,
+                middle_less_first=None,
+                middle_less_last=None,
+                controls=tuple(replace(c, mean_layer=None) for c in m.controls),
+            )
+            for m in measures
+        ]
+    run = sweep.settings.get("run")
+    run = run if isinstance(run, Mapping) else {}
+    counts = [len(table) for arm, table in tables.items() if arm != "base"]
+    return LayerProfile(
+        name=sweep.path.resolve().name,
+        model=_text(run, "model"),
+        model_hash=_text(sweep.manifest, "model_hash"),
+        num_layers=num_layers,
+        env_id=panel.env_id,
+        panel_hash=panel.panel_hash,
+        algorithm=_text(run, "algorithm"),
+        tasks=len(panel.tasks),
+        repeats=sweep.results("base", main)[0].repeats,
+        seeds=(min(counts), max(counts)),
+        measures=tuple(measures),
+        base_by_temperature=_scores(options),
+        sharpening=sharpening,
+    )
+
+
+def temperature_name(temperature: float) -> str:
+    """What a sampling temperature is called: "greedy" for 0, else "temperature 0.5"."""
+    return "greedy" if temperature == 0 else f"temperature {temperature:g}"
+
+
+def _sharpened(options: Mapping[float, Floats]) -> tuple[Floats, str]:
+    """Scores per task of the base at its best temperature, and what that temperature is called."""
+    rates = np.array([table.mean(axis=0) for table in options.values()])
+    base, chosen = cross_fitted(rates, seed=SEED)
+    names = [temperature_name(list(options)[place]) for place in dict.fromkeys(chosen)]
+    return base, " or ".join(names)
+
+
+def _sharpening(plain: Measure, sharp: Measure, temperatures: str) -> str:
+    gain, also = plain.gain.value, sharp.base.value - plain.base.value
+    if not plain.gain.above(0):
+        return (
+            f"Full training shows no distinguishable gain at {plain.name} "
+            f"({100 * gain:+.1f} points), so there is nothing to explain by sharpening."
+        )
+    if also <= 0:
+        return (
+            f"No other temperature lifts the untrained base above its score at {plain.name}, so "
+            f"none of the gain of {100 * gain:.1f} points is mere sharpening."
+        )
+    low, high = sharp.gain.low or 0.0, sharp.gain.high or 0.0
+    clear = "distinguishably above" if low > 0 else "distinguishably below"
+    left = clear if low > 0 or high < 0 else "not distinguishable from"
+    return (
+        f"Of the gain of {100 * gain:.1f} points at {plain.name}, {100 * also:.1f} points "
+        f"({100 * also / gain:.0f} %) are also reached by the untrained base at {temperatures} "
+        f"(its best setting, chosen on one half of the tasks and scored on the other). What full "
+        f"training adds beyond that, {100 * sharp.gain.value:+.1f} "
+        f"[{100 * low:+.1f}, {100 * high:+.1f}] points, "
+        f"is {left} 0."
+    )
+
+
+def _tables(sweep: Sweep, temperature: float) -> dict[str, Floats]:
+    scored = [arm for arm in sweep.arms if temperature in sweep.temperatures(arm)]
+    return {arm: _table(sweep, arm, temperature) for arm in scored}
+
+
+def _seeds(sweep: Sweep, temperature: float) -> dict[str, list[int]]:
+    return {arm: [r.seed for r in sweep.results(arm, temperature)] for arm in sweep.arms}
+
+
+def _table(sweep: Sweep, arm: str, temperature: float) -> Floats:
+    return np.array([result.rates for result in sweep.results(arm, temperature)])
+
+
+def _scores(tables: Mapping[float, Floats]) -> tuple[tuple[float, Estimate], ...]:
+    draws = stats.joint_draws(list(tables.values()), [False] * len(tables), seed=SEED)
+    return tuple(
+        (temperature, stats.score_interval(table, draws[:, place]))
+        for place, (temperature, table) in enumerate(tables.items())
+    )
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    return str(values.get(key, "unknown"))
+
+
+def _num_layers(sweep: Sweep) -> int:
+    highest = max((layer_of(arm) or 0 for arm in sweep.arms), default=0) + 1
+    stated = sweep.settings.get("num_layers") or highest
+    if not isinstance(stated, int) or stated < highest:
+        raise InputError(
+            f"{sweep.path / 'sweep.json'}: num_layers is {stated!r}, but layer {highest - 1} "
+            "was trained; write the model's number of layers there"
+        )
+    return stated

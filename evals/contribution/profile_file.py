@@ -1,0 +1,132 @@
+"""`profile.json`: a layer profile on disk, for `layers=top:3@profile.json` and later reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from layergym.base.errors import InputError
+from layergym.base.files import read_json, write_json
+from layergym.evals.contribution.measure import ArmScore, Control, Measure
+from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.stats import Estimate
+
+FORMAT = 2
+
+
+def write_profile(path: Path, profile: LayerProfile) -> None:
+    """Write `profile` to `path`; "layers" repeats the main measure, flat, one entry per layer.
+
+    An undefined contribution is null.
+    """
+    write_json(path, {"format": FORMAT, "layers": _flat(profile.measures[0]), **asdict(profile)})
+
+
+def read_profile(path: Path) -> LayerProfile:
+    """Read a profile.
+
+    Raises:
+        InputError: the file is missing, truncated, or not a profile.
+    """
+    value = read_json(path)
+    if value.get("format") != FORMAT or "measures" not in value:
+        raise InputError(f"{path} is not a layer profile of format {FORMAT}; make the report again")
+    try:
+        fewest, most = value["seeds"]
+        return LayerProfile(
+            name=str(value["name"]),
+            model=str(value["model"]),
+            model_hash=str(value["model_hash"]),
+            num_layers=int(value["num_layers"]),
+            env_id=str(value["env_id"]),
+            panel_hash=str(value["panel_hash"]),
+            algorithm=str(value["algorithm"]),
+            tasks=int(value["tasks"]),
+            repeats=int(value["repeats"]),
+            seeds=(int(fewest), int(most)),
+            measures=tuple(map(_measure, value["measures"])),
+            base_by_temperature=tuple(
+                (float(temperature), _estimate(score))
+                for temperature, score in value["base_by_temperature"]
+            ),
+            sharpening=str(value["sharpening"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is not a whole layer profile ({error!r})") from None
+
+
+def _flat(measure: Measure) -> list[dict[str, Any]]:
+    rows = []
+    for arm in measure.layers:
+        ratio = arm.contribution
+        best, worst = arm.ranks or (None, None)
+        rows.append(
+            {
+                "layer": arm.layer,
+                "score": arm.score.value,
+                "low": arm.score.low,
+                "high": arm.score.high,
+                "contribution": ratio.value if ratio else None,
+                "contribution_low": ratio.low if ratio else None,
+                "contribution_high": ratio.high if ratio else None,
+                "rank_best": best,
+                "rank_worst": worst,
+            }
+        )
+    return rows
+
+
+def _estimate(value: Mapping[str, Any]) -> Estimate:
+    return Estimate(float(value["value"]), _maybe(value["low"]), _maybe(value["high"]))
+
+
+def _optional(value: Mapping[str, Any] | None) -> Estimate | None:
+    return None if value is None else _estimate(value)
+
+
+def _maybe(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _measure(value: Mapping[str, Any]) -> Measure:
+    return Measure(
+        name=str(value["name"]),
+        sharpened=bool(value["sharpened"]),
+        base=_estimate(value["base"]),
+        full=_estimate(value["full"]),
+        gain=_estimate(value["gain"]),
+        arms=tuple(map(_arm, value["arms"])),
+        thirds=tuple(map(_maybe, value["thirds"])),
+        middle_less_first=_optional(value["middle_less_first"]),
+        middle_less_last=_optional(value["middle_less_last"]),
+        half_panel=_maybe(value["half_panel"]),
+        single_seed=_maybe(value["single_seed"]),
+        held_out_best=_maybe(value["held_out_best"]),
+        controls=tuple(map(_control, value.get("controls", ()))),
+    )
+
+
+def _control(value: Mapping[str, Any]) -> Control:
+    return Control(
+        arm=str(value["arm"]),
+        mean_layer=_optional(value["mean_layer"]),
+        layers=tuple(map(_estimate, value["layers"])),
+    )
+
+
+def _arm(value: Mapping[str, Any]) -> ArmScore:
+    ranks = value["ranks"]
+    return ArmScore(
+        arm=str(value["arm"]),
+        layer=None if value["layer"] is None else int(value["layer"]),
+        seeds=int(value["seeds"]),
+        score=_estimate(value["score"]),
+        gain=_estimate(value["gain"]),
+        contribution=_optional(value["contribution"]),
+        joint_gain=_estimate(value["joint_gain"]),
+        joint_contribution=_optional(value["joint_contribution"]),
+        against_full=_estimate(value["against_full"]),
+        ranks=None if ranks is None else (int(ranks[0]), int(ranks[1])),
+    )

@@ -1,0 +1,1 @@
+"""One `Report` for every reader: terminal, HTML, Markdown, PNG."""

@@ -1,0 +1,99 @@
+"""Sections about an evaluation of several agents on one panel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from layergym.base.files import read_json
+from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.report.sections.run import settings_section
+from layergym.evals.report.words import amount, percent, points
+from layergym.evals.results import read_run
+from layergym.evals.score.contest import FILE, Contest
+from layergym.evals.score.standings import Standing, Standings, standings
+
+
+def eval_sections(folder: Path) -> tuple[Section, ...]:
+    """Who solves how much, what it took, and what is missing.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    contest = Contest.read(folder)
+    found = standings(contest)
+    begun = sorted(folder.glob("agents/*/seed-*/config.json"))
+    runs = [read_run(path.parent) for path in begun]
+    settings = {k: v for k, v in read_json(folder / FILE).items() if k != "panel"}
+    sections = [
+        Section("Agents", tuple(_blocks(contest, found))),
+        settings_section(settings, read_json(folder / "manifest.json"), runs),
+    ]
+    return tuple(section for section in sections if section is not None)
+
+
+def _blocks(contest: Contest, found: Standings) -> Iterator[Block]:
+    panel, rows = contest.panel, found.rows
+    head = f"{panel.env_id} {panel.split}: {len(panel)} tasks, panel {panel.hash[:12]}"
+    yield Text(f"{head}; {contest.episodes} episodes per agent")
+    yield _table(rows, contest.spec.agents[0])
+    if any(row.kinds for row in rows):
+        yield _kinds(rows)
+    for row in rows:
+        if row.errors:
+            yield Text(_failed(row), "warning")
+        if row.missing:
+            yield Text(f"{row.agent}: {row.missing} episodes were not played yet", "warning")
+    if len(found.tasks) < len(panel):
+        yield Text(
+            f"Scores are on the {len(found.tasks)} tasks that every agent has played", "warning"
+        )
+
+
+def _table(rows: tuple[Standing, ...], first: str) -> Table:
+    columns = {
+        "success (%)": [percent(row.score) if row.score else "-" for row in rows],
+        "less the first": [points(row.difference) if row.difference else "" for row in rows],
+        "turns": [_plain(row.turns, "{:.1f}") for row in rows],
+        "invalid (%)": [_plain(row.invalid, "{:.1%}").rstrip("%") for row in rows],
+        "tokens read/written": [_tokens(row) for row in rows],
+        "cost": [_plain(row.cost, "{:.4f}") for row in rows],
+        "errors": [str(row.errors) for row in rows],
+    }
+    if len(rows) < 2:
+        del columns["less the first"]
+    for name in ("tokens read/written", "cost"):
+        if set(columns[name]) == {"-"}:
+            del columns[name]
+    paired = f", and differences to {first} in points, paired over tasks," if len(rows) > 1 else ""
+    return Table(
+        f"Success{paired} with 95 % bootstrap intervals over tasks",
+        ("agent", *columns),
+        tuple(zip((row.agent for row in rows), *columns.values(), strict=True)),
+    )
+
+
+def _tokens(row: Standing) -> str:
+    if row.prompt_tokens is None:
+        return "-"
+    return f"{amount(row.prompt_tokens)}/{amount(row.completion_tokens)}".replace(" ", "")
+
+
+def _kinds(rows: tuple[Standing, ...]) -> Table:
+    kinds = sorted({kind for row in rows for kind in row.kinds})
+    return Table(
+        "Success by type of task (%)",
+        ("type", *(row.agent for row in rows)),
+        tuple((k.replace("_", " "), *(percent(row.kinds.get(k)) for row in rows)) for k in kinds),
+    )
+
+
+def _failed(row: Standing) -> str:
+    return (
+        f"{row.agent}: {row.errors} episodes ended in errors and count in no score; the same "
+        f"command plays them again. The last: {row.error}"
+    )
+
+
+def _plain(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,1 @@
+"""Panels played: from episodes to an `EvalResult`."""

@@ -1,0 +1,191 @@
+"""Multiple choice by log-likelihood and perplexity of plain text, on local files.
+
+Prompts and scores are those of EleutherAI's lm-evaluation-harness, zero-shot: its task `arc_easy`
+for questions whose choices are texts, its MMLU template where choices are letters, and its `acc`
+(most likely choice) and `acc_norm` (log-likelihood per character of the choice).
+
+A file of questions holds one JSON object per line or one list of them, in ARC's format (the
+original's or the hub's), with `question`, `choices` and the index `answer` (MMLU on the hub), or
+with `centerpiece`, `options` and `correct_options_idx` (OpenAI's evals); or it is MMLU's CSV
+without a header: question, A, B, C, D, answer letter.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from layergym.base.errors import InputError
+
+_LOGITS = 2**26
+"""Logits in memory at once, at most."""
+_LETTERS = "ABCDEFGH"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt with its possible continuations, without the space before them."""
+
+    prompt: str
+    choices: tuple[str, ...]
+    answer: int
+
+    def __post_init__(self) -> None:
+        """Refuse an answer that is not among the choices."""
+        if not 0 <= self.answer < len(self.choices) or not all(self.choices):
+            raise ValueError(f"answer {self.answer} of {len(self.choices)} choices")
+
+
+def read_questions(path: Path) -> tuple[Question, ...]:
+    """Read a file of questions.
+
+    Raises:
+        InputError: it is missing, or a question cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if path.suffix.lower() == ".csv":
+        return _read_csv(path, text)
+    found = []
+    try:
+        rows = json.loads(text) if text.lstrip().startswith("[") else _lines(text)
+        for row in rows:
+            found.append(_question(row))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        where = f"question {len(found) + 1}"
+        raise InputError(f"{path}, {where} is in no known format ({error!r})") from None
+    if not found:
+        raise InputError(f"{path} holds no question")
+    return tuple(found)
+
+
+def score_questions(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]
+) -> dict[str, tuple[float, ...]]:
+    """Whether each question is answered correctly, 1 or 0, as "acc" and "acc_norm".
+
+    Ties go to the first of the choices.
+    """
+    pairs = [
+        _encoded(tokenizer, question.prompt, f" {choice}")
+        for question in questions
+        for choice in question.choices
+    ]
+    sums = iter(loglikelihoods(model, pairs))
+    plain, normed = [], []
+    for question in questions:
+        found = [next(sums) for _ in question.choices]
+        rates = [value / len(text) for value, text in zip(found, question.choices, strict=True)]
+        plain.append(float(found.index(max(found)) == question.answer))
+        normed.append(float(rates.index(max(rates)) == question.answer))
+    return {"acc": tuple(plain), "acc_norm": tuple(normed)}
+
+
+def score_text(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, window: int = 512
+) -> dict[str, tuple[float, ...]]:
+    """Mean negative log-likelihood (nats per token) of disjoint windows of a text, as "nll".
+
+    Each window is read after the token before it, the first after the tokenizer's beginning or end
+    of text; what is left after the last whole window is dropped unless there is no other.
+
+    Raises:
+        InputError: the text is shorter than two tokens.
+    """
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    if len(ids) < 2:
+        raise InputError("a text needs at least two tokens to have a perplexity")
+    start = tokenizer.bos_token_id
+    start = tokenizer.eos_token_id if start is None else start
+    first = [tokenizer.pad_token_id if start is None else start]
+    starts = range(0, max(len(ids) - window, 0) + 1, window)
+    pairs = [(ids[i - 1 : i] or first, ids[i : i + window]) for i in starts]
+    sums = loglikelihoods(model, pairs)
+    return {"nll": tuple(-s / len(part) for s, (_, part) in zip(sums, pairs, strict=True))}
+
+
+def loglikelihoods(
+    model: PreTrainedModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> list[float]:
+    """Log-likelihood (nats) of each continuation after its context, in tokens, both not empty."""
+    order = sorted(range(len(pairs)), key=lambda i: -sum(map(len, pairs[i])))
+    vocabulary = model.config.get_text_config().vocab_size
+    found = [0.0] * len(pairs)
+    while order:
+        longest = sum(map(len, pairs[order[0]]))
+        size = max(1, _LOGITS // (longest * vocabulary))
+        batch, order = order[:size], order[size:]
+        for place, value in zip(batch, _batch(model, [pairs[i] for i in batch]), strict=True):
+            found[place] = value
+    return found
+
+
+@torch.no_grad()
+def _batch(
+    model: PreTrainedModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> list[float]:
+    """Rows are padded on the right, where causal attention does not see it."""
+    rows = [torch.tensor([*context, *rest]) for context, rest in pairs]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
+    logprobs = model(input_ids=ids[:, :-1], use_cache=False).logits.float().log_softmax(-1)
+    each = logprobs.gather(-1, ids[:, 1:, None])[..., 0].cpu()
+    return [
+        float(row[len(context) - 1 : len(context) + len(rest) - 1].sum())
+        for row, (context, rest) in zip(each, pairs, strict=True)
+    ]
+
+
+def _encoded(
+    tokenizer: PreTrainedTokenizerBase, context: str, rest: str
+) -> tuple[list[int], list[int]]:
+    """Both in tokens, cut where the context alone would end, as the harness does."""
+    whole = tokenizer(context + rest, add_special_tokens=False)["input_ids"]
+    cut = len(tokenizer(context, add_special_tokens=False)["input_ids"])
+    return whole[:cut], whole[cut:]
+
+
+def _lines(text: str) -> Iterator[Any]:
+    return (json.loads(line) for line in text.splitlines() if line.strip())
+
+
+def _question(row: Mapping[str, Any]) -> Question:
+    if "options" in row:
+        text, choices = row["centerpiece"], row["options"]
+        return _worded(text, choices, int(row["correct_options_idx"][0]))
+    text, choices = row["question"], row.get("choices")
+    if isinstance(text, Mapping):  # ARC as AI2 publishes it
+        text, choices = text["stem"], text["choices"]
+        labels = [choice["label"] for choice in choices]
+        return _worded(text, [c["text"] for c in choices], labels.index(row["answerKey"]))
+    if isinstance(choices, Mapping):  # ARC on the hub
+        return _worded(text, choices["text"], list(choices["label"]).index(row["answerKey"]))
+    return _lettered(text, choices or (), int(row["answer"]))
+
+
+def _worded(text: str, choices: Sequence[str], answer: int) -> Question:
+    return Question(f"Question: {text}\nAnswer:", tuple(map(str, choices)), answer)
+
+
+def _lettered(text: str, choices: Sequence[str], answer: int) -> Question:
+    listed = "".join(f"{n}. {c}\n" for n, c in zip(_LETTERS, choices, strict=False))
+    return Question(f"{text.strip()}\n{listed}Answer:", tuple(_LETTERS[: len(choices)]), answer)
+
+
+def _read_csv(path: Path, text: str) -> tuple[Question, ...]:
+    found = []
+    for number, row in enumerate(csv.reader(text.splitlines(keepends=True)), start=1):
+        if len(row) < 4 or row[-1].strip() not in tuple(_LETTERS[: len(row) - 2]):
+            raise InputError(f"{path}, row {number}: expected question, choices, answer letter")
+        found.append(_lettered(row[0], row[1:-1], _LETTERS.index(row[-1].strip())))
+    if not found:
+        raise InputError(f"{path} holds no question")
+    return tuple(found)

@@ -1,0 +1,41 @@
+"""Statistics: intervals of scores and contributions, agreement of profiles, simulation."""
+
+from layergym.evals.stats.intervals import (
+    DRAWS,
+    LEVEL,
+    Estimate,
+    Floats,
+    Z,
+    contributions,
+    critical,
+    difference_interval,
+    freedom,
+    interval,
+    joint_contributions,
+    joint_draws,
+    rank_sets,
+    score_interval,
+    seed_variance,
+    simultaneous,
+    unseen,
+)
+
+__all__ = [
+    "DRAWS",
+    "LEVEL",
+    "Estimate",
+    "Floats",
+    "Z",
+    "contributions",
+    "critical",
+    "difference_interval",
+    "freedom",
+    "interval",
+    "joint_contributions",
+    "joint_draws",
+    "rank_sets",
+    "score_interval",
+    "seed_variance",
+    "simultaneous",
+    "unseen",
+]

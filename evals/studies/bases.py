@@ -1,0 +1,153 @@
+"""Several base checkpoints: does a finding hold for more than the one warm start it was made on?
+
+Each base has a sweep of its own, all on one panel. Bases are the outer level of the statistics,
+crossed with tasks: the interval of a pooled value holds what bases add (from how far they lie
+apart, by Student's t with one degree of freedom fewer than bases, which contains the noise of
+their own training) and what the choice of tasks adds, which all bases share and which their
+distance therefore does not show. Seeds of reinforcement learning on one base do not replace a
+second base.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from layergym.evals import stats
+from layergym.evals.contribution.measure import SEED
+from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.results import Sweep
+from layergym.evals.stats import LEVEL, Estimate, Floats, Z
+
+Found = tuple[Sweep, LayerProfile]
+"""A sweep and what it says."""
+_FREE = {"model", "seed", "layers", "learning_rate", "save_every", "rows_per_pass", "engine"}
+"""Settings of a run that may differ: the base, what an arm sets, and what changes no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class PooledArm:
+    """One arm over all bases."""
+
+    arm: str
+    values: tuple[float, ...]
+    """For each base: score less that of the base; for "base" the score itself."""
+    mean: Estimate
+    contribution: Estimate | None
+    """Mean gain over the mean gain of full training; None for base, full, and where undefined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Standard deviations of success rates, the noise of tasks and sampling taken off."""
+
+    base: float
+    """Of the untrained score, between bases."""
+    gain: float
+    """Of the gain of full training, between bases."""
+    seeds: float | None
+    """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
+
+
+def same_but_base(found: Sequence[Found]) -> list[list[Found]]:
+    """Groups of two or more sweeps that differ in their base checkpoint and nothing else."""
+    groups: dict[tuple[object, ...], dict[str, Found]] = {}
+    for sweep, told in found:
+        settings = sweep.settings
+        run = settings.get("run")
+        recipe = (
+            {k: v for k, v in run.items() if v and k not in _FREE}
+            if isinstance(run, Mapping)
+            else {}
+        )
+        rates = {name: settings.get(name) for name in ("lr_full", "lr_layer")}
+        key = (
+            told.env_id,
+            told.panel_hash,
+            told.num_layers,
+            told.repeats,
+            told.measures[0].name,
+            json.dumps([recipe, rates], sort_keys=True),
+        )
+        if told.model_hash != "unknown":
+            groups.setdefault(key, {}).setdefault(told.model_hash, (sweep, told))
+    return [list(group.values()) for group in groups.values() if len(group) > 1]
+
+
+def pool(sweeps: Sequence[Sweep], temperature: float) -> tuple[PooledArm, ...]:
+    """Base, full training and every arm that all bases have, at one temperature."""
+    arms = _shared(sweeps, temperature)
+    cells = _gains(sweeps, arms, temperature)
+    values = cells.mean(axis=1)
+    means, draws = values.mean(axis=0), _draws(cells)
+    draws[:, 0] = draws[:, 0].clip(0, 1)
+    ratios = stats.contributions(means[2:], float(means[1]), draws[:, 2:], draws[:, 1])
+    contributions: list[Estimate | None] = [None] * len(arms)
+    contributions[2:] = ratios or contributions[2:]
+    return tuple(
+        PooledArm(
+            arm=arm,
+            values=tuple(values[:, place].tolist()),
+            mean=stats.interval(float(means[place]), draws[:, place]),
+            contribution=contributions[place],
+        )
+        for place, arm in enumerate(arms)
+    )
+
+
+def spread(sweeps: Sequence[Sweep], temperature: float) -> Spread:
+    """How far bases lie apart, and seeds on one base."""
+    cells = _gains(sweeps, ["base", "full"], temperature)
+    base, gain = (stats.seed_variance([cells[:, :, place]])[0] for place in (0, 1))
+    trained = [
+        np.array([result.rates for result in sweep.results(arm, temperature)])
+        for sweep in sweeps
+        for arm in sweep.arms
+        if arm != "base" and sweep.results(arm, temperature)
+    ]
+    seeds, freedom = stats.seed_variance(trained)
+    return Spread(base**0.5, gain**0.5, seeds**0.5 if freedom else None)
+
+
+def _shared(sweeps: Sequence[Sweep], temperature: float) -> list[str]:
+    """Arms that every sweep has scored, base and full first."""
+    return [arm for arm in sweeps[0].arms if all(s.results(arm, temperature) for s in sweeps)]
+
+
+def _gains(sweeps: Sequence[Sweep], arms: Sequence[str], temperature: float) -> Floats:
+    """The base's score and the others' gains over it, (bases, tasks, arms), mean over seeds."""
+    rates = [
+        [np.mean([r.rates for r in sweep.results(arm, temperature)], axis=0) for arm in arms]
+        for sweep in sweeps
+    ]
+    cells = np.array(rates, dtype=np.float64).transpose(0, 2, 1)
+    cells[:, :, 1:] -= cells[:, :, :1]
+    return cells
+
+
+def _draws(cells: Floats) -> Floats:
+    """Draws (B, A) of the means of `cells` (bases, tasks, arms) over further bases and tasks.
+
+    The covariance of a mean over bases and tasks, which are crossed, is that between bases plus
+    that between tasks less that of the rest (which both contain), each as a mean square over the
+    number of cells. The part of the tasks alone is kept from falling below 0.
+    """
+    bases, tasks, _ = cells.shape
+    grand = cells.mean(axis=(0, 1))
+    by_base, by_task = cells.mean(axis=1) - grand, cells.mean(axis=0) - grand
+    rest = (cells - grand - by_base[:, None] - by_task).reshape(bases * tasks, -1)
+    between_tasks = by_task.T @ by_task / (tasks * (tasks - 1))
+    noise = rest.T @ rest / ((bases - 1) * (tasks - 1) * bases * tasks)
+    sizes, axes = np.linalg.eigh(between_tasks - noise)
+    shared = axes * np.sqrt(np.maximum(sizes, 0.0))
+    generator = np.random.default_rng(SEED)
+    widen = float(scipy_stats.t.ppf((1 + LEVEL) / 2, bases - 1)) / Z
+    # Deviations weighted by independent normals have the covariance of the bases.
+    over_bases = generator.standard_normal((stats.DRAWS, bases)) @ by_base
+    over_tasks = generator.standard_normal((stats.DRAWS, len(sizes))) @ shared.T
+    drawn: Floats = grand + widen / np.sqrt(bases * (bases - 1)) * over_bases + over_tasks
+    return drawn

@@ -1,0 +1,255 @@
+"""What reinforcement learning cost elsewhere: every arm scored on tasks that it was not trained on.
+
+    RUN/retention/<source>.json   one score per question, or per window of a text
+
+Scores of all arms are about the same items, so their differences are paired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from layergym.base.errors import InputError
+from layergym.base.files import read_json, write_json
+from layergym.evals import stats
+from layergym.evals.results import Run, Sweep
+from layergym.evals.score.multiple_choice import (
+    Question,
+    read_questions,
+    score_questions,
+    score_text,
+)
+from layergym.evals.score.policies import open_policy
+from layergym.evals.stats import Estimate, Floats
+
+NLL = "nll"
+"""The measure that is a loss in nats per token; all others are shares that are right."""
+SEED = 0
+"""Of the bootstrap."""
+
+
+class Source(Protocol):
+    """Something that models are scored on."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, as a file name too."""
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal items."""
+
+    def score(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, tuple[float, ...]]:
+        """One value per item, by measure."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Multiple-choice questions."""
+
+    name: str
+    questions: tuple[Question, ...]
+
+    @classmethod
+    def read(cls, path: Path, limit: int | None) -> Choice:
+        """The first `limit` questions of a file, or all."""
+        return cls(path.stem, read_questions(path)[:limit])
+
+    @property
+    def digest(self) -> str:
+        """Of prompts, choices and answers."""
+        return _digest(repr(self.questions))
+
+    def score(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, tuple[float, ...]]:
+        """Right or wrong, per question."""
+        return score_questions(model, tokenizer, self.questions)
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A plain text."""
+
+    name: str
+    text: str
+
+    @classmethod
+    def read(cls, path: Path) -> Prose:
+        """A file in UTF-8.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            return cls(path.stem, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from None
+
+    @property
+    def digest(self) -> str:
+        """Of the text."""
+        return _digest(self.text)
+
+    def score(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, tuple[float, ...]]:
+        """Loss per window."""
+        return score_text(model, tokenizer, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How one run scored on one source."""
+
+    source: str
+    digest: str
+    arm: str
+    seed: int
+    scores: Mapping[str, tuple[float, ...]]
+
+
+def retain(
+    sweep: Sweep,
+    arms: Sequence[str],
+    sources: Sequence[Source],
+    on_run: Callable[[Run, Source], None] = lambda run, source: None,
+) -> None:
+    """Score the runs of `arms` on `sources`; what was scored on the same items already is kept.
+
+    Raises:
+        InputError: an arm is not in the sweep, a run is not finished, or two sources share a name.
+    """
+    names = [source.name for source in sources]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f'two sources are called "{twice[0]}"; rename one file')
+    if missing := [arm for arm in arms if arm not in sweep.arms]:
+        raise InputError(f'{sweep.path} has no arm "{missing[0]}"; it has {", ".join(sweep.arms)}')
+    for run in (run for run in sweep.runs if run.arm in arms):
+        todo = [source for source in sources if not _scored(run, source)]
+        if not todo:
+            continue
+        model, tokenizer = open_policy(run)
+        for source in todo:
+            on_run(run, source)
+            kept = Kept(
+                source.name, source.digest, run.arm, run.seed, source.score(model, tokenizer)
+            )
+            write_json(_file(run, source.name), asdict(kept))
+
+
+def read_kept(runs: Sequence[Run]) -> tuple[Kept, ...]:
+    """Everything that `retain` found.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    files = (file for run in runs for file in sorted((run.path / "retention").glob("*.json")))
+    return tuple(map(_read, files))
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """One arm on one measure of a source."""
+
+    arm: str
+    score: Estimate
+    less_base: Estimate | None
+    less_full: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All arms on one measure of a source, paired over items."""
+
+    source: str
+    measure: str
+    items: int
+    arms: tuple[Retained, ...]
+    left_out: tuple[Kept, ...]
+    """Runs that were scored on other items of the source, so they cannot be paired."""
+
+
+def compared(kept: Sequence[Kept]) -> Iterator[Comparison]:
+    """Compare on every measure of every source.
+
+    Where runs were scored on different items of a source, those of the base count; without a
+    base, those that most runs were scored on.
+    """
+    for source in dict.fromkeys(one.source for one in kept):
+        every = [one for one in kept if one.source == source]
+        base = [one for one in every if one.arm == "base"]
+        [(chosen, _)] = Counter(one.digest for one in base or every).most_common(1)
+        own = [one for one in every if one.digest == chosen]
+        left_out = tuple(one for one in every if one.digest != chosen)
+        for measure in own[0].scores:
+            tables = {
+                arm: np.array([one.scores[measure] for one in own if one.arm == arm])
+                for arm in dict.fromkeys(one.arm for one in own)
+            }
+            items = tables[own[0].arm].shape[1]
+            yield Comparison(source, measure, items, _compare(tables, measure), left_out)
+
+
+def _compare(tables: Mapping[str, Floats], measure: str) -> tuple[Retained, ...]:
+    arms = list(tables)
+    trained = [arm != "base" for arm in arms]
+    draws = stats.joint_draws(list(tables.values()), trained, seed=SEED)
+
+    def loss(table: Floats, drawn: Floats) -> Estimate:
+        value = float(table.mean())
+        return stats.interval(value, drawn) if table.shape[1] > 1 else Estimate(value)
+
+    def less(arm: str, other: str) -> Estimate | None:
+        if other not in tables or arm in (other, "base"):
+            return None
+        gap = draws[:, arms.index(arm)] - draws[:, arms.index(other)]
+        if measure == NLL:
+            return loss(tables[arm] - tables[other].mean(axis=0), gap)
+        return stats.difference_interval(tables[other], tables[arm], gap)
+
+    def score(arm: str) -> Estimate:
+        own = draws[:, arms.index(arm)]
+        if measure == NLL:
+            return loss(tables[arm], own)
+        return stats.score_interval(tables[arm], own)
+
+    return tuple(Retained(arm, score(arm), less(arm, "base"), less(arm, "full")) for arm in arms)
+
+
+def _scored(run: Run, source: Source) -> bool:
+    file = _file(run, source.name)
+    return file.is_file() and _read(file).digest == source.digest
+
+
+def _file(run: Run, source: str) -> Path:
+    return run.path / "retention" / f"{source}.json"
+
+
+def _read(file: Path) -> Kept:
+    value = read_json(file)
+    try:
+        scores = {str(k): tuple(map(float, v)) for k, v in value["scores"].items()}
+        return Kept(
+            source=str(value["source"]),
+            digest=str(value["digest"]),
+            arm=str(value["arm"]),
+            seed=int(value["seed"]),
+            scores=scores,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} holds no retention scores ({error!r}); delete it") from None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,26 @@
+"""Runs that share a layer bank are one process; all others are processes beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from layergym.evals.sweep.executors.job import Job
+from layergym.evals.sweep.executors.processes import Bundle
+from layergym.trainer.bank import groups
+
+
+def banks(jobs: Sequence[Job]) -> list[Bundle]:
+    """Bundle the jobs that one bank can do: same model and length, same step, same panel.
+
+    A bundle has the place of its first job, so base and full start first where they come first.
+    """
+    alike: dict[str, list[int]] = {}
+    for place, job in enumerate(jobs):
+        alike.setdefault(f"{job.look} {job.eval}", []).append(place)
+    found = []
+    for places in alike.values():
+        shared = groups([jobs[place].arm.run for place in places])
+        bundles = [tuple(places[index] for index in group) for group in shared]
+        inside = {place for bundle in bundles for place in bundle}
+        found += bundles + [(place,) for place in places if place not in inside]
+    return [tuple(jobs[place] for place in bundle) for bundle in sorted(found)]

@@ -1,0 +1,66 @@
+"""What a sweep decides on its way, and the development panel on which it decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from layergym.envs import InputError
+from layergym.evals.sweep.racing import TASKS
+from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
+from layergym.trainer.run import RunSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Which layers are run, how far, and at which learning rates; by default all, to the end."""
+
+    scan: int = 0
+    """Every n-th layer first, then around the best; 0 runs all."""
+    race: tuple[int, ...] = ()
+    """Steps at which layers that are clearly behind are stopped."""
+    lr_grid: tuple[float, ...] = ()
+    """Learning rates tried for all parameters and for one layer before the sweep."""
+    dev: EvalSpec = field(default_factory=lambda: EvalSpec(split="valid", size=64))
+    """The panel of all these decisions; its tasks are not those of the final score."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is decided on the way."""
+        return bool(self.scan or self.race or self.lr_grid)
+
+    def looks(self, steps: int) -> tuple[int, ...]:
+        """Steps at which every layer is scored on the development panel."""
+        return (*self.race, steps) if self.scan else self.race
+
+    def check(self, steps: int, final: EvalSpec) -> None:
+        """Refuse settings that cannot be carried out in a sweep of `steps` steps.
+
+        Raises:
+            InputError: a setting is out of range, or decisions would see the final panel.
+        """
+        if self.scan == 1 or self.scan < 0:
+            raise InputError(f"a scan takes every n-th layer, n at least 2, not {self.scan}")
+        if any(not 0 < step < steps for step in self.race) or any(
+            a >= b for a, b in pairwise(self.race)
+        ):
+            shown = ", ".join(map(str, self.race))
+            raise InputError(f"looks of a race rise and lie below {steps} steps; not {shown}")
+        if self.race and (self.dev.size or TASKS) < TASKS:
+            raise InputError(f"a race needs a development panel of {TASKS} tasks or more")
+        if self.lr_grid and (min(self.lr_grid) <= 0 or len(set(self.lr_grid)) < 2):
+            raise InputError("a grid takes two or more learning rates, each above 0")
+        if self.active and self.dev.split == final.split:
+            raise InputError(
+                f"decisions and final scores need different tasks; both are of the "
+                f"{final.split} split: give another --dev-split"
+            )
+
+
+def dev_split(run: RunSpec) -> str:
+    """The split of the development panel: "valid" where the environment has it, else "train"."""
+    try:
+        scored_panel(run, EvalSpec(split="valid"))
+    except InputError:
+        return "train"
+    return "valid"

@@ -1,0 +1,108 @@
+"""Files that are whole or absent: JSON written at once and read with clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from layergym.base.errors import InputError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, at once."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` at once: a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, at once; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, allow_nan=False, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InputError: the file is missing, truncated, or something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; is {path.parent} a finished run folder?") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is truncated or not JSON ({error}); make it again") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds a {type(value).__name__}, not a JSON object")
+    return value
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read JSON objects, one a line; none when there is no file.
+
+    A last line without its end is left out: a killed run may leave one, every other line is whole.
+
+    Raises:
+        InputError: a whole line is not a JSON object.
+    """
+    return Lines(path).read()
+
+
+class Lines:
+    """A file of JSON objects, one a line, that grows: each `read` looks only at what is new."""
+
+    def __init__(self, path: Path) -> None:
+        """Follow the file at `path`, which need not be there yet."""
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+        self._end = 0
+        self._file: int | None = None
+        """Inode of the file read so far: `write_text` puts another one in its place."""
+
+    def read(self) -> list[dict[str, Any]]:
+        """All objects so far. A file that was replaced or cut is read again from its beginning.
+
+        Raises:
+            InputError: a whole line is not a JSON object.
+        """
+        try:
+            with self._path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_ino != self._file or found.st_size < self._end:
+                    self._rows, self._end, self._file = [], 0, found.st_ino
+                file.seek(self._end)
+                whole = file.read().rpartition(b"\n")[0]
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return []
+        if whole:
+            lines = enumerate(whole.split(b"\n"), start=len(self._rows) + 1)
+            self._rows += [self._row(line, number) for number, line in lines]
+            self._end += len(whole) + 1
+        return list(self._rows)
+
+    def _row(self, line: bytes, number: int) -> dict[str, Any]:
+        at = f"{self._path}, line {number}, is not"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InputError(f"{at} JSON; the file is damaged") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{at} a JSON object")
+        return row

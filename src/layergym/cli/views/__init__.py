@@ -1,0 +1,1 @@
+"""What a terminal shows while runs and sweeps go on."""

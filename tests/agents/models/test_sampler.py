@@ -1,0 +1,184 @@
+"""The sampler says what the model says, whatever the batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from layergym.agents.models.draw import draw
+from layergym.agents.models.sampler import Request, Sample, TransformersSampler
+from layergym.base.errors import InputError
+from tests.agents.conftest import FAMILIES
+
+Models = Callable[[str], PreTrainedModel]
+Tokenizers = Callable[[str | None], PreTrainedTokenizerFast]
+STOP = 257
+Asked = list[tuple[Request, Sample, list[int]]]
+
+
+def dialogues(sampler: TransformersSampler, turns: int = 4, seed: int = 0) -> Iterator[Asked]:
+    """Six episodes; three share a first prompt, one ends every turn, one rewrites its history.
+
+    Yields, per turn, each request with its answer and the whole prompt that the model saw.
+    """
+    noise = np.random.default_rng(seed)
+    contexts: dict[int, list[int]] = {}
+    shared = tuple(noise.integers(0, 256, 9).tolist())
+    for turn in range(turns):
+        live = range(min(turn, 3), 6)
+        sampler.release(set(contexts) - set(live))
+        requests = []
+        for episode in live:
+            new = tuple(noise.integers(0, 256, 1 + (episode * 3 + turn * 5) % 7).tolist())
+            new = shared if turn == 0 and episode % 2 else new
+            rewrites = episode == 4 and turn == 2
+            if rewrites:
+                new = (*contexts[episode][:6], *contexts[episode][8:], *new)
+            fresh = rewrites or turn == 0
+            contexts[episode] = [*(() if fresh else contexts[episode]), *new]
+            requests.append(Request(episode, new, not fresh, seed=episode + 7))
+        samples = sampler.sample(requests)
+        yield [(r, s, list(contexts[r.episode])) for r, s in zip(requests, samples, strict=True)]
+        for request, sample in zip(requests, samples, strict=True):
+            contexts[request.episode].extend(sample.ids)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_tokens_are_those_of_generate(
+    family: str, model: Models, tokenizer: Tokenizers
+) -> None:
+    net = model(family)
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=8, temperature=0.0)
+    for _, sample, prompt in itertools.chain(*dialogues(sampler)):
+        ids = torch.tensor([prompt])
+        whole = cast(Any, net).generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8)
+        assert list(sample.ids) == whole[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_logprobs_are_those_of_a_full_forward_pass(
+    family: str, temperature: float, model: Models, tokenizer: Tokenizers
+) -> None:
+    net = model(family)
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=8, temperature=temperature)
+    for _, sample, prompt in itertools.chain(*dialogues(sampler)):
+        with torch.no_grad():
+            logits = net(torch.tensor([[*prompt, *sample.ids]])).logits[0, len(prompt) - 1 : -1]
+        logprobs = torch.log_softmax(logits / (temperature or 1.0), -1)
+        said = logprobs.gather(-1, torch.tensor(sample.ids)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(sample.logprobs), said, atol=1e-5, rtol=0)
+
+
+def test_an_episode_does_not_depend_on_its_batch(model: Models, tokenizer: Tokenizers) -> None:
+    def samplers() -> TransformersSampler:
+        return TransformersSampler(model("qwen3"), tokenizer(None), max_new_tokens=8)
+
+    together: dict[int, list[tuple[Request, Sample]]] = {}
+    for request, sample, _ in itertools.chain(*dialogues(samplers())):
+        together.setdefault(request.episode, []).append((request, sample))
+    for turns in together.values():
+        alone = samplers()
+        assert [alone.sample([request])[0].ids for request, _ in turns] == [s.ids for _, s in turns]
+
+
+def test_a_reply_ends_with_the_stop_token(model: Models, tokenizer: Tokenizers) -> None:
+    net, stop = model("llama"), set(range(40))
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=8, stop_ids=stop)
+    samples = [sample for _, sample, _ in itertools.chain(*dialogues(sampler))]
+    stop |= {STOP}
+    assert {sample.finish for sample in samples} == {"stop", "length"}
+    for sample in samples:
+        assert (sample.ids[-1] in stop) == (sample.finish == "stop")
+        assert not stop & set(sample.ids[:-1])
+        assert len(sample.ids) == 8 or sample.finish == "stop"
+
+
+def test_dropout_is_off_while_sampling_and_on_again_after(tokenizer: Tokenizers) -> None:
+    config = LlamaConfig.from_dict({**FAMILIES["llama"].to_dict(), "attention_dropout": 0.9})
+    net = LlamaForCausalLM(config).train()
+    first, second = (
+        TransformersSampler(net, tokenizer(None), max_new_tokens=8).sample(
+            [Request(0, (1, 2, 3), False, seed=1)]
+        )
+        for _ in range(2)
+    )
+    assert first == second
+    assert net.training
+
+
+def test_only_new_tokens_are_fed(model: Models, tokenizer: Tokenizers) -> None:
+    net, fed = model("llama"), []
+    hook = net.model.embed_tokens.register_forward_hook(lambda _, args, __: fed.append(args[0]))
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=3, temperature=0.0)
+    prompt = tuple(range(20))
+    try:
+        sampler.sample([Request(episode, prompt, False, seed=0) for episode in range(4)])
+        first, _, _ = fed
+        fed.clear()
+        sampler.sample([Request(episode, (5, 6), True, seed=0) for episode in range(4)])
+    finally:
+        hook.remove()
+    assert first.shape == (1, 20)
+    # The last sampled token was not fed yet: it comes with the new ones.
+    assert [tuple(ids.shape) for ids in fed] == [(4, 3), (4, 1), (4, 1)]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_draw_follows_the_distribution(temperature: float) -> None:
+    logits = torch.tensor([[1.0, -1.0, float("-inf"), 0.5]])
+    u = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    ids, logprobs = draw(logits.expand(len(u), -1), u, temperature)
+    wanted = torch.softmax(logits[0] / temperature, -1)
+    counts = torch.bincount(ids, minlength=4) / len(u)
+    torch.testing.assert_close(counts, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(logprobs.exp(), wanted[ids])
+
+
+def test_draw_at_the_edges_takes_a_token_with_mass() -> None:
+    logits = torch.tensor([[float("-inf"), 0.0, 0.0, float("-inf")]]).expand(2, -1)
+    ids, _ = draw(logits, torch.tensor([0.0, np.nextafter(1.0, 0.0)], dtype=torch.float64), 1.0)
+    assert ids.tolist() == [1, 2]
+
+
+def test_a_diverged_model_is_reported(model: Models, tokenizer: Tokenizers) -> None:
+    net = type(model("llama"))(FAMILIES["llama"])
+    torch.nn.init.constant_(net.model.norm.weight, float("nan"))
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=2)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        sampler.sample([Request(0, (1, 2), False, seed=0)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"max_context": 1025}, "max_context must be between 1 and 1024"),
+    ],
+)
+def test_settings_out_of_range_are_refused(
+    settings: dict[str, float], message: str, model: Models, tokenizer: Tokenizers
+) -> None:
+    with pytest.raises(InputError, match=message):
+        TransformersSampler(model("llama"), tokenizer(None), **settings)  # type: ignore[arg-type]
+
+
+def test_a_model_without_key_value_cache_is_refused(tokenizer: Tokenizers) -> None:
+    net = MambaForCausalLM(MambaConfig(vocab_size=300, hidden_size=16, num_hidden_layers=1))
+    with pytest.raises(InputError, match="MambaForCausalLM"):
+        TransformersSampler(net, tokenizer(None))

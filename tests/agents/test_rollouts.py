@@ -1,0 +1,221 @@
+"""Episodes in lockstep: order, seeds, failures and who plays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import pytest
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from layergym.agents import (
+    Decision,
+    Episode,
+    ExpertAgent,
+    HumanAgent,
+    Job,
+    LLMAgent,
+    PromptStyle,
+    RandomAgent,
+    Reply,
+    Trajectory,
+    TransformersSampler,
+    Turn,
+    rollout,
+)
+from layergym.base.errors import InputError
+from layergym.envs.core import Outcome, TextEnv
+from tests.agents.conftest import CHATML, FORGETFUL
+
+Models = Callable[[str], PreTrainedModel]
+Tokenizers = Callable[[str | None], PreTrainedTokenizerFast]
+
+
+class Stairs(TextEnv):
+    """Climb as many floors as the task's number; the wind (the seed) may blow a floor back."""
+
+    instructions = "Say up or down."
+    max_turns = 6
+
+    def start(self) -> str:
+        if self.task == "train-0666":
+            raise RuntimeError("no such staircase")
+        self.floor = 0
+        return f"You are at the foot of {self.task}."
+
+    def play(self, action: str) -> Outcome:
+        if action == "break":
+            raise RuntimeError("the stairs broke")
+        self.floor += {"up": 1, "down": -1}.get(action, 0)
+        won = self.floor >= int(self.task[-1])
+        wind = int(self.np_random.integers(100))
+        text = f"You are on floor {self.floor}; the wind is {wind}."
+        return Outcome(text, float(won), won, action in ("up", "down"), won)
+
+    def kind(self, task: str) -> str:
+        return "high" if int(task[-1]) > 3 else "low"
+
+    def admissible(self) -> Sequence[str]:
+        return ["down", "up"]
+
+    def expert(self) -> str:
+        return "up"
+
+
+class Breaks:
+    """Climbs, and breaks the stairs of episode 1 at its second turn."""
+
+    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
+        return [self._decide(e) for e in episodes]
+
+    def release(self, episodes: object) -> None:
+        pass
+
+    def _decide(self, episode: Episode) -> Decision:
+        action = "break" if episode.id == 1 and episode.env.turn == 1 else "up"
+        return Decision(Reply(action), action)
+
+
+def test_an_episode_is_reported_as_soon_as_it_is_over() -> None:
+    told: list[tuple[int, str]] = []
+    jobs = [Job("train-0003", 0), Job("train-0666", 0), Job("train-0001", 0)]
+    played = rollout(ExpertAgent(), Stairs, jobs, on_end=lambda i, t: told.append((i, t.task)))
+    assert told == [(1, "train-0666"), (2, "train-0001"), (0, "train-0003")]
+    assert [t.task for t in played] == [job.task for job in jobs]
+
+
+def test_trajectories_come_in_the_order_of_the_jobs() -> None:
+    jobs = [Job(f"train-000{n}", seed=n) for n in (3, 1, 2, 5)]
+    told: list[tuple[int, Turn]] = []
+    trajectories = rollout(ExpertAgent(), Stairs, jobs, on_turn=lambda i, t: told.append((i, t)))
+    assert [t.task for t in trajectories] == [job.task for job in jobs]
+    assert [len(t.turns) for t in trajectories] == [3, 1, 2, 5]
+    assert [t.kind for t in trajectories] == ["low", "low", "low", "high"]
+    assert all(t.ended == "terminated" and t.success for t in trajectories)
+    assert trajectories[0].total_reward == 1.0
+    assert [turn for i, turn in told if i == 3] == list(trajectories[3].turns)
+
+
+def test_a_turn_holds_the_state_in_which_its_action_was_chosen() -> None:
+    (trajectory,) = rollout(ExpertAgent(), Stairs, [Job("train-0002", 0)])
+    env = Stairs()
+    text, _ = env.reset(seed=0, options={"task": "train-0002"})
+    for turn in trajectory.turns:
+        assert (turn.observation, turn.state_key) == (text, env.state_key())
+        text, *_ = env.step(turn.action)
+
+
+def test_too_many_turns_truncate() -> None:
+    (trajectory,) = rollout(ExpertAgent(), Stairs, [Job("train-0009", 0)])
+    assert (trajectory.ended, trajectory.success) == ("truncated", False)
+    assert len(trajectory.turns) == Stairs.max_turns
+
+
+def test_an_environment_that_raises_ends_its_own_episode_only() -> None:
+    jobs = [Job("train-0003", 0), Job("train-0003", 0), Job("train-0666", 0)]
+    fine, broken, unborn = rollout(Breaks(), Stairs, jobs)
+    assert fine.success
+    assert (broken.ended, broken.error) == ("error", "RuntimeError: the stairs broke")
+    assert len(broken.turns) == 1
+    assert (unborn.ended, unborn.error) == ("error", "RuntimeError: no such staircase")
+
+
+def test_a_task_that_is_not_there_is_the_callers_error() -> None:
+    with pytest.raises(InputError, match="no task"):
+        rollout(ExpertAgent(), Stairs, [Job("train-9999", 0)])
+
+
+def test_an_interrupt_passes_through() -> None:
+    class Interrupted(Stairs):
+        def play(self, action: str) -> Outcome:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rollout(ExpertAgent(), Interrupted, [Job("train-0001", 0)])
+
+
+def test_a_random_agent_depends_on_the_seed_alone() -> None:
+    jobs = [Job("train-0009", seed) for seed in range(8)]
+    together = rollout(RandomAgent(), Stairs, jobs)
+    alone = [rollout(RandomAgent(), Stairs, [job])[0] for job in jobs]
+    assert together == alone
+    assert len({tuple(turn.action for turn in t.turns) for t in together}) > 1
+
+
+def test_agents_say_what_an_environment_lacks() -> None:
+    class Bare(TextEnv):
+        def start(self) -> str:
+            return ""
+
+    with pytest.raises(InputError, match="Bare lists no admissible actions"):
+        rollout(RandomAgent(), Bare, [Job("train-0001", 0)])
+    with pytest.raises(InputError, match="Bare has no expert"):
+        rollout(ExpertAgent(), Bare, [Job("train-0001", 0)])
+
+
+def test_a_person_sees_the_observation_and_may_leave() -> None:
+    keys = iter(["up ", "down"])
+    shown: list[str] = []
+
+    def ask(_: str) -> str:
+        try:
+            return next(keys)
+        except StopIteration:
+            raise EOFError from None
+
+    (trajectory,) = rollout(HumanAgent(ask, shown.append), Stairs, [Job("train-0003", 0)])
+    assert [turn.action for turn in trajectory.turns] == ["up", "down"]
+    assert trajectory.ended == "truncated"
+    assert shown[0] == "You are at the foot of train-0003."
+
+
+def play(agent: LLMAgent, count: int = 6) -> list[Trajectory]:
+    return rollout(agent, Stairs, [Job(f"train-000{5 + i // 3}", i) for i in range(count)])
+
+
+@pytest.mark.parametrize("template", [CHATML, FORGETFUL, None])
+@pytest.mark.parametrize("format", ["think", "plain"])
+def test_a_model_plays_token_for_token(
+    template: str | None, format: str, model: Models, tokenizer: Tokenizers
+) -> None:
+    words = tokenizer(template)
+    sampler = TransformersSampler(model("qwen3"), words, max_new_tokens=6)
+    style = PromptStyle("think" if format == "think" else "plain")
+    trajectories = play(LLMAgent(sampler, words, style))
+    assert trajectories == play(LLMAgent(sampler, words, style))
+    for trajectory in trajectories:
+        context: list[int] = []
+        for i, turn in enumerate(trajectory.turns):
+            reply = turn.reply
+            assert reply.extends == (i > 0)
+            context += reply.prompt_ids
+            assert turn.observation in words.decode(context)
+            context += reply.ids
+            assert len(reply.ids) == 6 or reply.finish == "stop"
+        assert len(trajectory.turns) == Stairs.max_turns
+
+
+def test_a_full_context_truncates(model: Models, tokenizer: Tokenizers) -> None:
+    words = tokenizer(None)
+    style = PromptStyle("plain", instructions=False)
+
+    def turns(max_context: int) -> list[int]:
+        sampler = TransformersSampler(
+            model("llama"), words, max_new_tokens=4, max_context=max_context
+        )
+        trajectories = play(LLMAgent(sampler, words, style), 2)
+        for trajectory in trajectories:
+            tokens = sum(len(t.reply.prompt_ids) + len(t.reply.ids) for t in trajectory.turns)
+            assert trajectory.ended == "truncated"
+            assert tokens <= max_context
+        return [len(t.turns) for t in trajectories]
+
+    assert turns(512) == [6, 6]
+    assert all(0 < n < 6 for n in turns(120))
+    assert turns(20) == [0, 0]
+
+
+def test_values_and_scripted_agents_do_not_need_torch() -> None:
+    code = "import sys; import layergym.agents; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,148 @@
+"""What a training run shows, on a terminal of any size and in a log."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from itertools import product
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from layergym.agents.types import Reply, Turn
+from layergym.cli.views.run_drawing import draw
+from layergym.cli.views.run_state import RunState
+from layergym.cli.views.run_view import RunView
+from layergym.trainer.run import RunSpec
+
+KINDS = ("look_at_obj_in_light", "pick_and_place_simple", "pick_heat_then_place_in_recep")
+TURN = Turn("You see a mug.", 0, Reply("take mug"), "take mug", 0.0, True)
+
+
+def row(step: int, **more: float) -> dict[str, float]:
+    return {
+        "step": step,
+        "reward": step / 40,
+        "success": step / 40,
+        "turns": 9.0 - step / 10,
+        "invalid": 0.01,
+        "groups_zero_variance": 0.25,
+        "step_groups_shared": 0.31,
+        "step_group_size": 1.9,
+        "grad_norm": 0.2,
+        "kl": 0.0013,
+        "mismatch": 5.1e-07,
+        "tokens": 3000.0,
+        "memory_bytes": 1.5 * 2**30,
+        "time/rollout_s": 3.0,
+        "time/env_s": 1.0,
+        "time/logprobs_s": 0.5,
+        "time/update_s": 1.5,
+        **{f"grad_norm/layer_{i}": 0.1 * (i + 1) for i in range(8)},
+        **{f"success/{kind}": 0.5 for kind in KINDS},
+        **more,
+    }
+
+
+def state(steps: int, **settings: object) -> RunState:
+    rows = [row(step) for step in range(1, steps + 1)]
+    spec = RunSpec(env="layergym/ALFWorld-v0", steps=40, **settings)  # type: ignore[arg-type]
+    return RunState(spec, Path("runs/middle"), 8, rows)
+
+
+def picture(shown: RunState, width: int, height: int = 40) -> str:
+    return "\n".join(line.plain.rstrip() for line in draw(shown, width, height))
+
+
+def test_a_picture_fits_its_terminal() -> None:
+    widths, heights, steps = (20, 40, 59, 60, 80, 109, 110, 300), (1, 5, 12, 24, 60), (0, 1, 20)
+    for width, height, step in product(widths, heights, steps):
+        lines = draw(state(step), width, height)
+        assert len(lines) <= height
+        assert all(line.cell_len <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_terminal_shows_everything_about_a_run(width: int) -> None:
+    text = picture(state(20), width)
+    assert "layergym/ALFWorld-v0 · tiny · gigpo · layers all" in text
+    assert "step 20 of 40" in text and "runs/middle" in text
+    assert re.search(r"reward +0\.500 +0\.388 ", text)
+    assert re.search(r"success +50\.0 % +38\.8 %", text)
+    assert re.search(r"step groups > 1 +31 %", text)
+    assert re.search(r"KL +0\.0013", text)
+    assert re.search(r"sampler mismatch +5\.1e-07", text)
+    assert "0 ▂▃▄▅▅▆▇█ 7   layer 7: 0.8" in text
+    assert re.search(r"pick heat then place in recep +50\.0 % ━+", text)
+    assert "█ rollout 40 %  ▓ env 20 %  ▒ update 40 %" in text
+    assert "time, 5.0 s per step" in text
+    assert "1,000 sampled tokens/s   memory 1.50 GiB" in text
+
+
+def test_a_wide_terminal_puts_sections_side_by_side() -> None:
+    narrow, wide = (picture(state(20), width).splitlines() for width in (109, 110))
+    assert len(wide) < len(narrow)
+    assert any("reward" in line and "0 ▂" in line for line in wide)
+
+
+def test_a_short_terminal_leaves_out_the_least_important() -> None:
+    shown = picture(state(20), 80, height=18)
+    assert "reward" in shown and "gradient by layer" in shown
+    assert "by task type" not in shown
+
+
+def test_only_layers_that_train_have_a_bar() -> None:
+    shown = state(20)
+    only = {k: v for k, v in row(21).items() if not k.startswith("grad_norm/")}
+    shown.rows = [*shown.rows, only | {"grad_norm/layer_3": 0.2}]
+    assert "0 ···█···· 7   layer 3: 0.2" in picture(shown, 80)
+
+
+def test_a_metric_that_is_missing_or_not_a_number_is_a_dot() -> None:
+    shown = state(1)
+    shown.rows = [row(1, reward=float("nan")), {**row(2), "kl": None}]  # type: ignore[dict-item]
+    assert re.search(r"reward +0\.050 +0\.050  ·▁", picture(shown, 80))
+
+
+def test_the_time_left_follows_from_the_last_steps() -> None:
+    shown = state(20)
+    assert shown.left_s is None
+    shown.ends = [shown.started + 100.0 + 2.0 * step for step in range(5)]
+    assert shown.left_s == pytest.approx(20 * 2.0)
+
+
+def test_a_redone_step_is_shown_once() -> None:
+    view = RunView(state(20), Console(file=StringIO()))
+    view.show(row(18))
+    assert [shown["step"] for shown in view.state.rows] == list(range(1, 19))
+
+
+def test_turns_are_counted_while_a_rollout_is_played() -> None:
+    view = RunView(state(3), Console(file=StringIO()))
+    for episode in (0, 1, 0):
+        view.turn(episode, TURN)
+    assert "playing 2 episodes, turn 2, 3 in all" in picture(view.state, 80)
+    view.show(row(4))
+    assert "playing" not in picture(view.state, 80)
+
+
+def test_a_log_gets_plain_lines() -> None:
+    out = StringIO()
+    with RunView(state(0), Console(file=out, width=60)) as view:
+        view.show(row(1))
+        view.turn(0, TURN)
+        view.show(row(2))
+        view.notice("stopping after this step")
+    lines = out.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["step", "1", "2", "stopping"]
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_terminal_is_drawn_in_place() -> None:
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=30, color_system=None)
+    with RunView(state(0), console) as view:
+        view.show(row(1))
+    drawn = out.getvalue()
+    assert "\x1b[1A" in drawn and "step 1 of 40" in drawn.rsplit("\x1b[1A", 1)[1]

@@ -1,0 +1,116 @@
+"""What a running sweep shows."""
+
+import json
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from layergym.base.files import write_json
+from layergym.cli.views.sweep_view import SweepView
+from layergym.evals.sweep.next_jobs import all_arms
+from layergym.evals.sweep.search import Search
+from layergym.evals.sweep.spec import Arm, SweepSpec, arms
+from layergym.trainer.run import RunSpec
+
+
+@pytest.fixture
+def running(sweep_folder: Path) -> list[Arm]:
+    """Base and full are done, layer 0 is scored but failed, layer 1 trains, layer 5 waits."""
+    run = RunSpec(env="layergym/ALFWorld-v0", model="tiny", steps=20)
+    found = arms(SweepSpec(run=run, layers=(0, 1, 5), num_layers=6), sweep_folder)
+    failed, training, waiting = (arm.folder for arm in found[2:])
+    (failed / "error.txt").write_text("out of memory")
+    shutil.rmtree(training / "evals")
+    rows = (training / "metrics.jsonl").read_text().splitlines()[:8]
+    (training / "metrics.jsonl").write_text("".join(row + "\n" for row in rows))
+    shutil.rmtree(waiting)
+    for folder in (failed, training):
+        (folder / "cost.json").unlink()
+    return found
+
+
+def lines_of(watched: list[Arm], height: int = 24, *, terminal: bool) -> list[str]:
+    """What one update shows on 80 columns."""
+    console = Console(
+        file=StringIO(), width=80, height=height, record=True, force_terminal=terminal
+    )
+    with SweepView(watched, console) as view:
+        view.update()
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def test_a_log_gets_one_line_per_run_and_change(running: list[Arm]) -> None:
+    out = StringIO()
+    with SweepView(running, Console(file=out, width=80)) as view:
+        view.update()
+        view.update()
+        shutil.copytree(running[2].folder, running[4].folder)
+        view.update()
+    lines = [line.split("] ")[1] for line in out.getvalue().splitlines()]
+    assert lines[0].startswith("base seed 0: done (greedy ")
+    assert lines[1].startswith("full seed 0: done (greedy ")
+    assert lines[2:] == [
+        "layer-00 seed 0: failed",
+        "layer-01 seed 0: training",
+        "layer-05 seed 0: failed",
+    ]
+
+
+def test_a_terminal_gets_a_table_and_the_scores_so_far(running: list[Arm]) -> None:
+    lines = lines_of(running, terminal=True)
+    assert max(map(len, lines)) <= 80
+    rows = {line.split("  ")[0]: line for line in lines}
+    assert "7/20" in rows["layer 1"] and "training" in rows["layer 1"]
+    assert "failed" in rows["layer 0"] and "waiting" in rows["layer 5"]
+    assert any(line.startswith("T=1: base ▁") and "best layer 0, " in line for line in lines)
+    (strip,) = [line for line in lines if line.startswith("layers ")]
+    assert len(strip) == len("layers ") + 3 and strip.endswith("··")
+    assert any(line.startswith("2 of 5 runs done, 1 waiting, 0:0") for line in lines)
+
+
+def test_columns_stay_where_they_are_while_numbers_come_in(running: list[Arm]) -> None:
+    before = lines_of(running, terminal=True)
+    training = running[3].folder
+    (training / "metrics.jsonl").write_text(json.dumps({"step": 19, "success": 1.0}) + "\n")
+    after = lines_of(running, terminal=True)
+    heading = [next(line for line in lines if "greedy" in line) for lines in (before, after)]
+    assert heading[0] == heading[1]
+
+
+def test_a_short_terminal_shows_what_needs_attention(running: list[Arm]) -> None:
+    text = "\n".join(lines_of(running, height=11, terminal=True))
+    assert "failed" in text and "training" in text
+    assert "layer 5" not in text and "2 of 5 runs done" in text
+
+
+def test_time_left_counts_only_steps_of_this_call(running: list[Arm]) -> None:
+    console = Console(file=StringIO(), width=80, height=24, record=True, force_terminal=True)
+    with SweepView(running, console) as view:
+        view.update()
+        assert " left" not in console.export_text()
+        metrics = running[3].folder / "metrics.jsonl"
+        metrics.write_text(json.dumps({"step": 12, "success": 1.0}) + "\n")
+        view.update()
+    assert " left" in console.export_text()
+
+
+def test_tuning_runs_and_stopped_layers_are_told_apart(sweep_folder: Path) -> None:
+    run = RunSpec(env="layergym/ALFWorld-v0", model="tiny", steps=20)
+    search = Search(race=(8,), lr_grid=(1e-3, 1e-2))
+    spec = SweepSpec(run=run, layers=(0, 1), num_layers=6, search=search)
+    watched = all_arms(spec, sweep_folder)
+    tried = sweep_folder / "tuning" / "full" / "lr-0.001"
+    shutil.copytree(sweep_folder / "arms" / "full" / "seed-0", tried)
+    (tried / "cost.json").unlink()
+    stop = sweep_folder / "arms" / "layer-01" / "seed-0"
+    (stop / "cost.json").unlink()
+    write_json(stop / "manifest.json", {"stopped": "far behind"})
+    lines = lines_of(watched, terminal=True)
+    (tuned,) = [line for line in lines if line.startswith("full lr 0.001")]
+    assert "tuning" in tuned and "19/20" in tuned
+    assert any(line.startswith("layer 1") and "stopped" in line for line in lines)
+    assert any("1 stopped, " in line for line in lines)
+    assert max(map(len, lines)) <= 80

@@ -1,0 +1,1 @@
+"""From played episodes to an advantage per turn."""

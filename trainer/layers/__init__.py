@@ -1,0 +1,1 @@
+"""Which weights train: selection, LoRA, masks, and the delta that a run leaves behind."""

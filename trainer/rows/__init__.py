@@ -1,0 +1,1 @@
+"""From turns to rows of tokens, passes over them, and log-probabilities."""

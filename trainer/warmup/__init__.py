@@ -1,0 +1,1 @@
+"""Supervised start: demonstrations and fine-tuning on them."""

@@ -1,0 +1,207 @@
+"""Warm start: supervised fine-tuning on demonstrations.
+
+They are an expert's, each played anew on tasks drawn with a seed; some turns take a random action
+instead of the expert's, so that the policy learns to recover from its own slips. Or they are
+recorded trajectories, in an order drawn with a seed. Random and invalid actions carry no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import IterableDataset
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+)
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from layergym.agents.conversation import Layout
+from layergym.agents.models import tiny
+from layergym.agents.names import defaults, open_model
+from layergym.agents.parsing import Format
+from layergym.agents.prompts import PromptStyle
+from layergym.agents.trajectories import read_records, record_files
+from layergym.agents.types import Trajectory
+from layergym.base.files import write_json
+from layergym.envs import InputError, TextEnv, find, make
+from layergym.trainer.layers.selection import select
+from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
+
+OnLog = Callable[[Mapping[str, float]], None]
+NEW = "new"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmupSpec:
+    """Everything that determines a warm start."""
+
+    env: str
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    model: str = NEW
+    """A model to fine-tune, or "new": a policy like the embedded one with random weights."""
+    layers: str = "all"
+    format: Format | None = None
+    steps: int = 1000
+    batch_size: int = 32
+    """Demonstrations per step."""
+    learning_rate: float = 4e-3
+    random_actions: float = 0.1
+    """Share of turns that take a random admissible action; where the environment lists none, an
+    action that the expert took earlier, most likely for another task."""
+    trajectories: str = ""
+    """A file or folder of recorded trajectories to learn from; "" for the expert."""
+    observations: bool = True
+    """Learn to predict the environment's text too, which helps a policy with random weights."""
+    depth: int = 8
+    width: int = 64
+    seed: int = 0
+
+
+def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> None:
+    """Train as `spec` says and save the model, its tokenizer and the recipe in `folder`.
+
+    Raises:
+        InputError: the environment or model is unknown, or there is no expert.
+    """
+    torch.manual_seed(spec.seed)
+    env = make(spec.env, **spec.env_args)
+    recorded = _recorded(spec)
+    model, tokenizer = _open(spec, env, recorded)
+    select(model, spec.layers)
+    layout = Layout(tokenizer)
+
+    def stream() -> Iterator[dict[str, list[int]]]:
+        for one in _demonstrations(spec, env, layout, PromptStyle(_format(spec)), recorded):
+            yield {"input_ids": list(one.ids), "labels": list(one.labels)}
+
+    trainer = SFTTrainer(
+        model=model,
+        args=_settings(spec, folder),
+        train_dataset=IterableDataset.from_generator(stream),
+        processing_class=tokenizer,
+        callbacks=[_Report(on_log)] if on_log else None,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    model.eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "recipe.json", asdict(spec))
+
+
+def _demonstrations(
+    spec: WarmupSpec,
+    env: TextEnv,
+    layout: Layout,
+    style: PromptStyle,
+    recorded: Sequence[Trajectory],
+) -> Iterator[Demonstration]:
+    """Without end."""
+    if recorded:
+        rng = np.random.default_rng(spec.seed)
+        while True:
+            for place in rng.permutation(len(recorded)):
+                played = recorded[place]
+                yield retell(played, env, layout, style, observations=spec.observations)
+    teacher = Teacher(spec.random_actions, spec.seed)
+    while True:
+        yield demonstrate(env, layout, style, teacher, observations=spec.observations)
+
+
+def _recorded(spec: WarmupSpec) -> list[Trajectory]:
+    """The trajectories to learn from, those that ended in an error aside."""
+    if not spec.trajectories:
+        return []
+    files = record_files(Path(spec.trajectories))
+    played = [record.trajectory for file in files for record in read_records(file)]
+    played = [t for t in played if t.turns and t.ended != "error"]
+    others = {t.env_id for t in played} - {find(spec.env)}
+    if others:
+        raise InputError(f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}")
+    if not played:
+        raise InputError(f"{spec.trajectories} holds no episode to learn from")
+    return played
+
+
+def _format(spec: WarmupSpec) -> Format:
+    """The form of a reply: as given, else what suits the model."""
+    if spec.format:
+        return spec.format
+    return "plain" if spec.model == NEW else defaults(spec.model).format
+
+
+def _open(
+    spec: WarmupSpec, env: TextEnv, recorded: Sequence[Trajectory]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if spec.model != NEW:
+        return open_model(spec.model)
+    turns = [turn for played in recorded for turn in played.turns]
+    if turns:
+        texts, actions = [t.observation for t in turns], sorted({t.action for t in turns})
+    else:
+        texts, actions = _heard(env, spec.seed)
+    exact = all(" ".join(tiny.words(action)) == action for action in actions)
+    build = tiny.build_tokenizer if exact else tiny.build_subword_tokenizer
+    tokenizer = build([*texts, *actions])
+    model = tiny.build_model(tokenizer, layers=spec.depth, width=spec.width, seed=spec.seed)
+    return model, tokenizer
+
+
+def _heard(env: TextEnv, seed: int, episodes: int = 2000) -> tuple[list[str], list[str]]:
+    """Observations and actions of a sample of episodes: the vocabulary's source."""
+    texts: list[str] = []
+    actions: set[str] = set()
+    teacher = Teacher(0.2, seed)
+    for _ in range(episodes):
+        text, _ = env.reset(seed=teacher.seed())
+        done = False
+        while not done:
+            texts.append(text)
+            action, _ = teacher.act(env)
+            actions.update([action, *(env.admissible() or ())])
+            text, _, terminated, truncated, _ = env.step(action)
+            done = terminated or truncated
+        texts.append(text)
+    return texts, sorted(actions)
+
+
+def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(folder),
+        max_steps=spec.steps,
+        per_device_train_batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=30,
+        adam_beta2=0.98,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        seed=spec.seed,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=False,
+        gradient_checkpointing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        logging_steps=20,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+class _Report(TrainerCallback):
+    def __init__(self, on_log: OnLog) -> None:
+        self._on_log = on_log
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self._on_log({"step": state.global_step, **logs})
