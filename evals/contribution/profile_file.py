@@ -11,6 +11,7 @@ from layergym.base.errors import InputError
 from layergym.base.files import read_json, write_json
 from layergym.evals.contribution.measure import ArmScore, Control, Measure
 from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.contribution.runs import RunScore
 from layergym.evals.stats import Estimate
 
 FORMAT = 2
@@ -52,6 +53,8 @@ def read_profile(path: Path) -> LayerProfile:
                 for temperature, score in value["base_by_temperature"]
             ),
             sharpening=str(value["sharpening"]),
+            runs=tuple(RunScore(**run) for run in value.get("runs", ())),
+            scored=str(value.get("scored", "success")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a whole layer profile ({error!r})") from None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from layergym.evals.seeds import seed_spread
+from layergym.evals.stats.seeds import seed_spread
 
 Floats = NDArray[np.float64]
 
@@ -110,18 +110,29 @@ def interval(value: float, draws: Floats) -> Estimate:
 
 
 def score_interval(cells: Floats, draws: Floats) -> Estimate:
-    """Percentile interval of a success rate, within 0 and 1.
+    """Interval of a mean of values within 0 and 1, such as a success rate; it holds near both ends.
 
-    Where every episode succeeded or every one failed the bootstrap sees no spread; then the exact
-    binomial interval over tasks (Clopper and Pearson 1934) is given.
+    Near 0 and 1 the draws are skewed and too narrow, so their variance is only used to say how
+    many independent episodes n would know as much (at most all that were played), and the interval
+    is Clopper and Pearson's for n of them (Korn and Graubard 1998). Where every episode succeeded
+    or every one failed, n is the number of tasks.
+
+    Args:
+        cells: success rates (S, T).
+        draws: of their mean, (B,).
     """
     value = float(cells.mean())
-    if value in (0.0, 1.0):
-        tasks = cells.shape[1]
-        exact = stats.binomtest(round(value * tasks), tasks).proportion_ci(LEVEL, "exact")
-        return Estimate(value, float(exact.low), float(exact.high))
-    found = interval(value, draws)
-    return Estimate(value, max(0.0, found.low or 0.0), min(1.0, found.high or 0.0))
+    tasks = cells.shape[1]
+    variance = float(draws.var()) * float(stats.t.ppf((1 + LEVEL) / 2, max(tasks - 1, 1)) / Z) ** 2
+    known = value * (1 - value) / variance if 0 < value < 1 and variance > 0 else float(tasks)
+    return Estimate(value, *_clopper_pearson(value * known, known))
+
+
+def _clopper_pearson(successes: float, count: float) -> tuple[float, float]:
+    tail = (1 - LEVEL) / 2
+    low = stats.beta.ppf(tail, successes, count - successes + 1) if successes > 0 else 0.0
+    high = stats.beta.isf(tail, successes + 1, count - successes) if successes < count else 1.0
+    return float(low), float(high)
 
 
 def difference_interval(first: Floats, second: Floats, draws: Floats) -> Estimate:
