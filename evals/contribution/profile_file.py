@@ -47,7 +47,7 @@ def read_profile(path: Path) -> LayerProfile:
             tasks=int(value["tasks"]),
             repeats=int(value["repeats"]),
             seeds=(int(fewest), int(most)),
-            measures=tuple(map(_measure, value["measures"])),
+            measures=_measures(value["measures"]),
             base_by_temperature=tuple(
                 (float(temperature), _estimate(score))
                 for temperature, score in value["base_by_temperature"]
@@ -58,6 +58,15 @@ def read_profile(path: Path) -> LayerProfile:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a whole layer profile ({error!r})") from None
+
+
+def _measures(rows: Any) -> tuple[Measure, ...]:
+    """At least one; scores lie between 0 and 1."""
+    found = tuple(map(_measure, rows))
+    scores = [one.value for m in found for one in (m.base, m.full, *(a.score for a in m.arms))]
+    if not found or not all(0 <= score <= 1 for score in scores):
+        raise ValueError("it has no measure, or a score outside 0 to 1")
+    return found
 
 
 def _flat(measure: Measure) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ def cautions(profile: LayerProfile) -> tuple[Text, ...]:
     """How far the ranking of single layers may be believed."""
     main = profile.measures[0]
     told = (*_held_out(profile, main), _beats_full(profile, main), *controls(profile, main))
-    return (*told, _depth(profile, main), *_reliability(profile, main))
+    return (*told, _depth(profile, main), *_reliability(profile, main), *_saturated(profile))
 
 
 def controls(profile: LayerProfile, shown: Measure) -> tuple[Text, ...]:
@@ -130,6 +130,17 @@ def _reliability(profile: LayerProfile, main: Measure) -> list[Text]:
             f"{seeds} seeds then has {_stepped_up(main.single_seed, seeds)}."
         )
     return [Text(" ".join(told))] if told else []
+
+
+def _saturated(profile: LayerProfile) -> list[Text]:
+    if len(profile.measures) < 2 or all(m.name != "greedy" for m in profile.measures[1:]):
+        return []
+    return [
+        Text(
+            "Greedy contributions saturate: a small part of an update may already have all of the "
+            "greedy gain, so they rank layers less well than those at temperature 1."
+        )
+    ]
 
 
 def _stepped_up(correlation: float, times: int) -> str:

@@ -128,9 +128,15 @@ class Contest:
         spec = ContestSpec.read(folder)
         try:
             held = read_json(folder / FILE)["panel"]
-            tasks = Panel(**{**held, "tasks": tuple(held["tasks"])})
-        except (KeyError, TypeError) as error:
+            tasks = Panel(**{**held, "tasks": tuple(map(str, held["tasks"]))})
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder / FILE} is damaged: {error!r}") from None
+        whole = len(tasks) if spec.size is None else spec.size
+        if not len(set(tasks.tasks)) == len(tasks) == whole or not tasks.tasks:
+            raise InputError(
+                f"{folder / FILE} is damaged: its panel has {len(set(tasks.tasks))} different tasks "
+                f"in {len(tasks)} places, not {whole}; evaluate into another folder"
+            )
         return cls(spec, tasks, folder)
 
     @property
