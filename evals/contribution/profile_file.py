@@ -117,6 +117,8 @@ def _measure(value: Mapping[str, Any]) -> Measure:
         single_seed=_maybe(value["single_seed"]),
         held_out_best=_maybe(value["held_out_best"]),
         controls=tuple(map(_control, value.get("controls", ()))),
+        panel_reliability=_optional(value.get("panel_reliability")),
+        seed_reliability=_optional(value.get("seed_reliability")),
     )
 
 
