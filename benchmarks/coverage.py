@@ -8,9 +8,10 @@ In every setting the 95 % intervals of contributions and of scores must cover th
 in at most 5 % of sweeps: "a layer beats full", a recommended layer that does nothing, a middle of
 the stack that is ahead of an end as good as it, and a rank that a layer cannot have. Where all
 layers are equal, ranks are made to be wrong in just 5 %, so the luck of that many sweeps is
-allowed for (a binomial test at 1 %). Of the worlds in which runs diverge, coverage is told and false claims are checked; no interval that
-few runs give can hold for a loss that none of them shows. The last setting shows what no interval can do: with one seed
-per arm and seeds that differ, all this is lost, so the report then makes no claim about layers.
+allowed for (a binomial test at 1 %). In worlds whose runs diverge only false claims are checked,
+since no interval of three runs can hold for a loss that none of them shows; coverage is printed.
+The last setting shows what no interval can do: with one seed per arm and seeds that differ, all
+this is lost, so the report then makes no claim about layers.
 """
 
 from __future__ import annotations
@@ -199,7 +200,9 @@ def main() -> int:
         for name, design in FAR.items()
         for profile in ("layers differ", "all equal full")
     ]
-    settings += [(f"{name}; 200 tasks x 2, 3 seeds", t, Design(tasks=200)) for name, t in ENDS.items()]
+    settings += [
+        (f"{name}; 200 tasks x 2, 3 seeds", t, Design(tasks=200)) for name, t in ENDS.items()
+    ]
     kept = [_run(name, truth, design, sweeps) for name, truth, design in settings]
     lone = Design(seeds=1, seed_sd=0.15)
     _run(f"(expected to fail) {UNSEEN}", PROFILES["layers differ"], lone, sweeps)

@@ -113,7 +113,7 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
     if "full" in apart(profile.runs):
         return "all", (
             "a run of full training stands apart from its other seeds, so what full training gains "
-            "is not known; train it with further seeds (--seeds) before a layer is compared with it."
+            "is not known; train it with further seeds (--seeds) before you compare layers with it."
         )
     if not main.defined:
         return "all", (

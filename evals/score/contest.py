@@ -132,9 +132,10 @@ class Contest:
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder / FILE} is damaged: {error!r}") from None
         whole = len(tasks) if spec.size is None else spec.size
-        if not len(set(tasks.tasks)) == len(tasks) == whole or not tasks.tasks:
+        different = len(set(tasks.tasks))
+        if not different == len(tasks) == whole or not different:
             raise InputError(
-                f"{folder / FILE} is damaged: its panel has {len(set(tasks.tasks))} different tasks "
+                f"{folder / FILE} is damaged: its panel has {different} different tasks "
                 f"in {len(tasks)} places, not {whole}; evaluate into another folder"
             )
         return cls(spec, tasks, folder)

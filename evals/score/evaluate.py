@@ -10,6 +10,7 @@ from dataclasses import replace
 from layergym.agents.base import Agent
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.types import Trajectory
+from layergym.base.errors import InputError
 from layergym.envs import Panel, TextEnv
 from layergym.evals.results import EvalResult, Scored
 
@@ -19,7 +20,7 @@ CHUNK = 256
 """Episodes in flight at once."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     agent: Agent,
     make_env: Callable[[], TextEnv],
     panel: Panel,

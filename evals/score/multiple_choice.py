@@ -98,7 +98,8 @@ def score_text(
     """Mean negative log-likelihood (nats per token) of disjoint windows of a text, as "nll".
 
     Each window is read after the token before it, and after the beginning of text where the
-    tokenizer adds it by itself; the first after the beginning or end of text. What is left after the last whole window is dropped unless there is no other.
+    tokenizer adds it by itself; the first after the beginning or end of text. What is left after
+    the last whole window is dropped unless there is no other.
 
     Raises:
         InputError: the text is shorter than two tokens.
