@@ -66,7 +66,7 @@ def joint_draws(
     scale = np.sqrt(tasks / max(tasks - 1, 1))
     drawn: Floats = centre + (counts @ means.T / tasks - centre) * scale
     drawn = drawn + unseen(drawn, tasks, seed=seed)
-    places = np.flatnonzero(trained)
+    places = [place for place, is_trained in enumerate(trained) if is_trained]
     spread = seed_spread([cells[place] for place in places])
     if spread.variances.any():
         seeds = np.array([cells[place].shape[0] for place in places])
