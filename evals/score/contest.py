@@ -166,8 +166,15 @@ class Contest:
             if not isinstance(held["tasks"], list) or not all(isinstance(t, str) for t in texts):
                 raise TypeError("the panel is not one of tasks")
             tasks = Panel(**{**held, "tasks": tuple(held["tasks"])})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder / FILE} is damaged: {briefly(error)}") from None
+        whole = len(tasks) if spec.size is None else spec.size
+        different = len(set(tasks.tasks))
+        if not different == len(tasks) == whole or not different:
+            raise InputError(
+                f"{folder / FILE} is damaged: its panel has {different} different tasks "
+                f"in {len(tasks)} places, not {whole}; evaluate into another folder"
+            )
         return cls(spec, tasks, folder)
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -141,7 +141,7 @@ def vote(
     members = [Member(a.sampler, d) for a, d in zip(alone, deltas, strict=True)]
     style = alone[0].style
     voters = VoteSampler(model, members, tokenizer, style.format)
-    found = evaluate(
+    return evaluate(
         LLMAgent(voters, tokenizer, style),
         make_env_of(run, spec.split),
         scored_panel(run, spec),
@@ -149,8 +149,9 @@ def vote(
         temperature=temperature,
         repeats=spec.repeats,
         seed=spec.seed,
+        trained=seed,
+        scored=spec.score,
     )
-    return replace(found, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
