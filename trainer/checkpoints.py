@@ -15,10 +15,11 @@ from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import FILE, LayerDelta
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection, ranges
+from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.processes import SeveralProcesses, reshard, spread_like, whole
 
 
-class DeltaCheckpoints(SeveralProcesses):
+class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
     """A `GRPOTrainer` whose checkpoints hold a layer delta instead of the model.
 
     Beside it are optimiser, schedule, random-number and trainer state, as Transformers writes
@@ -42,8 +43,12 @@ class DeltaCheckpoints(SeveralProcesses):
         """
         reshard(self.model)
         if hasattr(self.model, "get_base_model"):
-            return lora_delta(self.model, self.base, self.selection.layers)
-        return LayerDelta.of(self.model, self.base, self.selection.layers)
+            return lora_delta(self.model, self.base, self.selection.layers, self.masters.of)
+        return self._trained()
+
+    def _trained(self) -> LayerDelta:
+        """The tensors that train, as they are stepped."""
+        return LayerDelta.of(self.model, self.base, self.selection.layers, self.masters.of)
 
     def save_delta(self, path: Path) -> None:
         """Write `delta()` to one file, there for every process when this returns."""
@@ -55,7 +60,7 @@ class DeltaCheckpoints(SeveralProcesses):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the trained tensors as they are; the base model is not copied."""
         reshard(self.model)
-        delta = LayerDelta.of(self.model, self.base, self.selection.layers)
+        delta = self._trained()
         if self.args.should_save:
             delta.save(Path(output_dir or self._get_output_dir(None)) / FILE)
 
@@ -84,6 +89,7 @@ class DeltaCheckpoints(SeveralProcesses):
         if checkpoint is None:
             return
         folder = Path(checkpoint)
+        self._load_masters(LayerDelta.load(folder))
         stored = torch.load(folder / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for number, values in stored["state"].items():
@@ -92,6 +98,12 @@ class DeltaCheckpoints(SeveralProcesses):
                     values[name] = spread_like(value, parameters[number])
         self.optimizer.load_state_dict(stored)
         self.lr_scheduler.load_state_dict(torch.load(folder / SCHEDULER_NAME, weights_only=True))
+
+    def _load_masters(self, delta: LayerDelta) -> None:
+        """What a checkpoint holds of the trained tensors, before the model rounds it."""
+        parameters = dict(self.model.named_parameters()) if len(self.masters) else {}
+        for name, value in delta.tensors.items() if parameters else ():
+            self.masters.set(parameters[name], spread_like(value, parameters[name]))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint beside its place and move it there, so that it is whole or absent."""

@@ -27,6 +27,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import choose_device
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
@@ -89,6 +90,12 @@ class RunSpec:
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
     max_new_tokens: int | None = None
     rows_per_pass: int = 64
+    tokens_per_pass: int | None = None
+    """Tokens in one pass at most, padding included; None: what fits into memory."""
+    dtype: str = "auto"
+    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    device: str = "auto"
+    """Where it computes."""
     seed: int = 0
     save_every: int = 10
     """Optimiser steps between checkpoints."""
@@ -192,8 +199,13 @@ def train(
         raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --engine {HERE}")
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.
-    PartialState(cpu=not torch.cuda.is_available())
-    model, tokenizer = open_model(spec.model, device="cpu" if fsdp_asked() else None)
+    PartialState(cpu=choose_device(spec.device).type == "cpu")
+    model, tokenizer = open_model(
+        spec.model,
+        dtype=spec.dtype,
+        device=spec.device,
+        held_on="cpu" if fsdp_asked() else None,
+    )
     agent = agent_of(spec, model, tokenizer, spec.temperature)
     if spec.engine != HERE:
         agent.sampler = through(open_engine(spec.engine, folder, model), agent.sampler)
@@ -266,7 +278,6 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     usual = known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
     usual = known.learning_rate_lora if spec.lora else usual
     rate = usual if spec.learning_rate is None else spec.learning_rate
-    on_cpu = not torch.cuda.is_available()
     return GiGPOConfig(
         output_dir=str(folder),
         algorithm=spec.algorithm,
@@ -289,7 +300,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         weight_decay=0.0,
         max_grad_norm=1.0,
         seed=spec.seed,
-        use_cpu=on_cpu,
+        use_cpu=choose_device(spec.device).type == "cpu",
         bf16=False,
         save_steps=spec.save_every,
         save_total_limit=1,

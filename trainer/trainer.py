@@ -33,6 +33,7 @@ from layergym.trainer.rows.passes import Pass, minibatches, passes
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
 from layergym.trainer.rows.trees import attention_reach
 from layergym.trainer.targeting import LayerTargeting
+from layergym.trainer.updates import Updates, notice_vanished
 
 
 class GiGPOTrainer(LayerTargeting):
@@ -112,6 +113,7 @@ class GiGPOTrainer(LayerTargeting):
         self._reach = None if self.aux_loss_enabled else attention_reach(causal_model(self.model))
         self._begun = False
         self._reference: Reference | None = None
+        self._updates: Updates | None = None
 
     # ---- training -------------------------------------------------------------------------
 
@@ -123,6 +125,7 @@ class GiGPOTrainer(LayerTargeting):
         """
         output = super().train(*args, **kwargs)
         self.frozen.verify(self.model)
+        notice_vanished(self._moved(), causal_model(self.model).dtype)
         return output
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -142,12 +145,14 @@ class GiGPOTrainer(LayerTargeting):
                 # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of
                 # the sum, so it adds up in every pass.
                 last = number == len(todo) or self.sharded
-                with nullcontext() if last else self.accelerator.no_sync(model):
+                with self.apart(model) if last else self.accelerator.no_sync(model):
                     with self.compute_loss_context_manager():
                         loss = self.compute_loss(model, one) * one.weight
                     self._backward(loss)
                 total += loss.detach()
-        self.note(gradient_norms(self.trained_by_layer()))
+            self.average()
+        by_layer = self.trained_by_layer().items()
+        self.note(gradient_norms({name: self.stepped(parts) for name, parts in by_layer}))
         self.note(mismatch(todo, self.accelerator.gather))
         self.note({"memory_bytes": peak_memory()})
         return total
@@ -290,6 +295,24 @@ class GiGPOTrainer(LayerTargeting):
             self._reference = Reference(self.model)
         if self.sharded:  # every process answers for its own parts
             self.frozen = FrozenCheck.of(self.model, str(self.selection))
+        frozen = self.frozen.masks
+        masks = {id(p): frozen[name] for name, p in self.model.named_parameters() if name in frozen}
+        self._updates = Updates(self.trained_by_layer(), masks)
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """Transformers' schedule; every optimiser step is measured from now on."""
+        schedule = super().create_scheduler(*args, **kwargs)
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        optimizer.register_step_post_hook(lambda *_: self.note(self._moved()))
+        return schedule
+
+    def _moved(self) -> dict[str, float]:
+        """How far what trains is from the start; every process must ask for it."""
+        if self._updates is None:
+            return {}
+        return self._updates.measures(
+            self.masters.of, self.accelerator.reduce if self.sharded else lambda sums: sums
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._begin()

@@ -90,6 +90,19 @@ def load_config(name_or_path: str | Path) -> PreTrainedConfig:
     return config
 
 
+def stored_dtype(name_or_path: str | Path) -> torch.dtype:
+    """What the weights of a model are stored in, from its configuration: float32 for GGUF.
+
+    Raises:
+        InputError: there is no such model, or it cannot be reached or read.
+    """
+    if _located(str(name_or_path))[1]:
+        return torch.float32
+    config = load_config(name_or_path)
+    stored = config.dtype or config.get_text_config(decoder=True).dtype
+    return stored if isinstance(stored, torch.dtype) else torch.float32
+
+
 def _file(gguf: str | None) -> dict[str, str]:
     return {"gguf_file": gguf} if gguf else {}
 

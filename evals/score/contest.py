@@ -51,6 +51,10 @@ class ContestSpec:
     seeds: tuple[int, ...] = (0,)
     temperature: float = 1.0
     max_new_tokens: int | None = None
+    dtype: str = "auto"
+    """What models that are loaded here compute with (`agents.compute`)."""
+    device: str = "auto"
+    """Where they compute."""
     format: Format | None = None
     admissible: bool = False
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -235,4 +239,6 @@ def _speech(spec: ContestSpec) -> Speech:
         max_new_tokens=spec.max_new_tokens,
         format=spec.format,
         admissible=spec.admissible,
+        dtype=spec.dtype,
+        device=spec.device,
     )

@@ -72,7 +72,7 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
     Raises:
         InputError: fewer than two groups have anything to teach.
     """
-    model, tokenizer = open_model(run.model)
+    model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
     agent = agent_of(run, model, tokenizer, run.temperature)
     tasks = panel(make_env_of(run, "train")()).tasks
     each = run.group_size

@@ -133,7 +133,7 @@ def vote(
     """
     if not deltas:
         raise InputError("an ensemble needs at least one voter")
-    model, tokenizer = open_model(run.model)
+    model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
     for delta in {id(d): d for d in deltas if d is not None}.values():
         delta.apply(model).put(model)  # Refuses another base.
     temperature = next((t for t in spec.temperatures if t), 1.0)

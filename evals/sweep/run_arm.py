@@ -106,10 +106,10 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
     """
     folder.mkdir(parents=True, exist_ok=True)
     if arm == "base":
-        write_json(folder / "config.json", {"env": run.env, "model": run.model, "seed": run.seed})
+        write_json(folder / "config.json", _about_base(run))
         tasks = scored_panel(run, spec)
         write_json(folder / "manifest.json", manifest([tasks], [run.seed, spec.seed]))
-        model, tokenizer = open_model(run.model)
+        model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
         temperatures, cost = spec.base_temperatures, Cost(trainable_parameters=0)
     else:
         done = train(run, folder, resume=(folder / "config.json").is_file(), watch=watch)
@@ -122,6 +122,10 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
     results = score(run, spec, agent_at, arm=arm, temperatures=temperatures)
     cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=peak_memory())
     file_scores(folder, results, cost)
+
+
+def _about_base(run: RunSpec) -> dict[str, object]:
+    return {"env": run.env, "model": run.model, "dtype": run.dtype, "seed": run.seed}
 
 
 def training_cost(done: Trained) -> Cost:

@@ -52,6 +52,8 @@ _SHARED = (
     "max_new_tokens",
     "steps",
     "save_every",
+    "dtype",
+    "device",
 )
 
 
@@ -102,7 +104,9 @@ class Bank:
                 "no LoRA, no other engine"
             )
         self.specs = tuple(specs)
-        self.base, self.tokenizer = open_model(specs[0].model)
+        self.base, self.tokenizer = open_model(
+            specs[0].model, dtype=specs[0].dtype, device=specs[0].device
+        )
         self.base.requires_grad_(False)
         self.views = tuple(view(self.base, spec.layers) for spec in specs)
         depth = len(decoder_layers(self.base))

@@ -26,6 +26,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
+from layergym.agents.models.compute import choose_device
 from layergym.agents.names import defaults, open_model
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
@@ -34,6 +35,7 @@ from layergym.agents.types import Trajectory
 from layergym.base.files import write_json
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.layers.selection import select
+from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
 
 OnLog = Callable[[Mapping[str, float]], None]
@@ -64,6 +66,20 @@ class WarmupSpec:
     depth: int = 8
     width: int = 64
     seed: int = 0
+    dtype: str = "auto"
+    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    device: str = "auto"
+
+
+class _Trainer(SteppedInFloat32, SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer, with masters for a model in 16 bits."""
+
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The gradient of one batch."""
+        with self.apart(model):
+            loss: torch.Tensor = super().training_step(model, *args, **kwargs)
+        self.average()
+        return loss
 
 
 def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> None:
@@ -83,7 +99,7 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
         for one in _demonstrations(spec, env, layout, PromptStyle(_format(spec)), recorded):
             yield {"input_ids": list(one.ids), "labels": list(one.labels)}
 
-    trainer = SFTTrainer(
+    trainer = _Trainer(
         model=model,
         args=_settings(spec, folder),
         train_dataset=IterableDataset.from_generator(stream),
@@ -143,7 +159,7 @@ def _open(
     spec: WarmupSpec, env: TextEnv, recorded: Sequence[Trajectory]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if spec.model != NEW:
-        return open_model(spec.model)
+        return open_model(spec.model, dtype=spec.dtype, device=spec.device)
     turns = [turn for played in recorded for turn in played.turns]
     if turns:
         texts, actions = [t.observation for t in turns], sorted({t.action for t in turns})
@@ -186,7 +202,7 @@ def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
         weight_decay=0.01,
         max_grad_norm=1.0,
         seed=spec.seed,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=choose_device(spec.device).type == "cpu",
         bf16=False,
         gradient_checkpointing=False,
         dataset_kwargs={"skip_prepare_dataset": True},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, output
-from layergym.cli.options import add_env, env_args, only_to_resume, required_env
+from layergym.cli.options import add_compute, add_env, env_args, only_to_resume, required_env
 
 if TYPE_CHECKING:
     from layergym.agents.servers.openai_client import Limits
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--admissible", action="store_true", help="list the admissible actions in every prompt"
     )
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    add_compute(parser)
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="finish what was interrupted")
     parser.add_argument("--in-flight", type=int, default=256, help="episodes at once")
@@ -114,6 +115,8 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         max_new_tokens=args.max_new_tokens,
         format=args.format,
         admissible=args.admissible,
+        dtype=args.dtype,
+        device=args.device,
         prices=dict(map(_price, args.price)),
     )
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layergym.cli.options import add_env, env_args, required_env
+from layergym.cli.options import add_compute, add_env, env_args, required_env
 
 if TYPE_CHECKING:
     from layergym.trainer.run import RunSpec
@@ -44,8 +44,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beta", type=float, default=0.0, help="weight of the KL term")
     parser.add_argument("--temperature", type=float, default=1.0, help="of rollouts")
     parser.add_argument("--max-new-tokens", type=int, help="tokens of a reply at most")
-    parser.add_argument("--rows-per-pass", type=int, default=64, help="bounds memory")
+    parser.add_argument(
+        "--rows-per-pass", type=int, default=64, help="rows in one pass at most (default 64)"
+    )
+    parser.add_argument(
+        "--tokens-per-pass", type=int, help="tokens in one pass at most (default: what fits)"
+    )
     parser.add_argument("--save-every", type=int, default=10, help="steps between checkpoints")
+    add_compute(parser)
 
 
 def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
@@ -71,6 +77,9 @@ def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
         temperature=args.temperature,
         max_new_tokens=args.max_new_tokens,
         rows_per_pass=args.rows_per_pass,
+        tokens_per_pass=args.tokens_per_pass,
+        dtype=args.dtype,
+        device=args.device,
         save_every=args.save_every,
         **more,  # type: ignore[arg-type]
     )

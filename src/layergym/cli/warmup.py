@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
-from layergym.cli.options import add_env, env_args, new_folder, required_env
+from layergym.cli.options import add_compute, add_env, env_args, new_folder, required_env
 
 EXAMPLES = """
 examples:
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", type=int, default=8, help="layers of a new policy")
     parser.add_argument("--width", type=int, default=64, help="hidden size of a new policy")
     parser.add_argument("--seed", type=int, default=0)
+    add_compute(parser)
     parser.add_argument("--out", required=True, help="folder for the model")
     add_output(parser)
 
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         depth=args.depth,
         width=args.width,
         seed=args.seed,
+        dtype=args.dtype,
+        device=args.device,
     )
     out = output(args)
     warmup(
