@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig  # type: ignore[attr-defined]
 
@@ -31,8 +31,8 @@ class GiGPOConfig(GRPOConfig):
     of the same rollout; their number changes no result either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
-    layers and are not kept anyway), constant learning rate, logging at every step, bf16 only on
-    GPUs that have it.
+    layers and are not kept anyway), constant learning rate, logging at every step, no autocast: a
+    model computes in the type that it is loaded in, the same when it samples and when it learns.
     """
 
     algorithm: str = field(default="gigpo", metadata={"help": "gigpo, grpo, dr_grpo or rloo"})
@@ -111,9 +111,7 @@ class GiGPOConfig(GRPOConfig):
         self._check()
         self._check_numbers()
         if self.bf16 is None:
-            self.bf16 = bool(
-                not self.use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-            )
+            self.bf16 = False
         if self.algorithm == "dr_grpo":
             self.loss_type, self.scale_rewards = "dr_grpo", "none"
         if getattr(self, "activation_checkpointing", False) is None:
@@ -123,6 +121,7 @@ class GiGPOConfig(GRPOConfig):
         rows, steps = self.per_device_train_batch_size, self.steps_per_generation
         self.per_device_train_batch_size, self.steps_per_generation = 1, self.num_generations
         super().__post_init__()  # type: ignore[no-untyped-call]
+        on_one_device(self)
         self.per_device_train_batch_size, self.steps_per_generation = rows, steps
         self.generation_batch_size = self.tasks_per_step * self.num_generations
         self._check_saving()
@@ -166,3 +165,11 @@ class GiGPOConfig(GRPOConfig):
                     f"save_steps={steps} must be a multiple of {name}={every}, so that a "
                     "resumed run repeats the uninterrupted one"
                 )
+
+
+def on_one_device(args: TrainingArguments) -> None:
+    """Let a process use one GPU, though it may see more: Transformers' own way is `DataParallel`.
+
+    It copies the model to every GPU in every pass; `accelerate launch` starts a process per GPU.
+    """
+    args._n_gpu = min(args.n_gpu, 1)

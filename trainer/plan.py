@@ -8,15 +8,14 @@ whichever it is. Not counted: the allocator's fragmentation, gathered shards, CU
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
@@ -27,6 +26,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from layergym.trainer.layers.selection import causal_model, decoder_layers, select
+from layergym.trainer.memory import saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
@@ -178,13 +178,17 @@ def _know_causal_attention() -> None:
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
+    """Of shapes (B, H, T, D), (B, K, S, D) and (B, K, S, V); heads may share keys and values."""
+    batch, heads, tokens, size = query
+    return int(2 * batch * heads * tokens * key[-2] * (size + value[-1]))
 
 
 def _attention_backward_flops(
     grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
 ) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
+    """The weights again, and the gradients of all four factors."""
+    batch, heads, tokens, size = query
+    return int(2 * batch * heads * tokens * key[-2] * (3 * size + 2 * value[-1]))
 
 
 def _counter() -> FlopCounterMode:
@@ -204,7 +208,7 @@ def _count(model: PreTrainedModel, first: int, tokens: int) -> Count:
     prefix = Prefix(decoder_layers(model), first) if first else None
     with torch.no_grad(), _reused(prefix), _counter() as counter:
         decoder(input_ids=ids, use_cache=False)
-    with _reused(prefix), _kept(model) as storages:
+    with _reused(prefix), saved_bytes(model) as storages:
         above, backward = _both(decoder, ids)
     return Count(float(counter.get_total_flops()), above, backward, float(sum(storages.values())))
 
@@ -220,21 +224,3 @@ def _both(decoder: nn.Module, ids: torch.Tensor) -> tuple[float, float]:
         forward = float(counter.get_total_flops())
         hidden.sum().backward()
     return forward, float(counter.get_total_flops()) - forward
-
-
-@contextmanager
-def _kept(model: nn.Module) -> Iterator[dict[int, int]]:
-    """Within it, the bytes of every storage that is saved for backward, by identity."""
-    own = {p.untyped_storage()._cdata for p in model.parameters()}
-    storages: dict[int, int] = {}
-    alive: list[torch.Tensor] = []  # So that no identity is given out twice.
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            storages[storage._cdata] = storage.nbytes()
-            alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        yield storages

@@ -9,7 +9,6 @@ processes share the work (`trainer.processes`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -20,6 +19,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
+from layergym.agents.models.compute import clock
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
 from layergym.envs.panels import Panel
@@ -327,11 +327,15 @@ class GiGPOTrainer(LayerTargeting):
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started = self._clock()
         try:
             yield
         finally:
-            self.note({f"time/{what}_s": time.perf_counter() - started})
+            self.note({f"time/{what}_s": self._clock() - started})
+
+    def _clock(self) -> float:
+        """Seconds, once everything that the device was asked for is done."""
+        return clock(self.args.device)
 
 
 def _rewards_come_from_episodes(*args: Any, **kwargs: Any) -> list[float | None]:

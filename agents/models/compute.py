@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+import time
+from pathlib import Path
 
 import torch
 
@@ -95,17 +98,29 @@ def _available_on_cpu() -> int:
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             values = dict(line.split(":", 1) for line in file)
-        return int(values["MemAvailable"].split()[0]) * 1024
+        available = int(values["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // 2
+        available = int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // 2
+    return min(available, _left_in_container())
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until everything that was asked of a device is done, so that a clock tells the truth."""
+def _left_in_container() -> int:
+    """Bytes up to the limit of this process's control group (version 2), where it has one."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        most, held = ((group / f"memory.{n}").read_text().strip() for n in ("max", "current"))
+        return sys.maxsize if most == "max" else max(0, int(most) - int(held))
+    except (OSError, ValueError):
+        return sys.maxsize
+
+
+def clock(device: torch.device) -> float:
+    """Seconds, once everything that was asked of `device` is done: GPUs work behind the program."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+    return time.perf_counter()
 
 
 def mps_available() -> bool:

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import clock
 from layergym.agents.models.sampler import TransformersSampler, Variants
 from layergym.agents.names import defaults, open_model
 from layergym.agents.prompts import PromptStyle
@@ -155,7 +156,7 @@ class Bank:
         order = sorted(range(len(works)), key=lambda i: self.starts[i])
         gc.freeze()  # Every trainer collects garbage as it starts; what is there by now is none.
         try:
-            trained = dict(zip(order, lockstep([works[i] for i in order]), strict=True))
+            trained = dict(zip(order, lockstep([works[i] for i in order], self._now), strict=True))
         finally:
             gc.unfreeze()
         FrozenCheck(found, "the variants' own copies").verify(self.base)
@@ -173,7 +174,10 @@ class Bank:
         def seated(i: int, seat: Seat) -> T:
             return work(i, lambda temperature: self._agent(i, seat, temperature))
 
-        return lockstep([partial(seated, i) for i in range(len(self.specs))])
+        return lockstep([partial(seated, i) for i in range(len(self.specs))], self._now)
+
+    def _now(self) -> float:
+        return clock(self.base.device)
 
     def sampler_at(self, temperature: float) -> JointSampler:
         """The sampler that all variants share at a temperature."""

@@ -5,6 +5,7 @@ Shapes: B rows of one pass, T tokens of its longest row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +16,7 @@ import torch
 from layergym.trainer.processes import ALONE, Share
 from layergym.trainer.rows.packing import Row, collate
 from layergym.trainer.rows.prefix import Prefix
-from layergym.trainer.rows.trees import Trees, arranged, plant
+from layergym.trainer.rows.trees import Trees, arranged, plant, slots_of
 
 _PER_ROW = ("grpo", "sapo", "dr_grpo", "luspo")
 """TRL's losses that are means over rows; "bnpo" is a mean over tokens, the others are sums."""
@@ -67,6 +68,7 @@ def minibatches(
     skip_idle: bool,
     reach: float | None = None,
     size: int = 1,
+    tokens: float = math.inf,
 ) -> list[Minibatch]:
     """Split `rows` into `count` optimiser steps of nearly equal size.
 
@@ -78,6 +80,7 @@ def minibatches(
             normalisers still count them, so this saves time and changes nothing.
         reach: `trees.attention_reach` of the model; None: every row is computed by itself.
         size: rows in one tree at most.
+        tokens: tokens in one tree at most, unless a single row has more.
     """
     shuffled = list(rows)
     if count > 1:
@@ -89,7 +92,7 @@ def minibatches(
         part = shuffled[low:high]
         kept = [row for row in part if not skip_idle or any(row.advantages)]
         tokens = sum(sum(row.sampled) for row in part)
-        trees = plant([row.ids for row in kept], reach, size)
+        trees = plant([row.ids for row in kept], reach, size, tokens)
         planted = tuple(tuple(kept[i] for i in tree) for tree in trees)
         result.append(Minibatch(planted, len(part), tokens))
     return result
@@ -99,13 +102,17 @@ def passes(
     minibatch: Minibatch,
     *,
     size: int,
+    tokens: float = math.inf,
     loss_type: str,
     rollout_tokens: int,
     device: torch.device,
     reach: float | None = None,
     share: Share = ALONE,
 ) -> list[Pass]:
-    """This process's passes over a minibatch: at most `size` rows, in trees of about one size.
+    """This process's passes over a minibatch: rows in trees of about one size.
+
+    A pass has at most `size` rows and, padding included, at most `tokens` tokens, unless it is a
+    single row that has more.
 
     Every process gets as many passes, of as many rows, in trees of about the same size; where its
     own run out, one is repeated that counts nothing. Weights make the sum over the passes, averaged
@@ -114,8 +121,8 @@ def passes(
     `num_items_in_batch`.
     """
     result = []
-    for block in _blocks(minibatch.trees, size, share.of):
-        rows, counts, laid = _laid(block, reach, share)
+    for block in _blocks(minibatch.trees, size, tokens, share.of):
+        rows, counts, laid = _laid(block, reach, tokens, share)
         batch, counting = collate(rows), torch.tensor(counts)[:, None]
         ids, sampled = batch.ids.to(device), batch.sampled.to(device)
         weight = share.of * int((batch.sampled & counting).sum()) / minibatch.all_tokens
@@ -143,7 +150,7 @@ def passes(
 
 
 def _laid(
-    block: Sequence[tuple[Row, ...]], reach: float | None, share: Share
+    block: Sequence[tuple[Row, ...]], reach: float | None, tokens: float, share: Share
 ) -> tuple[list[Row], list[bool], Trees]:
     """This process's rows of a block, whether they count, and their layout, in its order."""
     mine = list(share.deal(block))
@@ -154,18 +161,20 @@ def _laid(
     rows = [row for tree in mine for row in tree]
     numbers = iter(range(len(rows)))
     trees = [[next(numbers) for _ in tree] for tree in mine]
-    order, laid = arranged([row.ids for row in rows], trees, reach)
+    order, laid = arranged([row.ids for row in rows], trees, reach, tokens)
     return [rows[i] for i in order], [i < count for i in order], laid
 
 
 def _blocks(
-    trees: Sequence[tuple[Row, ...]], size: int, processes: int
+    trees: Sequence[tuple[Row, ...]], size: int, tokens: float, processes: int
 ) -> Iterator[list[tuple[Row, ...]]]:
-    """Trees in order, as many at a time as leave every process at most `size` rows when dealt."""
+    """Trees in order, as many at a time as leave every process few enough rows and tokens."""
     block: list[tuple[Row, ...]] = []
     held = [0] * processes
     for tree in trees:
-        if block and held[len(block) % processes] + len(tree) > size:
+        # They come smallest first, so that this one is the width of all.
+        wide = (len(block) // processes + 1) * slots_of([row.ids for row in tree])
+        if block and (held[len(block) % processes] + len(tree) > size or wide > tokens):
             yield block
             block, held = [], [0] * processes
         held[len(block) % processes] += len(tree)

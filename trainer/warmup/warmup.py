@@ -34,6 +34,7 @@ from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
 from layergym.base.files import write_json
 from layergym.envs import InputError, TextEnv, find, make
+from layergym.trainer.config import on_one_device
 from layergym.trainer.layers.selection import select
 from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
@@ -191,7 +192,7 @@ def _heard(env: TextEnv, seed: int, episodes: int = 2000) -> tuple[list[str], li
 
 
 def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
-    return SFTConfig(
+    settings = SFTConfig(
         output_dir=str(folder),
         max_steps=spec.steps,
         per_device_train_batch_size=spec.batch_size,
@@ -212,6 +213,8 @@ def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
     )
+    on_one_device(settings)
+    return settings
 
 
 class _Report(TrainerCallback):
