@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real check docs format clean
+.PHONY: demo test test-slow test-real gpu check docs format clean
 
 demo: .venv/ready
 	$(BIN)/layergym demo
@@ -15,6 +15,9 @@ test-slow: .venv/ready
 
 test-real: .venv/ready
 	$(BIN)/pytest -q -m real
+
+gpu: .venv/ready
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/gpu/run.sh
 
 check: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
