@@ -23,11 +23,10 @@ class GiGPOConfig(GRPOConfig):
     of `steps_per_generation` optimiser steps each, one by default.
 
     Gradients are accumulated: an optimiser step runs over as many passes as its rows need, and
-    `gradient_accumulation_steps` stays 1. Memory is bounded by the rows of one pass,
-    `per_device_train_batch_size`, which changes no result: halve it when memory runs out. What a
-    row takes is up to the longest episode, and what stays for the whole rollout is one cached
-    activation per token where some layers below are frozen; `offload_prefix` keeps those in main
-    memory. Several processes (`accelerate launch`: DDP or FSDP2) share the episodes and the rows
+    `gradient_accumulation_steps` stays 1. Memory is bounded by the tokens of one pass,
+    `tokens_per_pass`, and its rows, `per_device_train_batch_size`, which change no result. What
+    stays for the whole rollout is one cached activation per token where some layers below are
+    frozen; `offload_prefix` keeps those in main memory. Several processes (`accelerate launch`: DDP or FSDP2) share the episodes and the rows
     of the same rollout; their number changes no result either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
@@ -86,6 +85,13 @@ class GiGPOConfig(GRPOConfig):
     )
     per_device_train_batch_size: int = field(
         default=16, metadata={"help": "most rows in one forward and backward pass"}
+    )
+    tokens_per_pass: int | None = field(
+        default=None,
+        metadata={
+            "help": "most tokens in one forward and backward pass, padding included, unless one "
+            "row alone has more; by default what fits into the memory that is free at the start"
+        },
     )
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "recompute activations of trained layers"}
@@ -150,6 +156,8 @@ class GiGPOConfig(GRPOConfig):
     def _check_numbers(self) -> None:
         if not 0 <= self.learning_rate < math.inf:
             raise InputError(f"a learning rate is 0 or more, not {self.learning_rate:g}")
+        if self.tokens_per_pass is not None and self.tokens_per_pass < 1:
+            raise InputError(f"a pass has 1 token or more, not {self.tokens_per_pass}")
         for name in ("temperature", "per_device_train_batch_size", "save_steps"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must lie above 0, unlike {getattr(self, name):g}")

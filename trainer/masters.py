@@ -71,6 +71,11 @@ class Masters:
             parameter.copy_(master)
             master.grad = None
 
+    def drop_gradients(self) -> None:
+        """Begin a step anew."""
+        for master in self:
+            master.grad = None
+
     @torch.no_grad()
     def set(self, parameter: nn.Parameter, value: torch.Tensor) -> None:
         """Give a parameter that trains a value, spread as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from layergym.agents.models.architecture import context_limit
 from layergym.agents.models.compute import free_memory
 
 _PROBE = 64
@@ -49,19 +51,31 @@ def bytes_per_token(model: PreTrainedModel) -> float:
     Measured on one short row. Attention's own share, where a kernel keeps its weights, grows with
     the row and is not in it.
     """
-    ids = torch.zeros(1, _PROBE, dtype=torch.long, device=model.device)
+    longest = context_limit(model.config.get_text_config(decoder=True), None)
+    ids = torch.zeros(1, min(_PROBE, longest), dtype=torch.long, device=model.device)
     with torch.enable_grad(), saved_bytes(model) as storages:
         model.base_model(input_ids=ids, use_cache=False)
-    return sum(storages.values()) / _PROBE
+    return sum(storages.values()) / ids.numel()
 
 
-def tokens_that_fit(model: PreTrainedModel) -> int:
+def tokens_that_fit(model: PreTrainedModel, device: torch.device) -> int:
     """Tokens of one pass, a power of two, whose activations take `SHARE` of what is free.
 
-    Gradients, masters and moments of what trains are taken off first, as if none were there yet.
+    Gradients, masters and moments of what trains are taken off first: none are there yet.
+
+    Args:
+        model: as `requires_grad` stands.
+        device: where it will compute.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     state = sum(p.numel() * STEPPED_BYTES for p in trained)
     state += sum(p.numel() * MASTER_BYTES for p in trained if p.dtype.itemsize < 4)
-    room = SHARE * (free_memory(model.device) - state)
+    room = SHARE * (free_memory(device) - state)
     return 2 ** max(0, math.floor(math.log2(max(room / max(bytes_per_token(model), 1.0), 1.0))))
+
+
+def release_memory() -> None:
+    """Give back what the allocator holds and nothing uses: it is cut to sizes of its own."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

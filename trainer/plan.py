@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from layergym.agents.models.architecture import cache_bytes
 from layergym.trainer.layers.selection import causal_model, decoder_layers, select
 from layergym.trainer.memory import saved_bytes
 from layergym.trainer.rows.prefix import Prefix
@@ -139,7 +140,10 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
         "reference": each if work.reference else 0.0,
         "cached prefix": prefix if cached else 0.0,
         "activations": work.rows_per_pass * (count.saved + 8 * work.sampled * text.vocab_size),
-        "key-value cache": work.episodes / work.devices * work.tokens * _cache_bytes(config, size),
+        "key-value cache": work.episodes
+        / work.devices
+        * work.tokens
+        * cache_bytes(config, work.dtype),
     }
     return Plan(
         trained=selection.trained,
@@ -161,14 +165,6 @@ def _rollout_s(parameters: int, memory: dict[str, float], work: Workload, device
     )
     prompts = 2 * parameters * share * (work.tokens - work.sampled)
     return work.sampled * step + prompts / (device.tflops * 1e12 * OF_PEAK)
-
-
-def _cache_bytes(config: PreTrainedConfig, size: int) -> float:
-    """Bytes of keys and values of one token in all layers."""
-    text = config.get_text_config(decoder=True)
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return float(2 * text.num_hidden_layers * heads * width * size)
 
 
 def _know_causal_attention() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -242,6 +242,8 @@ def train_policy(
             samples.keep(trainer.state.global_step, played)
         return played
 
+    if checkpoint:  # Passes of the same size, so that sums are added up in the same order.
+        spec = replace(spec, tokens_per_pass=RunSpec.read(folder).tokens_per_pass)
     log = MetricsFile(folder / "metrics.jsonl", watch.on_step, spec.patience)
     pause = Pause(watch.pause)
     settings = _settings(spec, folder, watch.report_to)
@@ -251,7 +253,8 @@ def train_policy(
         policy.model, settings, tasks, play, policy.tokenizer, callbacks=[log, pause]
     )
     if checkpoint is None and trainer.is_world_process_zero():
-        write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
+        found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
+        write_json(folder / "config.json", asdict(spec) | found)
         write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
@@ -293,6 +296,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         num_generations=spec.group_size,
         dynamic_sampling=spec.dynamic_sampling,
         per_device_train_batch_size=spec.rows_per_pass,
+        tokens_per_pass=spec.tokens_per_pass,
         exact_sampler=spec.engine == HERE,
         external_engine=spec.engine != HERE,
         max_steps=spec.steps,

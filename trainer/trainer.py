@@ -9,6 +9,7 @@ processes share the work (`trainer.processes`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -22,13 +23,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from layergym.agents.models.compute import clock
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
+from layergym.base.errors import InputError, Notice
 from layergym.envs.panels import Panel
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit.collect import Rollout, collect
+from layergym.trainer.credit.collect import Collected, Rollout, collect
 from layergym.trainer.credit.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import causal_model, decoder_layers, notice_origin, select
+from layergym.trainer.memory import release_memory, tokens_that_fit
 from layergym.trainer.rows.passes import Pass, minibatches, passes
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
 from layergym.trainer.rows.trees import attention_reach
@@ -82,6 +85,8 @@ class GiGPOTrainer(LayerTargeting):
         self._layers = decoder_layers(model)
         self._factors = self.learning_rate_factors(args.boost)
         self.panel, self._play = panel, rollout
+        self._played: int | None = None
+        self._collected = Collected((), {})
         self._steps: list[list[Pass]] = []
         self._pass: Pass | None = None
         if not self.selection.whole_model:
@@ -111,6 +116,8 @@ class GiGPOTrainer(LayerTargeting):
         self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self.scatter())
         # The router's loss is a mean over the tokens of all rows, which trees do not repeat.
         self._reach = None if self.aux_loss_enabled else attention_reach(causal_model(self.model))
+        fits = args.tokens_per_pass or tokens_that_fit(causal_model(self.model), args.device)
+        self.tokens_per_pass: int = broadcast_object_list([fits])[0]
         self._begun = False
         self._reference: Reference | None = None
         self._updates: Updates | None = None
@@ -123,6 +130,7 @@ class GiGPOTrainer(LayerTargeting):
         Raises:
             FrozenTensorChanged: one is not.
         """
+        self._played = None
         output = super().train(*args, **kwargs)
         self.frozen.verify(self.model)
         notice_vanished(self._moved(), causal_model(self.model).dtype)
@@ -138,24 +146,61 @@ class GiGPOTrainer(LayerTargeting):
     ) -> torch.Tensor:
         """Accumulate the gradient of one optimiser step over its passes."""
         model.train()
-        todo = self._prepare_inputs(inputs)
-        total = torch.zeros((), device=self.args.device)
-        with self._timed("update"):
-            for number, one in enumerate(todo, 1):
-                # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of
-                # the sum, so it adds up in every pass.
-                last = number == len(todo) or self.sharded
-                with self.apart(model) if last else self.accelerator.no_sync(model):
-                    with self.compute_loss_context_manager():
-                        loss = self.compute_loss(model, one) * one.weight
-                    self._backward(loss)
-                total += loss.detach()
-            self.average()
+        self._play_rollout()
+        while True:
+            try:
+                todo = self._prepare_inputs(inputs)
+                with self._timed("update"):
+                    total = self._add_up(model, todo)
+                break
+            except torch.OutOfMemoryError as error:
+                lacking = str(error)
+            self._halve(model, lacking)  # The failed pass is gone here, with what it held.
         by_layer = self.trained_by_layer().items()
         self.note(gradient_norms({name: self.stepped(parts) for name, parts in by_layer}))
         self.note(mismatch(todo, self.accelerator.gather))
         self.note({"memory_bytes": peak_memory()})
         return total
+
+    def _add_up(self, model: torch.nn.Module, todo: Sequence[Pass]) -> torch.Tensor:
+        """Forward and backward of all passes; the loss of the step."""
+        total = torch.zeros((), device=self.args.device)
+        for number, one in enumerate(todo, 1):
+            # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of the
+            # sum, so it adds up in every pass.
+            last = number == len(todo) or self.sharded
+            with self.apart(model) if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(model, one) * one.weight
+                self._backward(loss)
+            total += loss.detach()
+        self.average()
+        return total
+
+    def _halve(self, model: torch.nn.Module, lacking: str) -> None:
+        """Begin the step anew in smaller passes.
+
+        Raises:
+            InputError: passes are as small as they get, or others wait for this process, or the
+                weights have changed since the rollout.
+        """
+        first = self.state.global_step % self.args.updates_per_rollout == 0
+        longest = max((len(row.ids) for row in self._collected.rows), default=1)
+        if self.share.of > 1 or not first or self.tokens_per_pass <= longest:
+            raise InputError(
+                f"memory ran out in a pass of at most {self.tokens_per_pass} tokens; give fewer "
+                f"with --tokens-per-pass, or train fewer layers ({lacking.splitlines()[0]})"
+            )
+        self.tokens_per_pass //= 2
+        warnings.warn(
+            f"memory ran out: passes have at most {self.tokens_per_pass} tokens from now on",
+            Notice,
+            stacklevel=2,
+        )
+        model.zero_grad()
+        self.masters.drop_gradients()
+        self._steps = []
+        release_memory()
 
     def _prepare_inputs(  # type: ignore[override]
         self, generation_batch: Any
@@ -165,10 +210,10 @@ class GiGPOTrainer(LayerTargeting):
         Which rollout it is follows from the number of the step. Checkpoints lie between rollouts,
         so a resumed run begins with a new one, as the uninterrupted run did.
         """
-        rollout, update = divmod(self.state.global_step, self.args.updates_per_rollout)
-        if update == 0 or not self._steps:
-            self._steps = []
-            self._steps = self._new_rollout(rollout)
+        update = self.state.global_step % self.args.updates_per_rollout
+        number = self._play_rollout()
+        if not self._steps:
+            self._steps = self._cut(self._collected, number)
         return self._steps[update % self.args.steps_per_generation]
 
     def compute_loss(  # type: ignore[override]
@@ -204,19 +249,30 @@ class GiGPOTrainer(LayerTargeting):
 
     # ---- one rollout ------------------------------------------------------------------------
 
-    def _new_rollout(self, number: int) -> list[list[Pass]]:
-        """Play rollout `number` and prepare the passes of its optimiser steps."""
-        args = self.args
+    def _play_rollout(self) -> int:
+        """The number of the rollout that this step learns from, which is played by then."""
+        number = self.state.global_step // self.args.updates_per_rollout
+        if number == self._played:
+            return number
         self._begin()
+        self._steps = []
         self.model.train(False)
         with self._timed("rollout"), torch.no_grad():
-            collected = collect(self.panel, self._play_together, args, number)
+            self._collected = collect(self.panel, self._play_together, self.args, number)
         self.model.train()
-        self.note(collected.measures)
+        self.note(self._collected.measures)
+        self._played = number
+        return number
+
+    def _cut(self, collected: Collected, number: int) -> list[list[Pass]]:
+        """The passes of all optimiser steps on rollout `number`."""
+        args = self.args
+        size, tokens = args.per_device_train_batch_size, self.tokens_per_pass
         steps = [
             passes(
                 minibatch,
-                size=args.per_device_train_batch_size,
+                size=size,
+                tokens=tokens,
                 loss_type=self.loss_type,
                 rollout_tokens=int(collected.measures["tokens"]),
                 device=args.device,
@@ -229,7 +285,8 @@ class GiGPOTrainer(LayerTargeting):
                 order=(args.seed, number),
                 skip_idle=self._idle_rows_count_nothing(),
                 reach=self._reach,
-                size=args.per_device_train_batch_size,
+                size=size,
+                tokens=tokens,
             )
         ]
         with self._timed("logprobs"), torch.no_grad():

@@ -88,7 +88,6 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
         invalid_penalty=run.invalid_penalty,
         max_steps=1,
         use_cpu=True,
-        bf16=False,
         report_to="none",
     )
     rows = [pack(group.trajectories, credit(group, args)) for group in groups]

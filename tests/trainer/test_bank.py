@@ -421,11 +421,8 @@ def test_what_a_server_leaves_is_asked_again_after_more_urgent_requests() -> Non
     assert served == [("late", ["a", "b"]), ("urgent", ["a"]), ("late", ["b"]), ("urgent", ["b"])]
 
 
-def test_works_share_the_time_of_what_is_served_to_them_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_works_share_the_time_of_what_is_served_to_them_together() -> None:
     now = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
     def slow(values: Sequence[None]) -> Sequence[None]:
         now[0] += 2
@@ -440,7 +437,7 @@ def test_works_share_the_time_of_what_is_served_to_them_together(
         return seat.clock() - began
 
     # Half of the first request; the second has one request more for itself.
-    assert lockstep([partial(work, 1), partial(work, 2)]) == [2, 4]
+    assert lockstep([partial(work, 1), partial(work, 2)], lambda: now[0]) == [2, 4]
 
 
 def test_an_error_ends_all_works() -> None:

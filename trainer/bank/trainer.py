@@ -60,6 +60,7 @@ class BankTrainer(GiGPOTrainer):
             one.trees,
             one.sampled,
             self.accelerator.autocast,
+            most=self.tokens_per_pass,
         )
         entering = one.prefix.hidden if one.prefix else None
         if entering is None:
