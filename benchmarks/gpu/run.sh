@@ -14,6 +14,10 @@ if compgen -G "$pack/wheels/*.whl" > /dev/null && ! [ -e "$site/.ready" ]; then
     --target "$site" "$pack"/wheels/*.whl
   touch "$site/.ready"
 fi
+if ! python3 -c 'from importlib.metadata import version; version("layergym")' 2> /dev/null; then
+  # Environments are found by entry points, which need the package's metadata beside its code.
+  python3 -c 'import setuptools; setuptools.setup()' -q egg_info > /dev/null
+fi
 export PYTHONPATH="$PWD/src:$site${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 exec python3 benchmarks/gpu/steps.py --pack "$pack" "$@"

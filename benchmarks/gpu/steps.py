@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 HERE = Path(__file__).resolve().parent
 
@@ -72,11 +74,9 @@ def run(step: Step, out: Path, seconds: float) -> dict[str, object]:
 
 
 def _follow(
-    process: subprocess.Popen[str], name: str, out: Path, output: object, until: float
+    process: subprocess.Popen[str], name: str, out: Path, output: TextIO, until: float
 ) -> str:
     """Sort what the process prints into results and log until it ends: how it ended."""
-    import selectors
-
     assert process.stdout is not None
     selector = selectors.DefaultSelector()
     selector.register(process.stdout, selectors.EVENT_READ)
@@ -95,11 +95,15 @@ def _follow(
     return f"exit {process.wait()}"
 
 
-def _sort(line: str, name: str, out: Path, output: object) -> None:
-    if line.startswith("{"):
-        record({"step": name, **json.loads(line)}, out)
+def _sort(line: str, name: str, out: Path, output: TextIO) -> None:
+    try:
+        result = json.loads(line) if line.startswith("{") else None
+    except ValueError:
+        result = None  # A library's own dictionary.
+    if result is None:
+        print(line, file=output, flush=True)
     else:
-        print(line, file=output, flush=True)  # type: ignore[call-overload]
+        record({"step": name, **result}, out)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -40,7 +40,7 @@ SPEC = RunSpec(
 
 @pytest.fixture
 def tiny() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    return open_model("tiny", device=DEVICE)
+    return open_model("tiny", dtype="float32", device=DEVICE)
 
 
 def delta(folder: Path) -> dict[str, torch.Tensor]:
