@@ -135,7 +135,8 @@ def drawn(size: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             SIZES.get(size) or published(size), dtype=dtype
         )
-    return model.eval()
+    model.eval()
+    return model
 
 
 def play(

@@ -91,7 +91,7 @@ class GiGPOTrainer(LayerTargeting):
         self._factors = self.learning_rate_factors(args.boost)
         self.panel, self._play = panel, rollout
         self._played: int | None = None
-        self._collected = Collected((), {})
+        self._collected = Collected((), {}, ())
         self._steps: list[list[Pass]] = []
         self._pass: Pass | None = None
         if not self.selection.whole_model:

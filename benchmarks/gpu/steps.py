@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -42,10 +43,14 @@ def steps(pack: Path, device: str, small: bool) -> list[Step]:
     rollout = (sys.executable, str(HERE.parent / "rollout.py"), "--json", "--device", device)
     size = ("--size", "tiny") if small else ("--size", "qwen2.5-1.5b", "--dtype", "bfloat16")
     many = ("--environments", "64", "--turns", "6", "--reply", "32")
-    tests = (sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider")
+    tests = (sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider")
     return [
         Step("probe", own("probe.py"), 40),
-        Step("smoke", (*tests, "-W", "ignore", str(HERE.parents[1] / "tests" / "gpu")), 90),
+        Step(
+            "smoke",
+            (*tests, "--timeout", "40", "-W", "ignore", str(HERE.parents[1] / "tests" / "gpu")),
+            90,
+        ),
         Step("update-1.5b", own("update.py", "--shape", "qwen2.5-1.5b"), 60),
         Step("rollout", (*rollout, *size, *many), 60),
         Step("profile", own("layer_profile.py", "--pack", str(pack)), 240),
@@ -108,10 +113,8 @@ def _sort(line: str, name: str, out: Path, output: TextIO) -> None:
 
 def _end(process: subprocess.Popen[str]) -> None:
     """End a step with all that it started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

@@ -77,13 +77,16 @@ class Clock(TrainerCallback):
     """When each optimiser step began, and when the last ended."""
 
     def __init__(self, device: str) -> None:
+        """On this kind of device."""
         self.device = device
         self.marks: list[float] = []
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Note the time."""
         self._mark()
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note the time."""
         self._mark()
 
     def _mark(self) -> None:
@@ -97,7 +100,7 @@ def measure(arm: str, name: str, shape: Shape, device: str) -> dict[str, float]:
     model = drawn(name, device)
     clock = Clock(device)
     # TRL would load its reference model from the folder that the policy came from; there is none.
-    grpo_trainer.create_model_from_path = lambda *_, **__: copy.deepcopy(model).eval()
+    vars(grpo_trainer)["create_model_from_path"] = lambda *_, **__: copy.deepcopy(model).eval()
     with tempfile.TemporaryDirectory() as output:
         settings = arguments(shape, output, device) | {"max_steps": 2 * EPOCHS}
         if device == "cuda":

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,9 +77,9 @@ def test_greedy_replies_over_ragged_turns_are_those_of_whole_prompts(
         for request, sample in zip(asked, sampler.sample(asked), strict=True):
             context = contexts[request.episode]
             for token in sample.ids:
-                ids = torch.tensor([context], device=model.device)
+                prompt = torch.tensor([context], device=model.device)
                 with torch.no_grad():
-                    logits = model(input_ids=ids).logits[0, -1].float()
+                    logits = model(input_ids=prompt).logits[0, -1].float()
                 assert logits[token] >= logits.max() - 1e-3
                 context.append(token)
 
@@ -131,16 +132,17 @@ def test_a_bank_is_the_runs_alone(tmp_path: Path) -> None:
 
 def test_a_model_stored_in_bfloat16_learns_like_its_float32_values(tmp_path: Path) -> None:
     model, tokenizer = open_model("tiny", device="cpu")
-    half = copy.deepcopy(model).to(torch.bfloat16)
-    for name, one in (("half", half), ("single", half.to(torch.float32))):
-        kept = copy.deepcopy(one).to(torch.bfloat16) if name == "half" else one
+    for name, types in (("half", (torch.bfloat16,)), ("single", (torch.bfloat16, torch.float32))):
+        kept: Any = copy.deepcopy(model)
+        for dtype in types:
+            kept = kept.to(dtype)
         kept.save_pretrained(tmp_path / name)
         tokenizer.save_pretrained(tmp_path / name)
     spec = replace(SPEC, learning_rate=5e-6, format="plain", max_new_tokens=8, steps=4)
     moved = {}
     for name in ("half", "single"):
-        dtype = "bfloat16" if name == "half" else "float32"
-        train(replace(spec, model=str(tmp_path / name), dtype=dtype), tmp_path / f"run-{name}")
+        computes = "bfloat16" if name == "half" else "float32"
+        train(replace(spec, model=str(tmp_path / name), dtype=computes), tmp_path / f"run-{name}")
         tensors = delta(tmp_path / f"run-{name}").values()
         moved[name] = float(torch.stack([t.float().abs().mean() for t in tensors]).mean())
     assert moved["half"] == pytest.approx(moved["single"], rel=0.2)

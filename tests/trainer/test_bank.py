@@ -201,7 +201,7 @@ def test_the_default_model_layer_by_layer_for_four_updates(
     AdamW's first steps are the learning rate times g / |g|: where the true gradient is 0, what a
     sum in another order leaves of it counts in full.
     """
-    model, tokenizer = open_model("tiny", dtype=dtype)
+    model, tokenizer = open_model("tiny")
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "recipe.json").write_text('{"model": "new"}')

@@ -94,13 +94,15 @@ class WarmupSpec:
         check_numbers(self, _BOUNDS)
 
 
-class _Trainer(SteppedInFloat32, SFTTrainer):  # type: ignore[misc]
+class _Trainer(SteppedInFloat32, SFTTrainer):
     """TRL's trainer, with masters for a model in 16 bits."""
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The gradient of one batch."""
         with self.apart(model):
-            loss: torch.Tensor = super().training_step(model, *args, **kwargs)
+            loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
+                model, *args, **kwargs
+            )
         self.average()
         return loss
 

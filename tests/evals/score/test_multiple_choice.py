@@ -1,6 +1,7 @@
 """The beginning of text, and questions longer than the context."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from layergym.evals.score.multiple_choice import (
 )
 
 
-def with_bos(tokenizer):  # type: ignore[no-untyped-def]
+def with_bos(tokenizer: Any) -> Any:
     """A tokenizer that, as Gemma's and Llama's do, puts a token before every text."""
     made = copy.deepcopy(tokenizer)
     token = made.convert_ids_to_tokens(0)
