@@ -97,7 +97,7 @@ def test_a_resumed_run_is_bit_equal(
             save_steps=2,
         )
         with pytest.warns(Notice, match="bfloat16"):
-            trainer.train(resume_from_checkpoint=name == "parts" and stop == 4 or None)
+            trainer.train(resume_from_checkpoint=(name == "parts" and stop == 4) or None)
         return trainer
 
     whole = run("whole", 4)
