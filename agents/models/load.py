@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from layergym.agents.models.grouped import group_attention
 from layergym.base.errors import InputError
 
 
@@ -49,6 +50,7 @@ def load_model(
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise _explained(name, error) from error
     cast(torch.nn.Module, model).to(device)
+    group_attention(model)
     return model.eval(), tokenizer
 
 

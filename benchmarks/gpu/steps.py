@@ -43,14 +43,11 @@ def steps(pack: Path, device: str, small: bool) -> list[Step]:
     rollout = (sys.executable, str(HERE.parent / "rollout.py"), "--json", "--device", device)
     size = ("--size", "tiny") if small else ("--size", "qwen2.5-1.5b", "--dtype", "bfloat16")
     many = ("--environments", "64", "--turns", "6", "--reply", "32")
-    tests = (sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider")
+    tests = (sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-W", "ignore", "--timeout", "40")
+    folder = str(HERE.parents[1] / "tests" / "gpu")
     return [
         Step("probe", own("probe.py"), 40),
-        Step(
-            "smoke",
-            (*tests, "--timeout", "40", "-W", "ignore", str(HERE.parents[1] / "tests" / "gpu")),
-            90,
-        ),
+        Step("smoke", (*tests, "-p", "no:cacheprovider", folder), 90),
         Step("update-1.5b", own("update.py", "--shape", "qwen2.5-1.5b"), 60),
         Step("rollout", (*rollout, *size, *many), 60),
         Step("profile", own("layer_profile.py", "--pack", str(pack)), 240),
