@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals import stats
 from layergym.evals.results import Run, Sweep
@@ -124,8 +124,19 @@ def retain(
     arms: Sequence[str],
     sources: Sequence[Source],
     on_run: Callable[[Run, Source], None] = lambda run, source: None,
+    *,
+    dtype: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Score the runs of `arms` on `sources`; what was scored on the same items already is kept.
+
+    Args:
+        sweep: whose runs.
+        arms: which of them.
+        sources: what to score on.
+        on_run: told what is scored next.
+        dtype: as `open_policy`.
+        device: as `open_policy`.
 
     Raises:
         InputError: an arm is not in the sweep, a run is not finished, or two sources share a name.
@@ -139,7 +150,7 @@ def retain(
         todo = [source for source in sources if not _scored(run, source)]
         if not todo:
             continue
-        model, tokenizer = open_policy(run)
+        model, tokenizer = open_policy(run, dtype=dtype, device=device)
         for source in todo:
             on_run(run, source)
             kept = Kept(
@@ -248,7 +259,7 @@ def _read(file: Path) -> Kept:
             scores=scores,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{file} holds no retention scores ({error!r}); delete it") from None
+        raise InputError(f"{file} holds no scores ({briefly(error)}); delete it") from None
 
 
 def _digest(text: str) -> str:

@@ -10,7 +10,7 @@ from statistics import fmean
 
 import torch
 
-from layergym.agents.base import Agent, Decision, Episode, Failure
+from layergym.agents.base import Agent, Episode, Move
 from layergym.agents.types import Group
 from layergym.trainer.credit.advantages import CreditStatistics
 from layergym.trainer.processes import whole
@@ -41,6 +41,7 @@ def rollout_measures(groups: Sequence[Group], statistics: CreditStatistics) -> d
         "success": fmean(t.success for t in kept),
         "turns": len(turns) / len(kept),
         "truncated": fmean(t.ended == "truncated" for t in kept),
+        "out_of_context": fmean(t.ended == "context" for t in kept),
         "invalid": fmean(not turn.valid for turn in turns) if turns else 0.0,
     }
     return measures | {
@@ -100,7 +101,7 @@ class TimedAgent:
         self.seconds = 0.0
         self._agent = agent
 
-    def act(self, episodes: Sequence[Episode]) -> Sequence[Decision | Failure | None]:
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
         """Decide as the agent does."""
         started = time.perf_counter()
         decisions = self._agent.act(episodes)

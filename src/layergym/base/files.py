@@ -49,6 +49,15 @@ def open_to_umask(path: Path) -> None:
         path.replace(scratch)
 
 
+def sync(path: Path) -> None:
+    """Bring a file or a folder's list of names to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, at once; NaN and infinity are refused."""
     write_text(path, json.dumps(value, allow_nan=False, indent=1) + "\n")
@@ -61,7 +70,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: the file is missing, truncated, or something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; is {path.parent} a finished run folder?") from None
     except OSError as error:

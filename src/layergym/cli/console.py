@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from layergym.base.texts import printable
 from layergym.cli.options import first_process
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ class Output:
     json: bool = False
 
     def show(self, what: RenderableType, style: str | None = None) -> None:
-        """A result, for people. Text is printed as it is: no markup, never folded."""
+        """A result, for people. Text has no markup, is never folded, and cannot steer a terminal.
+
+        What goes into a table is for the caller to clean (`printable`).
+        """
         _print(self.results, what, style)
 
     def note(self, what: RenderableType, style: str | None = None) -> None:
@@ -86,8 +90,10 @@ def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 
 def _print(console: Console, what: RenderableType, style: str | None) -> None:
-    plain = isinstance(what, str)
-    console.print(what, style=style, markup=False, soft_wrap=plain)
+    if isinstance(what, str):
+        console.print(printable(what), style=style, markup=False, soft_wrap=True)
+    else:
+        console.print(what, style=style, markup=False)
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float | None]:

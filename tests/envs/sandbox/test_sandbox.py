@@ -163,16 +163,6 @@ def test_copies_share_and_pickles_describe(sandbox: Sandbox) -> None:
         assert other.isolation == sandbox.isolation
 
 
-def test_a_worker_that_dies_is_replaced() -> None:
-    with Sandbox() as sandbox:
-        sandbox.run("pass")
-        for worker in sandbox._idle:
-            worker._process.kill()
-            worker._process.wait()
-        assert sandbox.run("print(1)").ended in ("killed", "finished")
-        assert sandbox.run("print(1)").text == "1\n"
-
-
 def test_closing_ends_every_worker() -> None:
     sandbox = Sandbox()
     sandbox.run("pass")
@@ -240,11 +230,6 @@ def test_without_isolation_it_refuses_with_a_sentence(monkeypatch: pytest.Monkey
         Sandbox().run("pass")
 
 
-def test_limits_must_be_positive() -> None:
-    with pytest.raises(InputError, match="cpu_s"):
-        Limits(cpu_s=0)
-
-
 @pytest.fixture(scope="module")
 def readable_by_all() -> Iterator[str]:
     """A copy of what the sandbox needs of the package, where an unprivileged user can read it."""
@@ -257,8 +242,7 @@ def readable_by_all() -> Iterator[str]:
         yield scratch
 
 
-@pytest.mark.parametrize("isolation", ["auto", "bubblewrap", "namespaces", "landlock"])
-def test_it_works_for_an_unprivileged_user(isolation: str, readable_by_all: str) -> None:
+def test_it_works_for_an_unprivileged_user(sandbox: Sandbox, readable_by_all: str) -> None:
     """The standard-library part under the system's own Python, as a user with no rights."""
     system = "/usr/bin/python3"
     if os.geteuid() != 0:
@@ -277,7 +261,7 @@ def test_it_works_for_an_unprivileged_user(isolation: str, readable_by_all: str)
         from layergym.base.errors import InputError
         from layergym.envs.sandbox import Sandbox
         assert os.geteuid() == 4321
-        with Sandbox(isolation={isolation!r}) as sandbox:
+        with Sandbox(isolation={sandbox.isolation!r}) as sandbox:
             try:
                 sandbox.isolation
             except InputError as error:
@@ -292,7 +276,7 @@ def test_it_works_for_an_unprivileged_user(isolation: str, readable_by_all: str)
         text=True,
         cwd="/",
     )
-    if isolation != "auto" and done.stderr.startswith("cannot: "):
+    if done.stderr.startswith("cannot: "):
         pytest.skip(f"this machine {done.stderr.strip()}")
     assert (done.stdout, done.stderr) == ("kept\n", "")
 

@@ -73,7 +73,7 @@ def test_another_base_is_refused(tiny_model: Tiny) -> None:
     delta = trained(tiny_model(), "2")
     with pytest.raises(InputError, match="belongs to the base model"):
         delta.apply(tiny_model(seed=1))
-    with pytest.raises(InputError, match="same data type"):
+    with pytest.raises(InputError, match="--dtype"):
         delta.apply(tiny_model().bfloat16())
     changed = tiny_model()
     delta.apply(changed)
