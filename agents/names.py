@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,13 @@ from layergym.agents.models.compute import choose_device, choose_dtype, multiply
 from layergym.agents.models.load import load_config, load_model, stored_dtype
 from layergym.agents.models.pull import SOURCES, pulled
 from layergym.agents.models.sampler import TransformersSampler
+from layergym.agents.models.save import RECIPE
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.servers.openai_agent import ServerAgent
 from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, Limits
 from layergym.base.errors import InputError
+from layergym.base.files import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,9 @@ for LoRA."""
 
 def defaults(model: str) -> Defaults:
     """What suits the model of this name: the embedded policy and its like, or a chat model."""
-    recipe = (tiny.FOLDER if model == "tiny" else Path(model).expanduser()) / "recipe.json"
-    if recipe.is_file() and json.loads(recipe.read_text(encoding="utf-8"))["model"] == "new":
-        return TINY
-    return LLM
+    file = (tiny.FOLDER if model == "tiny" else Path(model).expanduser()) / RECIPE
+    recipe = read_json(file) if file.is_file() else {}
+    return TINY if recipe.get("new", recipe.get("model") == "new") else LLM
 
 
 def source(name: str) -> str | Path:
@@ -134,6 +134,8 @@ class Speech:
     format: Format | None = None
     admissible: bool = False
     """List the admissible actions after each observation."""
+    omit: tuple[str, ...] = ()
+    """Parameters that a server is not sent; see `openai_client.OPTIONAL`."""
     dtype: str = "auto"
     """What a model that is loaded here computes with; see `open_model`."""
     device: str = "auto"
@@ -164,7 +166,7 @@ def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = 
     style = PromptStyle(speech.format or known.format, admissible=speech.admissible)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens
     if name.startswith(PREFIX):
-        client = ChatClient(Endpoint.parse(name), limits or Limits())
+        client = ChatClient(Endpoint.parse(name), limits or Limits(), speech.omit)
         return ServerAgent(
             client, style, temperature=speech.temperature, max_new_tokens=max_new_tokens
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-Format = Literal["think", "plain"]
+from layergym.envs.tags import between
 
-_ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL)
+Format = Literal["think", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,10 @@ def parse(text: str, format: Format) -> Parsed:
     if format == "plain":
         return Parsed(whole, bool(whole))
     thought, closed, rest = whole.rpartition("</think>")
-    actions = [action.strip() for action in _ACTION.findall(rest)]
+    actions = [action.strip() for action in between(rest, "action")]
     if len(actions) == 1 and actions[0]:
         thinks = bool(closed) and thought.count("<think>") <= 1 and "</think>" not in thought
-        return Parsed(actions[0], thinks and _ACTION.sub("", rest, count=1).strip() == "")
-    guesses = [action.strip() for action in _ACTION.findall(whole) if action.strip()]
+        alone = rest.strip().startswith("<action>") and rest.strip().endswith("</action>")
+        return Parsed(actions[0], thinks and alone and rest.count("</action>") == 1)
+    guesses = [action.strip() for action in between(whole, "action") if action.strip()]
     return Parsed(guesses[-1] if guesses else whole, False)

@@ -7,7 +7,6 @@ log-probabilities and state keys are left out; what is read back lacks them.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -18,13 +17,23 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self, get_args
 
 from layergym.agents.types import Ended, Reply, Trajectory, Turn, Usage
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
 
 NAME = "trajectories.jsonl"
 SYNC_S = 2.0
 """Lines reach the disk at least this often while any are written, and when the file is closed."""
 _BLOCK = 1 << 16
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading a record of another shape raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Recorder:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._file)
         except BlockingIOError:
             self._file.close()
             raise InputError(f"{path} is being written by another process") from None
@@ -84,6 +93,19 @@ class Recorder:
         self._synced = time.monotonic()
 
 
+def _lock(file: BinaryIO) -> None:
+    """Keep other writers out, and readers not; Windows has no such lock, and none is taken there.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def read_records(path: Path) -> Iterator[Record]:
     """Records of one file, in order, one at a time; none when there is no file.
 
@@ -100,8 +122,10 @@ def read_records(path: Path) -> Iterator[Record]:
                 return
             try:
                 yield _record(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise InputError(f"{path}, line {number}, is no trajectory: {error!r}") from None
+            except _DAMAGE as error:
+                raise InputError(
+                    f"{path}, line {number}, is no trajectory: {briefly(error)}"
+                ) from None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -232,7 +256,7 @@ def _record(row: dict[str, Any]) -> Record:
 
 def _turn(row: dict[str, Any]) -> Turn:
     tokens = row.get("tokens")
-    usage = Usage(int(tokens[0]), int(tokens[1])) if tokens else None
+    usage = Usage.counted(*tokens[:2]) if tokens else None
     return Turn(
         observation=str(row["observation"]),
         state_key=None,

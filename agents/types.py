@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Literal
 
-Ended = Literal["terminated", "truncated", "error"]
+Ended = Literal["terminated", "truncated", "context", "error"]
+"""By the environment, at the limit of turns (or given up), out of the model's context, or by an
+error."""
+CUT = ("truncated", "context")
+"""Ends that came from a limit."""
+MOST_TOKENS = 10**9
+"""More than one reply can have read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,15 @@ class Usage:
     prompt: int
     """Tokens of the whole prompt, cached or not."""
     completion: int
+
+    @classmethod
+    def counted(cls, prompt: object, completion: object) -> Usage | None:
+        """What someone else counted; None where it cannot be: not whole, below 0, beyond reason."""
+        for count in (prompt, completion):
+            whole = type(count) is int or (isinstance(count, float) and count.is_integer())
+            if not whole or not 0 <= count <= MOST_TOKENS:  # type: ignore[operator]
+                return None
+        return cls(int(prompt), int(completion))  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
-from transformers.trainer_utils import rotate_checkpoints
 
 from layergym.base.errors import InputError
+from layergym.base.files import sync
 from layergym.trainer.layers.delta import FILE, LayerDelta
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection, ranges
 from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.processes import SeveralProcesses, reshard, spread_like, whole
+from layergym.trainer.seals import damage, rotate, seal
 
 
 class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
@@ -65,6 +66,8 @@ class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
             delta.save(Path(output_dir or self._get_output_dir(None)) / FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if why := damage(Path(resume_from_checkpoint)):
+            raise InputError(f"{why}; go on from another checkpoint")
         delta = LayerDelta.load(Path(resume_from_checkpoint))
         delta.check_base(self.base)
         if delta.tensors.keys() != set(self.selection.names):
@@ -106,7 +109,10 @@ class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
             self.masters.set(parameters[name], spread_like(value, parameters[name]))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint beside its place and move it there, so that it is whole or absent."""
+        """Write a checkpoint beside its place and move it there, so that it is whole or absent.
+
+        Only then older ones go, by their numbers, down to `save_total_limit`.
+        """
         root = Path(self._get_output_dir(trial))
         staging, name = root / "unfinished", f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
@@ -115,15 +121,19 @@ class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
         self._saving_to = str(staging)
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
         finally:
             self._saving_to = None
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
+            seal(staging / name)
             shutil.rmtree(root / name, ignore_errors=True)
             os.replace(staging / name, root / name)
             staging.rmdir()
-            limit = self.args.save_total_limit
-            rotate_checkpoints(output_dir=str(root), save_total_limit=limit, use_mtime=True)
+            sync(root)
+            rotate(root, self.args.save_total_limit, root / name)
 
     def _get_output_dir(self, trial: Any) -> str:
         return self._saving_to or str(super()._get_output_dir(trial))

@@ -53,7 +53,6 @@ def open_engine(name: str, exchange: Path, model: PreTrainedModel) -> Engine:
     Raises:
         InputError: no engine answers, it serves another model, or it does not load weights.
     """
-    exchange.mkdir(parents=True, exist_ok=True)
     engine = _beside(exchange, model) if name == BESIDE else _server(name, exchange)
     far = _distance(engine, model)
     if not far < _FAR:

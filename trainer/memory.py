@@ -71,7 +71,8 @@ def tokens_that_fit(model: PreTrainedModel, device: torch.device) -> int:
     state = sum(p.numel() * STEPPED_BYTES for p in trained)
     state += sum(p.numel() * MASTER_BYTES for p in trained if p.dtype.itemsize < 4)
     room = SHARE * (free_memory(device) - state)
-    return 2 ** max(0, math.floor(math.log2(max(room / max(bytes_per_token(model), 1.0), 1.0))))
+    tokens = max(room / max(bytes_per_token(model), 1.0), 1.0)
+    return 1 << math.floor(math.log2(tokens))
 
 
 def release_memory() -> None:

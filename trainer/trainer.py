@@ -10,7 +10,8 @@ processes share the work (`trainer.processes`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -28,10 +29,12 @@ from layergym.envs.panels import Panel
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected, Rollout, collect
 from layergym.trainer.credit.measures import gradient_norms, mismatch, peak_memory
+from layergym.trainer.finite import check_step
 from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import causal_model, decoder_layers, notice_origin, select
 from layergym.trainer.memory import release_memory, tokens_that_fit
+from layergym.trainer.pass_means import PassLog, over_passes
 from layergym.trainer.rows.passes import Pass, Room, minibatches, passes
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
 from layergym.trainer.rows.trees import attention_reach
@@ -55,6 +58,8 @@ class GiGPOTrainer(LayerTargeting):
 
     args: GiGPOConfig
     processing_class: PreTrainedTokenizerBase
+    on_rollout: Callable[[int, Collected], None] | None = None
+    """Gets the number of optimiser steps taken, and what the next ones learn from."""
 
     def __init__(
         self,
@@ -86,7 +91,7 @@ class GiGPOTrainer(LayerTargeting):
         self._factors = self.learning_rate_factors(args.boost)
         self.panel, self._play = panel, rollout
         self._played: int | None = None
-        self._collected = Collected((), {})
+        self._collected = Collected((), {}, ())
         self._steps: list[list[Pass]] = []
         self._pass: Pass | None = None
         if not self.selection.whole_model:
@@ -144,38 +149,48 @@ class GiGPOTrainer(LayerTargeting):
     def training_step(
         self, model: torch.nn.Module, inputs: Any, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Accumulate the gradient of one optimiser step over its passes."""
+        """Accumulate the gradient of one optimiser step over its passes.
+
+        Raises:
+            InputError: loss or gradient is not finite; the weights are as they were before.
+        """
         model.train()
         self._play_rollout()
         while True:
             try:
                 todo = self._prepare_inputs(inputs)
                 with self._timed("update"):
-                    total = self._add_up(model, todo)
+                    total, logs = self._add_up(model, todo)
                 break
             except torch.OutOfMemoryError as error:
                 lacking = str(error)
             self._halve(model, lacking)  # The failed pass is gone here, with what it held.
         by_layer = self.trained_by_layer().items()
-        self.note(gradient_norms({name: self.stepped(parts) for name, parts in by_layer}))
+        norms = gradient_norms({name: self.stepped(parts) for name, parts in by_layer})
+        check_step(self.state.global_step + 1, {"loss": float(total), **norms})
+        self.note(over_passes(logs, per_row=self.importance_sampling_level == "sequence"))
+        self.note(norms)
         self.note(mismatch(todo, self.accelerator.gather))
         self.note({"memory_bytes": peak_memory()})
         return total
 
-    def _add_up(self, model: torch.nn.Module, todo: Sequence[Pass]) -> torch.Tensor:
-        """Forward and backward of all passes; the loss of the step."""
+    def _add_up(
+        self, model: torch.nn.Module, todo: Sequence[Pass]
+    ) -> tuple[torch.Tensor, list[PassLog]]:
+        """Forward and backward of all passes: the loss of the step, and what TRL logged of each."""
         total = torch.zeros((), device=self.args.device)
+        logs: list[PassLog] = []
         for number, one in enumerate(todo, 1):
             # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of the
             # sum, so it adds up in every pass.
             last = number == len(todo) or self.sharded
             with self.apart(model) if last else self.accelerator.no_sync(model):
-                with self.compute_loss_context_manager():
+                with self.compute_loss_context_manager(), self._logged_apart(one, logs):
                     loss = self.compute_loss(model, one) * one.weight
                 self._backward(loss)
             total += loss.detach()
         self.average()
-        return total
+        return total, logs
 
     def _halve(self, model: torch.nn.Module, lacking: str) -> None:
         """Begin the step anew in smaller passes.
@@ -225,6 +240,10 @@ class GiGPOTrainer(LayerTargeting):
     ) -> torch.Tensor:
         """TRL's loss of one pass."""
         self._pass = inputs
+        # TRL's bonus is a mean over the pass's tokens: with the pass's weight it counts as many.
+        self.entropy_coef = self.args.entropy_coef * (
+            inputs.tokens / inputs.weight if inputs.weight else 1.0
+        )
         loss: torch.Tensor = super().compute_loss(model, inputs.loss_inputs, return_outputs)
         return loss
 
@@ -258,8 +277,10 @@ class GiGPOTrainer(LayerTargeting):
         self._steps = []
         self.model.train(False)
         with self._timed("rollout"), torch.no_grad():
-            self._collected = collect(self.panel, self._play_together, self.args, number)
+            self._collected = collect(self.panel, self._play_together, self.args.rollout, number)
         self.model.train()
+        if self.on_rollout:
+            self.on_rollout(self.state.global_step, self._collected)
         self.note(self._collected.measures)
         self._played = number
         return number
@@ -287,9 +308,19 @@ class GiGPOTrainer(LayerTargeting):
                 room=room,
             )
         ]
+        self._check_quantile(steps)
         with self._timed("logprobs"), torch.no_grad():
             self._add_logprobs([one for step in steps for one in step])
         return steps
+
+    def _check_quantile(self, steps: Sequence[Sequence[Pass]]) -> None:
+        """TRL looks for the tokens of highest entropy among those of one pass."""
+        if self.top_entropy_quantile < 1.0 and any(len(todo) > 1 for todo in steps):
+            raise InputError(
+                "top_entropy_quantile compares all rows of an optimiser step, which here are cut "
+                f"into {max(map(len, steps))} passes; raise per_device_train_batch_size until one "
+                "pass holds them all, or leave it out"
+            )
 
     def _play_together(self, jobs: Sequence[Job]) -> list[Trajectory]:
         """Play this process's share of `jobs`; the trajectories of all processes, in order."""
@@ -311,6 +342,7 @@ class GiGPOTrainer(LayerTargeting):
         recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
         uses = self.num_iterations + bool(self.beta) + recompute
         for one in todo:
+            one.weigh(self.args.importance)
             if self.selection.first > 0 and uses > 1:
                 one.prefix = Prefix(
                     self._layers, self.selection.first, offload=self.args.offload_prefix
@@ -379,6 +411,16 @@ class GiGPOTrainer(LayerTargeting):
         """Add to the next log line; of values that come more than once it shows the mean."""
         for name, value in measures.items():
             self._metrics["train"][name].append(value)
+
+    @contextmanager
+    def _logged_apart(self, one: Pass, logs: list[PassLog]) -> Iterator[None]:
+        """Keep what TRL logs of a pass for itself, with what it speaks for."""
+        ours, self._metrics["train"] = self._metrics["train"], defaultdict(list)
+        try:
+            yield
+        finally:
+            theirs, self._metrics["train"] = self._metrics["train"], ours
+            logs.append(PassLog(theirs, one.tokens, one.rows, one.weight))
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:

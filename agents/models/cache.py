@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -10,6 +11,15 @@ from transformers import Cache
 
 _GROWTH = 1.5
 _BLOCK = 64
+_KEYWORDS = ("cache", "past_key_values")
+"""Since transformers 5.24, and before."""
+
+
+def cache_keyword(names: Collection[str]) -> str:
+    """Which of the arguments of a model's or layer's `forward` is the cache; "" if none is."""
+    return next((name for name in _KEYWORDS if name in names), "")
+
+
 _MOST = 256
 """Slots by which a store grows beyond what is needed."""
 

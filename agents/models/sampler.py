@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.models.architecture import cache_bytes, context_limit, stop_tokens
 from layergym.agents.models.attention import additive_masks, attention_windows
-from layergym.agents.models.cache import RaggedCache
+from layergym.agents.models.cache import RaggedCache, cache_keyword
 from layergym.agents.models.compute import free_memory
 from layergym.agents.models.draw import draw
-from layergym.base.errors import InputError
+from layergym.base.errors import Diverged, InputError
 
 _PREFILL_TOKENS = 16384
 SHARE = 0.7
@@ -143,6 +144,9 @@ class TransformersSampler:
         self._variants = variants
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache()
+        self._cache_keyword = cache_keyword(
+            inspect.signature(model.get_decoder().forward).parameters
+        )
         self._slot_bytes = cache_bytes(model.config, model.dtype)
 
     # ---- the protocol -------------------------------------------------------------------------
@@ -316,9 +320,9 @@ class TransformersSampler:
             input_ids=ids,
             attention_mask=additive_masks(seen, keys, positions, self._windows, self.model.dtype),
             position_ids=positions.clamp(min=0),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_keyword: self._cache},
         )
         logits: Tensor = output.logits[:, -1]
         return logits.float()
@@ -347,7 +351,10 @@ class TransformersSampler:
             lengths = lengths + ~done
         drawn = torch.stack(logprobs, 1)
         if not bool(drawn.isfinite().all()):
-            raise FloatingPointError("the model's logits are not finite; its training has diverged")
+            raise Diverged(
+                "the model's logits are not finite, so its training has diverged; begin anew with "
+                "a lower learning rate"
+            )
         return torch.stack(ids, 1).tolist(), drawn.tolist()
 
     def _decoding(self, rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import requests
-from urllib3 import BaseHTTPResponse
-from urllib3.util import Retry
-
-from layergym.agents.servers.http import CONNECT_S, Key, session, split
+from layergym.agents.servers.http import SHOWN, Patience, Response, Server, Unanswered, split
 from layergym.agents.types import Usage
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, unknown
 
 PREFIX = "openai:"
 OFFICIAL = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
 """The environment variable with the key."""
-LONGEST_WAIT_S = 120.0
-"""A server that asks for more patience than this is asked again after it."""
 AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
 """Statuses that may pass; every other refusal is final."""
+OPTIONAL = ("temperature", "top_p", "seed", "max_tokens")
+"""Parameters of a request that can be left out, where a server refuses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +62,13 @@ class Limits:
     """Further attempts after a request that may pass another time: a minute in all, or as long
     as the server's Retry-After asks."""
     timeout_s: float = 600.0
-    """Longest silence of the server within one attempt."""
+    """Within which an answer has come as a whole, in each attempt."""
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""
-        if self.concurrency < 1 or self.retries < 0 or self.timeout_s <= 0:
+        if self.concurrency < 1 or self.retries < 0 or not 0 < self.timeout_s < math.inf:
             raise InputError("concurrency is at least 1, retries at least 0, timeout above 0")
-        if self.per_minute is not None and self.per_minute <= 0:
+        if self.per_minute is not None and not 0 < self.per_minute < math.inf:
             raise InputError("requests per minute must be more than 0")
 
 
@@ -97,21 +94,19 @@ class ContextFull(ServerError):
 class ChatClient:
     """Asks one model on one server; safe to use from several threads."""
 
-    def __init__(self, endpoint: Endpoint, limits: Limits) -> None:
-        """Ask `endpoint` within `limits`."""
+    def __init__(self, endpoint: Endpoint, limits: Limits, omit: Sequence[str] = ()) -> None:
+        """Ask `endpoint` within `limits`, without the parameters in `omit` (see `OPTIONAL`).
+
+        Raises:
+            InputError: the key can be none, or a parameter cannot be left out.
+        """
+        check_omitted(omit)
         self.endpoint = endpoint
         self.limits = limits
+        self._omit = frozenset(omit)
         self._pace = _Pace(limits.per_minute)
-        self._key = Key(KEY)
-        patience = _Patience(
-            total=limits.retries,
-            allowed_methods=None,
-            status_forcelist=AGAIN,
-            backoff_factor=0.5,
-            backoff_max=20,
-            raise_on_status=False,
-        )
-        self._session = session(patience, limits.concurrency)
+        patience = Patience(attempt_s=limits.timeout_s, retries=limits.retries, again=AGAIN)
+        self._server = Server(endpoint.url, KEY, patience, limits.concurrency)
 
     def complete(
         self,
@@ -126,50 +121,55 @@ class ChatClient:
         Raises:
             ServerError: every attempt failed, or the server refused.
         """
-        # OpenAI's own models know only the newer name, several servers only the older one.
-        limit = "max_completion_tokens" if self.endpoint.url == OFFICIAL else "max_tokens"
-        body: dict[str, Any] = {
-            "model": self.endpoint.model,
-            "messages": list(messages),
+        sampling: dict[str, Any] = {
             "temperature": temperature,
-            limit: max_tokens,
+            "max_tokens": max_tokens,
             "seed": seed,
             **({"top_p": 1.0} if temperature else {}),
         }
+        # OpenAI's own models know only the newer name, several servers only the older one.
+        newer = {"max_tokens": "max_completion_tokens"} if self.endpoint.url == OFFICIAL else {}
+        given = {newer.get(k, k): v for k, v in sampling.items() if k not in self._omit}
         self._pace.wait()
-        url = f"{self.endpoint.url}/chat/completions"
+        body = {"model": self.endpoint.model, "messages": list(messages), **given}
         try:
-            response = self._session.post(
-                url,
-                json=body,
-                auth=self._key,
-                timeout=(CONNECT_S, self.limits.timeout_s),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise ServerError(self._key.hidden(f"{url} does not answer: {_root(error)}")) from None
-        if response.status_code != 200:
-            raise self._refusal(url, response)
+            response = self._server.ask("post", "/chat/completions", body)
+        except Unanswered as error:
+            raise ServerError(str(error)) from None
+        if response.status != 200:
+            raise self._refusal(response)
         try:
-            return _answer(response.json())
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ServerError(f"{url} did not answer with a chat completion: {error!r}") from None
+            found = _answer(response.json())
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            why = self._server.key.hidden(f"{type(error).__name__}: {error}")[:SHOWN]
+            raise ServerError(
+                f"{self.endpoint.url} did not answer with a chat completion: {why}"
+            ) from None
+        unsaid = self._server.key.unsaid
+        return replace(found, content=unsaid(found.content), thought=unsaid(found.thought))
 
-    def _refusal(self, url: str, response: requests.Response) -> ServerError:
-        text = _reason(response)
+    def _refusal(self, response: Response) -> ServerError:
+        text = self._server.key.hidden(response.said)[:SHOWN]
         # vLLM and OpenAI speak of the context's length, llama.cpp of its size.
         too_long = "context" in text and ("length" in text or "size" in text)
-        full = response.status_code == 400 and too_long
+        full = response.status == 400 and too_long
         kind = ContextFull if full else ServerError
-        return kind(self._key.hidden(f"{url} answered {response.status_code}: {text}"))
+        refused = next((name for name in OPTIONAL if name in text and name not in self._omit), None)
+        hint = (
+            f" (leave it out with --omit {refused})" if response.status == 400 and refused else ""
+        )
+        return kind(f"{self.endpoint.url} answered {response.status}: {text}{hint}")
 
 
-class _Patience(Retry):
-    """Waits as long as the server asks, within reason; else 0, 1, 2, 4, ... seconds."""
+def check_omitted(names: Sequence[str]) -> None:
+    """Refuse to leave out what is no optional parameter.
 
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_WAIT_S)
+    Raises:
+        InputError: it is none of `OPTIONAL`.
+    """
+    for name in names:
+        if name not in OPTIONAL:
+            raise unknown("parameter to leave out", name, OPTIONAL)
 
 
 class _Pace:
@@ -193,31 +193,34 @@ class _Pace:
 def _answer(value: Any) -> Answer:
     choice = value["choices"][0]
     message = choice["message"]
-    counted = value.get("usage")
-    usage = (
-        Usage(int(counted["prompt_tokens"]), int(counted["completion_tokens"])) if counted else None
-    )
+    if not isinstance(message, dict):
+        raise TypeError("the message is no object")
+    thought = message.get("reasoning_content") or message.get("reasoning")
     return Answer(
-        content=str(message.get("content") or ""),
-        thought=str(message.get("reasoning_content") or message.get("reasoning") or ""),
+        content=_text(message.get("content")),
+        thought=_text(thought) if isinstance(thought, str | list) else "",
         finish="length" if choice.get("finish_reason") == "length" else "stop",
-        usage=usage,
+        usage=_usage(value.get("usage")),
     )
 
 
-def _reason(response: requests.Response) -> str:
-    """What a refusal says, in a line."""
-    try:
-        value = response.json()
-        error = value.get("error", value.get("detail", value))
-        text = str(error["message"] if isinstance(error, dict) and "message" in error else error)
-    except (ValueError, AttributeError):
-        text = response.text
-    return " ".join(text.split())[:300] or response.reason
+def _text(content: Any) -> str:
+    """The text of a message: a string, nothing, or a list of parts, of which texts are taken."""
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        return "".join(map(_part, content))
+    if not isinstance(content, str):
+        raise TypeError(f"the content is a {type(content).__name__}")
+    return content.encode("utf-8", "replace").decode()  # A lone surrogate is no text.
 
 
-def _root(error: BaseException) -> str:
-    """The innermost cause; requests and urllib3 wrap it three times."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    cause = reason if isinstance(reason, BaseException) else error
-    return " ".join(str(cause).split())[-200:]
+def _part(part: Any) -> str:
+    text = part.get("text") if isinstance(part, dict) else part
+    return _text(text) if isinstance(text, str) else ""
+
+
+def _usage(counted: Any) -> Usage | None:
+    if not isinstance(counted, dict):
+        return None
+    return Usage.counted(counted.get("prompt_tokens"), counted.get("completion_tokens"))

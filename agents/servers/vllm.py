@@ -57,6 +57,8 @@ def written(tensors: Mapping[str, Tensor], exchange: Path | None) -> Iterator[st
         tensors: by their names in a checkpoint.
         exchange: where the folder is made; by default where temporary files are.
     """
+    if exchange is not None:
+        exchange.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="weights-", dir=exchange) as folder:
         values = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
         save_file(values, Path(folder) / "model.safetensors")

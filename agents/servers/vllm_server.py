@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import requests
 from torch import Tensor
-from urllib3.util import Retry
 
-from layergym.agents.servers.http import CONNECT_S, Key, session, split
+from layergym.agents.servers.http import SHOWN, Patience, Server, Unanswered, split
 from layergym.agents.servers.vllm import Completion, written
 from layergym.base.errors import InputError
 
@@ -20,6 +19,7 @@ KEY = "VLLM_API_KEY"
 CONCURRENCY = 256
 """Requests at once; the server batches them."""
 TIMEOUT_S = 600.0
+RETRIES = 4
 
 
 class VLLMServer:
@@ -47,16 +47,9 @@ class VLLMServer:
             raise InputError(f'"{url}" is no address of a server; write http://HOST:PORT')
         self.url = url.rstrip("/").removesuffix("/v1")
         self._exchange = exchange
-        self._key = Key(KEY)
-        patience = Retry(4, allowed_methods=None, status_forcelist=(502, 503), backoff_factor=0.5)
-        self._session = session(patience, CONCURRENCY)
-        models = self._ask("get", "/v1/models")
-        try:
-            served = models["data"][0]
-            self._model, self._base = str(served["id"]), str(served["root"])
-            self.max_context = int(served["max_model_len"])
-        except (KeyError, IndexError, TypeError) as error:
-            raise InputError(f"{self.url} is no vLLM server: {error!r} in {models}") from None
+        patience = Patience(attempt_s=TIMEOUT_S, retries=RETRIES, again=(502, 503))
+        self._server = Server(self.url, KEY, patience, CONCURRENCY)
+        self._model, self._base, self.max_context = self._served()
 
     def complete(
         self, prompts: Sequence[tuple[int, ...]], params: Sequence[Mapping[str, Any]]
@@ -99,32 +92,69 @@ class VLLMServer:
                 f"the server did not take new weights from {path}; it must see that folder and "
                 f"run with VLLM_SERVER_DEV_MODE=1: {error}"
             ) from None
-        if not forgotten["success"]:
+        if not (isinstance(forgotten, dict) and forgotten.get("success") is True):
             raise InputError(f"{self.url} is busy with other requests, so it keeps old activations")
+
+    def _served(self) -> tuple[str, str, int]:
+        """Name, source and context length of the model."""
+        models = self._ask("get", "/v1/models")
+        try:
+            served = models["data"][0]
+            name, root = _text(served["id"]), _text(served["root"])
+            return name, root, _whole(served["max_model_len"], least=1)
+        except _WRONG as error:
+            raise self._no_vllm(error) from None
 
     def _complete(self, prompt: tuple[int, ...], params: Mapping[str, Any]) -> Completion:
         body = {"model": self._model, "prompt": prompt, "return_token_ids": True, **params}
-        choice = self._ask("post", "/v1/completions", body)["choices"][0]
+        answer = self._ask("post", "/v1/completions", body)
         try:
-            logprobs = choice["logprobs"]["token_logprobs"]
-            return Completion(tuple(choice["token_ids"]), tuple(map(float, logprobs)))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{self.url} gives no token ids: {error!r}; is it vLLM?") from None
+            return _completion(answer["choices"][0], params["max_tokens"])
+        except _WRONG as error:
+            raise self._no_vllm(error) from None
+
+    def _no_vllm(self, error: Exception) -> InputError:
+        why = self._server.key.hidden(f"{type(error).__name__}: {error}")[:SHOWN]
+        return InputError(f"{self.url} does not answer as a vLLM server would ({why})")
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
-            answer = self._session.request(
-                method,
-                self.url + path,
-                json=body,
-                auth=self._key,
-                timeout=(CONNECT_S, TIMEOUT_S),
-                allow_redirects=False,
-            )
-            if answer.status_code == 200:
-                return answer.json()
-        except requests.RequestException as error:
-            why = type(error).__name__
-            raise InputError(f"no vLLM server answers at {self.url}{path}: {why}") from None
-        said = " ".join(answer.text.split())[:300]
-        raise InputError(f"{self.url}{path} answered {answer.status_code}: {said}")
+            answer = self._server.ask(method, path, body)
+        except Unanswered as error:
+            raise InputError(f"no vLLM server: {error}") from None
+        if answer.status != 200:
+            said = self._server.key.hidden(answer.said)[:SHOWN]
+            raise InputError(f"{self.url}{path} answered {answer.status}: {said}")
+        try:
+            return answer.json() if answer.data else None
+        except ValueError as error:
+            raise self._no_vllm(error) from None
+
+
+_WRONG = (KeyError, IndexError, TypeError, ValueError, OverflowError)
+
+
+def _completion(choice: Any, most: int) -> Completion:
+    ids = tuple(_whole(one, least=0) for one in choice["token_ids"])
+    logprobs = tuple(map(_finite, choice["logprobs"]["token_logprobs"]))
+    if not 0 < len(ids) <= most or len(ids) != len(logprobs):
+        raise ValueError(f"{len(ids)} token ids, {len(logprobs)} log-probabilities, {most} asked")
+    return Completion(ids, logprobs)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"a {type(value).__name__} in place of a text")
+    return value
+
+
+def _whole(value: Any, *, least: int) -> int:
+    if type(value) is not int or not least <= value < 2**31:
+        raise TypeError(f"a {type(value).__name__} in place of a whole number from {least}")
+    return value
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool | str) or not math.isfinite(value):
+        raise TypeError(f"a {type(value).__name__} in place of a log-probability")
+    return float(value)

@@ -10,20 +10,22 @@ FOLDER/agents/<agent>/seed-<s>/            a run folder: config.json,
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from layergym.agents.base import Agent
 from layergym.agents.names import Speech, open_agent
 from layergym.agents.parsing import Format
 from layergym.agents.rollouts import Job, rollout
-from layergym.agents.servers.openai_client import PREFIX, Endpoint, Limits
+from layergym.agents.servers.openai_client import PREFIX, Endpoint, Limits, check_omitted
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
 from layergym.agents.types import Trajectory
+from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
 from layergym.evals.results import write_eval
@@ -31,6 +33,8 @@ from layergym.evals.score.evaluate import CHUNK, panel_jobs, result_of
 from layergym.trainer.manifest import manifest
 
 FILE = "eval.json"
+MOST_OUT_OF_CONTEXT = 0.1
+"""Share of episodes out of context above which a score says more about the context's length."""
 OnEpisode = Callable[[str, Trajectory], None]
 """Called with the agent and each episode that is over."""
 
@@ -59,17 +63,19 @@ class ContestSpec:
     admissible: bool = False
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Per agent, for a million tokens read and a million written."""
+    omit: tuple[str, ...] = ()
+    """Parameters that servers are not sent; see `openai_client.OPTIONAL`."""
 
     def __post_init__(self) -> None:
         """Refuse doubles, prices of nobody, and addresses that are none."""
+        _check_kinds(self)
         for what, values in (("agent", self.agents), ("seed", self.seeds)):
             if len(set(values)) < len(values) or not values:
                 raise InputError(f"give every {what} once, and at least one")
         for name in self.prices:
             if name not in self.agents:
                 raise InputError(f'a price is given for "{name}", which does not play')
-        if self.repeats < 1:
-            raise InputError(f"repeats must be at least 1, not {self.repeats}")
+        check_omitted(self.omit)
         for name in self.agents:
             if name.startswith(PREFIX):
                 Endpoint.parse(name)
@@ -85,10 +91,34 @@ class ContestSpec:
         values = {f.name: held[f.name] for f in fields(cls) if f.name in held}
         try:
             values["agents"], values["seeds"] = tuple(held["agents"]), tuple(held["seeds"])
+            values["omit"] = tuple(held.get("omit", ()))
             values["prices"] = {n: (float(p[0]), float(p[1])) for n, p in held["prices"].items()}
             return cls(**values)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise InputError(f"{folder / FILE} is damaged: {error!r}") from None
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(f"{folder / FILE} is damaged: {briefly(error)}") from None
+
+
+def _check_kinds(spec: ContestSpec) -> None:
+    """Refuse values of another kind than the fields are, or out of range.
+
+    Raises:
+        InputError: one of these.
+    """
+    for text in (spec.env, spec.split, *spec.agents):
+        if not isinstance(text, str):
+            raise InputError(f"an evaluation needs names, not {str(text)[:40]}")
+    wanted = {"repeats": spec.repeats, "tasks": spec.size, "max_new_tokens": spec.max_new_tokens}
+    for name, value in wanted.items():
+        missing = value is None and name != "repeats"
+        if not missing and (type(value) is not int or value < 1):
+            raise InputError(f"{name} must be at least 1, not {str(value)[:40]}")
+    if any(type(seed) is not int for seed in spec.seeds):
+        raise InputError("seeds are whole numbers")
+    hot = spec.temperature
+    if isinstance(hot, bool) or not isinstance(hot, int | float) or not 0 <= hot < math.inf:
+        raise InputError(f"a temperature is 0 or more, not {str(hot)[:40]}")
+    if spec.format not in (None, *get_args(Format)) or not isinstance(spec.env_args, Mapping):
+        raise InputError("the format is think or plain, and settings have names")
 
 
 @dataclass(frozen=True)
@@ -132,9 +162,19 @@ class Contest:
         spec = ContestSpec.read(folder)
         try:
             held = read_json(folder / FILE)["panel"]
+            texts = [held["env_id"], held["split"], held["hash"], *held["tasks"]]
+            if not isinstance(held["tasks"], list) or not all(isinstance(t, str) for t in texts):
+                raise TypeError("the panel is not one of tasks")
             tasks = Panel(**{**held, "tasks": tuple(held["tasks"])})
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{folder / FILE} is damaged: {error!r}") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder / FILE} is damaged: {briefly(error)}") from None
+        whole = len(tasks) if spec.size is None else spec.size
+        different = len(set(tasks.tasks))
+        if not different == len(tasks) == whole or not different:
+            raise InputError(
+                f"{folder / FILE} is damaged: its panel has {different} different tasks "
+                f"in {len(tasks)} places, not {whole}; evaluate into another folder"
+            )
         return cls(spec, tasks, folder)
 
     @property
@@ -160,6 +200,11 @@ class Contest:
     def played(self, agent: str, seed: int) -> dict[Job, Trajectory]:
         """The last record of every episode."""
         return {Job(t.task, t.seed): t for t in (r.trajectory for r in self.records(agent, seed))}
+
+    def out_of_context(self, agent: str) -> float:
+        """Share of an agent's episodes that ended because the model's context was full."""
+        played = [t for seed in self.spec.seeds for t in self.played(agent, seed).values()]
+        return sum(t.ended == "context" for t in played) / max(1, len(played))
 
     def missing(self, agent: str, seed: int) -> list[Job]:
         """Episodes that were not played yet, or ended in an error."""
@@ -239,6 +284,7 @@ def _speech(spec: ContestSpec) -> Speech:
         max_new_tokens=spec.max_new_tokens,
         format=spec.format,
         admissible=spec.admissible,
+        omit=spec.omit,
         dtype=spec.dtype,
         device=spec.device,
     )

@@ -23,12 +23,12 @@ from transformers import PreTrainedModel
 from layergym.agents.names import open_model
 from layergym.agents.rollouts import rollout
 from layergym.agents.types import Group
+from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, panel
 from layergym.evals.contribution.measure import Measure
 from layergym.evals.stats.agreement import Agreement, agreement
-from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit.collect import credit
+from layergym.trainer.credit.algorithms import Compared, give_credit
 from layergym.trainer.credit.schedule import jobs_of
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.rows.packing import Row, collate, pack
@@ -79,18 +79,8 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
     jobs = list(jobs_of(tasks, seed, 0, per_rollout=run.tasks_per_step, repeats=each))
     played = rollout(agent, make_env_of(run, "train"), jobs)
     groups = [Group(tuple(played[i : i + each])) for i in range(0, len(played), each)]
-    args = GiGPOConfig(
-        output_dir="unused",
-        algorithm=run.algorithm,
-        gamma=run.gamma,
-        step_advantage_weight=run.omega,
-        norm=run.norm,
-        invalid_penalty=run.invalid_penalty,
-        max_steps=1,
-        use_cpu=True,
-        report_to="none",
-    )
-    rows = [pack(group.trajectories, credit(group, args)) for group in groups]
+    credited = give_credit([Compared.of(group, run.credit) for group in groups], run.credit)
+    rows = [pack(one.group.trajectories, one.advantages) for one in credited]
     found = layer_statistics(model, rows, rows_per_pass=run.rows_per_pass)
     return Prediction(len(groups), each, seed, found)
 
@@ -188,7 +178,8 @@ def read_prediction(folder: Path) -> Prediction | None:
         return Prediction(tasks, episodes, seed, layers)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / FILE} does not say what it rests on ({error!r}); run layergym predict again"
+            f"{folder / FILE} does not say what it rests on ({briefly(error)}); "
+            "run layergym predict again"
         ) from None
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals import stats
 from layergym.evals.results import Run, Sweep
@@ -259,7 +259,7 @@ def _read(file: Path) -> Kept:
             scores=scores,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{file} holds no retention scores ({error!r}); delete it") from None
+        raise InputError(f"{file} holds no scores ({briefly(error)}); delete it") from None
 
 
 def _digest(text: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,7 +22,7 @@ from layergym.agents.llm import LLMAgent
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.names import open_model
 from layergym.agents.parsing import Format, parse
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.results import EvalResult, Run, Sweep, layer_of, read_eval, write_eval
 from layergym.evals.score.evaluate import evaluate
@@ -141,7 +141,7 @@ def vote(
     members = [Member(a.sampler, d) for a, d in zip(alone, deltas, strict=True)]
     style = alone[0].style
     voters = VoteSampler(model, members, tokenizer, style.format)
-    found = evaluate(
+    return evaluate(
         LLMAgent(voters, tokenizer, style),
         make_env_of(run, spec.split),
         scored_panel(run, spec),
@@ -149,8 +149,9 @@ def vote(
         temperature=temperature,
         repeats=spec.repeats,
         seed=spec.seed,
+        trained=seed,
+        scored=spec.score,
     )
-    return replace(found, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ def _read(path: Path) -> Votes:
         results = tuple(read_eval(file) for place in places for file in place.glob("*.json"))
         return Votes(tuple(map(str, value["voters"])), results)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no votes ({error!r}); delete its folder") from None
+        raise InputError(f"{path} holds no votes ({briefly(error)}); delete its folder") from None
 
 
 def _delta(run: Run) -> LayerDelta | None:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from layergym.agents.base import Agent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
 from layergym.envs import InputError, Panel, panel
-from layergym.evals.results import Cost, EvalResult, read_eval, write_cost, write_eval
+from layergym.evals.results import Cost, EvalResult, Scored, read_eval, write_cost, write_eval
 from layergym.evals.score.evaluate import evaluate
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.credit.measures import peak_memory
@@ -48,6 +49,8 @@ class EvalSpec:
     base_temperatures: tuple[float, ...] = (1.0, 0.7, 0.5, 0.25, 0.0)
     """The untrained model is scored at all of these: how much of a gain is only sharpening?"""
     seed: int = 0
+    score: Scored = "success"
+    """What a score is the mean of: success, or the return, where that lies between 0 and 1."""
 
     def __post_init__(self) -> None:
         """Refuse what no score could be made of.
@@ -61,6 +64,8 @@ class EvalSpec:
             )
         if self.repeats < 1:
             raise InputError(f"a task is played once or more, not {self.repeats} times")
+        if self.score not in get_args(Scored):
+            raise InputError(f'a score is of "success" or "reward", not "{self.score}"')
         if min(*self.temperatures, *self.base_temperatures, 0.0) < 0:
             raise InputError("sampling temperatures are 0 (greedy) or more")
 
@@ -83,7 +88,7 @@ def score(
         temperatures: those to score at.
     """
     tasks = scored_panel(run, spec)
-    results = (
+    return [
         evaluate(
             agent_at(temperature),
             make_env_of(run, spec.split),
@@ -92,10 +97,11 @@ def score(
             temperature=temperature,
             repeats=spec.repeats if temperature else 1,
             seed=spec.seed,
+            trained=run.seed,
+            scored=spec.score,
         )
         for temperature in temperatures
-    )
-    return [replace(result, seed=run.seed) for result in results]
+    ]
 
 
 def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watch = NOBODY) -> None:

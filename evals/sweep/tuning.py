@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals import stats
 from layergym.evals.results import EvalResult, read_run
@@ -106,7 +106,7 @@ def read_tuning(folder: Path) -> Tuning | None:
         grid = tuple(GridScore(**row) for row in value["grid"])
         return Tuning(value["panel"], float(value["full"]), float(value["layer"]), grid)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} does not describe a grid ({error!r})") from None
+        raise InputError(f"{path} does not describe a grid ({briefly(error)})") from None
 
 
 def _scored(folder: Path) -> EvalResult:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 
 from layergym import InputError, __version__
-from layergym.base.errors import Notice, unknown
+from layergym.base.errors import Notice, refused, unknown
 from layergym.cli.console import complain
 
 GROUPS = {
@@ -59,9 +61,23 @@ Every command explains itself: layergym COMMAND --help
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, as all of layergym does."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(self.prog.partition(" ")[2], f"{message} (see: {self.prog} --help)")
+        raise SystemExit(2)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        for part in args or ():
+            if part.startswith("--") and part.endswith("=--"):  # argparse reads an empty list.
+                self.error(f'{part.removesuffix("=--")} takes a value, not "--"')
+        return super().parse_known_args(args, namespace)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line's parser; each command's module adds its own arguments."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="layergym",
         description="Train LLM agents in text environments and see which layers carry the gain.",
         usage="layergym [-h] [--version] COMMAND ...",
@@ -73,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
         dest="command", prog="layergym", required=True, help=argparse.SUPPRESS
     )
     for name, about in COMMANDS.items():
-        module = importlib.import_module(f"layergym.cli.{name.replace('-', '_')}")
+        module = _module(name)
         sub = commands.add_parser(
             name,
             description=about[0].upper() + about[1:] + ".",
@@ -81,8 +97,12 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
     return top
+
+
+def _module(command: str) -> ModuleType:
+    """Where a command's `EXAMPLES`, `add_arguments` and `run` are."""
+    return importlib.import_module(f"layergym.cli.{command.replace('-', '_')}")
 
 
 def _listed() -> str:
@@ -95,7 +115,11 @@ def _listed() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 2 what was asked for cannot be done, 130 interrupted."""
+    """Run one command; 0 done, 2 what was asked for cannot be done, 130 interrupted.
+
+    What a person can mend, a machine's refusal included, is one sentence on stderr; anything else
+    is a fault of this package and shows its traceback.
+    """
     given = sys.argv[1:] if argv is None else list(argv)
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
         complain("", str(unknown("command", given[0], COMMANDS)))
@@ -106,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             _quiet_libraries()
             _print_notices(args.command)
-            return int(args.run(args) or 0)
+            return int(_module(args.command).run(args) or 0)
     except InputError as error:
         complain(args.command, str(error))
         return 2
@@ -116,6 +140,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if (refusal := refused(error)) is None:
+            raise
+        complain(args.command, refusal)
+        return 2
 
 
 def _quiet_libraries() -> None:
@@ -125,6 +154,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _print_notices(command: str) -> None:

@@ -1,5 +1,7 @@
 """What counts as an action, and as keeping to the format."""
 
+import time
+
 import pytest
 
 from layergym.agents.parsing import Parsed, parse
@@ -32,3 +34,14 @@ def test_think(text: str, parsed: Parsed) -> None:
 )
 def test_plain(text: str, parsed: Parsed) -> None:
     assert parse(text, "plain") == parsed
+
+
+@pytest.mark.parametrize("piece", ["<action>", "</action>", "<think>", "</think>", "<action></"])
+def test_the_time_grows_with_the_length(piece: str) -> None:
+    def cpu(count: int) -> float:
+        start = time.process_time()
+        parse(piece * count, "think")
+        return time.process_time() - start
+
+    short, long = (min(cpu(count) for _ in range(3)) for count in (4000, 32000))
+    assert long < 30 * short + 0.05

@@ -23,9 +23,15 @@ HALF = torch.bfloat16
 CPU = torch.device("cpu")
 
 
+def halved(make: Tiny) -> PreTrainedModel:
+    """The tiny model as most checkpoints are stored."""
+    model: Any = make()
+    return model.to(HALF)  # type: ignore[no-any-return]
+
+
 @pytest.fixture
 def half(tiny_model: Tiny) -> PreTrainedModel:
-    return tiny_model().bfloat16()  # type: ignore[no-any-return]
+    return halved(tiny_model)
 
 
 def trained(build: Build, model: PreTrainedModel, **settings: Any) -> GiGPOTrainer:
@@ -46,7 +52,7 @@ def update(trainer: GiGPOTrainer, base: PreTrainedModel) -> torch.Tensor:
 def test_steps_below_bfloat16s_rounding_are_kept(
     build: Build, tiny_model: Tiny, half: PreTrainedModel, layers: str
 ) -> None:
-    moved = update(trained(build, half, layers=layers), tiny_model().bfloat16())
+    moved = update(trained(build, half, layers=layers), halved(tiny_model))
     assert (moved != 0).float().mean() > 0.9
     assert 1e-6 < moved.abs().max() < 5e-6
 
@@ -65,8 +71,8 @@ def test_float32_and_bfloat16_take_the_same_step_on_the_same_rows(
     build: Build, tiny_model: Tiny, sampling: Callable[..., Any], half: PreTrainedModel
 ) -> None:
     """The same starting values and the same episodes: only the passes differ."""
-    full = tiny_model().bfloat16().float()
-    play = sampling(tiny_model().bfloat16())
+    full = halved(tiny_model).float()
+    play = sampling(halved(tiny_model))
     moved = []
     for model in (half, full):
         trainer = build(model=model, rollout=play, layers="3", max_steps=1, learning_rate=1e-6)
@@ -75,7 +81,7 @@ def test_float32_and_bfloat16_take_the_same_step_on_the_same_rows(
                 trainer.train()
         else:
             trainer.train()
-        moved.append(update(trainer, tiny_model().bfloat16()))
+        moved.append(update(trainer, halved(tiny_model)))
     shares = [float((one != 0).float().mean()) for one in moved]
     assert shares[0] == pytest.approx(shares[1], abs=0.01)
     # Adam's first step is the sign of the gradient: nearly all agree.
@@ -88,7 +94,7 @@ def test_a_resumed_run_is_bit_equal(
 ) -> None:
     def run(name: str, stop: int) -> GiGPOTrainer:
         trainer = build_in(
-            model=tiny_model().bfloat16(),
+            model=halved(tiny_model),
             output_dir=str(tmp_path / name),
             layers=layers,
             learning_rate=1e-6,
@@ -119,8 +125,8 @@ def test_adapters_are_stepped_in_float32(build: Build, half: PreTrainedModel) ->
 
 
 def test_a_model_in_another_precision_is_the_same_base(tiny_model: Tiny) -> None:
-    half = tiny_model().bfloat16()
-    assert base_hash(digests(half)) == base_hash(digests(tiny_model().bfloat16().float()))
+    half = halved(tiny_model)
+    assert base_hash(digests(half)) == base_hash(digests(halved(tiny_model).float()))
     assert base_hash(digests(half)) != base_hash(digests(tiny_model()))
 
 
@@ -130,14 +136,14 @@ def test_applying_to_16_bits_says_what_is_lost_and_to_float32_loses_nothing(
     trainer = trained(build, half, layers="3")
     trainer.delta().save(tmp_path / "delta")
     delta = LayerDelta.load(tmp_path / "delta")
-    again = tiny_model().bfloat16()
+    again = halved(tiny_model)
     before = digests(again)
     with pytest.warns(Notice, match="of the trained entries differ from the base"):
         undo = delta.apply(again)
     assert digests(again) == digests(half)
     undo.put(again)
     assert digests(again) == before
-    full = tiny_model().bfloat16().float()
+    full = halved(tiny_model).float()
     delta.apply(full)
     assert all(torch.equal(dict(full.named_parameters())[n], v) for n, v in delta.tensors.items())
 

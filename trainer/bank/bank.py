@@ -38,6 +38,7 @@ from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
 from layergym.trainer.layers.selection import decoder_layers, layer_indices
 from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
+from layergym.trainer.seals import last_whole
 
 T = TypeVar("T")
 AgentAt = Callable[[float], LLMAgent]
@@ -135,7 +136,7 @@ class Bank:
 
         Args:
             folders: one for each run.
-            resume: go on from the last checkpoint that all have.
+            resume: go on from the last checkpoint that all have, whole.
             until: halt after so many optimiser steps.
             watches: one for each run, or none.
 
@@ -144,7 +145,7 @@ class Bank:
             FrozenTensorChanged: a tensor that no variant trains is not what it was.
         """
         found = digests(self.base)
-        checkpoints = _checkpoints(folders) if resume else [None] * len(folders)
+        checkpoints = last_whole(folders) if resume else [None] * len(folders)
         add = partial(self._train_one, found=found, until=until)
         works = [
             partial(add, i, folder, checkpoint, watch)
@@ -228,18 +229,6 @@ class Bank:
 
 def _shared(spec: RunSpec) -> tuple[object, ...]:
     return tuple(getattr(spec, name) for name in _SHARED)
-
-
-def _checkpoints(folders: Sequence[Path]) -> list[Path | None]:
-    """The newest checkpoint that all runs have; if there is none, each run's own newest."""
-    held = [
-        {int(path.name.removeprefix("checkpoint-")): path for path in folder.glob("checkpoint-*")}
-        for folder in folders
-    ]
-    common = set.intersection(*(set(paths) for paths in held))
-    return [
-        paths[max(common)] if common else paths[max(paths)] if paths else None for paths in held
-    ]
 
 
 def _check_shared(one: PreTrainedModel, base: PreTrainedModel) -> None:

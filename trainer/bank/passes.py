@@ -185,8 +185,8 @@ class _Spread:
 
 def _few(asked: Sequence[Asked]) -> Sequence[Asked]:
     """As many as fill a pass, which bounds its memory; the others are served later."""
-    together = _TOGETHER.get(asked[0].sampled.device.type, _TOGETHER_ELSEWHERE)
-    most = min(together, *(one.most for one in asked))
+    most: float = _TOGETHER.get(asked[0].sampled.device.type, _TOGETHER_ELSEWHERE)
+    most = min(most, *(one.most for one in asked))
     slots = 0
     for count, one in enumerate(asked):
         slots += one.trees.ids.numel()

@@ -37,8 +37,9 @@ class BankTrainer(GiGPOTrainer):
         self._place = place
         self._scored: Scored | None = None
         super().__init__(*args, **kwargs)
-        # A run killed while others of its bank save finds the checkpoint before, which all have.
-        self.args.save_total_limit = 2
+        # A run killed while others of its bank save finds the checkpoint before, which all have,
+        # and one more in case that is damaged.
+        self.args.save_total_limit = 3
         self.frozen = FrozenCheck({}, str(self.selection))
         if self.aux_loss_enabled:
             raise InputError("a bank has no router loss; set router_aux_loss_coef=0")

@@ -25,7 +25,10 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from layergym.agents.models.save import save_model
 from layergym.base.errors import InputError, Notice
+from layergym.base.files import replacing
+from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import causal_model
 from layergym.trainer.processes import part, spread_like, whole
 
@@ -153,15 +156,18 @@ class LayerDelta:
         return cls(base, tuple(layers), tensors)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write one safetensors file, at once.
+
+        Raises:
+            Diverged: a tensor holds NaN or infinity; nothing is written.
+        """
+        check_tensors(self.tensors)
         # One key: safetensors writes several in no fixed order, and equal deltas should be
         # equal files.
         metadata = {_KEY: json.dumps({"base": self.base, "layers": self.layers})}
-        save_file(
-            {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, metadata
-        )
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        with replacing(Path(path)) as scratch:
+            save_file(tensors, scratch, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> LayerDelta:
@@ -318,11 +324,9 @@ def merge(
     """
     undo = delta.apply(model)
     try:
-        causal_model(model).save_pretrained(folder)
+        save_model(causal_model(model), folder, tokenizer)
     finally:
         undo.put(model)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
 
 
 def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, str]:

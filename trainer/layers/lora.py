@@ -28,14 +28,15 @@ def with_lora(model: PreTrainedModel, layers: str, rank: int, seed: int) -> Any:
         PEFT's wrapper. The adapters sit inside `model` itself, which may go on being called.
 
     Raises:
-        InputError: the rank is not positive, the layers hold no `nn.Linear`, or PEFT is absent.
+        InputError: the rank is out of range, the layers hold no `nn.Linear`, or PEFT is absent.
     """
     peft = _peft()
-    if rank < 1:
-        raise InputError(f"a LoRA rank is 1 or more, not {rank}")
-    config = peft.LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=_linear_names(model, layers)
-    )
+    names = _linear_names(model, layers)
+    maps = [model.get_submodule(name) for name in names]
+    most = max(min(m.in_features, m.out_features) for m in maps if isinstance(m, nn.Linear))
+    if not 1 <= rank <= most:
+        raise InputError(f"a LoRA rank lies between 1 and {most}, the most here, not {rank}")
+    config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=names)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         # As every tensor that trains, adapters compute in the model's precision and are stepped in

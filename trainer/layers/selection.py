@@ -80,20 +80,19 @@ def layer_indices(spec: str, num_layers: int) -> tuple[int, ...]:
         raise InputError(f"no layer is selected; {_GRAMMAR}")
     if text == "all":
         return tuple(range(num_layers))
-    if match := re.fullmatch(r"middle(?::(\d+))?", text):
+    if match := re.fullmatch(r"middle(?::(\d{1,9}))?", text):
         k = _count(match[1] or "1", num_layers, text)
         return tuple(range((num_layers - k) // 2, (num_layers + k) // 2))
-    if match := re.fullmatch(r"(top|bottom):(\d+)@(.+)", text):
+    if match := re.fullmatch(r"(top|bottom):(\d{1,9})@(.+)", text):
         ranked = _ranked(Path(match[3]), num_layers)
         k = _count(match[2], len(ranked), text)
         return tuple(sorted(ranked[:k] if match[1] == "top" else ranked[-k:]))
-    chosen = sorted({i for part in text.split(",") for i in _range(part, text)})
-    if chosen[-1] >= num_layers:
+    ranges = [_range(part, text) for part in text.split(",")]
+    if (last := max(each[-1] for each in ranges)) >= num_layers:
         raise InputError(
-            f"the model has {num_layers} layers, 0 to {num_layers - 1}; there is no layer "
-            f"{chosen[-1]}"
+            f"the model has {num_layers} layers, 0 to {num_layers - 1}; there is no layer {last}"
         )
-    return tuple(chosen)
+    return tuple(sorted({index for each in ranges for index in each}))
 
 
 def scattered(spec: str, num_layers: int) -> int:
@@ -102,7 +101,7 @@ def scattered(spec: str, num_layers: int) -> int:
     Raises:
         InputError: k is out of range.
     """
-    match = re.fullmatch(r"random(?::(\d+))?", spec.strip())
+    match = re.fullmatch(r"random(?::(\d{1,9}))?", spec.strip())
     return _count(match[1] or "1", num_layers, spec) if match else 0
 
 
@@ -234,7 +233,7 @@ def ranges(layers: tuple[int, ...]) -> str:
 
 
 def _range(part: str, spec: str) -> range:
-    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+    match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
     if match is None:
         raise InputError(f'layers="{spec}" cannot be read; {_GRAMMAR}')
     low, high = int(match[1]), int(match[2] or match[1])

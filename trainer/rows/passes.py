@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from layergym.trainer.processes import ALONE, Share
+from layergym.trainer.rows.importance import Importance
 from layergym.trainer.rows.packing import Row, collate
 from layergym.trainer.rows.prefix import Prefix
 from layergym.trainer.rows.trees import Trees, arranged, plant, slots_of
@@ -37,15 +38,37 @@ class Pass:
     others, and its mask marks the sampled ones."""
     weight: float
     """Share of this pass in the optimiser step's loss."""
+    tokens: float
+    """Share of this pass in the optimiser step's sampled tokens."""
+    rows: float
+    """Share of this pass in the optimiser step's rows."""
+    loss_type: str = "dapo"
+    """TRL's."""
+    importance: Importance | None = None
+    """How sampled tokens are weighed once the trainer's log-probabilities are known."""
     prefix: Prefix | None = None
     mismatch: torch.Tensor | None = None
     """(K,) differences in nats between trainer and sampler, per sampled token, once computed."""
 
+    def weigh(self, importance: Importance | None) -> None:
+        """Correct for the engine that sampled; None: it is the model itself."""
+        if importance is not None:
+            self.importance = importance
+            self.loss_inputs["sampling_per_token_logps"] = self.sampler_logprobs
+
     def observe(self, logprobs: torch.Tensor) -> None:
         """Compare the trainer's first log-probabilities (B, T - 1) with the sampler's."""
-        if self.mismatch is None:
-            difference = (logprobs.detach() - self.sampler_logprobs).abs()
-            self.mismatch = difference[self.loss_inputs["completion_mask"].bool()]
+        if self.mismatch is not None:
+            return
+        mask = self.loss_inputs["completion_mask"]
+        difference = (logprobs.detach() - self.sampler_logprobs).abs()
+        self.mismatch = difference[mask.bool()]
+        if self.importance is not None:
+            weights = self.importance.weights(logprobs.detach(), self.sampler_logprobs, mask)
+            if self.loss_type == "vespo":
+                self.loss_inputs["importance_sampling_ratio"] = weights
+            else:  # TRL multiplies its loss per token by them; they are not negative.
+                self.loss_inputs["advantages"] = self.loss_inputs["advantages"] * weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +154,10 @@ def passes(
         rows, counts, laid = _laid(block, reach, room, share)
         batch, counting = collate(rows), torch.tensor(counts)[:, None]
         ids, sampled = batch.ids.to(device), batch.sampled.to(device)
-        weight = share.of * int((batch.sampled & counting).sum()) / minibatch.all_tokens
-        if loss_type in _PER_ROW:  # a mean over all rows of the pass, the repeated ones too
-            weight = share.of * len(rows) / minibatch.all_rows
+        tokens = share.of * int((batch.sampled & counting).sum()) / max(1, minibatch.all_tokens)
+        of_rows = share.of * len(rows) / minibatch.all_rows
+        # A mean over all rows of the pass, the repeated ones too.
+        weight = of_rows if loss_type in _PER_ROW else tokens
         result.append(
             Pass(
                 trees=laid.to(device),
@@ -150,6 +174,9 @@ def passes(
                     "num_items_in_batch": torch.tensor(rollout_tokens * weight, device=device),
                 },
                 weight=weight,
+                tokens=tokens,
+                rows=of_rows,
+                loss_type=loss_type,
             )
         )
     return result

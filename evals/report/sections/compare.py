@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report.model import Section, Table, Text
@@ -38,7 +38,7 @@ def compare_section(sweep: Sweep, found: LayerProfile, temperature: float) -> Se
         table = _table(origin["layers"], ranking, found, ranks)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = sweep.path / "manifest.json"
-        raise InputError(f"{path}: its ranking is not whole ({error!r})") from None
+        raise InputError(f"{path}: its ranking is not whole ({briefly(error)})") from None
     return Section("Guided strategies", (_verdict(found, ranks), table, told))
 
 

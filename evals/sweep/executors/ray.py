@@ -13,12 +13,14 @@ import io
 import os
 import secrets
 import shutil
+import socket
 import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from layergym.base.errors import InputError
 from layergym.evals.sweep.executors.job import Ended, Job, why, work
@@ -26,6 +28,7 @@ from layergym.evals.sweep.executors.job import Ended, Job, why, work
 RETRIES = 3
 """How often a run is started again after its machine or process was lost."""
 CANCEL_S = 10.0
+KNOCK_S = 10.0
 
 
 class RayTasks:
@@ -42,9 +45,11 @@ class RayTasks:
             gpus: GPUs that one run occupies; parts are possible.
 
         Raises:
-            InputError: Ray is not installed, or the cluster does not answer.
+            InputError: Ray is not installed, the cluster does not answer, or none of its nodes has
+                what one run occupies.
         """
         self._ray = _connect(address)
+        _check_room(self._ray, cpus, gpus)
         self._shared = _shared(self._ray, folder.resolve())
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES, "max_calls": 1}
         self._task = self._ray.remote(**options)(_run)
@@ -141,14 +146,37 @@ def _connect(address: str | None) -> Any:
         import ray
     except ImportError:
         raise InputError("Ray is not installed: pip install 'layergym[ray]'") from None
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
     try:
-        where = address or os.environ.get("RAY_ADDRESS") or "local"
+        _check_head(where)
         ray.init(address=where, include_dashboard=False, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"no Ray cluster answers at {address or 'this machine'}: {error}"
-        ) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"no Ray cluster answers at {where}: {str(error)[:300]}") from None
     return ray
+
+
+def _check_head(address: str) -> None:
+    """Knock at a cluster's head: Ray itself would go on trying for minutes.
+
+    Raises:
+        OSError: nobody answers there.
+        ValueError: the address cannot be read.
+    """
+    place = address.removeprefix("ray://")
+    if ":" in place:
+        parts = urlsplit(f"//{place}")
+        socket.create_connection((parts.hostname or "", parts.port or 0), KNOCK_S).close()
+
+
+def _check_room(ray: Any, cpus: float, gpus: float) -> None:
+    """Refuse runs that no node could take: Ray would let them wait for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus for has in nodes):
+        ray.shutdown()
+        raise InputError(
+            f"no node of the Ray cluster has {cpus:g} processors and {gpus:g} GPUs for one run; "
+            "lower --cpus-per-run or --gpus-per-run, or add such a node first"
+        )
 
 
 def _shared(ray: Any, folder: Path) -> bool:

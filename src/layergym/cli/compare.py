@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from layergym import InputError
 from layergym.cli.console import add_output, output
 from layergym.cli.options import new_folder
+from layergym.cli.values import JOBS, SEED, TASKS
 
 if TYPE_CHECKING:
     from layergym.evals.contribution.profile import LayerProfile
@@ -32,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder with a ranking of the layers")
     parser.add_argument("--arms", help="expressions, separated by commas (default: see examples)")
-    parser.add_argument("--seeds", type=int, nargs="+", help="default: as many as the sweep, new")
+    parser.add_argument("--seeds", type=SEED, nargs="+", help="default: as many as the sweep, new")
     parser.add_argument("--eval-split", help="split of the scored tasks (default: the sweep's)")
     parser.add_argument(
         "--eval-tasks",
-        type=int,
+        type=TASKS,
         help="scored tasks (default: as many as the sweep, or what is left)",
     )
-    parser.add_argument("--jobs", type=int, help="processes side by side (default: cores or GPUs)")
+    parser.add_argument("--jobs", type=JOBS, help="processes side by side (default: cores or GPUs)")
     parser.add_argument("--out", help="folder of the comparison (default: SWEEP-compared)")
     add_output(parser)
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     sweep = _finished(args.sweep)
     ranking = profile(read_sweep(args.sweep))
-    folder = new_folder(args.out or f"{args.sweep}-compared")
+    folder = new_folder(args.out or f"{args.sweep}-compared", "layergym sweep --resume")
     spec = _spec(args, sweep, ranking, folder)
     begin(spec, folder, sweep, ranking)
     out.show(

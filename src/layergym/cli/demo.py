@@ -7,6 +7,8 @@ from pathlib import Path
 
 from layergym import InputError
 from layergym.cli.console import add_output, output
+from layergym.cli.options import new_folder
+from layergym.cli.values import JOBS, SEED
 
 EXAMPLES = """
 The embedded policy (Qwen3 architecture, 8 layers, under half a million parameters) plays household
@@ -21,9 +23,11 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     parser.add_argument("--fast", action="store_true", help="two layers, three steps: does it run?")
-    parser.add_argument("--jobs", type=int, help="runs side by side (default: one per core or GPU)")
+    parser.add_argument(
+        "--jobs", type=JOBS, help="runs side by side (default: one per core or GPU)"
+    )
     parser.add_argument("--out", default="runs/demo", help="sweep folder (default runs/demo)")
     add_output(parser)
 
@@ -37,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
     folder = Path(args.out)
     spec = demo_sweep(tuple(args.seeds), fast=args.fast)
-    if (folder / "sweep.json").is_file() and read_spec(folder) != spec:
+    if not (folder / "sweep.json").is_file():
+        new_folder(folder)
+    elif read_spec(folder) != spec:
         raise InputError(f"{folder} holds a demo with other settings; give another --out")
     return go(spec, folder, Launch(jobs=args.jobs), output(args))

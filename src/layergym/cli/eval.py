@@ -13,8 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, output
+from layergym.cli.console import Output, add_output, complain, output
 from layergym.cli.options import add_compute, add_env, env_args, only_to_resume, required_env
+from layergym.cli.values import (
+    REPEATS,
+    SECONDS,
+    SEED,
+    TASKS,
+    TEMPERATURE,
+    TOKENS,
+    real,
+    whole,
+)
 
 if TYPE_CHECKING:
     from layergym.agents.servers.openai_client import Limits
@@ -44,24 +54,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--agent", nargs="+", default=["tiny"], help="who plays; compared with the first"
     )
     parser.add_argument("--split", default="test")
-    parser.add_argument("--tasks", type=int, help="tasks of the panel (default: all)")
-    parser.add_argument("--repeats", type=int, default=1, help="episodes per task and seed")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of models; 0 is greedy")
-    parser.add_argument("--max-new-tokens", type=int, help="tokens of a model's reply at most")
+    parser.add_argument("--tasks", type=TASKS, help="tasks of the panel (default: all)")
+    parser.add_argument("--repeats", type=REPEATS, default=1, help="episodes per task and seed")
+    parser.add_argument(
+        "--temperature", type=TEMPERATURE, default=1.0, help="of models; 0 is greedy"
+    )
+    parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a model's reply at most")
     parser.add_argument("--format", choices=["think", "plain"], help="form of a model's reply")
     parser.add_argument(
         "--admissible", action="store_true", help="list the admissible actions in every prompt"
     )
-    parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument("--seed", type=SEED, nargs="+", default=[0])
     add_compute(parser)
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="finish what was interrupted")
-    parser.add_argument("--in-flight", type=int, default=256, help="episodes at once")
+    parser.add_argument(
+        "--in-flight", type=whole(1, 1_000_000), default=256, help="episodes at once"
+    )
     server = parser.add_argument_group("models on servers")
-    server.add_argument("--concurrency", type=int, default=16, help="requests at once")
-    server.add_argument("--per-minute", type=float, help="requests that begin within a minute")
-    server.add_argument("--retries", type=int, default=8, help="further attempts of a request")
-    server.add_argument("--timeout", type=float, default=600, metavar="S", help="per attempt")
+    server.add_argument("--concurrency", type=whole(1, 10_000), default=16, help="requests at once")
+    server.add_argument(
+        "--per-minute", type=real(0, 1e6, above=True), help="requests that begin within a minute"
+    )
+    server.add_argument(
+        "--retries", type=whole(0, 1000), default=8, help="further attempts of a request"
+    )
+    server.add_argument("--timeout", type=SECONDS, default=600, metavar="S", help="per attempt")
+    server.add_argument(
+        "--omit",
+        nargs="+",
+        default=[],
+        choices=["temperature", "top_p", "seed", "max_tokens"],
+        help="parameters not to send, where a server refuses them",
+    )
     server.add_argument(
         "--price",
         action="append",
@@ -83,8 +108,6 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
     limits = Limits(args.concurrency, args.per_minute, args.retries, args.timeout)
-    if args.in_flight < 1:
-        raise InputError(f"--in-flight must be at least 1, not {args.in_flight}")
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
     with _folder(args.resume or args.out) as folder:
         contest = Contest.open(spec, folder)
@@ -94,10 +117,26 @@ def run(args: argparse.Namespace) -> int:
             if args.resume or args.out:
                 out.note(f"stopped; go on with: layergym eval --resume {folder}")
             raise
-        show(build([folder]), out.results)
+        show(build([folder], kept=folder in (args.resume, args.out)), out.results)
         for row in standings(contest).rows if out.json else ():
             out.record(event="agent", **asdict(row))
-        return int(any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
+        cut = [name for name in spec.agents if _cut(contest, name)]
+        return int(bool(cut) or any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
+
+
+def _cut(contest: Contest, name: str) -> bool:
+    """Whether so many episodes ran out of context that the score is none; says so."""
+    from layergym.evals.score.contest import MOST_OUT_OF_CONTEXT
+
+    share = contest.out_of_context(name)
+    if share <= MOST_OUT_OF_CONTEXT:
+        return False
+    complain(
+        "eval",
+        f"{share:.0%} of {name}'s episodes ended because its context was full, so this is no score "
+        "of the agent; allow fewer tokens per reply, or fewer turns",
+    )
+    return True
 
 
 def _spec(args: argparse.Namespace) -> ContestSpec:
@@ -118,6 +157,7 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         dtype=args.dtype,
         device=args.device,
         prices=dict(map(_price, args.price)),
+        omit=tuple(args.omit),
     )
 
 

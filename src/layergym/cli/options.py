@@ -26,6 +26,12 @@ def add_env(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_NO_SETTINGS = frozenset(
+    {"self", "name", "id", "split", "render_mode", "disable_env_checker", "max_episode_steps"}
+)
+"""What an environment is made with besides its settings."""
+
+
 def add_compute(parser: argparse.ArgumentParser, *, of: str = "") -> None:
     """Where models compute and in which precision.
 
@@ -52,17 +58,21 @@ def env_args(pairs: list[str]) -> dict[str, Any]:
     """Read NAME=VALUE pairs; a value is JSON where it parses as JSON, else text.
 
     Raises:
-        InputError: a pair has no "=".
+        InputError: a pair has no "=", or its name is one of an option's or of Python's.
     """
     settings: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InputError(f'--env-arg takes NAME=VALUE, not "{pair}"')
+        key = name.replace("-", "_")
+        if not key.isidentifier() or key in _NO_SETTINGS:
+            raise InputError(f'"{name}" is no setting of an environment; leave it out')
         try:
-            settings[name.replace("-", "_")] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[name.replace("-", "_")] = value
+            settings[key] = json.loads(value)
+            json.dumps(settings[key], allow_nan=False)
+        except (ValueError, RecursionError):  # Infinity, and 1e999, are texts here.
+            settings[key] = value
     return settings
 
 
@@ -82,16 +92,34 @@ def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def new_folder(path: str | Path) -> Path:
+def new_folder(path: str | Path, again: str = "") -> Path:
     """A folder that a run may write into: absent or empty.
 
+    Args:
+        path: the folder.
+        again: the command that goes on with what such a folder holds, if there is one.
+
     Raises:
-        InputError: it holds something already.
+        InputError: it holds something already, is a file, or lies in one.
     """
     folder = Path(path)
-    if first_process() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; give another --out, or --resume {folder}")
+    if not str(path).strip():
+        raise InputError("--out is empty; name a folder")
+    if first_process():
+        _check_room(folder)
+        if folder.exists() and any(folder.iterdir()):
+            more = f", or go on with: {again} {folder}" if again else ""
+            raise InputError(f"{folder} is not empty; give another --out{more}")
     return folder
+
+
+def _check_room(folder: Path) -> None:
+    """Refuse a folder that could not be made, before hours of work go into it."""
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file, not a folder; give another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} cannot be written into; give another --out")
 
 
 def only_to_resume(

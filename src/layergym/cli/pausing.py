@@ -11,6 +11,9 @@ from typing import Any, Self
 
 from layergym import InputError
 
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
@@ -20,13 +23,13 @@ def seconds(duration: str) -> float:
     Raises:
         InputError: it is none.
     """
-    if not re.fullmatch(r"(\d+h)?(\d+m)?(\d+s)?", duration) or not duration:
+    if not re.fullmatch(r"([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,9}s)?", duration) or not duration:
         raise InputError(f'"{duration}" is no duration; write 90s, 20m, 2h or 1h30m')
     return float(sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", duration)))
 
 
 class PauseRequest:
-    """Asked after every step: True once the time is up, or after Ctrl-C or SIGTERM.
+    """Asked after every step: True once the time is up, or after Ctrl-C, SIGTERM or SIGHUP.
 
     While it is entered, the first signal asks for a pause and the second acts as ever.
     """
@@ -44,8 +47,10 @@ class PauseRequest:
         return late or self.signal is not None
 
     def __enter__(self) -> Self:
-        """Take over the two signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Take over the signals, those that are ignored (`nohup`) aside."""
+        for number in _SIGNALS:
+            if signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._ask)
         return self
 

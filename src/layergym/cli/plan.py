@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from layergym.base.errors import InputError
 from layergym.cli.console import add_output, output
+from layergym.cli.values import GPUS, REPEATS, ROWS, TOKENS, whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,12 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a published shape, a folder or a hub id")
     parser.add_argument("--layers", default="middle", help="what trains, beside all")
     parser.add_argument("--gpu", default="h100", help="an accelerator by name (default h100)")
-    parser.add_argument("--gpus", type=int, default=1, help="how many, sharded with FSDP2")
-    parser.add_argument("--episodes", type=int, default=128, help="episodes of a rollout")
-    parser.add_argument("--tokens", type=int, default=4096, help="tokens of an episode")
-    parser.add_argument("--sampled", type=int, default=1024, help="of them said by the model")
-    parser.add_argument("--rows-per-pass", type=int, default=1, help="rows in one pass, per GPU")
-    parser.add_argument("--epochs", type=int, default=1, help="epochs over a rollout")
+    parser.add_argument("--gpus", type=GPUS, default=1, help="how many, sharded with FSDP2")
+    parser.add_argument(
+        "--episodes", type=whole(1, 1_000_000), default=128, help="episodes of a rollout"
+    )
+    parser.add_argument("--tokens", type=TOKENS, default=4096, help="tokens of an episode")
+    parser.add_argument(
+        "--sampled", type=whole(0, 10_000_000), default=1024, help="of them said by the model"
+    )
+    parser.add_argument("--rows-per-pass", type=ROWS, default=1, help="rows in one pass, per GPU")
+    parser.add_argument("--epochs", type=REPEATS, default=1, help="epochs over a rollout")
     parser.add_argument("--beta", action="store_true", help="with a KL term to the start")
     parser.add_argument("--fp32", action="store_true", help="weights in fp32 instead of bf16")
     add_output(parser)
@@ -48,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.gpu not in DEVICES:
         raise unknown("accelerator", args.gpu, tuple(DEVICES))
+    if args.sampled > args.tokens:
+        raise InputError(f"of {args.tokens} tokens, {args.sampled} cannot be sampled")
     device = DEVICES[args.gpu]
     work = Workload(
         episodes=args.episodes,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import layergym
 from layergym.cli.console import Output, add_output, output
 from layergym.cli.options import add_compute, add_env, env_args, required_env
+from layergym.cli.values import SEED, TEMPERATURE
 
 if TYPE_CHECKING:
     from layergym.agents import Turn
@@ -32,8 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", default="train")
     parser.add_argument("--task", help="task id (default: drawn with --seed)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of a model; 0 is greedy")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--temperature", type=TEMPERATURE, default=1.0, help="of a model; 0 is greedy"
+    )
+    parser.add_argument("--seed", type=SEED, default=0)
     add_compute(parser)
     add_output(parser)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from layergym.cli.console import add_output, output
 from layergym.cli.options import add_compute
+from layergym.cli.values import TASKS
 
 EXAMPLES = """
 examples:
@@ -18,7 +19,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
-    parser.add_argument("--tasks", type=int, help="tasks of the batch (default: as in a step)")
+    parser.add_argument("--tasks", type=TASKS, help="tasks of the batch (default: as in a step)")
     add_compute(parser, of="as the sweep")
     add_output(parser)
 

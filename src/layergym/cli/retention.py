@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from layergym import InputError
 from layergym.cli.console import add_output, output
 from layergym.cli.options import add_compute
+from layergym.cli.values import ROWS
 
 if TYPE_CHECKING:
     from layergym.evals.results import Sweep
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", nargs="+", type=Path, default=[], help="plain texts: perplexity")
     parser.add_argument("--lm-eval", nargs="+", default=[], metavar="TASK", help="harness tasks")
     parser.add_argument("--include", type=Path, help="folder with further harness tasks (YAML)")
-    parser.add_argument("--limit", type=int, help="questions of each source at most")
+    parser.add_argument("--limit", type=ROWS, help="questions of each source at most")
     add_compute(parser, of="as each run")
     add_output(parser)
 

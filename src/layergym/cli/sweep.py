@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from layergym.cli.console import Output, add_output, complain, output
 from layergym.cli.options import new_folder, numbers, only_to_resume
 from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
+from layergym.cli.values import JOBS, RATE, REPEATS, SEED, TASKS, real
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.executors.launch import Launch
+    from layergym.evals.sweep.executors.launch import Choice, Launch
     from layergym.evals.sweep.search import Search
     from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.run import RunSpec
@@ -46,13 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help='further arms: random, lora, "middle:5", "lora-middle:5", "boost-middle:5"',
     )
-    arms.add_argument("--seeds", type=int, nargs="+", default=[0])
-    arms.add_argument("--lr-full", type=float, help="learning rate of the full-parameter arm")
-    arms.add_argument("--lr-layer", type=float, help="learning rate of single layers")
+    arms.add_argument("--seeds", type=SEED, nargs="+", default=[0])
+    arms.add_argument("--lr-full", type=RATE, help="learning rate of the full-parameter arm")
+    arms.add_argument("--lr-layer", type=RATE, help="learning rate of single layers")
     final = parser.add_argument_group("final scores")
     final.add_argument("--eval-split", default="test", help="split of the scored panel")
-    final.add_argument("--eval-tasks", type=int, help="tasks of the panel (default: all)")
-    final.add_argument("--eval-repeats", type=int, default=2, help="episodes per task, sampled")
+    final.add_argument("--eval-tasks", type=TASKS, help="tasks of the panel (default: all)")
+    final.add_argument(
+        "--score",
+        choices=("success", "reward"),
+        default="success",
+        help="what a score is the mean of; returns must lie between 0 and 1 (WebShop, code)",
+    )
+    final.add_argument("--eval-repeats", type=REPEATS, default=2, help="episodes per task, sampled")
     _add_search(parser.add_argument_group("decisions on the way, on a development panel"))
     _add_engine(parser.add_argument_group("where it runs"))
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
@@ -77,7 +85,7 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
         help='"1e-4,3e-4,1e-3": the best for all parameters, and for the middle layer, are used',
     )
     group.add_argument("--dev-split", help="its split (default: valid, or train without one)")
-    group.add_argument("--dev-tasks", type=int, default=64, help="its tasks (default 64)")
+    group.add_argument("--dev-tasks", type=TASKS, default=64, help="its tasks (default 64)")
 
 
 def _add_engine(group: argparse._ArgumentGroup) -> None:
@@ -87,10 +95,10 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
         choices=["auto", "processes", "bank", "ray"],
         help="separate processes (default), single layers in one bank, Ray tasks; auto measures",
     )
-    group.add_argument("--jobs", type=int, help="processes side by side (default: cores or GPUs)")
+    group.add_argument("--jobs", type=JOBS, help="processes side by side (default: cores or GPUs)")
     group.add_argument("--ray-address", help='"auto", or host:port of a cluster\'s head')
-    group.add_argument("--cpus-per-run", type=float, default=1, help="on Ray (default 1)")
-    group.add_argument("--gpus-per-run", type=float, default=0, help="on Ray (default 0)")
+    group.add_argument("--cpus-per-run", type=real(0, 4096), default=1, help="on Ray (default 1)")
+    group.add_argument("--gpus-per-run", type=real(0, 4096), default=0, help="on Ray (default 0)")
     group.add_argument(
         "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
     )
@@ -108,13 +116,13 @@ def run(args: argparse.Namespace) -> int:
         cpus=args.cpus_per_run,
         gpus=args.gpus_per_run,
     )
-    deadline = time.time() + seconds(args.max_time) if args.max_time else None
+    deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
         folder = Path(args.resume)
         return go(read_spec(folder), folder, launch, out, deadline=deadline)
-    folder = new_folder(args.out)
+    folder = new_folder(args.out, "layergym sweep --resume")
     return go(_spec(args), folder, launch, out, deadline=deadline)
 
 
@@ -128,7 +136,12 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
     depth = num_layers(spec.model)
     return SweepSpec(
         run=spec,
-        eval=EvalSpec(split=args.eval_split, size=args.eval_tasks, repeats=args.eval_repeats),
+        eval=EvalSpec(
+            split=args.eval_split,
+            size=args.eval_tasks,
+            repeats=args.eval_repeats,
+            score=args.score,
+        ),
         layers=layers_of(args.layers, depth),
         extra=tuple(args.arms),
         num_layers=depth,
@@ -144,7 +157,7 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
     from layergym.evals.sweep.search import Search, dev_split
 
     kind, _, stride = args.scan.partition(":")
-    if args.scan != "all" and (kind != "coarse" or not stride.isdigit()):
+    if args.scan != "all" and (kind != "coarse" or re.fullmatch("[1-9][0-9]{0,8}", stride) is None):
         raise InputError(f'--scan takes "all" or "coarse:N", not "{args.scan}"')
     search = Search(
         scan=int(stride or 0),
@@ -154,7 +167,7 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
     if not search.active:
         return search
     split = args.dev_split or dev_split(run)
-    return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks))
+    return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks, score=args.score))
 
 
 def _steps(text: str) -> tuple[int, ...]:
@@ -164,19 +177,34 @@ def _steps(text: str) -> tuple[int, ...]:
     return tuple(map(int, steps))
 
 
+def _opened(spec: SweepSpec, folder: Path, launch: Launch) -> Choice:
+    """The engine, and a folder that is begun: neither where the other cannot be."""
+    from layergym.evals.sweep.executors.launch import open_engine
+    from layergym.evals.sweep.folder import write_sweep
+    from layergym.evals.sweep.spec import check_arms
+
+    if (folder / "sweep.json").is_file():
+        return open_engine(launch, spec, folder)
+    check_arms(spec)
+    choice = open_engine(launch, spec, folder)
+    try:
+        write_sweep(spec, folder)
+    except BaseException:
+        choice.engine.close()
+        raise
+    return choice
+
+
 def go(
     spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from layergym.cli.views.sweep_view import SweepView
     from layergym.evals.report import build, show, write_report
-    from layergym.evals.sweep.executors.launch import open_engine
-    from layergym.evals.sweep.folder import note_engine, run_sweep, write_sweep
+    from layergym.evals.sweep.folder import note_engine, run_sweep
     from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 
-    if not (folder / "sweep.json").is_file():
-        write_sweep(spec, folder)
-    choice = open_engine(launch, spec, folder)
+    choice = _opened(spec, folder, launch)
     note_engine(folder, choice)
     again = f"layergym sweep --resume {folder}"
     try:

@@ -12,6 +12,7 @@ from layergym.cli.console import Output, add_output, finite, output
 from layergym.cli.options import new_folder, only_to_resume
 from layergym.cli.pausing import PauseRequest, seconds
 from layergym.cli.run_options import add_run, run_spec
+from layergym.cli.values import RATE, SEED, STEPS, whole
 
 if TYPE_CHECKING:
     from layergym.trainer.run import RunSpec, Trained
@@ -38,19 +39,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
     parser.add_argument(
-        "--lora", type=int, default=0, metavar="RANK", help="train LoRA adapters on these layers"
+        "--lora",
+        type=whole(0, 65_536),
+        default=0,
+        metavar="RANK",
+        help="train LoRA adapters on these layers",
     )
-    parser.add_argument("--lr", type=float, help="learning rate (default: what suits the model)")
+    parser.add_argument("--lr", type=RATE, help="learning rate (default: what suits the model)")
     parser.add_argument(
         "--engine",
         default="transformers",
         metavar="ENGINE",
         help="what samples: transformers, vllm (in this process) or vllm@URL (its server)",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=SEED, default=0)
     parser.add_argument(
         "--patience",
-        type=int,
+        type=STEPS,
         metavar="N",
         help="end early when the reward, in means over 10 rollouts, has had no new best N times",
     )
@@ -129,12 +134,13 @@ def _new(args: argparse.Namespace) -> RunSpec:
 
 
 def _described(args: argparse.Namespace) -> tuple[RunSpec, Path]:
-    from layergym.trainer.run import RunSpec
+    from layergym.agents.names import num_layers
+    from layergym.trainer.run import RunSpec, check_run
 
-    if args.patience is not None and args.patience < 1:
-        raise InputError(f"--patience must be at least 1, not {args.patience}")
     if not args.resume:
-        return _new(args), new_folder(args.out)
+        spec = _new(args)
+        check_run(spec, num_layers(spec.model))
+        return spec, new_folder(args.out, "layergym train --resume")
     folder = Path(args.resume)
     spec = RunSpec.read(folder)
     if (folder / "delta.safetensors").is_file():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, output
+from layergym.cli.values import whole
 
 if TYPE_CHECKING:
     from layergym.agents.trajectories import Record
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outcome = parser.add_mutually_exclusive_group()
     outcome.add_argument("--solved", action="store_true", help="solved episodes only")
     outcome.add_argument("--failed", action="store_true", help="unsolved episodes and errors only")
-    parser.add_argument("--limit", type=int, help="so many at most")
+    parser.add_argument("--limit", type=whole(1, 10**9), help="so many at most")
     parser.add_argument("--full", action="store_true", help="whole episodes, not one line each")
     parser.add_argument(
         "--export", metavar="PATH", help="write what was chosen: NAME.jsonl, or a dataset's folder"

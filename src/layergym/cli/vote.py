@@ -8,6 +8,7 @@ from pathlib import Path
 
 from layergym.cli.console import add_output, output
 from layergym.cli.options import add_compute
+from layergym.cli.values import REPEATS, TASKS
 
 EXAMPLES = """
 examples:
@@ -23,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
     parser.add_argument("--arms", nargs="+", help="who votes (default: all single layers)")
-    parser.add_argument("--tasks", type=int, help="tasks of the panel (default: the sweep's)")
-    parser.add_argument("--repeats", type=int, help="episodes per task (default: the sweep's)")
+    parser.add_argument("--tasks", type=TASKS, help="tasks of the panel (default: the sweep's)")
+    parser.add_argument("--repeats", type=REPEATS, help="episodes per task (default: the sweep's)")
     add_compute(parser, of="as the sweep")
     add_output(parser)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
 from layergym.cli.options import add_compute, add_env, env_args, new_folder, required_env
+from layergym.cli.values import RATE, ROWS, SEED, SHARE, STEPS, whole
 
 EXAMPLES = """
 examples:
@@ -22,18 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="new", help='"new" (random weights), or a model by name')
     parser.add_argument("--layers", default="all", help="what trains, as for layergym train")
     parser.add_argument("--format", choices=["think", "plain"], help="form of a reply")
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--batch-size", type=int, default=32, help="demonstrations per step")
-    parser.add_argument("--lr", type=float, default=4e-3, help="peak; falls linearly to 0")
+    parser.add_argument("--steps", type=STEPS, default=1000)
+    parser.add_argument("--batch-size", type=ROWS, default=32, help="demonstrations per step")
+    parser.add_argument("--lr", type=RATE, default=4e-3, help="peak; falls linearly to 0")
     parser.add_argument(
         "--trajectories", default="", help="learn from these (a file or folder), not the expert"
     )
     parser.add_argument(
-        "--random-actions", type=float, default=0.1, help="share of turns that go astray"
+        "--random-actions", type=SHARE, default=0.1, help="share of turns that go astray"
     )
-    parser.add_argument("--depth", type=int, default=8, help="layers of a new policy")
-    parser.add_argument("--width", type=int, default=64, help="hidden size of a new policy")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--depth", type=whole(1, 1000), default=8, help="layers of a new policy")
+    parser.add_argument(
+        "--width", type=whole(32, 65_536), default=64, help="hidden size of a new policy"
+    )
+    parser.add_argument("--seed", type=SEED, default=0)
     add_compute(parser)
     parser.add_argument("--out", required=True, help="folder for the model")
     add_output(parser)
@@ -62,9 +66,15 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
     )
     out = output(args)
-    warmup(
-        spec, folder, on_log=lambda row: out.note(f"step {row['step']:>6} loss {row['loss']:.3f}")
-    )
+
+    def tell(row: Mapping[str, float]) -> None:
+        out.note(f"step {row['step']:>6} loss {row['loss']:.3f}")
+
+    try:
+        warmup(spec, folder, on_log=tell)
+    except KeyboardInterrupt:
+        out.note("stopped; nothing was written, and a warm start begins anew")
+        raise
     out.show(f"model: {folder}")
     out.record(event="model", folder=folder)
     return 0

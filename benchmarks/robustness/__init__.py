@@ -1,0 +1,1 @@
+"""What is tried against layergym: wrong lines, damaged files, hostile servers, each one command."""

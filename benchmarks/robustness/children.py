@@ -1,0 +1,154 @@
+"""Run one command of layergym in a forked child of this process, and say how it ended.
+
+The child has imported everything already, so hundreds of commands take minutes and not hours.
+"""
+
+from __future__ import annotations
+
+import collections
+import importlib
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Verdict = Literal[
+    "clear", "fine", "traceback", "hang", "wrote", "accepted", "killed", "long", "lost", "leaked"
+]
+"""Exit code 2 with one sentence and nothing written; what was to be done was done; a traceback; no
+end in time; a refusal that left something behind; done although it was wrong; ended by a signal;
+a refusal of more than `SENTENCE` characters; good work undone; the key
+shown."""
+SENTENCE = 600
+MEMORY = 6 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    code: int | None
+    """None: it did not end in time."""
+    out: str
+    err: str
+
+    @property
+    def traceback(self) -> bool:
+        """Whether Python's own words were printed."""
+        return "Traceback (most recent" in self.err + self.out
+
+
+class Case(NamedTuple):
+    """What was tried, and what became of it."""
+
+    what: str
+    verdict: Verdict
+    said: str
+
+
+def forked(argv: Sequence[str], folder: Path, limit_s: float) -> Ended:
+    """Run `layergym ARGV` in a child whose working folder is `folder`."""
+    importlib.import_module("layergym.__main__")
+    with tempfile.TemporaryFile("w+b") as out, tempfile.TemporaryFile("w+b") as err:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            _be(lambda: _main(argv, folder))
+        code = _awaited(child, limit_s)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode("utf-8", "replace"))
+    return Ended(code, *texts)
+
+
+def _main(argv: Sequence[str], folder: Path) -> int:
+    from layergym.__main__ import main
+
+    os.chdir(folder)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    return main(list(argv))
+
+
+def _be(call: Callable[[], int]) -> None:
+    """End this child as the interpreter would."""
+    code = 1
+    try:
+        code = call()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _awaited(child: int, limit_s: float) -> int | None:
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def warm() -> None:
+    """Import what commands import, once, before children are forked."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import layergym.evals.sweep.folder
+    import layergym.trainer.run
+    import layergym.trainer.warmup.warmup  # noqa: F401
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Everything below `folder`, with sizes and times of the last change."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        about = path.lstat()
+        changed = 0 if path.is_dir() else about.st_mtime_ns
+        found[str(path.relative_to(folder))] = (about.st_size * path.is_file(), changed)
+    return found
+
+
+def refusal(ended: Ended, wrote: bool) -> Verdict:
+    """The verdict on a command that ought to have been refused."""
+    if ended.code is None:
+        return "hang"
+    if ended.traceback:
+        return "traceback"
+    if ended.code < 0:
+        return "killed"
+    if ended.code != 2:
+        return "accepted"
+    if wrote:
+        return "wrote"
+    return "clear" if 0 < len(ended.err.strip()) <= SENTENCE else "long"
+
+
+def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:
+    """Print counts, and every case that is not good; how many those are."""
+    found = list(cases)
+    counts = collections.Counter(case.verdict for case in found)
+    print(f"{title}: {len(found)}; " + ", ".join(f"{k} {n}" for k, n in sorted(counts.items())))
+    bad = [case for case in found if case.verdict not in good]
+    for case in bad:
+        last = (case.said.strip().splitlines() or [""])[-1]
+        print(f"  {case.verdict:9} {case.what[:150]}\n            {last[:200]}")
+    return len(bad)

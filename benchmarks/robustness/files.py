@@ -1,0 +1,185 @@
+"""Damaged files: a command that reads one says in a sentence which file it is, or does without it.
+
+A training run, a sweep and an evaluation are made, and each of their files is damaged in many
+ways; what is not damaged must still be there afterwards, as it was. Checkpoints are left out.
+
+    python benchmarks/robustness/files.py                  # all of them, some minutes
+    python benchmarks/robustness/files.py --only eval --every 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from benchmarks.robustness.children import Case, Ended, Verdict, forked, told, warm  # noqa: E402
+
+LIMIT_S = 90.0
+WHOLE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "half": lambda data: data[: len(data) // 2],
+    "without its end": lambda data: data.rstrip()[:-1],
+    "not utf-8": lambda data: data[:20] + b"\xff\xfe\xfa" + data[20:],
+    "nulls": lambda data: bytes(len(data)),
+    "a list": lambda _: b"[1, 2]\n",
+    "null": lambda _: b"null\n",
+    "a text": lambda _: b'"text"\n',
+    "nested": lambda _: b"[" * 200_000 + b"\n",
+    "nested objects": lambda _: b'{"a":' * 200_000 + b"\n",
+    "an empty object": lambda _: b"{}\n",
+    "a huge number": lambda _: b'{"seed": ' + b"9" * 5000 + b"}\n",
+    "twice": lambda data: data + data,
+    "binary": lambda _: bytes(range(256)) * 9,
+}
+"""Damage to a whole file, by name."""
+ODD: dict[str, Any] = {
+    "null": None, "text": "x\u202e\x1b[2J", "number": -1, "endless": float("inf"), "list": [],
+    "object": {},
+    "nested": [[[]]], "huge": 10**400, "truth": True,
+}  # fmt: skip
+"""What may stand in place of a field's value."""
+
+
+class Damage(NamedTuple):
+    """One file's damage."""
+
+    file: str
+    """Relative to the folder that is damaged."""
+    how: str
+    data: bytes
+
+
+def damages(folder: Path, odd: Sequence[str] = tuple(ODD)) -> Iterator[Damage]:
+    """Every damage to the files below `folder`, one at a time."""
+    for path in _files(folder):
+        name, data = str(path.relative_to(folder)), path.read_bytes()
+        for how, change in WHOLE.items():
+            yield Damage(name, how, change(data))
+        first, _, rest = data.partition(b"\n") if path.suffix == ".jsonl" else (data, b"", b"")
+        value = json.loads(first)
+        for number, (field, changed) in enumerate(_changed(value, odd)):
+            if path.suffix == ".jsonl" or number % 3 == 0 or path.name in _OWN:
+                yield Damage(name, field, json.dumps(changed).encode() + b"\n" + rest)
+
+
+_OWN = ("eval.json", "sweep.json")
+"""Settings, all of whose fields are damaged in every way."""
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files of text below `folder`, each kind of place once."""
+    seen = set()
+    for path in sorted(folder.rglob("*.json*")):
+        inside = path.relative_to(folder).parts
+        place = (inside[0], path.parent.name.startswith("seed"), path.name)
+        if place not in seen and "report" not in inside and "checkpoint" not in str(path):
+            seen.add(place)
+            yield path
+
+
+def _changed(value: Mapping[str, Any], odd: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """An object with one field missing or odd, the fields of objects inside it included."""
+    for field, inside in value.items():
+        yield f"without {field}", {k: v for k, v in value.items() if k != field}
+        for name in odd:
+            yield f"{field}: {name}", {**value, field: ODD[name]}
+        if isinstance(inside, dict) and inside:
+            for what, changed in _changed(inside, odd[:2]):
+                yield f"{field}/{what}", {**value, field: changed}
+        if isinstance(inside, list) and inside and isinstance(inside[0], dict):
+            for what, changed in _changed(inside[0], odd[:3]):
+                yield f"{field}[0]/{what}", {**value, field: [changed, *inside[1:]]}
+
+
+KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
+    "eval": (
+        ["eval", "alfworld-v0", "--agent", "random", "expert", "--tasks", "3", "--out", "F"],
+        [["report", "F"], ["trajectories", "F"], ["eval", "--resume", "F"]],
+    ),
+    "train": (
+        ["train", "alfworld-v0", "--layers", "0", "--steps", "2", "--tasks", "2", "--group", "2",
+         "--env-arg", "max_turns=3", "--save-every", "1", "--out", "F"],
+        [["report", "F"], ["trajectories", "F"], ["train", "--resume", "F"]],
+    ),
+    "sweep": (
+        ["sweep", "alfworld-v0", "--layers", "0", "--steps", "1", "--tasks", "2", "--group", "2",
+         "--env-arg", "max_turns=3", "--eval-tasks", "3", "--out", "F"],
+        [["report", "F"], ["sweep", "--resume", "F"]],
+    ),
+}  # fmt: skip
+"""What makes a folder F, and what reads it."""
+
+
+def met(damage: Damage, kind: str, good: Path, readers: Sequence[Sequence[str]]) -> Iterator[Case]:
+    """What each reader makes of a copy of `good` with this damage."""
+    place = Path(tempfile.mkdtemp())
+    copy = place / "F"
+    for line in readers:
+        shutil.copytree(good, copy, copy_function=shutil.copy2)
+        (copy / damage.file).write_bytes(damage.data)
+        ended = forked(line, place, LIMIT_S)
+        verdict = _verdict(ended, lost=_lost(good, copy, damage.file))
+        what = f"{kind} {damage.file} {damage.how}: {line[0]}"
+        yield Case(what, verdict, ended.err)
+        shutil.rmtree(copy)
+    shutil.rmtree(place)
+
+
+def _verdict(ended: Ended, *, lost: bool) -> Verdict:
+    if ended.code is None:
+        return "hang"
+    if ended.traceback:
+        return "traceback"
+    if lost:
+        return "lost"
+    if ended.code == 2:
+        # The last line is the refusal; what a resumed run says on its way comes before it.
+        last = ended.err.strip().splitlines()[-1:] or [""]
+        return "clear" if 0 < len(last[0]) <= 400 else "long"
+    return "fine" if ended.code in (0, 1) else "killed"
+
+
+def _lost(good: Path, copy: Path, damaged: str) -> bool:
+    """Whether a file with episodes, weights or scores, other than the damaged one, was changed."""
+    for path in good.rglob("*"):
+        name = path.relative_to(good)
+        precious = path.name in ("delta.safetensors", "trajectories.jsonl") or "evals" in name.parts
+        if precious and path.is_file() and str(name) != damaged:
+            there = copy / name
+            if not there.is_file() or not there.read_bytes().startswith(path.read_bytes()):
+                return True
+    return False
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="", choices=["", *KINDS], help="one kind of folder")
+    parser.add_argument("--every", type=int, default=1, help="every n-th damage only")
+    options = parser.parse_args()
+    warm()
+    bad = 0
+    for kind, (make, readers) in KINDS.items():
+        if options.only in ("", kind):
+            place = Path(tempfile.mkdtemp())
+            made = forked(make, place, 600)
+            assert made.code == 0, made.err
+            chosen = list(damages(place / "F", ["null", "text", "huge"]))[:: options.every]
+            cases = [c for damage in chosen for c in met(damage, kind, place / "F", readers)]
+            bad += told(f"{len(chosen)} damaged files of a folder of {kind}", cases, GOOD)
+            shutil.rmtree(place)
+    return int(bad > 0)
+
+
+GOOD: tuple[Verdict, ...] = ("clear", "fine")
+
+if __name__ == "__main__":
+    sys.exit(main())

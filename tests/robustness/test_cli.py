@@ -1,0 +1,133 @@
+"""Wrong command lines: one sentence, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from layergym.__main__ import main
+from layergym.base.errors import refused
+
+NUMBERS = {"count", "least 0", "seed", "share", "weight", "rate", "width"}
+
+
+@pytest.fixture(scope="module")
+def wrong(table: Callable[[str], ModuleType]) -> ModuleType:
+    return table("cli")
+
+
+def test_a_number_that_cannot_be_is_refused_before_anything_is_done(wrong: ModuleType) -> None:
+    tried = 0
+    for command, (base, options) in wrong.COMMANDS.items():
+        for option, kind in options.items():
+            for value in wrong.WRONG[kind] if kind in NUMBERS else ():
+                ended = wrong.unparsed([command, *base, f"{option}={value}"])
+                line = f"{command} {option}={value[:20]}"
+                assert ended is not None, f"{line} was accepted"
+                assert ended.code == 2 and ended.err.count("\n") == 1, line
+                assert len(ended.err) < 300 and option in ended.err, line
+                tried += 1
+    assert tried > 400
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train alfworld-v0 --engine vllm@nowhere --out run",
+        "train alfworld-v0 --layers 0-99999999999 --out run",
+        "train alfworld-v0 --lora 60000 --layers 0 --out run",
+        "train alfworld-v0 --env-arg self=1 --out run",
+        "train alfworld-v0 --env-arg split=test --out run",
+        "train alfworld-v0 --env-arg max_turns=abc --out run",
+        "train alfworld-v0 --tasks 100000 --group 10000 --out run",
+        "train alfworld-v0 --max-time \u0663h --out run",
+        "train alfworld-v0 --out FILE",
+        "train alfworld-v0 --out FILE/x",
+        "sweep alfworld-v0 --scan coarse:0 --out run",
+        "sweep alfworld-v0 --arms boost-0*nan --out run",
+        "sweep alfworld-v0 --engine ray --ray-address 127.0.0.1:9 --layers 0 --out run",
+        "eval alfworld-v0 --agent random --tasks 99999 --out run",
+        "eval alfworld-v0 --agent openai:m@http://h:99999/v1 --out run",
+        "plan --model tiny --sampled 5000 --tokens 10",
+        "warmup alfworld-v0 --out FILE",
+        "report FILE",
+        "trajectories FILE",
+    ],
+)
+def test_what_cannot_work_leaves_nothing_behind(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_text("no folder\n")
+    assert main(line.split()) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and len(said) < 400
+    assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
+
+
+def test_a_name_that_is_too_long_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new-env", "my_env", "--out", str(tmp_path / ("a" * 300))]) == 2
+    assert "too long" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_a_sentence_and_what_was_kept_is_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the size of files stands for the disk's end."""
+    line = [
+        "eval",
+        "alfworld-v0",
+        "--agent",
+        "random",
+        "--tasks",
+        "4",
+        "--out",
+        str(tmp_path / "e"),
+    ]
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))
+        assert main(line) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "larger than this account may write" in capsys.readouterr().err
+    assert main(line) == 0, "it goes on from what was kept"
+
+
+def test_a_refusal_of_the_machine_is_found_where_a_library_wraps_it() -> None:
+    try:
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as cause:
+            raise RuntimeError("PytorchStreamWriter failed") from cause
+    except RuntimeError as error:
+        assert refused(error) == "the disk is full"
+    assert refused(RuntimeError("I/O error: No space left on device (os error 28)"))
+    try:
+        try:
+            raise FileNotFoundError(errno.ENOENT, "no such file", "x")
+        except FileNotFoundError:
+            raise KeyError("a fault of ours")  # noqa: B904
+    except KeyError as error:
+        assert refused(error) is None
+
+
+def test_a_command_without_resume_does_not_speak_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thing").write_text("in use\n")
+    assert main(["warmup", "alfworld-v0", "--out", str(tmp_path)]) == 2
+    assert "--resume" not in capsys.readouterr().err
+    assert main(["train", "alfworld-v0", "--out", str(tmp_path)]) == 2
+    assert f"layergym train --resume {tmp_path}" in capsys.readouterr().err
