@@ -1,9 +1,9 @@
 """Which settings of TRL's `GRPOConfig` hold here; each of them has one entry.
 
-`HONOURED` means what TRL and Transformers say. What `GiGPOConfig` declares itself is ours. `IDLE` is
-accepted at any value, for it could change nothing that a user would miss. The rest is refused when
-it is set to anything but its default, for what it asks for would not happen. A field that a newer
-TRL adds has no entry, and is refused alike.
+`HONOURED` means what TRL and Transformers say. What `GiGPOConfig` declares itself is ours. `IDLE`
+is accepted at any value, for it could change nothing that a user would miss. The rest is refused
+when it asks for something, for that would not happen. A field that a newer TRL adds has no entry,
+and is refused alike.
 """
 
 from __future__ import annotations
@@ -95,14 +95,14 @@ REFUSED = {name: reason for reason, names in _REASONS.items() for name in names.
 
 
 def check_inherited(args: Any, ours: frozenset[str]) -> None:
-    """Refuse settings of `GRPOConfig` that would have no effect.
+    """Refuse settings of `GRPOConfig` that ask for what would not happen.
 
     Args:
         args: the settings, before Transformers derives anything from them.
         ours: the fields that have a meaning of their own here.
 
     Raises:
-        InputError: one of them is not at its default.
+        InputError: there is one.
     """
     for one in fields(GRPOConfig):
         if one.name in HONOURED | IDLE | ours or _asks_for_nothing(args, one):
