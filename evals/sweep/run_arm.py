@@ -18,7 +18,7 @@ from typing import get_args
 from layergym.agents.base import Agent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
-from layergym.envs import InputError, Panel, panel
+from layergym.envs import InputError, Panel, find, panel
 from layergym.evals.results import Cost, EvalResult, Scored, read_eval, write_cost, write_eval
 from layergym.evals.score.evaluate import evaluate
 from layergym.trainer.callbacks import NOBODY, Watch
@@ -131,7 +131,7 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
 
 
 def _about_base(run: RunSpec) -> dict[str, object]:
-    return {"env": run.env, "model": run.model, "dtype": run.dtype, "seed": run.seed}
+    return {"env": find(run.env), "model": run.model, "dtype": run.dtype, "seed": run.seed}
 
 
 def training_cost(done: Trained) -> Cost:
