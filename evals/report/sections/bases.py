@@ -35,8 +35,8 @@ def _temperatures(sweeps: Sequence[Sweep]) -> list[float]:
 def _table(arms: Sequence[PooledArm], measure: str, names: Sequence[str], scored: str) -> Table:
     caption = (
         f"At {measure}: mean {named(scored)} of the base in percent, gain over it in points; mean "
-        f"over {len(names)} base checkpoints, with 95 % intervals over bases and tasks; contribution; "
-        "and the values on each base"
+        f"over {len(names)} base checkpoints, with 95 % intervals over bases and tasks; "
+        "contribution; and the values on each base"
     )
     return Table(caption, ("arm", "mean", "contribution", *names), tuple(map(_row, arms)))
 

@@ -142,9 +142,8 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
                 *more,
             )
         )
-    caption = f"{score_of(profile.scored)} in percent" + (
-        ", with 95 % intervals" if profile.repeats else ""
-    )
+    intervals = ", with 95 % intervals" if profile.repeats else ""
+    caption = f"{score_of(profile.scored)} in percent{intervals}"
     blocks: list[Block] = [Table(caption, tuple(columns), tuple(rows))]
     extra = [arm for arm in main.arms if arm.layer is None]
     if extra:

@@ -109,8 +109,8 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
     rows = zip(map(arm_label, arms), *columns, strict=True)
     counts = ("tasks", *(str(int(mask.sum())) for mask in inside.values()))
     title = (
-        f"{named(panel.scored).capitalize()} in percent by type of task, with 95 % intervals over its tasks and the seeds, "
-        "each on its own"
+        f"{named(panel.scored).capitalize()} in percent by type of task, with 95 % intervals over "
+        "its tasks and the seeds, each on its own"
     )
     names = tuple(kind.replace("_", " ") or "(none)" for kind in kinds)
     return Section("Types of task", (Table(title, ("arm", *names), (counts, *rows)),))

@@ -23,7 +23,7 @@ def test_it_is_the_length_of_the_delta_over_that_of_the_weights(
 ) -> None:
     spec = replace(sweep_of(steps=2).run, layers=layers)
     train(spec, tmp_path / "run")
-    delta = LayerDelta.load(tmp_path / "run")
+    delta = LayerDelta.load(tmp_path / "run" / "delta.safetensors")
     before = dict(open_model(spec.model, dtype="float32", device="cpu")[0].named_parameters())
     change, start = dict[str, list[torch.Tensor]](), dict[str, list[torch.Tensor]]()
     for name, value in delta.tensors.items():

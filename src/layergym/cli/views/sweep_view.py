@@ -258,9 +258,7 @@ def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) ->
 
 
 def _line(state: ArmState, elapsed_s: float) -> str:
-    found = [f"{name} {percent(value)}" for name, value in state.scores]
-    found = [*found, state.cut] if state.cut else found
     what = f"{state.arm.name}{_rate(state.arm)} seed {state.arm.run.seed}: {state.state}"
-    return f"[{clock(elapsed_s)}] {what}" + (
-        f" ({', '.join(found)})" if state.state == "done" else ""
-    )
+    found = [f"{name} {percent(value)}" for name, value in state.scores if state.state == "done"]
+    found += [state.cut] if state.cut else []
+    return f"[{clock(elapsed_s)}] {what}" + (f" ({', '.join(found)})" if found else "")
