@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-
-from layergym.__main__ import main
-from layergym.evals.sweep import demo
 
 PLUGIN = '''
 import layergym as lg
@@ -23,46 +22,61 @@ class Broken(lg.TextEnv):
     def play(self, action: str) -> lg.Outcome:
         raise RuntimeError("the world is gone")
 '''
+DEMO = """
+import sys
+from dataclasses import replace
+from layergym.__main__ import main
+from layergym.evals.sweep import demo
+
+usual = demo.demo_sweep
+
+def of_errors(seeds, *, fast):
+    spec = usual(seeds, fast=fast)
+    return replace(spec, run=replace(spec.run, env="broken/Broken-v0", env_args={}))
+
+if __name__ == "__main__":
+    demo.demo_sweep = of_errors
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
-def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of an installed environment in which every action fails."""
-    package = tmp_path / "installed"
-    about = package / "broken_world-1.0.dist-info"
+def installed(tmp_path: Path) -> Path:
+    """A folder of packages with an environment in which every action fails."""
+    packages = tmp_path / "installed"
+    about = packages / "broken_world-1.0.dist-info"
     about.mkdir(parents=True)
-    (package / "broken_world.py").write_text(PLUGIN)
+    (packages / "broken_world.py").write_text(PLUGIN)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-world\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(
-        "[layergym.envs]\nbroken/Broken-v0 = broken_world:Broken\n"
+    line = "broken/Broken-v0 = broken_world:Broken"
+    (about / "entry_points.txt").write_text(f"[layergym.envs]\n{line}\n")
+    return packages
+
+
+def run(installed: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    ours = Path(__file__).parents[2] / "src"
+    paths = {"PYTHONPATH": os.pathsep.join([str(installed), str(ours)])}
+    return subprocess.run(
+        [sys.executable, *command], env=os.environ | paths, capture_output=True, text=True
     )
-    monkeypatch.syspath_prepend(str(package))
-    return "broken/Broken-v0"
 
 
 def test_a_demo_of_errors_alone_fails_with_the_cause_and_writes_no_report(
-    broken: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    installed: Path, tmp_path: Path
 ) -> None:
-    def of_errors(seeds: tuple[int, ...], *, fast: bool) -> object:
-        spec = usual(seeds, fast=fast)
-        return replace(spec, run=replace(spec.run, env=broken, env_args={}))
-
-    usual = demo.demo_sweep
-    monkeypatch.setattr(demo, "demo_sweep", of_errors)
-    out = tmp_path / "demo"
-    assert main(["demo", "--fast", "--jobs", "1", "--out", str(out)]) == 2
-    shown = capsys.readouterr()
-    failed = [line for line in shown.err.splitlines() if "failed: " in line]
+    script, out = tmp_path / "demo.py", tmp_path / "demo"
+    script.write_text(DEMO)
+    done = run(installed, str(script), "demo", "--fast", "--jobs", "1", "--out", str(out))
+    assert done.returncode == 2, done.stderr
+    failed = [line for line in done.stderr.splitlines() if "failed: " in line]
     assert len(failed) == 4 and all("the world is gone" in line for line in failed)
-    assert "score" not in shown.out and not (out / "report").exists()
-    assert not list(out.glob("arms/*/*/evals/*.json")) + list(out.glob("arms/*/*/cost.json"))
+    assert done.stdout == "" and not (out / "report").exists()
+    assert [*out.glob("arms/*/*/evals/*.json"), *out.glob("arms/*/*/cost.json")] == []
 
 
-def test_an_evaluation_of_errors_alone_has_no_score(
-    broken: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["eval", broken, "--agent", "tiny", "--tasks", "2"]) == 1
-    assert "2 of 2 episodes ended in errors, which is no score" in capsys.readouterr().err
+def test_an_evaluation_of_errors_alone_has_no_score(installed: Path) -> None:
+    command = ["eval", "broken/Broken-v0", "--agent", "tiny", "--tasks", "2"]
+    done = run(installed, "-m", "layergym", *command)
+    assert done.returncode == 1, done.stderr
+    assert "2 of 2 episodes ended in errors, which is no score" in done.stderr
+    assert "the world is gone" in done.stderr
