@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report import build, write_report
-from layergym.evals.report.model import Report, Table, Text
+from layergym.evals.report.model import Report, Section, Table, Text
+from layergym.evals.report.sections.vote import vote_section
+from layergym.evals.results import Scored
+from layergym.evals.studies.vote import Votes
+from tests.evals.conftest import result_of
 
 
 def texts(report: Report, tone: str = "") -> list[str]:
@@ -87,3 +94,36 @@ def test_more_than_all_episodes_cannot_be_cut_short(
     cut(run, **counts)
     with pytest.raises(ValueError, match="out of context"):
         build([run])
+
+
+# ---- scores that are not of success ---------------------------------------------------------------
+
+
+def captions(sections: Iterable[Section]) -> str:
+    return "\n".join(b.caption for s in sections for b in s.blocks if isinstance(b, Table))
+
+
+def test_captions_say_so_where_scores_are_returns(sweep_folder: Path) -> None:
+    assert "return" not in captions(build([sweep_folder]).sections)
+    for path in sweep_folder.glob("arms/*/*/evals/*.json"):
+        value = json.loads(path.read_text())
+        halves = [[won / 2 for won in row] for row in value["success"]]
+        path.write_text(json.dumps({**value, "reward": halves, "scored": "reward"}))
+    told = captions(build([sweep_folder]).sections)
+    assert "Score (mean return) in percent" in told
+    assert "Score (mean return) of every run" in told
+    assert "Return in percent by type of task" in told
+    assert "Success" not in told
+
+
+@pytest.mark.parametrize(("scored", "word"), [("success", "success"), ("reward", "return")])
+def test_votes_say_what_they_are_scored_by(scored: Scored, word: str) -> None:
+    won = np.arange(24).reshape(12, 2) % 3 == 0
+    results = [
+        replace(result_of(won, arm=arm, seed=seed), reward=((0.5, 1.0),) * 12, scored=scored)
+        for arm in ("layers-x3", "full-x3", "base-x3", "full-x1")
+        for seed in ((0,) if arm.startswith("base") else (0, 1))
+    ]
+    section = vote_section([Votes(("layer-00", "layer-01", "layer-02"), tuple(results))])
+    assert section is not None
+    assert f"{word} in percent" in captions([section])
