@@ -96,7 +96,7 @@ def test_more_than_all_episodes_cannot_be_cut_short(
         build([run])
 
 
-# ---- scores that are not of success ---------------------------------------------------------------
+# ---- scores that are not of success --------------------------------------------------------------
 
 
 def captions(sections: Iterable[Section]) -> str:
