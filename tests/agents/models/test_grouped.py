@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -53,8 +54,10 @@ def test_gradients_are_the_same(tokens: int) -> None:
     seen[..., 0] = True
     mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
     found = []
-    for kwargs in ({}, {"position_bias": None}):  # What is not known is left to transformers.
-        output, _ = grouped_attention(module, *parts, mask, scaling=0.3, **kwargs)
+    query, key, value = parts
+    for more in ({}, {"position_bias": None}):  # What is not known is left to transformers.
+        settings: dict[str, Any] = {"scaling": 0.3, **more}
+        output, _ = grouped_attention(module, query, key, value, mask, **settings)
         assert output.shape == (2, tokens, 6, 8)
         found.append((output, *torch.autograd.grad(output.square().sum(), parts)))
     for ours, theirs in zip(*found, strict=True):
