@@ -39,10 +39,8 @@ def key(hostile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield hostile.KEY
 
 
-def ask(url: str, **limits: float) -> Answer | ServerError:
-    client = ChatClient(
-        Endpoint("m", f"{url}/v1"), Limits(**{"timeout_s": 1.5, "retries": 0} | limits)
-    )  # type: ignore[arg-type]
+def ask(url: str, timeout_s: float = 1.5) -> Answer | ServerError:
+    client = ChatClient(Endpoint("m", f"{url}/v1"), Limits(timeout_s=timeout_s, retries=0))
     try:
         return client.complete([{"role": "user", "content": "hi"}], **ASKED)
     except ServerError as error:

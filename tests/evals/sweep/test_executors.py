@@ -11,13 +11,13 @@ from filelock import FileLock
 from layergym.base.files import read_json
 from layergym.envs import InputError
 from layergym.evals.results import read_sweep
+from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
 from layergym.evals.sweep.executors.job import Job, work
 from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.executors.processes import Processes
 from layergym.evals.sweep.executors.ray import RayTasks, _run, pack, unpack
 from layergym.evals.sweep.folder import run_sweep, write_sweep
-from layergym.evals.sweep.folder.executors import job as jobs_module
 from layergym.evals.sweep.run_arm import finished
 from layergym.evals.sweep.spec import SweepSpec, arms
 
