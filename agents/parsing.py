@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 Format = Literal["think", "plain"]
 
-_ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL)
+_OPEN, _CLOSE = "<action>", "</action>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,20 @@ def parse(text: str, format: Format) -> Parsed:
     if format == "plain":
         return Parsed(whole, bool(whole))
     thought, closed, rest = whole.rpartition("</think>")
-    actions = [action.strip() for action in _ACTION.findall(rest)]
+    actions = _actions(rest)
     if len(actions) == 1 and actions[0]:
         thinks = bool(closed) and thought.count("<think>") <= 1 and "</think>" not in thought
-        return Parsed(actions[0], thinks and _ACTION.sub("", rest, count=1).strip() == "")
-    guesses = [action.strip() for action in _ACTION.findall(whole) if action.strip()]
+        bare = rest.strip()
+        only_it = bare.startswith(_OPEN) and bare.find(_CLOSE) == len(bare) - len(_CLOSE)
+        return Parsed(actions[0], thinks and only_it)
+    guesses = [action for action in _actions(whole) if action]
     return Parsed(guesses[-1] if guesses else whole, False)
+
+
+def _actions(text: str) -> list[str]:
+    """What stands between the tags: from the first opening one to the next closing one, again.
+
+    In time that grows with the text alone, however many tags are never closed.
+    """
+    pieces = text.split(_CLOSE)[:-1]
+    return [piece.partition(_OPEN)[2].strip() for piece in pieces if _OPEN in piece]

@@ -32,3 +32,9 @@ def test_think(text: str, parsed: Parsed) -> None:
 )
 def test_plain(text: str, parsed: Parsed) -> None:
     assert parse(text, "plain") == parsed
+
+
+def test_tags_that_are_never_closed_take_no_time() -> None:
+    """100,000 of them took hours where each looked for its end through all of the text."""
+    assert not parse("<action>" * 100_000, "think").ok
+    assert parse("<action>" * 100_000 + "<action>go</action>", "think").action.endswith("go")
