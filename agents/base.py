@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from layergym.agents.types import Reply
-from layergym.base.errors import InputError
+from layergym.base.errors import FAULTS, InputError, told
+from layergym.base.texts import printable
+from layergym.envs import border
 from layergym.envs.core import TextEnv
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,11 @@ class Episode:
     seed: int
     env: TextEnv
     observation: str
+
+    def admissible(self) -> list[str] | None:
+        """Actions that the environment would understand now, or None when it does not say."""
+        found = self.env.admissible()
+        return None if found is None else [border.text(each, "an action") for each in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,54 +50,75 @@ class Failure:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class OutOfContext:
+    """The next prompt and a whole reply no longer fit into the model's context."""
+
+
+Move = Decision | Failure | OutOfContext | None
+"""What becomes of an episode's turn: None gives the episode up, which truncates it; a failure ends
+it as an error."""
+
+
 class Agent(Protocol):
     """Acts in many episodes at once."""
 
-    def act(self, episodes: Sequence[Episode]) -> Sequence[Decision | Failure | None]:
-        """Decide for each episode, in order.
-
-        None gives an episode up, which truncates it; a failure ends it as an error.
-        """
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
+        """Decide for each episode, in order."""
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
 
 
+def asked(ask: Callable[[Episode], T], episode: Episode) -> T | Failure:
+    """`ask` about an episode; what its environment raises meanwhile fails that episode alone.
+
+    Raises:
+        InputError: what was asked for cannot be done, in this episode or any other.
+    """
+    try:
+        return ask(episode)
+    except InputError:
+        raise
+    except FAULTS as error:
+        return Failure(told(error))
+
+
 class RandomAgent:
     """Takes an admissible action at random; the choice depends on the seed and the turn alone."""
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
+    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
         """Decide for each episode.
 
         Raises:
             InputError: the environment has no list of admissible actions.
         """
-        return [_say(self._choose(episode)) for episode in episodes]
+        return [asked(self._decide, episode) for episode in episodes]
 
     def release(self, episodes: Iterable[int]) -> None:
         """Nothing to forget."""
 
-    def _choose(self, episode: Episode) -> str:
-        actions = episode.env.admissible()
+    def _decide(self, episode: Episode) -> Decision | None:
+        actions = episode.admissible()
         if not actions:
             raise InputError(
                 f"{type(episode.env).__name__} lists no admissible actions, so a random agent has "
                 "none to choose from; define admissible() or choose another agent"
             )
         noise = np.random.Philox(key=episode.seed, counter=[0, episode.env.turn, 0, 0])
-        return actions[int(np.random.Generator(noise).integers(len(actions)))]
+        return _say(actions[int(np.random.Generator(noise).integers(len(actions)))])
 
 
 class ExpertAgent:
     """Takes the action of the environment's scripted expert."""
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
+    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
         """Decide for each episode; an expert that is at a loss gives up.
 
         Raises:
             InputError: the environment has no expert.
         """
-        return [self._decide(episode) for episode in episodes]
+        return [asked(self._decide, episode) for episode in episodes]
 
     def release(self, episodes: Iterable[int]) -> None:
         """Nothing to forget."""
@@ -100,7 +130,7 @@ class ExpertAgent:
                 "agent"
             )
         action = episode.env.expert()
-        return None if action is None else _say(action)
+        return None if action is None else _say(border.text(action, "what expert() returns"))
 
 
 class HumanAgent:
@@ -109,7 +139,7 @@ class HumanAgent:
     def __init__(
         self, ask: Callable[[str], str] = input, show: Callable[[str], None] = print
     ) -> None:
-        """Ask through `ask(prompt)` and show observations through `show(text)`."""
+        """Ask through `ask(prompt)`; show observations, as a terminal may, through `show(text)`."""
         self._ask = ask
         self._show = show
 
@@ -121,7 +151,7 @@ class HumanAgent:
         """Nothing to forget."""
 
     def _decide(self, episode: Episode) -> Decision | None:
-        self._show(episode.observation)
+        self._show(printable(episode.observation))
         try:
             return _say(self._ask("> ").strip())
         except EOFError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,8 @@ from jinja2 import Environment, TemplateError, nodes
 from transformers import PreTrainedTokenizerBase
 
 Message = dict[str, str]
+_BREAK = "\ufdd0"
+"""Stands in a message where its text is broken for the tokenizer; Unicode has no such character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Layout:
     head of the first user message. Without one, the plain layout: the system text and a blank
     line, then for every turn the observation, a new line, `> `, the reply, the end token if there
     is one, and a new line.
+
+    A control token (`<|im_end|>`, say) that is spelt inside a message is text: only the template
+    speaks in control tokens. So whatever an environment shows, turns and roles stay as they are.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -38,6 +44,21 @@ class Layout:
         template = tokenizer.chat_template
         by_message = template is None or (isinstance(template, str) and _by_message(template))
         self._ending = self._after_messages() if by_message else None
+        special, others = _added_tokens(tokenizer)
+        turns = [{"role": role, "content": "."} for role in ("assistant", "user")]
+        probe = self.render([*self.opening(".", "."), *turns])
+        self._special = _spelt(special)
+        self._control = _spelt({*special, *(token for token in others if token in probe)})
+
+    def as_text(self, message: str, *, reply: bool = False) -> str:
+        """A message, broken inside each control token that it spells, so that none is read there.
+
+        In what is not a `reply`, every added token that the template writes by itself is one, even
+        where the tokenizer does not call it special; a reply is left as the template expects it.
+        """
+        control = self._special if reply else self._control
+        plain = message.replace(_BREAK, "")
+        return control.sub(rf"\g<0>{_BREAK}", plain) if control else plain
 
     def opening(self, system: str, user: str) -> list[Message]:
         """The first messages of a dialogue."""
@@ -67,7 +88,12 @@ class Layout:
 
     def encode(self, text: str, *, start: bool = False) -> tuple[int, ...]:
         """Tokens of `text`; at the `start` of a plain layout, after the tokenizer's own opening."""
-        return self._encode(text, start and self.tokenizer.chat_template is None)
+        begins = start and self.tokenizer.chat_template is None
+        if _BREAK not in text:
+            return self._encode(text, begins)
+        first, *rest = text.split(_BREAK)
+        ids = [self._encode(first, begins), *(self._encode(part, False) for part in rest)]
+        return tuple(id for part in ids for id in part)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a reply's tokens, special ones left out."""
@@ -121,7 +147,7 @@ class Conversation:
         self.length = 0
         """Tokens of the context so far, prompts and replies."""
         self._layout = layout
-        self._system = system
+        self._system = layout.as_text(system)
         self._messages: list[Message] = []
         self._text = ""
         self._reply = ""
@@ -129,6 +155,7 @@ class Conversation:
 
     def ask(self, user: str) -> Prompt:
         """Add a user message; the prompt for the reply to it."""
+        user = self._layout.as_text(user)
         if self._messages:
             self._messages.append({"role": "user", "content": user})
             text = self._layout.go_on(self._text, self._messages)
@@ -148,13 +175,15 @@ class Conversation:
     def answer(self, ids: Sequence[int], *, stopped: bool) -> str:
         """Add the reply sampled as `ids`, the last being an end token if `stopped`; its text."""
         self._end = self._layout.token(ids[-1]) if stopped else ""
-        self._reply = self._layout.decode(ids[:-1] if stopped else ids)
+        said = self._layout.decode(ids[:-1] if stopped else ids)
+        self._reply = self._layout.as_text(said, reply=True)
         self._messages.append({"role": "assistant", "content": self._reply})
         self.length += len(ids)
-        return self._reply
+        return said
 
     def demonstrate(self, reply: str) -> tuple[int, ...]:
         """Add a written reply; the ids a model should learn to say, its end token included."""
+        reply = self._layout.as_text(reply, reply=True)
         messages = [*self._messages, {"role": "assistant", "content": reply}]
         self._reply, self._end = reply, ""
         rest = self._after_reply(self._layout.render(messages, reply=False))
@@ -175,6 +204,19 @@ class Conversation:
         if self._end and tail.lstrip().startswith(self._end):
             return tail.lstrip()[len(self._end) :]
         return tail
+
+
+def _added_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[str], set[str]]:
+    """The tokens that a tokenizer finds in a text as a whole: special ones, and others."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    special = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
+    return special, {token.content for token in added} - special
+
+
+def _spelt(tokens: Iterable[str]) -> re.Pattern[str] | None:
+    """Matches the first character of each of `tokens` in a text; spaces are no control tokens."""
+    known = sorted(token for token in tokens if len(token) > 1 and token.strip())
+    return re.compile(rf"(?s)(?=(?:{'|'.join(map(re.escape, known))})).") if known else None
 
 
 def _by_message(template: str) -> bool:

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents.base import Decision, Episode
+from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext, asked
 from layergym.agents.conversation import Conversation, Layout, Prompt
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.parsing import parse
 from layergym.agents.prompts import PromptStyle, system_text, user_text
 from layergym.agents.types import Reply
+from layergym.base.errors import InputError
 
 
 class LLMAgent:
     """Holds one conversation per episode and samples all replies of a turn in one batch.
 
-    An episode whose next prompt leaves no room for a whole reply in the model's context is given
-    up, which truncates it.
+    An episode whose next prompt leaves no room for a whole reply in the model's context ends there:
+    it is `OutOfContext`.
     """
 
     def __init__(
@@ -27,35 +28,62 @@ class LLMAgent:
         tokenizer: PreTrainedTokenizerBase,
         style: PromptStyle | None = None,
     ) -> None:
-        """Speak through `sampler`, addressed in `style` (by default the think format)."""
+        """Speak through `sampler`, addressed in `style` (by default the think format).
+
+        Raises:
+            InputError: a reply may be as long as the whole context.
+        """
+        if sampler.max_new_tokens >= sampler.max_context:
+            raise InputError(
+                f"a reply of {sampler.max_new_tokens:,} tokens and its prompt do not fit into the "
+                f"model's context of {sampler.max_context:,}; allow fewer new tokens"
+            )
         self.sampler = sampler
         self.style = style or PromptStyle()
         self._layout = Layout(tokenizer)
         self._conversations: dict[int, Conversation] = {}
+        self._spoke = False
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
-        """Decide for each episode, in order."""
-        prompts = [self._ask(episode) for episode in episodes]
-        asked = [(e, p) for e, p in zip(episodes, prompts, strict=True) if p is not None]
-        samples = self.sampler.sample([Request(e.id, p.ids, p.extends, e.seed) for e, p in asked])
-        decisions = {
-            episode.id: self._decide(episode.id, prompt, sample)
-            for (episode, prompt), sample in zip(asked, samples, strict=True)
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
+        """Decide for each episode, in order.
+
+        Raises:
+            InputError: not one of the first prompts ever asked leaves room for a reply.
+        """
+        prompts = {episode.id: self._ask(episode) for episode in episodes}
+        self._spoke = self._spoke or any(isinstance(p, Prompt) for p in prompts.values())
+        if not self._spoke and (full := [id for id, prompt in prompts.items() if prompt is None]):
+            shortest = min(self._conversations[id].length for id in full)
+            raise InputError(
+                f"no prompt leaves room for a reply: the shortest has {shortest:,} tokens and a "
+                f"reply may have {self.sampler.max_new_tokens:,}, but the model's context holds "
+                f"{self.sampler.max_context:,}; allow fewer new tokens, or take another model"
+            )
+        posed = [(e, p) for e in episodes if isinstance(p := prompts[e.id], Prompt)]
+        samples = self.sampler.sample([Request(e.id, p.ids, p.extends, e.seed) for e, p in posed])
+        decided: dict[int, Move] = {
+            id: prompt or OutOfContext()
+            for id, prompt in prompts.items()
+            if not isinstance(prompt, Prompt)
         }
-        return [decisions.get(episode.id) for episode in episodes]
+        for (episode, prompt), sample in zip(posed, samples, strict=True):
+            decided[episode.id] = self._decide(episode.id, prompt, sample)
+        return [decided[episode.id] for episode in episodes]
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
         over = [id for id in episodes if self._conversations.pop(id, None)]
         self.sampler.release(over)
 
-    def _ask(self, episode: Episode) -> Prompt | None:
+    def _ask(self, episode: Episode) -> Prompt | Failure | None:
+        admissible = asked(Episode.admissible, episode) if self.style.admissible else None
+        if isinstance(admissible, Failure):
+            return admissible
         env = episode.env
         conversation = self._conversations.get(episode.id)
         if conversation is None:
             conversation = Conversation(self._layout, system_text(self.style, env.instructions))
             self._conversations[episode.id] = conversation
-        admissible = env.admissible() if self.style.admissible else None
         prompt = conversation.ask(user_text(self.style, episode.observation, admissible))
         fits = conversation.length + self.sampler.max_new_tokens <= self.sampler.max_context
         return prompt if fits else None

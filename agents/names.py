@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from layergym.agents.base import Agent, ExpertAgent, HumanAgent, RandomAgent
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models import tiny
-from layergym.agents.models.load import load_config, load_model
+from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
+from layergym.agents.models.load import load_config, load_model, stored_dtype
 from layergym.agents.models.pull import SOURCES, pulled
 from layergym.agents.models.sampler import TransformersSampler
+from layergym.agents.models.save import RECIPE
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.servers.openai_agent import ServerAgent
 from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, Limits
 from layergym.base.errors import InputError
+from layergym.base.files import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,9 @@ for LoRA."""
 
 def defaults(model: str) -> Defaults:
     """What suits the model of this name: the embedded policy and its like, or a chat model."""
-    recipe = (tiny.FOLDER if model == "tiny" else Path(model).expanduser()) / "recipe.json"
-    if recipe.is_file() and json.loads(recipe.read_text(encoding="utf-8"))["model"] == "new":
-        return TINY
-    return LLM
+    file = (tiny.FOLDER if model == "tiny" else Path(model).expanduser()) / RECIPE
+    recipe = read_json(file) if file.is_file() else {}
+    return TINY if recipe.get("new", recipe.get("model") == "new") else LLM
 
 
 def source(name: str) -> str | Path:
@@ -65,17 +66,38 @@ def source(name: str) -> str | Path:
 
 
 def open_model(
-    name: str, *, dtype: torch.dtype | None = None, device: str | None = None
+    name: str, *, dtype: str = "auto", device: str = "auto", held_on: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model by name: "tiny", one that was pulled, a folder, a GGUF file, or a hub id.
 
+    Args:
+        name: of the model.
+        dtype: what it computes with: "auto", "float32" or "bfloat16" (`choose_dtype`).
+        device: where it computes: "auto", "cpu", "cuda" or "mps" (`choose_device`).
+        held_on: where the weights go, if not there.
+
     Raises:
-        InputError: there is no such model, it was not pulled yet, or it is on a server.
+        InputError: there is no such model, device or type, the model was not pulled yet, or it is
+            on a server.
     """
     if name.startswith(PREFIX):
         raise InputError(f"{name} is on a server, so it can be evaluated and played, not trained")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return load_model(source(name), dtype=dtype, device=device)
+    place, where = choose_device(device), source(name)
+    compute = choose_dtype(dtype, stored_dtype(where), place)
+    multiply_float32(place, dtype)
+    return load_model(where, dtype=compute, device=held_on or place)
+
+
+def open_stored(name: str, dtype: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model of this name with the values that `open_model` gives it, in their least memory.
+
+    That is as it is stored, on the CPU, for hashing and merging; `dtype` counts where it rounds.
+
+    Raises:
+        InputError: as `open_model`.
+    """
+    rounded = torch.bfloat16 if dtype == "bfloat16" else None
+    return load_model(source(name), dtype=rounded)
 
 
 def num_layers(name: str) -> int:
@@ -114,6 +136,10 @@ class Speech:
     """List the admissible actions after each observation."""
     omit: tuple[str, ...] = ()
     """Parameters that a server is not sent; see `openai_client.OPTIONAL`."""
+    dtype: str = "auto"
+    """What a model that is loaded here computes with; see `open_model`."""
+    device: str = "auto"
+    """Where it computes."""
 
 
 def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = None) -> Agent:
@@ -144,7 +170,7 @@ def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = 
         return ServerAgent(
             client, style, temperature=speech.temperature, max_new_tokens=max_new_tokens
         )
-    model, tokenizer = open_model(name)
+    model, tokenizer = open_model(name, dtype=speech.dtype, device=speech.device)
     return llm_agent(
         model, tokenizer, style, temperature=speech.temperature, max_new_tokens=max_new_tokens
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Format = Literal["think", "plain"]
+from layergym.envs.tags import between
 
-_OPEN, _CLOSE = "<action>", "</action>"
+Format = Literal["think", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +31,10 @@ def parse(text: str, format: Format) -> Parsed:
     if format == "plain":
         return Parsed(whole, bool(whole))
     thought, closed, rest = whole.rpartition("</think>")
-    actions = _actions(rest)
+    actions = [action.strip() for action in between(rest, "action")]
     if len(actions) == 1 and actions[0]:
         thinks = bool(closed) and thought.count("<think>") <= 1 and "</think>" not in thought
-        bare = rest.strip()
-        only_it = bare.startswith(_OPEN) and bare.find(_CLOSE) == len(bare) - len(_CLOSE)
-        return Parsed(actions[0], thinks and only_it)
-    guesses = [action for action in _actions(whole) if action]
+        alone = rest.strip().startswith("<action>") and rest.strip().endswith("</action>")
+        return Parsed(actions[0], thinks and alone and rest.count("</action>") == 1)
+    guesses = [action.strip() for action in between(whole, "action") if action.strip()]
     return Parsed(guesses[-1] if guesses else whole, False)
-
-
-def _actions(text: str) -> list[str]:
-    """What stands between the tags: from the first opening one to the next closing one, again.
-
-    In time that grows with the text alone, however many tags are never closed.
-    """
-    pieces = text.split(_CLOSE)[:-1]
-    return [piece.partition(_OPEN)[2].strip() for piece in pieces if _OPEN in piece]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from layergym.agents.base import Agent, Decision, Episode, Failure
+from layergym.agents.base import Agent, Decision, Episode, Failure, OutOfContext
 from layergym.agents.blocking import CallThread
 from layergym.agents.types import Ended, Trajectory, Turn
-from layergym.base.errors import InputError
+from layergym.base.errors import FAULTS, InputError, told
 from layergym.envs.core import TextEnv
 
 T = TypeVar("T")
@@ -63,21 +63,21 @@ class _Play:
                 self.kind = info["kind"]
             except InputError:
                 raise  # The job is wrong, not the environment.
-            except Exception as error:
-                self.fail(_named(error))
+            except FAULTS as error:
+                self.fail(told(error))
 
         return started
 
     def step(self, decision: Decision) -> Callable[[], Turn | None]:
         """Begin a turn; what is returned waits for it, and gives None when it failed."""
         env = self.env
-        finish = self.begin(lambda: (env.state_key(), *env.step(decision.action)))
+        finish = self.begin(lambda: (_key(env), *env.step(decision.action)))
 
         def stepped() -> Turn | None:
             try:
                 key, text, reward, terminated, truncated, info = finish()
-            except Exception as error:
-                self.fail(_named(error))
+            except FAULTS as error:
+                self.fail(told(error))
                 return None
             valid = decision.valid and info["valid"]
             turn = Turn(self.observation, key, decision.reply, decision.action, reward, valid)
@@ -99,7 +99,7 @@ class _Play:
 
         def closed() -> None:
             # The episode is over: an environment that cannot be closed costs nobody a result.
-            with suppress(Exception):
+            with suppress(*FAULTS):
                 if not (self.thread and self.thread.hangs):
                     finish()
 
@@ -131,7 +131,9 @@ def rollout(
     """Play one episode per job, all in lockstep.
 
     An environment that raises ends its own episode as an error, without the turn that it did not
-    finish; so does an agent's `Failure`. The others go on. What an agent raises is not caught.
+    finish; so do one that breaks its contract (a reward that is not finite, say), one that asks
+    the process to exit, and an agent's `Failure`. What no longer fits into the model's context
+    ends as "context". The others go on. What an agent raises is not caught.
 
     Environments that may block (`TextEnv.step_timeout_s`) step at the same time, each in a thread
     of its own. One that takes longer than its limit ends its episode as an error (TimeoutError)
@@ -191,6 +193,8 @@ def _turn(
     for i, decision in zip(live, agent.act(episodes), strict=True):
         if decision is None:
             plays[i].ended = "truncated"
+        elif isinstance(decision, OutOfContext):
+            plays[i].ended = "context"
         elif isinstance(decision, Failure):
             plays[i].fail(decision.why)
         else:
@@ -200,5 +204,8 @@ def _turn(
             on_turn(i, turn)
 
 
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _key(env: TextEnv) -> Hashable:
+    """The key of the state; raises TypeError where it cannot be compared with others."""
+    key = env.state_key()
+    hash(key)
+    return key

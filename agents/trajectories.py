@@ -7,7 +7,6 @@ log-probabilities and state keys are left out; what is read back lacks them.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -61,7 +60,7 @@ class Recorder:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._file)
         except BlockingIOError:
             self._file.close()
             raise InputError(f"{path} is being written by another process") from None
@@ -92,6 +91,19 @@ class Recorder:
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Keep other writers out, and readers not; Windows has no such lock, and none is taken there.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_records(path: Path) -> Iterator[Record]:

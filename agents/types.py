@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Literal
 
-Ended = Literal["terminated", "truncated", "error"]
+Ended = Literal["terminated", "truncated", "context", "error"]
+"""By the environment, at the limit of turns (or given up), out of the model's context, or by an
+error."""
+CUT = ("truncated", "context")
+"""Ends that came from a limit."""
 MOST_TOKENS = 10**9
 """More than one reply can have read."""
 

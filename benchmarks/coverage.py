@@ -8,8 +8,10 @@ In every setting the 95 % intervals of contributions and of scores must cover th
 in at most 5 % of sweeps: "a layer beats full", a recommended layer that does nothing, a middle of
 the stack that is ahead of an end as good as it, and a rank that a layer cannot have. Where all
 layers are equal, ranks are made to be wrong in just 5 %, so the luck of that many sweeps is
-allowed for (a binomial test at 1 %). The last setting shows what no interval can do: with one seed
-per arm and seeds that differ, all this is lost, so the report then makes no claim about layers.
+allowed for (a binomial test at 1 %). In worlds whose runs diverge only false claims are checked,
+since no interval of three runs can hold for a loss that none of them shows; coverage is printed.
+The last setting shows what no interval can do: with one seed per arm and seeds that differ, all
+this is lost, so the report then makes no claim about layers.
 """
 
 from __future__ import annotations
@@ -51,6 +53,18 @@ DEEP_DESIGNS = {
     "64 tasks x 2, 3 seeds": Design(tasks=64),
     "64 tasks x 2, 1 seed, seeds alike": Design(tasks=64, seeds=1, seed_sd=0.0),
 }
+FAR = {
+    "heavy tails (t2)": Design(heavy_tails=True, seed_sd=0.15),
+    "5 % of runs diverge": Design(diverged=0.05),
+    "10 % of runs diverge": Design(diverged=0.1),
+    "10 % diverge, 2 seeds": Design(diverged=0.1, seeds=2),
+}
+"""Worlds whose runs lie apart as no normal distribution has them; 3 seeds unless said."""
+ENDS = {
+    "92 to 98.5 %": (0.92, 0.985, (0.985,) * 8),
+    "1 to 6 %": (0.01, 0.06, (0.06,) * 8),
+}
+"""Scores near the ends, on 200 tasks."""
 UNSEEN = "128 tasks x 2, 1 seed, seeds far apart"
 
 
@@ -72,12 +86,15 @@ class Outcome:
     undefined: float
     """Sweeps without contributions; no fault."""
 
-    def right(self, sweeps: int) -> bool:
-        """Whether every promise is kept."""
-        covered = all(0.92 <= share <= 0.98 for share in (self.contributions, self.scores))
+    def right(self, sweeps: int, *, diverged: bool = False) -> bool:
+        """Whether every promise is kept; about coverage, only where no run diverges."""
+        covered = diverged or all(
+            0.92 <= share <= 0.98 for share in (self.contributions, self.scores)
+        )
         false = max(self.beats_full, self.idle, self.middle)
         chance = stats.binom.isf(0.01, sweeps, 0.05) / sweeps
-        return covered and self.picked >= 0.92 and false <= 0.05 and bool(self.ranks <= chance)
+        picked = diverged or self.picked >= 0.92
+        return covered and picked and false <= 0.05 and bool(self.ranks <= chance)
 
 
 def simulate(
@@ -86,10 +103,12 @@ def simulate(
     """Analyse `sweeps` synthetic sweeps of known truth and count what was right."""
     names = ["base", "full", *map(arm_of, range(len(layers)))]
     trained = [name != "base" for name in names]
+    given, kept = (base, full, *layers), design.expected
+    full, layers = full * kept, [score * kept for score in layers]
     ratios = [(score - base) / (full - base) for score in layers]
     rows = []
     for seed in range(sweeps):
-        drawn = outcomes([base, full, *layers], trained, design, np.random.default_rng(seed))
+        drawn = outcomes(given, trained, design, np.random.default_rng(seed))
         tables = {name: table.mean(axis=2) for name, table in zip(names, drawn, strict=True)}
         found = measure("simulated", tables, len(layers))
         best = found.best
@@ -102,7 +121,7 @@ def simulate(
                 _mean([_holds(a.score, s) for a, s in zip(found.layers, layers, strict=True)]),
                 _holds(best.joint_gain, layers[best.layer] - base)
                 and _holds(best.joint_contribution, ratios[best.layer]),
-                any(a.against_full.above(0) and ratio <= 1 for a, ratio in pairs),
+                any(a.against_full.above(0) and ratio <= 1 + 1e-9 for a, ratio in pairs),
                 any(_wrong_rank(a, ratios) for a in found.layers),
                 chosen != "all" and layers[int(chosen)] <= base,
                 _wrong_middle(found, layers),
@@ -176,6 +195,14 @@ def main() -> int:
         for profile, truth in profiles.items()
         for name, design in designs.items()
     ]
+    settings += [
+        (f"{profile}; {name}", PROFILES[profile], design)
+        for name, design in FAR.items()
+        for profile in ("layers differ", "all equal full")
+    ]
+    settings += [
+        (f"{name}; 200 tasks x 2, 3 seeds", t, Design(tasks=200)) for name, t in ENDS.items()
+    ]
     kept = [_run(name, truth, design, sweeps) for name, truth, design in settings]
     lone = Design(seeds=1, seed_sd=0.15)
     _run(f"(expected to fail) {UNSEEN}", PROFILES["layers differ"], lone, sweeps)
@@ -187,7 +214,7 @@ def _run(name: str, truth: Truth, design: Design, sweeps: int) -> bool:
     found = simulate(*truth, design, sweeps)
     shares = "".join(f"{100 * getattr(found, field.name):8.1f}" for field in fields(found))
     seconds = time.process_time() - began
-    right = found.right(sweeps)
+    right = found.right(sweeps, diverged=design.diverged > 0)
     print(f"{name:62}{shares}{seconds:8.1f}{'' if right else '  FAILS'}", flush=True)
     return right
 

@@ -1,39 +1,56 @@
 """Multi-turn generation: this project's sampler against TRL's own path, side by side.
 
-32 environments, 10 turns, greedy. TRL 1.16 (`GRPOTrainer._generate_single_turn`) pads the whole
-context on the left and calls `model.generate` anew at every turn; the sampler feeds only what is
-new. Both get the same model and the same observations, and what environments take is left out.
-Episodes come in groups of 8 with the same first prompt. Weights are random: speed does not depend
-on them, and greedy replies must agree all the same. On a CPU the clock is the process's CPU time,
-so that other work on the machine does not count; give OMP_NUM_THREADS=1 when there is any.
+Environments in groups of 8 with the same first prompt, greedy replies of a fixed length. TRL 1.16
+(`GRPOTrainer._generate_single_turn`) pads the whole context on the left and calls `model.generate`
+anew at every turn; the sampler feeds only what is new. Both get the same model and the same
+observations, and what environments take is left out. Weights are random: speed does not depend on
+them, and greedy replies must agree all the same. On a CPU the clock is the process's CPU time, so
+that other work on the machine does not count; give OMP_NUM_THREADS=1 when there is any.
 
     python benchmarks/rollout.py               # the shape of SmolLM2-135M, minutes
     python benchmarks/rollout.py --size tiny   # seconds
+    python benchmarks/rollout.py --size qwen2.5-1.5b --dtype bfloat16 --environments 64   # a GPU
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models
 from transformers import (
+    AutoModelForCausalLM,
     GenerationConfig,
     LlamaConfig,
-    LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from trl.trainer.utils import pad
 
 from layergym.agents.models.sampler import Request, TransformersSampler
+from layergym.agents.models.shapes import published
 
-ENVIRONMENTS, GROUP, TURNS = 32, 8, 10
-FIRST, OBSERVATION, REPLY = (150, 200), (15, 45), 16
-"""Tokens of the first prompt and of an observation (from, to), and of a reply."""
+GROUP = 8
+FIRST, OBSERVATION = (150, 200), (15, 45)
+"""Tokens of the first prompt and of an observation (from, to)."""
+END = 2
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many environments play how many turns, and how many tokens a reply has."""
+
+    environments: int
+    turns: int
+    reply: int
+
+
 SIZES = {
     "135m": LlamaConfig(
         vocab_size=49152,
@@ -71,32 +88,71 @@ Generate = Callable[[list[list[int]], list[tuple[int, ...]]], list[tuple[int, ..
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", choices=SIZES, default="135m")
+    parser.add_argument("--size", default="135m", help="135m, tiny or a published shape")
+    parser.add_argument("--environments", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--reply", type=int, default=16, help="tokens of a reply")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
     arguments = parser.parse_args()
+    load = Load(arguments.environments, arguments.turns, arguments.reply)
+    model = drawn(arguments.size, getattr(torch, arguments.dtype), arguments.device)
+    for generate in (by_sampler(model, load), by_trl(model, load)):
+        play(generate, model, Load(min(load.environments, 2 * GROUP), 2, 4))  # Warm up.
+    ours, our_replies = play(by_sampler(model, load), model, load)
+    trl, trl_replies = play(by_trl(model, load), model, load)
+    found = {
+        "size": arguments.size,
+        "environments": load.environments,
+        "turns": load.turns,
+        "tokens": sum(map(len, our_replies)),
+        "trl_s": round(sum(trl), 2),
+        "ours_s": round(sum(ours), 2),
+        "ratio": round(sum(trl) / sum(ours), 2),
+        "last_turn_ratio": round(trl[-1] / ours[-1], 2),
+        "ours_tokens_per_s": round(sum(map(len, our_replies)) / sum(ours)),
+        "identical": sum(a == b for a, b in zip(our_replies, trl_replies, strict=True)),
+        "replies": len(our_replies),
+    }
+    print(json.dumps(found) if arguments.json else shown(found))
+
+
+def shown(found: dict[str, Any]) -> str:
+    return (
+        "{size}, {environments} environments x {turns} turns, {tokens} tokens sampled\n"
+        "TRL's path      {trl_s:8.2f} s\n"
+        "layergym        {ours_s:8.2f} s   {ours_tokens_per_s} tokens a second\n"
+        "ratio           {ratio:8.2f}     last turn {last_turn_ratio:7.2f}\n"
+        "identical greedy replies: {identical} of {replies}"
+    ).format(**found)
+
+
+def drawn(size: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
+    """A model with random weights, drawn where it computes."""
     torch.manual_seed(0)
-    model = LlamaForCausalLM(SIZES[arguments.size]).to(arguments.device).eval()
-    ours, our_replies = play(by_sampler(model), model)
-    trl, trl_replies = play(by_trl(model), model)
-    same = sum(a == b for a, b in zip(our_replies, trl_replies, strict=True))
-    tokens = sum(map(len, our_replies))
-    print(f"{arguments.size}, {ENVIRONMENTS} environments x {TURNS} turns, {tokens} tokens sampled")
-    print(f"TRL's path      {sum(trl):8.2f} s   last turn {trl[-1]:7.2f} s")
-    print(f"layergym        {sum(ours):8.2f} s   last turn {ours[-1]:7.2f} s")
-    print(f"ratio           {sum(trl) / sum(ours):8.2f}     last turn {trl[-1] / ours[-1]:7.2f}")
-    print(f"identical greedy replies: {same} of {len(our_replies)}")
+    with torch.device(device):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            SIZES.get(size) or published(size), dtype=dtype
+        )
+    model.eval()
+    return model
 
 
-def play(generate: Generate, model: LlamaForCausalLM) -> tuple[list[float], list[tuple[int, ...]]]:
+def play(
+    generate: Generate, model: PreTrainedModel, load: Load
+) -> tuple[list[float], list[tuple[int, ...]]]:
     """Seconds per turn, and all replies."""
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter
-    contexts: list[list[int]] = [[] for _ in range(ENVIRONMENTS)]
+    contexts: list[list[int]] = [[] for _ in range(load.environments)]
     seconds, replies = [], []
-    for new in observations(model.config.vocab_size):
+    for new in observations(model.config.vocab_size, load):
         for context, ids in zip(contexts, new, strict=True):
             context.extend(ids)
+        synchronize(model)
         begin = clock()
         said = generate(contexts, new)
+        synchronize(model)
         seconds.append(clock() - begin)
         replies += said
         for context, ids in zip(contexts, said, strict=True):
@@ -104,23 +160,28 @@ def play(generate: Generate, model: LlamaForCausalLM) -> tuple[list[float], list
     return seconds, replies
 
 
-def observations(vocabulary: int) -> Iterator[list[tuple[int, ...]]]:
+def synchronize(model: PreTrainedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def observations(vocabulary: int, load: Load) -> Iterator[list[tuple[int, ...]]]:
     """For each turn, the new tokens of every environment."""
     noise = np.random.default_rng(0)
 
     def some(span: tuple[int, int]) -> tuple[int, ...]:
         return tuple(noise.integers(3, vocabulary, noise.integers(*span)).tolist())
 
-    groups = [some(FIRST) for _ in range(ENVIRONMENTS // GROUP)]
+    groups = [some(FIRST) for _ in range(load.environments // GROUP)]
     yield [prompt for prompt in groups for _ in range(GROUP)]
-    for _ in range(TURNS - 1):
-        yield [some(OBSERVATION) for _ in range(ENVIRONMENTS)]
+    for _ in range(load.turns - 1):
+        yield [some(OBSERVATION) for _ in range(load.environments)]
 
 
-def by_sampler(model: LlamaForCausalLM) -> Generate:
-    vocabulary = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1, "</s>": 2}, unk_token="<unk>"))
+def by_sampler(model: PreTrainedModel, load: Load) -> Generate:
+    vocabulary = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1, "</s>": END}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary, eos_token="</s>")
-    sampler = TransformersSampler(model, tokenizer, max_new_tokens=REPLY, temperature=0.0)
+    sampler = TransformersSampler(model, tokenizer, max_new_tokens=load.reply, temperature=0.0)
     begun = False
 
     def generate(_: list[list[int]], new: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -132,15 +193,15 @@ def by_sampler(model: LlamaForCausalLM) -> Generate:
     return generate
 
 
-def by_trl(model: LlamaForCausalLM) -> Generate:
+def by_trl(model: PreTrainedModel, load: Load) -> Generate:
     net: Any = model  # `generate` cannot be typed on the model's own class.
     settings = GenerationConfig(
-        max_new_tokens=REPLY, do_sample=False, eos_token_id=2, pad_token_id=2, bos_token_id=1
+        max_new_tokens=load.reply, do_sample=False, eos_token_id=END, pad_token_id=END
     )
 
     def generate(contexts: list[list[int]], _: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         prompts = [torch.tensor(context, device=model.device) for context in contexts]
-        ids = pad(prompts, padding_value=2, padding_side="left")
+        ids = pad(prompts, padding_value=END, padding_side="left")
         mask = pad([torch.ones_like(p) for p in prompts], padding_value=0, padding_side="left")
         with torch.no_grad():
             out = net.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
@@ -150,7 +211,7 @@ def by_trl(model: LlamaForCausalLM) -> Generate:
 
 
 def up_to_end(ids: list[int]) -> tuple[int, ...]:
-    return tuple(ids[: ids.index(2) + 1] if 2 in ids else ids)
+    return tuple(ids[: ids.index(END) + 1] if END in ids else ids)
 
 
 if __name__ == "__main__":

@@ -96,16 +96,20 @@ def build(config: Any, dtype: Any, folder: Path) -> None:
     TRL loads its reference model from the folder that the policy came from.
     """
     import torch
-    from tokenizers import Tokenizer, models
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(folder)
+    tokenizer_of().save_pretrained(folder)
+
+
+def tokenizer_of() -> Any:
+    """A tokenizer that has a padding token and an end; nothing is ever turned into tokens."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 2, "<unk>": 3}, unk_token="<unk>"))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="<eos>"
-    )
-    tokenizer.save_pretrained(folder)
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
 
 
 def episodes(shape: Shape) -> list[Any]:
@@ -134,14 +138,19 @@ def episodes(shape: Shape) -> list[Any]:
     return [episode(i) for i in range(shape.rows)]
 
 
-def trainer_of(arm: str, shape: Shape, folder: Path, output: str, device: str = "cpu") -> Any:
+def trainer_of(arm: str, shape: Shape, folder: Path, output: str) -> Any:
     """A trainer whose rollout is the fixed episodes."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
-    model.to(device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    shared: dict[str, Any] = {
+    make = ours if arm == "ours" else stock
+    return make(arm, shape, model, tokenizer, arguments(shape, output, "cpu"))
+
+
+def arguments(shape: Shape, output: str, device: str) -> dict[str, Any]:
+    """What all arms have in common."""
+    return {
         "output_dir": output,
         "num_iterations": EPOCHS,
         "beta": BETA,
@@ -155,8 +164,6 @@ def trainer_of(arm: str, shape: Shape, folder: Path, output: str, device: str = 
         "disable_tqdm": True,
         "logging_strategy": "no",
     }
-    make = ours if arm == "ours" else stock
-    return make(arm, shape, model, tokenizer, shared)
 
 
 def ours(arm: str, shape: Shape, model: Any, tokenizer: Any, shared: dict[str, Any]) -> Any:

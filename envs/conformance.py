@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from layergym.base.errors import InputError
+from layergym.base.errors import FAULTS, ContractError, InputError, told
+from layergym.envs import border
+from layergym.envs.chance import seeded
 from layergym.envs.core import TextEnv
 from layergym.envs.leaks import leaks
 from layergym.envs.registry import make
+from layergym.envs.replays import TURNS, Fresh, choose, difference, path_keys, record, under, walk
 
 TASKS = 5
-TURNS = 12
 SLOW_S = 1.0
 """Seconds of a step, at its quickest, from which a rollout of 128 episodes stands still."""
-
-Fresh = Callable[[], TextEnv]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,10 @@ def examine(fresh: Fresh) -> Iterator[Finding]:
     for promise, check in _CHECKS.items():
         try:
             yield Finding(promise, tuple(dict.fromkeys(check(fresh))))
-        except Exception as error:  # whatever an author's code raises is a finding
-            what = f"{type(error).__name__}: {error}"
-            problem = f"playing it raised {what}; an action may fail, but must not raise"
+        except (ContractError, InputError) as error:
+            yield Finding(promise, (told(error),))
+        except FAULTS as error:  # whatever an author's code raises is a finding
+            problem = f"playing it raised {told(error)}; an action may fail, but must not raise"
             yield Finding(promise, (problem,))
 
 
@@ -81,7 +82,7 @@ def pace(fresh: Fresh) -> Pace:
         resets.append(time.perf_counter() - started)
         rng = np.random.default_rng(0)
         for _ in range(TURNS):
-            action = _choose(env, rng)
+            action = choose(env, rng)
             started = time.perf_counter()
             _, _, terminated, truncated, _ = env.step(action)
             steps.append(time.perf_counter() - started)
@@ -108,6 +109,19 @@ def _gymnasium(fresh: Fresh) -> Iterator[str]:
             yield f"{name} does not hold every text; leave it as TextEnv sets it (FreeText)"
 
 
+def _names(fresh: Fresh) -> Iterator[str]:
+    env = fresh()
+    words: Any = env.instructions
+    if not isinstance(words, str):
+        yield f"instructions is {words!r}; it must be a text, empty if there is none"
+    for task in env.tasks:
+        border.task_id(task)
+    for task in list(env.tasks)[:: max(1, len(env.tasks) // TASKS)]:
+        border.digest(env.digest, task)
+        border.text(env.kind(task), f'kind("{task}")')
+    env.close()
+
+
 def _starts(fresh: Fresh) -> Iterator[str]:
     first, second = fresh(), fresh()
     if not first.tasks:
@@ -131,8 +145,8 @@ def _starts(fresh: Fresh) -> Iterator[str]:
 
 def _replays(fresh: Fresh) -> Iterator[str]:
     for task in list(fresh().tasks)[:TASKS]:
-        actions = _actions(fresh(), task, np.random.default_rng(0))
-        one, two = (_record(fresh(), task, actions) for _ in range(2))
+        actions = walk(fresh(), task, np.random.default_rng(0))
+        one, two = (under(seed, fresh, task, actions) for seed in (1, 2))
         for turn, (a, b) in enumerate(zip(one, two, strict=False)):
             if a != b:
                 yield (
@@ -143,15 +157,28 @@ def _replays(fresh: Fresh) -> Iterator[str]:
                 break
 
 
+def _chance(fresh: Fresh) -> Iterator[str]:
+    for task in list(fresh().tasks)[:TASKS]:
+        actions = walk(fresh(), task, np.random.default_rng(0))
+        env = fresh()
+        with seeded(1) as used:
+            record(env, task, actions)
+        for name in used:
+            yield (
+                f"playing draws from the generator that the whole process shares ({name}), or "
+                "seeds it; draw from self.np_random, or put that state back afterwards"
+            )
+
+
 def _state_keys(fresh: Fresh) -> Iterator[str]:
     for task in list(fresh().tasks)[:TASKS]:
         reached: dict[Hashable, tuple[str, ...]] = {}
-        for walk in range(TASKS):
-            actions = _actions(fresh(), task, np.random.default_rng(walk))
-            for key, path in _path_keys(fresh(), task, actions):
+        for seed in range(TASKS):
+            actions = walk(fresh(), task, np.random.default_rng(seed))
+            for key, path in path_keys(fresh(), task, actions):
                 if reached.setdefault(key, path) == path:
                     continue
-                if what := _difference(fresh, task, (reached[key], path)):
+                if what := difference(fresh, task, (reached[key], path)):
                     yield (
                         f'task "{task}": after {list(path)} and after {list(reached[key])} '
                         f"state_key() is the same, but then {what}; put what differs into the key"
@@ -163,12 +190,14 @@ def _strange_input(fresh: Fresh) -> Iterator[str]:
     env = fresh()
     for action in ("", " ", "é✓\x00\n", "x" * 10_000, "[" * 50, "%s{0}"):
         env.reset(seed=0, options={"task": env.tasks[0]})
-        text: Any
-        text, reward, *_ = env.step(action)
-        if not isinstance(text, str):
-            yield f"play({action[:10]!r}) gave a {type(text).__name__} as text; it must be a str"
-        if not np.isfinite(reward):
-            yield f"play({action[:10]!r}) gave the reward {reward}; rewards must be finite"
+        text, reward, terminated, truncated, info = env.step(action)
+        given = (text, reward, terminated, truncated, info["valid"], info["success"])
+        if tuple(map(type, given)) != (str, float, bool, bool, bool, bool):
+            kinds = ", ".join(type(each).__name__ for each in given)
+            yield (
+                f"step({action[:10]!r}) gives {kinds}; it must give str, float, bool and bool, and "
+                "bool for valid and success: do not override step()"
+            )
     try:
         env.reset(options={"task": "no such task"})
     except InputError:
@@ -200,10 +229,10 @@ def _extras(fresh: Fresh) -> Iterator[str]:
 
 def _leaks(fresh: Fresh) -> Iterator[str]:
     task = fresh().tasks[0]
-    actions = _actions(fresh(), task, np.random.default_rng(0))
+    actions = walk(fresh(), task, np.random.default_rng(0))
 
     def play(env: TextEnv) -> None:
-        _record(env, task, actions, close=False)
+        record(env, task, actions, close=False)
 
     yield from leaks(fresh, play)
 
@@ -226,89 +255,13 @@ def _speed(fresh: Fresh) -> Iterator[str]:
 
 _CHECKS: dict[str, Callable[[Fresh], Iterator[str]]] = {
     "it is a gymnasium.Env over texts": _gymnasium,
+    "its instructions, and its tasks' ids, kinds and digests, are texts": _names,
     "a task starts the same way, whatever the seed and whatever was played before": _starts,
     "the same task, seed and actions give the same everything": _replays,
+    "it leaves the chance of others alone": _chance,
     "equal state keys are equal states": _state_keys,
     "no text that an agent may say breaks it": _strange_input,
     "admissible actions, expert and turn limit are what they say": _extras,
     "it gives back what it takes": _leaks,
     "a step does not hold up the others": _speed,
 }
-
-
-def _choose(env: TextEnv, rng: np.random.Generator) -> str:
-    """An admissible, expert or invalid action."""
-    choices = [*(env.admissible() or []), "look", "nonsense"]
-    expert = env.expert()
-    picked = choices[rng.integers(len(choices))]
-    return expert if expert and rng.random() < 0.3 else picked
-
-
-def _actions(env: TextEnv, task: str, rng: np.random.Generator) -> list[str]:
-    """What one play-through chose."""
-    env.reset(seed=7, options={"task": task})
-    actions: list[str] = []
-    over = False
-    while not over and len(actions) < TURNS:
-        actions.append(_choose(env, rng))
-        _, _, terminated, truncated, _ = env.step(actions[-1])
-        over = terminated or truncated
-    env.close()
-    return actions
-
-
-def _record(env: TextEnv, task: str, actions: list[str], *, close: bool = True) -> list[Any]:
-    seen: list[Any] = [(env.reset(seed=7, options={"task": task}), env.state_key())]
-    for action in actions:
-        seen.append((env.step(action), env.state_key()))
-        if seen[-1][0][2] or seen[-1][0][3]:
-            break
-    if close:
-        env.close()
-    return seen
-
-
-def _path_keys(
-    env: TextEnv, task: str, actions: list[str]
-) -> Iterator[tuple[Hashable, tuple[str, ...]]]:
-    """The key of every state on the way in which a further action is chosen."""
-    seen = _record(env, task, actions)
-    for turn, ((*_, terminated, truncated, _), key) in enumerate(seen[1:], start=1):
-        if not (terminated or truncated):
-            yield key, tuple(actions[:turn])
-
-
-def _difference(fresh: Fresh, task: str, paths: tuple[tuple[str, ...], tuple[str, ...]]) -> str:
-    """How what follows two paths to the same key differs, given the same chance; else empty."""
-    one, two = (_at(fresh(), task, path) for path in paths)
-    try:
-        return _parting(one, two)
-    finally:
-        one.close()
-        two.close()
-
-
-def _parting(one: TextEnv, two: TextEnv) -> str:
-    """How two environments in what should be one state part when both act alike."""
-    rng = np.random.default_rng(0)
-    for _ in range(TURNS):
-        if one.admissible() != two.admissible():
-            return "the admissible actions differ"
-        action = _choose(one, rng)
-        a, b = one.step(action), two.step(action)
-        if a[1:3] != b[1:3] or a[4] != b[4]:
-            return f'"{action}" earns or ends differently'
-        if a[2] or a[3] or b[3]:
-            break
-        if one.state_key() != two.state_key():
-            return f'"{action}" leads to different keys'
-    return ""
-
-
-def _at(env: TextEnv, task: str, path: tuple[str, ...]) -> TextEnv:
-    """`env` after `path`, its chance renewed: how much of it a path used up does not matter."""
-    env.reset(seed=7, options={"task": task})
-    for action in path:
-        env.step(action)
-    env.np_random = np.random.default_rng(0)
-    return env

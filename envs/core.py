@@ -10,23 +10,31 @@ import copy
 import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from layergym.base.errors import InputError, unknown
+from layergym.base.errors import ContractError, InputError, unknown
+from layergym.envs import border
 from layergym.envs.spaces import FreeText
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one action did."""
+    """What one action did.
+
+    NumPy's scalars and booleans will do as well: `TextEnv.step` makes plain ones of them.
+    """
 
     text: str
-    """The observation that follows."""
+    """The observation that follows; lone surrogates are replaced."""
     reward: float = 0.0
+    """Finite, at most 1e15 in size. The sum over an episode is its score: an environment that
+    judges by degrees (WebShop, the share of tests passed) pays the degree here, once, and evals
+    report its mean beside the rate of success."""
     terminated: bool = False
     valid: bool = True
     """False when the environment did not understand the action or could not do it."""
@@ -65,6 +73,11 @@ class TextEnv(gymnasium.Env[str, str]):
     ) -> None:
         """Create the environment over the tasks of `split`.
 
+        Args:
+            split: one of `splits`.
+            max_turns: turns after which an episode is truncated; by default the class's own.
+            render_mode: `ansi` or None.
+
         Raises:
             InputError: `split` or `render_mode` is unknown, or `max_turns` is below 1.
         """
@@ -72,11 +85,11 @@ class TextEnv(gymnasium.Env[str, str]):
             raise unknown("split", split, self.splits)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise unknown("render mode", str(render_mode), self.metadata["render_modes"])
-        if max_turns is not None and max_turns < 1:
-            raise InputError(f"max_turns must be at least 1, not {max_turns}")
+        if max_turns is not None and not _is_count(max_turns):
+            raise InputError(f"max_turns must be a whole number of at least 1, not {max_turns!r}")
         self.split = split
         self.render_mode = render_mode
-        self.max_turns = type(self).max_turns if max_turns is None else max_turns
+        self.max_turns = type(self).max_turns if max_turns is None else int(max_turns)
         self.observation_space = FreeText()
         self.action_space = FreeText()
         self.task = ""
@@ -139,6 +152,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
         Raises:
             InputError: the task is not in this split's panel, or an option is unknown.
+            ContractError: the environment begins with something else than texts.
         """
         super().reset(seed=seed)
         options = options or {}
@@ -151,11 +165,14 @@ class TextEnv(gymnasium.Env[str, str]):
                 raise unknown(f"task of the {self.split} split", str(task), tasks)
         else:
             task = tasks[int(self.np_random.integers(len(tasks)))]
+        task = border.task_id(task)
         self.task, self.turn, self._running = task, 0, True
         dynamics = self.np_random
         self._np_random = np.random.Generator(np.random.PCG64(_seed_of(type(self), task)))
-        self._text = self.start()
-        self._np_random = dynamics
+        try:
+            self._text = border.text(self.start(), "what start() returns")
+        finally:
+            self._np_random = dynamics
         self._history = _chain(b"", self._text)
         return self._text, self._info(valid=True, success=False)
 
@@ -165,19 +182,22 @@ class TextEnv(gymnasium.Env[str, str]):
         Raises:
             TypeError: `action` is not a string.
             ResetNeeded: the episode has not begun or is over.
+            ContractError: `play` returned what is not an outcome, or a reward that is not finite;
+                the episode is over.
         """
         if not isinstance(action, str):
             raise TypeError(f"an action is a str, not {type(action).__name__}: {action!r}")
         if not self._running:
             raise ResetNeeded("the episode has not begun or is over; call reset() first")
-        outcome = self.play(action)
+        self._running = False  # What raises is over.
+        outcome = _plain(self.play(border.text(action, "an action")))
         self.turn += 1
         truncated = not outcome.terminated and self.turn >= self.max_turns
         self._running = not (outcome.terminated or truncated)
         self._text = outcome.text
         self._history = _chain(self._history, action, outcome.text)
         info = self._info(valid=outcome.valid, success=outcome.success)
-        return outcome.text, float(outcome.reward), outcome.terminated, truncated, info
+        return outcome.text, outcome.reward, outcome.terminated, truncated, info
 
     def has_task(self, task: str) -> bool:
         """Whether `task` is in this split's panel."""
@@ -190,10 +210,25 @@ class TextEnv(gymnasium.Env[str, str]):
     def _info(self, *, valid: bool, success: bool) -> dict[str, Any]:
         return {
             "task": self.task,
-            "kind": self.kind(self.task),
+            "kind": border.text(self.kind(self.task), "what kind() returns"),
             "valid": valid,
             "success": success,
         }
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
+
+
+def _plain(found: Any) -> Outcome:
+    """An outcome as it may pass on."""
+    if not isinstance(found, Outcome):
+        raise ContractError(f"play() returned a {type(found).__name__}; return an Outcome")
+    return Outcome(
+        border.text(found.text, "the text of an outcome"),
+        border.number(found.reward, "the reward of an outcome"),
+        *(border.truth(getattr(found, name), name) for name in ("terminated", "valid", "success")),
+    )
 
 
 def _seed_of(cls: type, task: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from layergym.base.errors import InputError
+from layergym.envs import border
 from layergym.envs.core import TextEnv
 
 
@@ -34,9 +35,10 @@ def panel(
     chosen among the tasks that are not in the panel of that size.
 
     Raises:
-        InputError: there are fewer than `size` tasks, or none of the given kinds.
+        InputError: there are fewer than `size` tasks, or none of the given kinds; or an id or a
+            digest cannot be used.
     """
-    tasks = [t for t in sorted(env.tasks) if not kinds or env.kind(t) in kinds]
+    tasks = [t for t in sorted(map(border.task_id, env.tasks)) if not kinds or env.kind(t) in kinds]
     if not tasks:
         raise InputError(f"the {env.split} split has no task of kind {', '.join(kinds)}")
     if size is not None or skip:
@@ -48,7 +50,7 @@ def panel(
             )
         tasks = sorted(sorted(tasks, key=_order)[skip:][:size])
     env_id = env.spec.id if env.spec else type(env).__name__
-    lines = [env_id, env.split, *(f"{t}\t{env.digest(t)}" for t in tasks)]
+    lines = [env_id, env.split, *(f"{t}\t{border.digest(env.digest, t)}" for t in tasks)]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return Panel(env_id, env.split, tuple(tasks), digest)
 

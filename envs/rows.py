@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError
+from layergym.base.texts import lines
 
 Row = dict[str, Any]
 _HUB = "hub:"
@@ -39,7 +41,7 @@ def read_rows(source: str | Path, split: str) -> list[Row]:
         )
     try:
         return _from_file(path)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
 
 
@@ -59,9 +61,18 @@ def _from_file(path: Path) -> list[Row]:
         return rows
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    text = text.removeprefix("\ufeff")
     if ".jsonl" not in path.name and text.lstrip().startswith("["):
-        return list(json.loads(text))
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return _objects(json.loads(text))
+    return _objects(json.loads(line) for line in lines(text) if line.strip())
+
+
+def _objects(found: Iterable[Any]) -> list[Row]:
+    rows = list(found)
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is a {type(row).__name__}, not an object with columns")
+    return rows
 
 
 def _from_hub(name: str, split: str) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from layergym.agents.names import open_model
+from layergym.agents.names import open_stored
 from layergym.base.errors import InputError
 from layergym.base.files import write_json, write_text
 from layergym.evals.results import EvalResult, Run, read_run
@@ -40,7 +40,7 @@ def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
     delta.save(folder / _FILES[0])
     write_json(folder / "layergym.json", _portable(done.config))
     if whole:
-        model, tokenizer = open_model(done.config["model"])
+        model, tokenizer = open_stored(done.config["model"], done.config.get("dtype", "auto"))
         merge(delta, model, folder, tokenizer)
     write_text(folder / "README.md", card(delta, done))
     return folder

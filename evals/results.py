@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, read_lines, write_json, write_text
 
 FORMAT = 1
+Scored = Literal["success", "reward"]
+"""What a score is the mean of: whether episodes succeed, or their returns, from 0 to 1."""
 Floats = NDArray[np.float64]
 T = TypeVar("T")
 
@@ -49,6 +51,9 @@ class EvalResult:
     reward: tuple[tuple[float, ...], ...]
     """Undiscounted return of each episode."""
     turns: tuple[tuple[int, ...], ...]
+    errors: int = 0
+    """Episodes that ended in an error; the tables count them as lost."""
+    scored: Scored = "success"
 
     def __post_init__(self) -> None:
         """Refuse an empty panel, a task scored twice and ragged tables."""
@@ -64,6 +69,15 @@ class EvalResult:
                     f"arm {self.arm}: {name} is not a table of {len(self.tasks)} tasks "
                     f"by {max(repeats, 1)} repeats"
                 )
+        if not 0 <= self.errors <= len(self.tasks) * repeats:
+            raise InputError(f"arm {self.arm}: {self.errors} errors in {len(self.tasks)} tasks")
+        if self.scored not in get_args(Scored):
+            raise InputError(f"arm {self.arm}: a score is of success or reward, not {self.scored}")
+        if self.scored == "reward" and not all(0 <= v <= 1 for row in self.reward for v in row):
+            raise InputError(
+                f"arm {self.arm}: returns lie outside 0 to 1, so their mean cannot be a score; "
+                "score success"
+            )
         if not math.isfinite(self.temperature) or self.temperature < 0:
             raise InputError(f"arm {self.arm}: a temperature is 0 or more, not {self.temperature}")
 
@@ -79,8 +93,9 @@ class EvalResult:
 
     @cached_property
     def rates(self) -> Floats:
-        """Success rate of each task, shape (tasks,)."""
-        rates: Floats = np.asarray(self.success, dtype=np.float64).mean(axis=1)
+        """Score of each task, from 0 to 1, shape (tasks,): success rate, or mean return."""
+        table = self.success if self.scored == "success" else self.reward
+        rates: Floats = np.asarray(table, dtype=np.float64).mean(axis=1)
         return rates
 
 
@@ -221,10 +236,12 @@ def read_eval(path: Path) -> EvalResult:
             success=_table(value["success"], _flag),
             reward=_table(value["reward"], _number),
             turns=_table(value["turns"], int),
+            errors=int(value.get("errors", 0)),
+            scored=value.get("scored", "success"),
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             f"{path} is not an evaluation ({briefly(error)}); evaluate again"
         ) from None

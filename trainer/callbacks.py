@@ -18,6 +18,7 @@ from layergym.agents.types import Turn
 from layergym.base.errors import InputError, unknown
 from layergym.base.files import read_lines, write_text
 from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.finite import finite
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
 WINDOW = 10
@@ -76,6 +77,7 @@ def stale(rewards: Sequence[float], patience: int) -> bool:
 class MetricsFile(TrainerCallback):
     """Writes one line per logged step and ends the run when its reward is stale.
 
+    What is not a finite number is left out of the line.
     Lines past the checkpoint that a run resumes from are taken off and written again, so none is
     there twice. No checkpoint is kept at a stale step: a run that is killed between that step and
     its end repeats the step and stops there again.
@@ -113,11 +115,11 @@ class MetricsFile(TrainerCallback):
         """Write a line."""
         if not logs or "train_runtime" in logs:
             return
-        row = {"step": state.global_step, **logs}
+        row = {"step": state.global_step, **finite(logs)}
         self.rows.append(row)
         if state.is_world_process_zero:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps(row, allow_nan=False) + "\n")
             if self._on_step:
                 self._on_step(row)
         rewards = [row["reward"] for row in self.rows if "reward" in row]

@@ -9,16 +9,18 @@ from typing import Any
 
 import torch
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
-from transformers.trainer_utils import rotate_checkpoints
 
 from layergym.base.errors import InputError
+from layergym.base.files import sync
 from layergym.trainer.layers.delta import FILE, LayerDelta
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection, ranges
+from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.processes import SeveralProcesses, reshard, spread_like, whole
+from layergym.trainer.seals import damage, rotate, seal
 
 
-class DeltaCheckpoints(SeveralProcesses):
+class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
     """A `GRPOTrainer` whose checkpoints hold a layer delta instead of the model.
 
     Beside it are optimiser, schedule, random-number and trainer state, as Transformers writes
@@ -42,8 +44,12 @@ class DeltaCheckpoints(SeveralProcesses):
         """
         reshard(self.model)
         if hasattr(self.model, "get_base_model"):
-            return lora_delta(self.model, self.base, self.selection.layers)
-        return LayerDelta.of(self.model, self.base, self.selection.layers)
+            return lora_delta(self.model, self.base, self.selection.layers, self.masters.of)
+        return self._trained()
+
+    def _trained(self) -> LayerDelta:
+        """The tensors that train, as they are stepped."""
+        return LayerDelta.of(self.model, self.base, self.selection.layers, self.masters.of)
 
     def save_delta(self, path: Path) -> None:
         """Write `delta()` to one file, there for every process when this returns."""
@@ -55,11 +61,13 @@ class DeltaCheckpoints(SeveralProcesses):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the trained tensors as they are; the base model is not copied."""
         reshard(self.model)
-        delta = LayerDelta.of(self.model, self.base, self.selection.layers)
+        delta = self._trained()
         if self.args.should_save:
             delta.save(Path(output_dir or self._get_output_dir(None)) / FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if why := damage(Path(resume_from_checkpoint)):
+            raise InputError(f"{why}; go on from another checkpoint")
         delta = LayerDelta.load(Path(resume_from_checkpoint))
         delta.check_base(self.base)
         if delta.tensors.keys() != set(self.selection.names):
@@ -84,6 +92,7 @@ class DeltaCheckpoints(SeveralProcesses):
         if checkpoint is None:
             return
         folder = Path(checkpoint)
+        self._load_masters(LayerDelta.load(folder))
         stored = torch.load(folder / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for number, values in stored["state"].items():
@@ -93,8 +102,17 @@ class DeltaCheckpoints(SeveralProcesses):
         self.optimizer.load_state_dict(stored)
         self.lr_scheduler.load_state_dict(torch.load(folder / SCHEDULER_NAME, weights_only=True))
 
+    def _load_masters(self, delta: LayerDelta) -> None:
+        """What a checkpoint holds of the trained tensors, before the model rounds it."""
+        parameters = dict(self.model.named_parameters()) if len(self.masters) else {}
+        for name, value in delta.tensors.items() if parameters else ():
+            self.masters.set(parameters[name], spread_like(value, parameters[name]))
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint beside its place and move it there, so that it is whole or absent."""
+        """Write a checkpoint beside its place and move it there, so that it is whole or absent.
+
+        Only then older ones go, by their numbers, down to `save_total_limit`.
+        """
         root = Path(self._get_output_dir(trial))
         staging, name = root / "unfinished", f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
@@ -103,15 +121,19 @@ class DeltaCheckpoints(SeveralProcesses):
         self._saving_to = str(staging)
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
         finally:
             self._saving_to = None
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
+            seal(staging / name)
             shutil.rmtree(root / name, ignore_errors=True)
             os.replace(staging / name, root / name)
             staging.rmdir()
-            limit = self.args.save_total_limit
-            rotate_checkpoints(output_dir=str(root), save_total_limit=limit, use_mtime=True)
+            sync(root)
+            rotate(root, self.args.save_total_limit, root / name)
 
     def _get_output_dir(self, trial: Any) -> str:
         return self._saving_to or str(super()._get_output_dir(trial))

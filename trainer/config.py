@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig  # type: ignore[attr-defined]
 
-from layergym.base.errors import InputError, unknown
+from layergym.base.errors import InputError
+from layergym.base.numbers import Bounds, check_numbers
+from layergym.trainer.credit.algorithms import ALGORITHMS, Credit
+from layergym.trainer.credit.collect import RolloutSpec
+from layergym.trainer.inherited import check_inherited
+from layergym.trainer.rows.importance import Importance
 
-ALGORITHMS = ("gigpo", "grpo", "dr_grpo", "rloo")
+_BOUNDS = {
+    "max_steps": Bounds(1, whole=True),
+    "tasks_per_step": Bounds(1, whole=True),
+    "num_generations": Bounds(2, whole=True),
+    "dynamic_sampling": Bounds(0, whole=True),
+    "steps_per_generation": Bounds(1, whole=True),
+    "num_iterations": Bounds(1, whole=True),
+    "per_device_train_batch_size": Bounds(1, whole=True),
+    "tokens_per_pass": Bounds(1, whole=True, optional=True),
+    "seed": Bounds(0, 2**32 - 1, whole=True),
+    "learning_rate": Bounds(0),
+    "beta": Bounds(0),
+    "temperature": Bounds(0, above=True),
+    "max_grad_norm": Bounds(0),
+    "weight_decay": Bounds(0),
+    "epsilon": Bounds(0),
+    "epsilon_high": Bounds(0, optional=True),
+    "delta": Bounds(0, above=True, optional=True),
+    "save_steps": Bounds(0, above=True),
+    "logging_steps": Bounds(0, above=True),
+    "top_entropy_quantile": Bounds(0, 1),
+    "entropy_coef": Bounds(),
+}
 
 
 @dataclass
 class GiGPOConfig(GRPOConfig):
-    """`GRPOConfig` with credit, layer and task settings; other fields keep TRL's meaning.
+    """`GRPOConfig` with credit, layer and task settings.
+
+    Of TRL's fields, those of `trainer.inherited.HONOURED` keep TRL's meaning; the others are
+    refused unless they are at their defaults. `scale_rewards` is GRPO's `norm` under TRL's name,
+    `mask_truncated_completions` leaves out of the loss what was cut at the turn or context limit,
+    and `vllm_importance_sampling_correction` acts on what an external engine sampled.
 
     One rollout is `tasks_per_step * num_generations` episodes. It feeds `num_iterations` epochs
     of `steps_per_generation` optimiser steps each, one by default.
 
     Gradients are accumulated: an optimiser step runs over as many passes as its rows need, and
-    `gradient_accumulation_steps` stays 1. Memory is bounded by the rows of one pass,
-    `per_device_train_batch_size`, which changes no result: halve it when memory runs out. What a
-    row takes is up to the longest episode, and what stays for the whole rollout is one cached
-    activation per token where some layers below are frozen; `offload_prefix` keeps those in main
-    memory. Several processes (`accelerate launch`: DDP or FSDP2) share the episodes and the rows
-    of the same rollout; their number changes no result either.
+    `gradient_accumulation_steps` stays 1. Memory is bounded by the tokens of one pass,
+    `tokens_per_pass`, and its rows, `per_device_train_batch_size`, which change no result
+    (`top_entropy_quantile` below 1 needs all rows of a step in one pass, and says so). What stays
+    for the whole rollout is one cached activation per token where some layers below are frozen;
+    `offload_prefix` keeps those in main memory. Several processes (`accelerate launch`: DDP or
+    FSDP2) share the episodes and the rows of the same rollout; their number changes no result
+    either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
-    layers and are not kept anyway), constant learning rate, logging at every step, bf16 only on
-    GPUs that have it.
+    layers and are not kept anyway), constant learning rate, logging at every step, no autocast: a
+    model computes in the type that it is loaded in, the same when it samples and when it learns.
     """
 
     algorithm: str = field(default="gigpo", metadata={"help": "gigpo, grpo, dr_grpo or rloo"})
@@ -44,16 +76,18 @@ class GiGPOConfig(GRPOConfig):
         default="", metadata={"help": 'higher learning rate: "top:5@profile.json*2"'}
     )
     gamma: float = field(default=0.95, metadata={"help": "GiGPO: discount per turn"})
-    step_advantage_weight: float = field(default=1.0, metadata={"help": "GiGPO: omega"})
-    norm: str = field(default="std", metadata={"help": 'GiGPO: F_norm, "std" or "none"'})
+    omega: float = field(default=1.0, metadata={"help": "GiGPO: weight of the step advantage"})
+    norm: str = field(
+        default="std", metadata={"help": '"std" or "none": what differences are divided by'}
+    )
     similarity: float | None = field(
         default=None, metadata={"help": "GiGPO: group text state keys at least this similar"}
     )
     compat: str | None = field(
-        default=None, metadata={"help": 'GiGPO: "verl-agent" repeats that implementation'}
+        default=None, metadata={"help": '"verl-agent": GiGPO and GRPO as that implementation'}
     )
     invalid_penalty: float = field(
-        default=0.1, metadata={"help": "taken off the reward of every invalid action"}
+        default=0.0, metadata={"help": "taken off the reward of every invalid action"}
     )
     tasks_per_step: int = field(default=16, metadata={"help": "tasks in one rollout"})
     dynamic_sampling: int = field(
@@ -87,6 +121,13 @@ class GiGPOConfig(GRPOConfig):
     per_device_train_batch_size: int = field(
         default=16, metadata={"help": "most rows in one forward and backward pass"}
     )
+    tokens_per_pass: int | None = field(
+        default=None,
+        metadata={
+            "help": "most tokens in one forward and backward pass, padding included, unless one "
+            "row alone has more; by default what fits into the memory that is free at the start"
+        },
+    )
     gradient_checkpointing: bool = field(
         default=False, metadata={"help": "recompute activations of trained layers"}
     )
@@ -102,20 +143,56 @@ class GiGPOConfig(GRPOConfig):
         """Optimiser steps taken on one rollout."""
         return self.steps_per_generation * self.num_iterations
 
+    @property
+    def credit(self) -> Credit:
+        """What decides about advantages."""
+        return Credit(
+            algorithm=self.algorithm,
+            gamma=self.gamma,
+            omega=self.omega,
+            norm=self._scale(),  # type: ignore[arg-type]
+            invalid_penalty=self.invalid_penalty,
+            similarity=self.similarity,
+            compat=self.compat,  # type: ignore[arg-type]
+        )
+
+    @property
+    def importance(self) -> Importance | None:
+        """How what an external engine sampled is weighed; None leaves it as it is."""
+        if not (self.external_engine and self.vllm_importance_sampling_correction):
+            return None
+        if self.loss_type == "vespo" and self.vllm_importance_sampling_mode.startswith("sequence"):
+            raise InputError('loss_type "vespo" needs vllm_importance_sampling_mode="token_mask"')
+        return Importance(
+            self.vllm_importance_sampling_mode,
+            self.vllm_importance_sampling_clip_min,
+            self.vllm_importance_sampling_clip_max,
+        )
+
+    @property
+    def rollout(self) -> RolloutSpec:
+        """What a rollout plays."""
+        return RolloutSpec(
+            seed=self.seed,
+            tasks=self.tasks_per_step,
+            group_size=self.num_generations,
+            dynamic_sampling=self.dynamic_sampling,
+            mask_truncated=self.mask_truncated_completions,
+            credit=self.credit,
+        )
+
     def __post_init__(self) -> None:
         """Check the settings and derive TRL's batch sizes.
 
         Raises:
-            InputError: a setting is unknown or does not fit the others.
+            InputError: a setting is unknown, out of range, without effect, or does not fit the
+                others.
         """
+        check_inherited(self, frozenset(GiGPOConfig.__annotations__))
+        check_numbers(self, _BOUNDS)
         self._check()
-        self._check_numbers()
         if self.bf16 is None:
-            self.bf16 = bool(
-                not self.use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-            )
-        if self.algorithm == "dr_grpo":
-            self.loss_type, self.scale_rewards = "dr_grpo", "none"
+            self.bf16 = False
         if getattr(self, "activation_checkpointing", False) is None:
             self.activation_checkpointing = self.gradient_checkpointing  # its newer name
         # TRL derives how many rows a step has from these three; here rows are counted after the
@@ -123,23 +200,22 @@ class GiGPOConfig(GRPOConfig):
         rows, steps = self.per_device_train_batch_size, self.steps_per_generation
         self.per_device_train_batch_size, self.steps_per_generation = 1, self.num_generations
         super().__post_init__()  # type: ignore[no-untyped-call]
+        on_one_device(self)
         self.per_device_train_batch_size, self.steps_per_generation = rows, steps
         self.generation_batch_size = self.tasks_per_step * self.num_generations
         self._check_saving()
 
     def _check(self) -> None:
-        if self.algorithm not in ALGORITHMS:
-            raise unknown("algorithm", self.algorithm, ALGORITHMS)
-        if self.norm not in ("std", "none"):
-            raise unknown("norm", self.norm, ("std", "none"))
-        if self.compat not in (None, "verl-agent"):
-            raise unknown("compat", self.compat, ("verl-agent",))
-        if self.max_steps < 1:
-            raise InputError("max_steps must say how many optimiser steps to take, 1 or more")
-        if self.tasks_per_step < 1 or self.num_generations < 2:
-            raise InputError("a rollout needs tasks_per_step >= 1 and num_generations >= 2")
-        if self.dynamic_sampling < 0:
-            raise InputError("dynamic_sampling must be 0 rounds or more")
+        given: Any = self.scale_rewards
+        if isinstance(given, bool):  # as TRL reads it
+            self.scale_rewards = "group" if given else "none"
+        if own := ALGORITHMS[self.credit.algorithm].loss_type:
+            if self.loss_type not in ("dapo", own):
+                raise InputError(f'{self.algorithm} has loss_type "{own}", not "{self.loss_type}"')
+            self.loss_type = own
+        if "norm" not in ALGORITHMS[self.algorithm].reads:
+            self.scale_rewards = "none"
+        _ = self.importance
         if self.gradient_accumulation_steps != 1:
             raise InputError(
                 "gradient_accumulation_steps must be 1: an optimiser step already accumulates "
@@ -148,12 +224,16 @@ class GiGPOConfig(GRPOConfig):
         if not self.disable_dropout:
             raise InputError("disable_dropout must stay on: log-probabilities must be repeatable")
 
-    def _check_numbers(self) -> None:
-        if not 0 <= self.learning_rate < math.inf:
-            raise InputError(f"a learning rate is 0 or more, not {self.learning_rate:g}")
-        for name in ("temperature", "per_device_train_batch_size", "save_steps"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} must lie above 0, unlike {getattr(self, name):g}")
+    def _scale(self) -> str:
+        """`norm`, or TRL's `scale_rewards` in its place."""
+        known = ALGORITHMS.get(self.algorithm)
+        if self.scale_rewards == "group" or known is None or "norm" not in known.reads:
+            if self.scale_rewards not in ("group", "none"):
+                raise InputError(f"{self.algorithm} does not use scale_rewards; leave it out")
+            return self.norm
+        if self.norm != "std":
+            raise InputError("norm and scale_rewards are one setting; give one of them")
+        return str(self.scale_rewards)
 
     def _check_saving(self) -> None:
         steps = int(self.save_steps)
@@ -166,3 +246,11 @@ class GiGPOConfig(GRPOConfig):
                     f"save_steps={steps} must be a multiple of {name}={every}, so that a "
                     "resumed run repeats the uninterrupted one"
                 )
+
+
+def on_one_device(args: TrainingArguments) -> None:
+    """Let a process use one GPU, though it may see more: Transformers' own way is `DataParallel`.
+
+    It copies the model to every GPU in every pass; `accelerate launch` starts a process per GPU.
+    """
+    args._n_gpu = min(args.n_gpu, 1)

@@ -8,15 +8,14 @@ whichever it is. Not counted: the allocator's fragmentation, gathered shards, CU
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
@@ -26,7 +25,9 @@ from transformers import (
 )
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from layergym.agents.models.architecture import cache_bytes
 from layergym.trainer.layers.selection import causal_model, decoder_layers, select
+from layergym.trainer.memory import MASTER_BYTES, STEPPED_BYTES, saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
@@ -73,7 +74,7 @@ class Workload:
     """Whether old log-probabilities are computed anew (an external sampler)."""
     devices: int = 1
     dtype: torch.dtype = torch.bfloat16
-    """Of weights, gradients and both moments of Adam."""
+    """Of weights and activations; what trains is stepped in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +130,18 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
     uses = work.epochs + work.reference + work.old
     forward = count.forward + (uses - 1) * count.above + uses * head
     flops = work.episodes * (forward + work.epochs * (count.backward + head_backward))
-    each = selection.trained * size / work.devices
+    each = selection.trained / work.devices
     cached = uses > 1 and selection.first > 0
     prefix = work.episodes / work.devices * work.tokens * text.hidden_size * size
+    slot = cache_bytes(config, work.dtype)
     memory = {
         "weights": selection.total * size / work.devices,
-        "gradients": each,
-        "Adam's moments": 2 * each,
-        "reference": each if work.reference else 0.0,
+        "masters": MASTER_BYTES * each if size < 4 else 0.0,
+        "gradients and moments": STEPPED_BYTES * each,
+        "reference": size * each if work.reference else 0.0,
         "cached prefix": prefix if cached else 0.0,
         "activations": work.rows_per_pass * (count.saved + 8 * work.sampled * text.vocab_size),
-        "key-value cache": work.episodes / work.devices * work.tokens * _cache_bytes(config, size),
+        "key-value cache": work.episodes / work.devices * work.tokens * slot,
     }
     return Plan(
         trained=selection.trained,
@@ -163,14 +165,6 @@ def _rollout_s(parameters: int, memory: dict[str, float], work: Workload, device
     return work.sampled * step + prompts / (device.tflops * 1e12 * OF_PEAK)
 
 
-def _cache_bytes(config: PreTrainedConfig, size: int) -> float:
-    """Bytes of keys and values of one token in all layers."""
-    text = config.get_text_config(decoder=True)
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return float(2 * text.num_hidden_layers * heads * width * size)
-
-
 def _know_causal_attention() -> None:
     """Fused causal attention without a mask; on fake tensors, transformers would make a mask."""
     AttentionInterface.register(_CAUSAL, sdpa_attention_forward)
@@ -178,13 +172,17 @@ def _know_causal_attention() -> None:
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
+    """Of shapes (B, H, T, D), (B, K, S, D) and (B, K, S, V); heads may share keys and values."""
+    batch, heads, tokens, size = query
+    return int(2 * batch * heads * tokens * key[-2] * (size + value[-1]))
 
 
 def _attention_backward_flops(
     grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
 ) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
+    """The weights again, and the gradients of all four factors."""
+    batch, heads, tokens, size = query
+    return int(2 * batch * heads * tokens * key[-2] * (3 * size + 2 * value[-1]))
 
 
 def _counter() -> FlopCounterMode:
@@ -204,7 +202,7 @@ def _count(model: PreTrainedModel, first: int, tokens: int) -> Count:
     prefix = Prefix(decoder_layers(model), first) if first else None
     with torch.no_grad(), _reused(prefix), _counter() as counter:
         decoder(input_ids=ids, use_cache=False)
-    with _reused(prefix), _kept(model) as storages:
+    with _reused(prefix), saved_bytes(model) as storages:
         above, backward = _both(decoder, ids)
     return Count(float(counter.get_total_flops()), above, backward, float(sum(storages.values())))
 
@@ -220,21 +218,3 @@ def _both(decoder: nn.Module, ids: torch.Tensor) -> tuple[float, float]:
         forward = float(counter.get_total_flops())
         hidden.sum().backward()
     return forward, float(counter.get_total_flops()) - forward
-
-
-@contextmanager
-def _kept(model: nn.Module) -> Iterator[dict[int, int]]:
-    """Within it, the bytes of every storage that is saved for backward, by identity."""
-    own = {p.untyped_storage()._cdata for p in model.parameters()}
-    storages: dict[int, int] = {}
-    alive: list[torch.Tensor] = []  # So that no identity is given out twice.
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            storages[storage._cdata] = storage.nbytes()
-            alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        yield storages

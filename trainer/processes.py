@@ -17,7 +17,7 @@ import torch
 from accelerate import FullyShardedDataParallelPlugin, PartialState
 from accelerate.utils import DistributedType
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 from trl import GRPOTrainer  # type: ignore[attr-defined]
@@ -143,6 +143,10 @@ class SeveralProcesses(GRPOTrainer):
             raise InputError(
                 "fsdp_activation_checkpointing renames parameters; set gradient_checkpointing=True "
                 "in the training settings instead"
+            )
+        if self.sharded:  # Gradients are averaged in float32, whatever the model computes with.
+            state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
+                reduce_dtype=torch.float32
             )
 
     def unsharded(self) -> AbstractContextManager[None]:

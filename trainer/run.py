@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,19 +25,25 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import choose_device
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.vllm import VLLMSampler
 from layergym.agents.types import Trajectory
+from layergym.base.errors import unknown
 from layergym.base.files import write_json
+from layergym.base.locks import locked
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make, panel
 from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.credit.advantages import Compat
+from layergym.trainer.credit.algorithms import Credit, Norm
+from layergym.trainer.credit.collect import Collected
 from layergym.trainer.credit.measures import TimedAgent
 from layergym.trainer.engine import HERE, check_engine, open_engine, publish, through
 from layergym.trainer.layers.lora import with_lora
@@ -50,10 +57,28 @@ from layergym.trainer.layers.selection import (
 from layergym.trainer.manifest import manifest
 from layergym.trainer.processes import fsdp_asked
 from layergym.trainer.samples import Samples
+from layergym.trainer.seals import last_whole
 from layergym.trainer.trainer import GiGPOTrainer
 
 Ended = Literal["steps", "stale", "paused"]
 """All steps taken; the reward no longer improved; to be resumed."""
+
+
+_BOUNDS = {
+    "lora": Bounds(0, whole=True),
+    "steps": Bounds(1, whole=True),
+    "tasks_per_step": Bounds(1, whole=True),
+    "group_size": Bounds(2, whole=True),
+    "dynamic_sampling": Bounds(0, whole=True),
+    "learning_rate": Bounds(0, above=True, optional=True),
+    "beta": Bounds(0),
+    "temperature": Bounds(0, above=True),
+    "max_new_tokens": Bounds(1, whole=True, optional=True),
+    "rows_per_pass": Bounds(1, whole=True),
+    "seed": Bounds(0, 2**32 - 1, whole=True),
+    "save_every": Bounds(1, whole=True),
+    "patience": Bounds(1, whole=True, optional=True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +104,11 @@ class RunSpec:
     learning_rate: float | None = None
     gamma: float = 0.95
     omega: float = 1.0
-    norm: str = "std"
+    norm: Norm = "std"
     invalid_penalty: float = 0.0
+    similarity: float | None = None
+    compat: Compat | None = None
+    """"verl-agent" gives credit as that implementation does; see `Credit`."""
     beta: float = 0.0
     """Weight of the KL term to the model as it was at the start."""
     temperature: float = 1.0
@@ -89,11 +117,34 @@ class RunSpec:
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
     max_new_tokens: int | None = None
     rows_per_pass: int = 64
+    tokens_per_pass: int | None = None
+    """Tokens in one pass at most, padding included; None: what fits into memory."""
+    dtype: str = "auto"
+    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    device: str = "auto"
+    """Where it computes."""
     seed: int = 0
     save_every: int = 10
     """Optimiser steps between checkpoints."""
     patience: int | None = None
     """End early after so many windows of rollouts without a higher reward; see `stale`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could be made of.
+
+        Raises:
+            InputError: a number is out of range, or not one, or a setting does not fit the
+                algorithm.
+        """
+        check_numbers(self, _BOUNDS)
+        if self.format not in (None, "think", "plain"):
+            raise unknown("format", str(self.format), ("think", "plain"))
+        _ = self.credit
+
+    @property
+    def credit(self) -> Credit:
+        """What decides about advantages."""
+        return Credit(**{f.name: getattr(self, f.name) for f in fields(Credit)})
 
     @classmethod
     def read(cls, folder: Path) -> RunSpec:
@@ -184,26 +235,39 @@ def train(
     `watch` pauses leaves a checkpoint and no delta.
 
     Raises:
-        InputError: the environment, model or a setting is unknown or does not fit, or a tracker is
-            not installed.
+        InputError: the environment, model or a setting is unknown or does not fit, a tracker is
+            not installed, another process works in `folder`, or it holds a run that is not to be
+            resumed.
+        Diverged: a loss, gradient or weight is no longer finite. The last checkpoint is kept.
     """
+    check_trackers(watch.report_to)
     check_engine(spec.engine)
     if spec.lora and spec.engine != HERE:
         raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --engine {HERE}")
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.
-    PartialState(cpu=not torch.cuda.is_available())
-    model, tokenizer = open_model(spec.model, device="cpu" if fsdp_asked() else None)
+    state = PartialState(cpu=choose_device(spec.device).type == "cpu")
+    with locked(folder) if state.is_main_process else nullcontext():
+        if not resume and state.is_main_process and (folder / "config.json").exists():
+            raise InputError(f"{folder} holds a run already; resume it, or give another folder")
+        return _train(spec, folder, resume, until, watch)
+
+
+def _train(spec: RunSpec, folder: Path, resume: bool, until: int | None, watch: Watch) -> Trained:
+    model, tokenizer = open_model(
+        spec.model,
+        dtype=spec.dtype,
+        device=spec.device,
+        held_on="cpu" if fsdp_asked() else None,
+    )
     agent = agent_of(spec, model, tokenizer, spec.temperature)
     if spec.engine != HERE:
         agent.sampler = through(open_engine(spec.engine, folder, model), agent.sampler)
     if spec.lora:
         model = with_lora(model, spec.layers, spec.lora, spec.seed)
     policy = Policy(model, tokenizer, agent)
-    checkpoint = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
-    return train_policy(
-        spec, folder, policy, checkpoint and Path(checkpoint), until=until, watch=watch
-    )
+    checkpoint = last_whole([folder])[0] if resume else None
+    return train_policy(spec, folder, policy, checkpoint, until=until, watch=watch)
 
 
 def train_policy(
@@ -226,20 +290,33 @@ def train_policy(
         timed, began = TimedAgent(policy.agent), time.perf_counter()
         played = rollout(timed, make_env_of(spec, "train"), jobs, on_turn=watch.on_turn)
         trainer.note({"time/env_s": time.perf_counter() - began - timed.seconds})
-        if trainer.is_world_process_zero():
-            samples.keep(trainer.state.global_step, played)
         return played
 
+    def keep(step: int, collected: Collected) -> None:
+        if trainer.is_world_process_zero():
+            samples.keep(step, collected)
+
+    if checkpoint:  # Passes of the same size, so that sums are added up in the same order.
+        spec = replace(spec, tokens_per_pass=RunSpec.read(folder).tokens_per_pass)
     log = MetricsFile(folder / "metrics.jsonl", watch.on_step, spec.patience)
     pause = Pause(watch.pause)
     settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
-    samples = Samples(folder, settings, f"layers={spec.layers}")
-    trainer = policy.trainer(
-        policy.model, settings, tasks, play, policy.tokenizer, callbacks=[log, pause]
+    samples = Samples(
+        folder, f"layers={spec.layers}", updates_per_rollout=settings.updates_per_rollout
     )
+    trainer = policy.trainer(
+        policy.model,
+        settings,
+        tasks,
+        play,
+        policy.tokenizer,
+        callbacks=[log, pause],
+    )
+    trainer.on_rollout = keep
     if checkpoint is None and trainer.is_world_process_zero():
-        write_json(folder / "config.json", asdict(spec) | {"env": find(spec.env)})
+        found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
+        write_json(folder / "config.json", asdict(spec) | found)
         write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
@@ -266,22 +343,18 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     usual = known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
     usual = known.learning_rate_lora if spec.lora else usual
     rate = usual if spec.learning_rate is None else spec.learning_rate
-    on_cpu = not torch.cuda.is_available()
     return GiGPOConfig(
         output_dir=str(folder),
-        algorithm=spec.algorithm,
+        **asdict(spec.credit),
         layers=spec.layers,
         boost=spec.boost,
-        gamma=spec.gamma,
-        step_advantage_weight=spec.omega,
-        norm=spec.norm,
-        invalid_penalty=spec.invalid_penalty,
         beta=spec.beta,
         temperature=spec.temperature,
         tasks_per_step=spec.tasks_per_step,
         num_generations=spec.group_size,
         dynamic_sampling=spec.dynamic_sampling,
         per_device_train_batch_size=spec.rows_per_pass,
+        tokens_per_pass=spec.tokens_per_pass,
         exact_sampler=spec.engine == HERE,
         external_engine=spec.engine != HERE,
         max_steps=spec.steps,
@@ -289,10 +362,10 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         weight_decay=0.0,
         max_grad_norm=1.0,
         seed=spec.seed,
-        use_cpu=on_cpu,
+        use_cpu=choose_device(spec.device).type == "cpu",
         bf16=False,
         save_steps=spec.save_every,
-        save_total_limit=1,
+        save_total_limit=2,
         report_to=list(report_to),
         run_name=folder.name,
         disable_tqdm=True,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import takewhile
+import warnings
 from pathlib import Path
 
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records, write_records
-from layergym.agents.types import Group, Trajectory
-from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit.collect import credit
+from layergym.base.errors import InputError, Notice
+from layergym.trainer.credit.collect import Collected
 
 EVERY = 10
 """Optimiser steps from one kept group to the next, which bounds the file."""
@@ -21,27 +19,34 @@ class Samples:
     What a resumed run plays again replaces what was kept of it.
     """
 
-    def __init__(self, folder: Path, args: GiGPOConfig, agent: str) -> None:
-        """Keep episodes of `agent` in `folder`."""
+    def __init__(self, folder: Path, agent: str, *, updates_per_rollout: int = 1) -> None:
+        """Keep episodes of `agent` in `folder`; a rollout feeds so many optimiser steps."""
         self._path = folder / NAME
-        self._args = args
         self._agent = agent
+        self._updates = updates_per_rollout
         self._kept: int | None = None
 
-    def keep(self, step: int, played: Sequence[Trajectory]) -> None:
-        """Keep one group of what was played for optimiser step `step`, if it is time."""
-        due = step != self._kept and step % EVERY < self._args.updates_per_rollout
-        if not played or not due:
+    def keep(self, step: int, collected: Collected) -> None:
+        """Keep one group of what optimiser step `step` learns from, if it is time."""
+        if not collected.groups or step == self._kept or step % EVERY >= self._updates:
             return
         if self._kept is None:
-            kept = [r for r in read_records(self._path) if r.step is not None and r.step < step]
-            write_records(self._path, kept)
+            write_records(self._path, self._before(step))
         self._kept = step
-        size = self._args.num_generations
-        first = tuple(takewhile(lambda t: t.task == played[0].task, played[:size]))
-        # A group that is spread over processes has its advantages from all of them.
-        whole = len(first) == size
-        advantages = credit(Group(first), self._args) if whole else ((),) * len(first)
+        first = collected.groups[0]
         with Recorder(self._path) as recorder:
-            for trajectory, values in zip(first, advantages, strict=True):
-                recorder.write(Record(trajectory, self._agent, step, values))
+            for trajectory, advantages in zip(
+                first.group.trajectories, first.advantages, strict=True
+            ):
+                recorder.write(Record(trajectory, self._agent, step, advantages))
+
+    def _before(self, step: int) -> list[Record]:
+        """What an interrupted run kept of earlier steps, as far as it can be read."""
+        kept = []
+        try:
+            for record in read_records(self._path):
+                if record.step is not None and record.step < step:
+                    kept.append(record)
+        except InputError as error:
+            warnings.warn(f"episodes from there on are dropped: {error}", Notice, stacklevel=2)
+        return kept

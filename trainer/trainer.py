@@ -9,8 +9,9 @@ processes share the work (`trainer.processes`).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -20,19 +21,25 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
+from layergym.agents.models.compute import clock
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
+from layergym.base.errors import InputError, Notice
 from layergym.envs.panels import Panel
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit.collect import Rollout, collect
+from layergym.trainer.credit.collect import Collected, Rollout, collect
 from layergym.trainer.credit.measures import gradient_norms, mismatch, peak_memory
+from layergym.trainer.finite import check_step
 from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import causal_model, decoder_layers, notice_origin, select
-from layergym.trainer.rows.passes import Pass, minibatches, passes
+from layergym.trainer.memory import release_memory, tokens_that_fit
+from layergym.trainer.pass_means import PassLog, over_passes
+from layergym.trainer.rows.passes import Pass, Room, minibatches, passes
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
 from layergym.trainer.rows.trees import attention_reach
 from layergym.trainer.targeting import LayerTargeting
+from layergym.trainer.updates import Updates, notice_vanished
 
 
 class GiGPOTrainer(LayerTargeting):
@@ -51,6 +58,8 @@ class GiGPOTrainer(LayerTargeting):
 
     args: GiGPOConfig
     processing_class: PreTrainedTokenizerBase
+    on_rollout: Callable[[int, Collected], None] | None = None
+    """Gets the number of optimiser steps taken, and what the next ones learn from."""
 
     def __init__(
         self,
@@ -81,6 +90,8 @@ class GiGPOTrainer(LayerTargeting):
         self._layers = decoder_layers(model)
         self._factors = self.learning_rate_factors(args.boost)
         self.panel, self._play = panel, rollout
+        self._played: int | None = None
+        self._collected = Collected((), {}, ())
         self._steps: list[list[Pass]] = []
         self._pass: Pass | None = None
         if not self.selection.whole_model:
@@ -110,8 +121,11 @@ class GiGPOTrainer(LayerTargeting):
         self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self.scatter())
         # The router's loss is a mean over the tokens of all rows, which trees do not repeat.
         self._reach = None if self.aux_loss_enabled else attention_reach(causal_model(self.model))
+        fits = args.tokens_per_pass or tokens_that_fit(causal_model(self.model), args.device)
+        self.tokens_per_pass: int = broadcast_object_list([fits])[0]
         self._begun = False
         self._reference: Reference | None = None
+        self._updates: Updates | None = None
 
     # ---- training -------------------------------------------------------------------------
 
@@ -121,8 +135,10 @@ class GiGPOTrainer(LayerTargeting):
         Raises:
             FrozenTensorChanged: one is not.
         """
+        self._played = None
         output = super().train(*args, **kwargs)
         self.frozen.verify(self.model)
+        notice_vanished(self._moved(), causal_model(self.model).dtype)
         return output
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -133,24 +149,73 @@ class GiGPOTrainer(LayerTargeting):
     def training_step(
         self, model: torch.nn.Module, inputs: Any, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Accumulate the gradient of one optimiser step over its passes."""
+        """Accumulate the gradient of one optimiser step over its passes.
+
+        Raises:
+            InputError: loss or gradient is not finite; the weights are as they were before.
+        """
         model.train()
-        todo = self._prepare_inputs(inputs)
-        total = torch.zeros((), device=self.args.device)
-        with self._timed("update"):
-            for number, one in enumerate(todo, 1):
-                # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of
-                # the sum, so it adds up in every pass.
-                last = number == len(todo) or self.sharded
-                with nullcontext() if last else self.accelerator.no_sync(model):
-                    with self.compute_loss_context_manager():
-                        loss = self.compute_loss(model, one) * one.weight
-                    self._backward(loss)
-                total += loss.detach()
-        self.note(gradient_norms(self.trained_by_layer()))
+        self._play_rollout()
+        while True:
+            try:
+                todo = self._prepare_inputs(inputs)
+                with self._timed("update"):
+                    total, logs = self._add_up(model, todo)
+                break
+            except torch.OutOfMemoryError as error:
+                lacking = str(error)
+            self._halve(model, lacking)  # The failed pass is gone here, with what it held.
+        by_layer = self.trained_by_layer().items()
+        norms = gradient_norms({name: self.stepped(parts) for name, parts in by_layer})
+        check_step(self.state.global_step + 1, {"loss": float(total), **norms})
+        self.note(over_passes(logs, per_row=self.importance_sampling_level == "sequence"))
+        self.note(norms)
         self.note(mismatch(todo, self.accelerator.gather))
         self.note({"memory_bytes": peak_memory()})
         return total
+
+    def _add_up(
+        self, model: torch.nn.Module, todo: Sequence[Pass]
+    ) -> tuple[torch.Tensor, list[PassLog]]:
+        """Forward and backward of all passes: the loss of the step, and what TRL logged of each."""
+        total = torch.zeros((), device=self.args.device)
+        logs: list[PassLog] = []
+        for number, one in enumerate(todo, 1):
+            # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of the
+            # sum, so it adds up in every pass.
+            last = number == len(todo) or self.sharded
+            with self.apart(model) if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager(), self._logged_apart(one, logs):
+                    loss = self.compute_loss(model, one) * one.weight
+                self._backward(loss)
+            total += loss.detach()
+        self.average()
+        return total, logs
+
+    def _halve(self, model: torch.nn.Module, lacking: str) -> None:
+        """Begin the step anew in smaller passes.
+
+        Raises:
+            InputError: passes are as small as they get, or others wait for this process, or the
+                weights have changed since the rollout.
+        """
+        first = self.state.global_step % self.args.updates_per_rollout == 0
+        longest = max((len(row.ids) for row in self._collected.rows), default=1)
+        if self.share.of > 1 or not first or self.tokens_per_pass <= longest:
+            raise InputError(
+                f"memory ran out in a pass of at most {self.tokens_per_pass} tokens; give fewer "
+                f"with --tokens-per-pass, or train fewer layers ({lacking.splitlines()[0]})"
+            )
+        self.tokens_per_pass //= 2
+        warnings.warn(
+            f"memory ran out: passes have at most {self.tokens_per_pass} tokens from now on",
+            Notice,
+            stacklevel=2,
+        )
+        model.zero_grad()
+        self.masters.drop_gradients()
+        self._steps = []
+        release_memory()
 
     def _prepare_inputs(  # type: ignore[override]
         self, generation_batch: Any
@@ -160,10 +225,10 @@ class GiGPOTrainer(LayerTargeting):
         Which rollout it is follows from the number of the step. Checkpoints lie between rollouts,
         so a resumed run begins with a new one, as the uninterrupted run did.
         """
-        rollout, update = divmod(self.state.global_step, self.args.updates_per_rollout)
-        if update == 0 or not self._steps:
-            self._steps = []
-            self._steps = self._new_rollout(rollout)
+        update = self.state.global_step % self.args.updates_per_rollout
+        number = self._play_rollout()
+        if not self._steps:
+            self._steps = self._cut(self._collected, number)
         return self._steps[update % self.args.steps_per_generation]
 
     def compute_loss(  # type: ignore[override]
@@ -175,6 +240,10 @@ class GiGPOTrainer(LayerTargeting):
     ) -> torch.Tensor:
         """TRL's loss of one pass."""
         self._pass = inputs
+        # TRL's bonus is a mean over the pass's tokens: with the pass's weight it counts as many.
+        self.entropy_coef = self.args.entropy_coef * (
+            inputs.tokens / inputs.weight if inputs.weight else 1.0
+        )
         loss: torch.Tensor = super().compute_loss(model, inputs.loss_inputs, return_outputs)
         return loss
 
@@ -199,19 +268,31 @@ class GiGPOTrainer(LayerTargeting):
 
     # ---- one rollout ------------------------------------------------------------------------
 
-    def _new_rollout(self, number: int) -> list[list[Pass]]:
-        """Play rollout `number` and prepare the passes of its optimiser steps."""
-        args = self.args
+    def _play_rollout(self) -> int:
+        """The number of the rollout that this step learns from, which is played by then."""
+        number = self.state.global_step // self.args.updates_per_rollout
+        if number == self._played:
+            return number
         self._begin()
+        self._steps = []
         self.model.train(False)
         with self._timed("rollout"), torch.no_grad():
-            collected = collect(self.panel, self._play_together, args, number)
+            self._collected = collect(self.panel, self._play_together, self.args.rollout, number)
         self.model.train()
-        self.note(collected.measures)
+        if self.on_rollout:
+            self.on_rollout(self.state.global_step, self._collected)
+        self.note(self._collected.measures)
+        self._played = number
+        return number
+
+    def _cut(self, collected: Collected, number: int) -> list[list[Pass]]:
+        """The passes of all optimiser steps on rollout `number`."""
+        args = self.args
+        room = Room(args.per_device_train_batch_size, self.tokens_per_pass)
         steps = [
             passes(
                 minibatch,
-                size=args.per_device_train_batch_size,
+                room=room,
                 loss_type=self.loss_type,
                 rollout_tokens=int(collected.measures["tokens"]),
                 device=args.device,
@@ -224,12 +305,22 @@ class GiGPOTrainer(LayerTargeting):
                 order=(args.seed, number),
                 skip_idle=self._idle_rows_count_nothing(),
                 reach=self._reach,
-                size=args.per_device_train_batch_size,
+                room=room,
             )
         ]
+        self._check_quantile(steps)
         with self._timed("logprobs"), torch.no_grad():
             self._add_logprobs([one for step in steps for one in step])
         return steps
+
+    def _check_quantile(self, steps: Sequence[Sequence[Pass]]) -> None:
+        """TRL looks for the tokens of highest entropy among those of one pass."""
+        if self.top_entropy_quantile < 1.0 and any(len(todo) > 1 for todo in steps):
+            raise InputError(
+                "top_entropy_quantile compares all rows of an optimiser step, which here are cut "
+                f"into {max(map(len, steps))} passes; raise per_device_train_batch_size until one "
+                "pass holds them all, or leave it out"
+            )
 
     def _play_together(self, jobs: Sequence[Job]) -> list[Trajectory]:
         """Play this process's share of `jobs`; the trajectories of all processes, in order."""
@@ -251,6 +342,7 @@ class GiGPOTrainer(LayerTargeting):
         recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
         uses = self.num_iterations + bool(self.beta) + recompute
         for one in todo:
+            one.weigh(self.args.importance)
             if self.selection.first > 0 and uses > 1:
                 one.prefix = Prefix(
                     self._layers, self.selection.first, offload=self.args.offload_prefix
@@ -290,6 +382,24 @@ class GiGPOTrainer(LayerTargeting):
             self._reference = Reference(self.model)
         if self.sharded:  # every process answers for its own parts
             self.frozen = FrozenCheck.of(self.model, str(self.selection))
+        frozen = self.frozen.masks
+        masks = {id(p): frozen[name] for name, p in self.model.named_parameters() if name in frozen}
+        self._updates = Updates(self.trained_by_layer(), masks)
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """Transformers' schedule; every optimiser step is measured from now on."""
+        schedule = super().create_scheduler(*args, **kwargs)
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        optimizer.register_step_post_hook(lambda *_: self.note(self._moved()))
+        return schedule
+
+    def _moved(self) -> dict[str, float]:
+        """How far what trains is from the start; every process must ask for it."""
+        if self._updates is None:
+            return {}
+        return self._updates.measures(
+            self.masters.of, self.accelerator.reduce if self.sharded else lambda sums: sums
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._begin()
@@ -303,12 +413,26 @@ class GiGPOTrainer(LayerTargeting):
             self._metrics["train"][name].append(value)
 
     @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        started = time.perf_counter()
+    def _logged_apart(self, one: Pass, logs: list[PassLog]) -> Iterator[None]:
+        """Keep what TRL logs of a pass for itself, with what it speaks for."""
+        ours, self._metrics["train"] = self._metrics["train"], defaultdict(list)
         try:
             yield
         finally:
-            self.note({f"time/{what}_s": time.perf_counter() - started})
+            theirs, self._metrics["train"] = self._metrics["train"], ours
+            logs.append(PassLog(theirs, one.tokens, one.rows, one.weight))
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self.note({f"time/{what}_s": self._clock() - started})
+
+    def _clock(self) -> float:
+        """Seconds, once everything that the device was asked for is done."""
+        return clock(self.args.device)
 
 
 def _rewards_come_from_episodes(*args: Any, **kwargs: Any) -> list[float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.base.errors import InputError
@@ -32,3 +33,11 @@ def stop_tokens(
     ends = [tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
     flat = [e for end in ends for e in (end if isinstance(end, list) else [end]) if e is not None]
     return frozenset([*flat, *more])
+
+
+def cache_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
+    """Bytes that the keys and values of one token take in all layers."""
+    text = config.get_text_config(decoder=True)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return int(2 * text.num_hidden_layers * heads * width * dtype.itemsize)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from layergym.agents.models.cache import cache_keyword
+from layergym.agents.models.grouped import GROUPED
 from layergym.base.errors import InputError
 
 
@@ -26,12 +28,12 @@ def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
     ]
     odd = sorted(set(kinds) - {"full_attention", "sliding_attention"})
     takes = inspect.signature(model.get_decoder().forward).parameters
-    if odd or not {"position_ids", "past_key_values"} <= set(takes):
+    if odd or "position_ids" not in takes or not cache_keyword(takes):
         raise InputError(
             f"{type(model).__name__} does not keep a plain key-value cache "
             f"({', '.join(odd) or 'no position ids'}); choose a model with softmax attention"
         )
-    if config._attn_implementation not in ("sdpa", "eager"):
+    if config._attn_implementation not in ("sdpa", "eager", GROUPED):
         raise InputError(
             f'attention "{config._attn_implementation}" cannot take rows of different lengths; '
             'load the model with attn_implementation="sdpa"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -10,6 +11,17 @@ from transformers import Cache
 
 _GROWTH = 1.5
 _BLOCK = 64
+_KEYWORDS = ("cache", "past_key_values")
+"""Since transformers 5.24, and before."""
+
+
+def cache_keyword(names: Collection[str]) -> str:
+    """Which of the arguments of a model's or layer's `forward` is the cache; "" if none is."""
+    return next((name for name in _KEYWORDS if name in names), "")
+
+
+_MOST = 256
+"""Slots by which a store grows beyond what is needed."""
 
 
 class RaggedCache(Cache):
@@ -36,13 +48,24 @@ class RaggedCache(Cache):
         self.copies: Tensor | None = None
         """(B,) which row of the next states each row of the pass is; None: its own."""
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the stores."""
+        return sum(store.nbytes for stores in self._stores.values() for store in stores)
+
+    def slots(self, length: int) -> int:
+        """Slots that rows have, or will have, to hold `length` tokens."""
+        if length < self.capacity:
+            return self.capacity
+        wanted = max(length + 1, min(int(self.capacity * _GROWTH), self.capacity + _MOST))
+        return -(-wanted // _BLOCK) * _BLOCK
+
     def reserve(self, rows: int, length: int) -> None:
         """Make room for `rows` rows of `length` tokens; capacity grows geometrically."""
         if rows <= self._rows and length < self.capacity:
             return
         if length >= self.capacity:
-            wanted = max(length + 1, int(self.capacity * _GROWTH))
-            self.capacity = -(-wanted // _BLOCK) * _BLOCK
+            self.capacity = self.slots(length)
         self._rows = max(rows, self._rows)
         for layer in list(self._stores):
             keys, values = self._stores.pop(layer)

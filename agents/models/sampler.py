@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.agents.models.architecture import context_limit, stop_tokens
+from layergym.agents.models.architecture import cache_bytes, context_limit, stop_tokens
 from layergym.agents.models.attention import additive_masks, attention_windows
-from layergym.agents.models.cache import RaggedCache
+from layergym.agents.models.cache import RaggedCache, cache_keyword
+from layergym.agents.models.compute import free_memory
 from layergym.agents.models.draw import draw
-from layergym.base.errors import InputError
+from layergym.base.errors import Diverged, InputError
 
 _PREFILL_TOKENS = 16384
+SHARE = 0.7
+"""Of free memory that a cache may take; the rest is for the passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Sampler(Protocol):
         """Forget episodes that are over."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Row:
     """One episode in the cache: `context[:length]` is cached, the rest is yet to be fed."""
 
@@ -140,6 +144,10 @@ class TransformersSampler:
         self._variants = variants
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache()
+        self._cache_keyword = cache_keyword(
+            inspect.signature(model.get_decoder().forward).parameters
+        )
+        self._slot_bytes = cache_bytes(model.config, model.dtype)
 
     # ---- the protocol -------------------------------------------------------------------------
 
@@ -148,12 +156,11 @@ class TransformersSampler:
         if not requests:
             return []
         rows = [self._open(request) for request in requests]
-        longest = max(len(row.context) for row in self._rows.values())
-        with torch.inference_mode(), _evaluating(self.model):
-            self._cache.reserve(len(self._rows), longest + self.max_new_tokens)
-            logits = self._prefill(rows)
-            ids, logprobs = self._decode(rows, logits)
-        return [self._close(row, ids[row.index], logprobs[row.index]) for row in rows]
+        most = self._rows_that_fit()
+        if most >= len(self._rows):
+            return self._answer(rows)
+        parts = (rows[k : k + most] for k in range(0, len(rows), most))
+        return [sample for part in parts for sample in self._answer_alone(part)]
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over; the last rows of the cache move into their places."""
@@ -171,6 +178,49 @@ class TransformersSampler:
             )
         for row, index in zip(moved, target, strict=True):
             row.index = index
+
+    # ---- memory ---------------------------------------------------------------------------------
+
+    def rows_that_fit(self, tokens: int) -> int:
+        """How many episodes of so many tokens a new cache could hold."""
+        free = SHARE * free_memory(self.model.device)
+        return max(1, int(free / (tokens * self._slot_bytes)))
+
+    def _rows_that_fit(self) -> int:
+        """How many rows the cache can hold, at the length that the longest may reach now."""
+        free = SHARE * free_memory(self.model.device) + self._cache.bytes
+        return max(1, int(free / (self._cache.slots(self._length()) * self._slot_bytes)))
+
+    def _length(self) -> int:
+        return max(len(row.context) for row in self._rows.values()) + self.max_new_tokens
+
+    def _answer_alone(self, rows: Sequence[_Row]) -> list[Sample]:
+        """Answer some rows without the others, whose part of the cache is lost.
+
+        Of more rows than fit none stays: all are computed anew in every turn.
+        """
+        every = self._rows
+        self._forget()
+        self._rows = {e: row for e, row in every.items() if row in rows}
+        self._forget()
+        samples = self._answer(rows)
+        self._forget()
+        self._rows = every
+        self._forget()
+        return samples
+
+    def _forget(self) -> None:
+        """Empty the cache; the rows stay, and are computed again when they are asked."""
+        self._cache = RaggedCache()
+        for index, row in enumerate(self._rows.values()):
+            row.index, row.length = index, 0
+
+    def _answer(self, rows: Sequence[_Row]) -> list[Sample]:
+        with torch.inference_mode(), _evaluating(self.model):
+            self._cache.reserve(len(self._rows), self._length())
+            logits = self._prefill(rows)
+            ids, logprobs = self._decode(rows, logits)
+        return [self._close(row, ids[row.index], logprobs[row.index]) for row in rows]
 
     # ---- rows -----------------------------------------------------------------------------------
 
@@ -270,9 +320,9 @@ class TransformersSampler:
             input_ids=ids,
             attention_mask=additive_masks(seen, keys, positions, self._windows, self.model.dtype),
             position_ids=positions.clamp(min=0),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_keyword: self._cache},
         )
         logits: Tensor = output.logits[:, -1]
         return logits.float()
@@ -301,7 +351,10 @@ class TransformersSampler:
             lengths = lengths + ~done
         drawn = torch.stack(logprobs, 1)
         if not bool(drawn.isfinite().all()):
-            raise FloatingPointError("the model's logits are not finite; its training has diverged")
+            raise Diverged(
+                "the model's logits are not finite, so its training has diverged; begin anew with "
+                "a lower learning rate"
+            )
         return torch.stack(ids, 1).tolist(), drawn.tolist()
 
     def _decoding(self, rows: Sequence[_Row]) -> tuple[Tensor, Tensor, Tensor]:

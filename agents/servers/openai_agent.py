@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
-from layergym.agents.base import Decision, Episode, Failure
+from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext, asked
 from layergym.agents.parsing import parse
 from layergym.agents.prompts import PromptStyle, system_text, user_text
 from layergym.agents.servers.openai_client import ChatClient, ContextFull, ServerError
@@ -45,28 +45,33 @@ class ServerAgent:
         self.max_new_tokens = max_new_tokens
         self._dialogues: dict[int, list[dict[str, str]]] = {}
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:
+    def act(self, episodes: Sequence[Episode]) -> list[Move]:
         """Decide for each episode, in order."""
-        for episode in episodes:
-            self._ask(episode)
-        return concurrently(self._decide, episodes, self.client.limits.concurrency)
+        failed = {e.id: failure for e in episodes if (failure := self._ask(e))}
+        posed = [episode for episode in episodes if episode.id not in failed]
+        replies = concurrently(self._decide, posed, self.client.limits.concurrency)
+        decided = failed | {e.id: reply for e, reply in zip(posed, replies, strict=True)}
+        return [decided[episode.id] for episode in episodes]
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
         for episode in episodes:
             self._dialogues.pop(episode, None)
 
-    def _ask(self, episode: Episode) -> None:
+    def _ask(self, episode: Episode) -> Failure | None:
+        admissible = asked(Episode.admissible, episode) if self.style.admissible else None
+        if isinstance(admissible, Failure):
+            return admissible
         env = episode.env
         dialogue = self._dialogues.setdefault(episode.id, [])
         system = system_text(self.style, env.instructions)
         if not dialogue and system:
             dialogue.append({"role": "system", "content": system})
-        admissible = env.admissible() if self.style.admissible else None
         text = user_text(self.style, episode.observation, admissible)
         dialogue.append({"role": "user", "content": text})
+        return None
 
-    def _decide(self, episode: Episode) -> Decision | Failure | None:
+    def _decide(self, episode: Episode) -> Move:
         dialogue = self._dialogues[episode.id]
         try:
             answer = self.client.complete(
@@ -76,7 +81,7 @@ class ServerAgent:
                 seed=_seed(episode.seed, episode.env.turn),
             )
         except ContextFull:
-            return None
+            return OutOfContext()
         except ServerError as error:
             return Failure(str(error))
         dialogue.append({"role": "assistant", "content": answer.content})

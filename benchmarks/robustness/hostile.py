@@ -103,7 +103,7 @@ def endless(start: bytes, more: bytes, pause_s: float = 0.0) -> Behaviour:
 
     def behave(connection: socket.socket, _: bytes) -> None:
         connection.sendall(start)
-        for _round in range(MANY):
+        for _number in range(MANY):
             connection.sendall(more)
             time.sleep(pause_s)
 

@@ -76,6 +76,8 @@ class Gymnasium(TextEnv):
         """
         if isinstance(observation, str):
             return observation
+        if isinstance(observation, float | np.floating | np.bool_):
+            return str(observation)
         if isinstance(observation, int | np.integer):
             return f"You are in state {observation}."
         if isinstance(observation, np.ndarray) and observation.size <= 64:
@@ -99,6 +101,8 @@ class Gymnasium(TextEnv):
             self.inner.unwrapped.np_random = self.np_random
             self._fresh = False
         if not self.names:
+            if not self.inner.action_space.contains(action):
+                return Outcome(f"Say a text of the kind {self.inner.action_space}.", valid=False)
             chosen: Any = action
         elif action.strip().lower() in self.names:
             chosen = self._first + self.names.index(action.strip().lower())

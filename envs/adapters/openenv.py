@@ -6,11 +6,11 @@ here. What a server says is taken as text, cut to a size, and waited for no long
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from layergym.base.errors import InputError
+from layergym.envs import border
 from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
@@ -68,8 +68,7 @@ class OpenEnv(Replayed):
     def act(self, action: str) -> Outcome:
         """Send one action."""
         told = self.inner.step({self._says: action})
-        given = told.reward
-        reward = float(given) if isinstance(given, int | float) and math.isfinite(given) else 0.0
+        reward = 0.0 if told.reward is None else border.number(told.reward, "the server's reward")
         details = told.observation.get("metadata")
         valid = details.get("valid") if isinstance(details, Mapping) else None
         done = bool(told.done)

@@ -75,6 +75,7 @@ class ReasoningGym(TextEnv):
         self.dataset = dataset
         self._settings = json.dumps({"seed": 0, "size": _STREAM, **(settings or {})})
         self._questions = _questions(dataset, self._settings, split, size)
+        shared(isolation)  # refuses one that there is not
         self._isolation = isolation
         self._answers = 0
 
@@ -88,7 +89,12 @@ class ReasoningGym(TextEnv):
         return sha256(_text(self._questions[task]).encode()).hexdigest()
 
     def start(self) -> str:
-        """Ask the question."""
+        """Ask the question.
+
+        Raises:
+            InputError: the scorer does not work in confinement here.
+        """
+        _check_scorer(self.dataset, self._settings, self._isolation)
         self._answers = 0
         return _text(self._questions[self.task])
 
@@ -109,7 +115,6 @@ class ReasoningGym(TextEnv):
         return self.task, self._answers
 
     def _score(self, answer: str) -> float:
-        _check_scorer(self.dataset, self._settings, self._isolation)
         entry = self._questions[self.task]
         try:
             return _confined(self.dataset, self._settings, self._isolation, answer, entry)

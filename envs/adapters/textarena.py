@@ -33,6 +33,12 @@ class TextArena(Replayed):
     ) -> None:
         """Choose the game.
 
+        Args:
+            game: TextArena's name of it.
+            split: train or test.
+            max_turns: by default 50.
+            render_mode: as everywhere.
+
         Raises:
             InputError: textarena is not installed or has no such game.
         """

@@ -13,8 +13,22 @@ from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
 
-_LONGEST = 120
-"""Characters of a command; the interpreter's line is not much longer."""
+_VERBS = {
+    "get": "take",
+    "grab": "take",
+    "pick up": "take",
+    "x": "examine",
+    "look at": "examine",
+    "inspect": "examine",
+    "walk": "go",
+    "l": "look",
+    "i": "inventory",
+    "inv": "inventory",
+    "place": "put",
+    "consume": "eat",
+}
+"""Other words for TextWorld's own verbs."""
+_WAYS = {way[0]: way for way in ("north", "south", "east", "west")}
 
 
 class TextWorld(Replayed):
@@ -24,6 +38,10 @@ class TextWorld(Replayed):
     folders `train` and `test` has those splits. Of the games of another folder, every fifth, in an
     order by name, is for testing; a single game is in both splits. The reward is the share of the
     game's points; solved is won.
+
+    The interpreter is told only what TextWorld lists as a command here. Anything else does nothing
+    and is invalid: several commands in one line, which TextWorld loses track of, and what is meant
+    for the interpreter (save, undo, restart, quit, script), which writes files and ends games.
     """
 
     instructions = (
@@ -41,6 +59,12 @@ class TextWorld(Replayed):
         render_mode: str | None = None,
     ) -> None:
         """Find the games.
+
+        Args:
+            path: a `.z8` game, or a folder of them.
+            split: train or test.
+            max_turns: by default 50.
+            render_mode: as everywhere.
 
         Raises:
             InputError: textworld is not installed, or there is no game at `path`.
@@ -72,7 +96,6 @@ class TextWorld(Replayed):
                 lost=True,
                 score=True,
                 max_score=True,
-                last_action=True,
                 admissible_commands=True,
                 policy_commands=True,
             )
@@ -84,17 +107,16 @@ class TextWorld(Replayed):
         return _tidy(self._state.feedback)
 
     def act(self, action: str) -> Outcome:
-        """Type one line."""
-        line = " ".join(action.split())
-        if not line or len(line) > _LONGEST or not (line.isascii() and line.isprintable()):
-            return Outcome("Say one short line, in plain letters.", valid=False)
-        known, before = self._state.admissible_commands or (), self._state.score or 0
-        self._state, score, done = self.inner.step(line)
+        """Type one command, if it is one that can be carried out."""
+        command = _meant(action, self._state.admissible_commands or ())
+        if command is None:
+            return Outcome("That does nothing here.", valid=False)
+        before = self._state.score or 0
+        self._state, score, done = self.inner.step(command)
         return Outcome(
             _tidy(self._state.feedback),
             (score - before) / (self._state.max_score or 1),
             terminated=bool(done),
-            valid=line in known or bool(self._state.last_action),
             success=bool(self._state.won),
         )
 
@@ -121,7 +143,7 @@ def _games(path: Path, split: str) -> list[Path]:
     if path.is_file():
         if path.suffix != ".z8":
             raise InputError(f"{path} is no .z8 game; make one with tw-make ... --output game.z8")
-        return [path]
+        return _described([path])
     own = path / split
     files = sorted((own if own.is_dir() else path).glob("*.z8"))
     if not own.is_dir():
@@ -132,7 +154,40 @@ def _games(path: Path, split: str) -> list[Path]:
             f"there is no .z8 game for the {split} split in {path}; "
             f"make some with: tw-make tw-simple ... --output {path}/game.z8"
         )
+    return _described(files)
+
+
+def _described(files: list[Path]) -> list[Path]:
+    """The games, each with the description that says what can be done in it."""
+    for file in files:
+        if not file.with_suffix(".json").is_file():
+            raise InputError(f"{file} has no {file.stem}.json beside it, which tw-make writes")
     return files
+
+
+def _meant(action: str, known: Sequence[str]) -> str | None:
+    """Which of the known commands a line means: itself, in other words, or its only beginning."""
+    commands = {command.lower(): command for command in known}
+    line = " ".join(action.lower().split())
+    if line not in commands:
+        line = _in_its_words([word for word in line.split() if word not in ("the", "a", "an")])
+    longer = [command for command in commands if command.startswith(f"{line} ")]
+    if line not in commands and " " in line and len(longer) == 1:
+        line = longer[0]
+    return commands.get(line)
+
+
+def _in_its_words(words: list[str]) -> str:
+    """A command with TextWorld's own verb and way."""
+    for length in (2, 1):
+        verb = " ".join(words[:length])
+        if verb in _VERBS:
+            words = [_VERBS[verb], *words[length:]]
+            break
+    way = words[-1] if words else ""
+    if words in ([way], ["go", way]):
+        words = ["go", _WAYS.get(way, way)] if way in (*_WAYS, *_WAYS.values()) else words
+    return " ".join(words)
 
 
 def _tidy(text: str | None) -> str:

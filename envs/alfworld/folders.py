@@ -1,7 +1,8 @@
 """ALFWorld's own folders, as `alfworld-download` makes them: `<split>/<task>/<trial>/`.
 
 A trial holds `game.tw-pddl` (the game, in JSON) and `traj_data.json`. The same games are kept as
-alfworld 0.4.2 keeps: no movable receptacles, nothing sliced, and solvable.
+alfworld 0.4.2 keeps: no movable receptacles, nothing sliced, and solvable. Where a game's file does
+not say whether it is, the oracle decides: what it can win is kept.
 """
 
 from __future__ import annotations
@@ -111,9 +112,8 @@ def _read_trial(trial: Path) -> tuple[FolderGame | None, str]:
     if not path.is_file():
         return None, "no game.tw-pddl"
     game = _json(path)
-    if "solvable" not in game:
-        return None, "not checked for solvability"
-    if not game["solvable"]:
+    marked = game.get("solvable")
+    if marked is not None and not marked:
         return None, "unsolvable"
     try:
         sentence = re.search(r'Your task is to: ([^"]*)"', game["grammar"])
@@ -126,6 +126,8 @@ def _read_trial(trial: Path) -> tuple[FolderGame | None, str]:
             "that names the task"
         )
     record = Record.of(f"{trial.parent.name}/{trial.name}", sentence[1], problem)
+    if marked is None and plan(Play(build_game(problem, sentence[1]))) is None:
+        return None, "not marked as solvable, and not won by the oracle"
     return FolderGame(record, domain, tuple(game.get("walkthrough") or ())), ""
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from layergym.base.errors import InputError
+from layergym.base.texts import whole
 from layergym.envs.alfworld.tables import KINDS
 
 
@@ -34,7 +35,7 @@ class Record:
         """
         if id.partition("-")[0] not in KINDS:
             raise InputError(f'the game "{id}" is of no known type; ids begin with one of {KINDS}')
-        return cls(id, sentence, zlib.compress(problem.encode(), 1))
+        return cls(id, sentence, zlib.compress(whole(problem).encode(), 1))
 
     @property
     def kind(self) -> str:
@@ -102,8 +103,10 @@ def read_compact(path: Path) -> Mapping[str, Record]:
 def _read_compact(path: Path, changed_ns: int) -> Mapping[str, Record]:
     records = {}
     try:
-        with lzma.open(path, "rt", encoding="utf-8") as lines:
+        with lzma.open(path, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
                 record = _record(line, f"{path}, line {number}")
                 records[record.id] = record
     except FileNotFoundError:

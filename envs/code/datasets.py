@@ -12,7 +12,7 @@ import ast
 import doctest
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from layergym.base.errors import InputError
 from layergym.envs.code.problems import Problem, defined, imports, mentioned, suite
@@ -36,22 +36,32 @@ def problems(rows: Sequence[Row], split: str) -> list[Problem]:
     """
     columns = set(rows[0]) if rows else set()
     if columns >= {"prompt", "entry_point", "canonical_solution", "test"}:
-        chosen, build = (rows if split == "test" else []), _humaneval
+        build: Callable[[Row], Problem] = _humaneval
+        place: Callable[[Row], str] = _humaneval_split
     elif columns >= {"task_id", "code", "test_list"}:
-        chosen, build = [row for row in rows if _mbpp_split(row) == split], _mbpp
+        place, build = _mbpp_split, _mbpp
     else:
         raise InputError(
             f"columns {', '.join(sorted(columns)) or '(none)'} are not those of HumanEval "
             "(prompt, entry_point, canonical_solution, test) or MBPP (task_id, code, test_list)"
         )
-    if not chosen:
+    found = []
+    for number, row in enumerate(rows):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the row's own, such as "\B" in a plain string
+                found += [build(row)] if place(row) == split else []
+        except (SyntaxError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(f"row {number} of the dataset cannot be used: {error!r}") from error
+        except StopIteration:
+            raise InputError(f"row {number} of the dataset has no function check") from None
+    if not found:
         raise InputError(f"the dataset has no {split} split; HumanEval, for one, is test only")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the rows' own, such as "\B" in a plain string
-            return sorted((build(row) for row in chosen), key=lambda problem: problem.id)
-    except (SyntaxError, KeyError, StopIteration) as error:
-        raise InputError(f"the dataset has a row that cannot be used: {error}") from error
+    return sorted(found, key=lambda problem: problem.id)
+
+
+def _humaneval_split(_: Row) -> str:
+    return "test"
 
 
 def _mbpp_split(row: Row) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Hashable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Literal, Self
 from layergym.base.errors import unknown
 from layergym.envs.code import datasets, generated
 from layergym.envs.code.problems import Problem
+from layergym.envs.code.replies import read_program
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import Verdict, shared
 
 Reward = Literal["all", "fraction"]
 
-_FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_SUBMIT = re.compile(r"\A\W*submit\b[^\n`]*", re.IGNORECASE)
 _MAX_SHOWN = 600
 
 _INSTRUCTIONS = """You write Python programs. Give the whole program in a code block:
@@ -113,7 +111,12 @@ class Code(TextEnv):
     # ---- play -------------------------------------------------------------------------------
 
     def start(self) -> str:
-        """Ask the question."""
+        """Ask the question.
+
+        Raises:
+            InputError: programs cannot be isolated here.
+        """
+        self._sandbox.check()
         self._program = ""
         shown = self._problem.visible.checks
         tests = "\n".join(["Visible tests:", *shown]) if shown else "There are no visible tests."
@@ -121,7 +124,7 @@ class Code(TextEnv):
 
     def play(self, action: str) -> Outcome:
         """Run a program against the visible tests, or judge a submission."""
-        program, submitted = read_program(action)
+        program, submitted = read_program(action, self._problem.entry)
         self._program = program or self._program
         if not self._program:
             return Outcome("There is no program yet; give one in a code block.", valid=False)
@@ -150,18 +153,6 @@ class Code(TextEnv):
     def expert(self) -> str | None:
         """Submit the reference solution."""
         return f"submit\n```python\n{self._problem.solution}\n```"
-
-
-def read_program(action: str) -> tuple[str, bool]:
-    """The program in an action, and whether it is submitted.
-
-    The program is the last code block, or else the whole text. Lines lose trailing spaces.
-    """
-    submit = _SUBMIT.match(action)
-    rest = action[submit.end() :] if submit else action
-    blocks = _FENCE.findall(rest)
-    lines = (blocks[-1] if blocks else rest).splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip("\n"), bool(submit)
 
 
 def _report(verdict: Verdict) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -12,14 +11,16 @@ from typing import Self
 
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
+from layergym.envs.fences import blocks
 from layergym.envs.math import generated
-from layergym.envs.math.answers import equal, find_answer, grader
+from layergym.envs.math.answers import equal
+from layergym.envs.math.find import find_answer
+from layergym.envs.math.grading import grader
 from layergym.envs.math.problems import Question, questions
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import shared
+from layergym.envs.tags import between
 
-_CODE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_CALCULATION = re.compile(r"<calc>(.*?)</calc>", re.DOTALL)
 _UNCLEAN = 0.9  # what a right answer earns among others; a wrong one earns nothing for its form
 _MAX_SHOWN = 1000
 
@@ -78,6 +79,7 @@ class Math(TextEnv):
         super().__init__(split=split, max_turns=turns, render_mode=render_mode)
         self._tools = tools
         self._attempts = attempts
+        grader(isolation)  # refuses one that there is not
         self._isolation = isolation
         self.instructions = _ASK + (_TOOLS if tools else "")
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""
@@ -156,7 +158,8 @@ class Math(TextEnv):
 
     def _calculation(self, action: str) -> str:
         """The program that an action asks to run, if it may; empty when there is none."""
-        calculations, programs = _CALCULATION.findall(action), _CODE.findall(action)
+        calculations = list(between(action, "calc"))
+        programs = [block.text for block in blocks(action) if block.fenced]
         if not self._tools or not (calculations or programs):
             return ""
         return programs[-1] if programs else f"print({calculations[-1].strip()})"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from layergym.base.errors import InputError
-from layergym.envs.math.answers import find_answer
+from layergym.envs.math.find import find_answer
 from layergym.envs.rows import Row
 
 _QUESTION = ("problem", "question", "Problem", "Question")
@@ -57,26 +58,35 @@ def _question(row: Row, number: int, digits: int) -> Question:
             f"row {number} has no {'answer' if text else 'question'}; known columns are "
             f"{', '.join(_QUESTION)} and {', '.join(_ANSWER)}, solution, or verl's"
         )
-    name = next((str(row[key]) for key in _NAME if row.get(key) not in (None, "")), "")
-    level = re.sub(r"\D", "", str(row.get("level", "")))
-    kind = f"level {level}" if level else str(row.get("subject") or row.get("type") or "")
+    name = _given(row, _NAME)
+    level = re.sub(r"\D", "", _given(row, ("level",)))
+    kind = f"level {level}" if level else _given(row, ("subject", "type"))
     return Question(name or f"{number:0{digits}d}", kind, text, answer)
 
 
 def _text(row: Row) -> str:
     if isinstance(row.get("prompt"), list) and row["prompt"]:
-        return _REQUEST.sub("", str(row["prompt"][-1]["content"])).strip()
-    return next((str(row[key]).strip() for key in _QUESTION if row.get(key)), "")
+        last = row["prompt"][-1]
+        asked = _given(last, ("content",)) if isinstance(last, dict) else ""
+        return _REQUEST.sub("", asked).strip()
+    return _given(row, _QUESTION).strip()
+
+
+def _given(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    """What the first of these columns that is filled says; null, NaN and spaces fill none."""
+    values = (row.get(name) for name in names)
+    texts = (str(value) for value in values if value is not None and value == value)
+    return next((text for text in texts if text.strip()), "")
 
 
 def _answer(row: Row) -> str | None:
     """The answer, empty when the row gives none; None when it has no column for one."""
     if isinstance(row.get("reward_model"), dict):
-        return str(row["reward_model"].get("ground_truth", "")).strip()
-    given = next((str(row[key]) for key in _ANSWER if key in row), None)
-    text = given if given is not None else row.get("solution")
-    if text is None:
-        return None
+        return _given(row["reward_model"], ("ground_truth",)).strip()
+    given = _given(row, _ANSWER) or None
+    text = given or _given(row, ("solution",))
+    if not text:
+        return "" if {*_ANSWER, "solution"} & row.keys() else None
     if given is not None and "####" not in given and "\\boxed" not in given:
         return given.strip()
     found = find_answer(text)

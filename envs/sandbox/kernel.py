@@ -32,8 +32,11 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _CAP_VERSION_3 = 0x20080522
 
-_LANDLOCK_READ = (1 << 2) | (1 << 3)  # READ_FILE, READ_DIR
+_LANDLOCK_READ_FILE, _LANDLOCK_READ_DIR = 1 << 2, 1 << 3
+_LANDLOCK_READ = _LANDLOCK_READ_FILE | _LANDLOCK_READ_DIR
 _LANDLOCK_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # ABI: number of file-system rights; 16 from ABI 5
+_LANDLOCK_TCP = 0b11  # bind, connect
+_LANDLOCK_SCOPES = 0b11  # abstract Unix sockets, signals
 LANDLOCK_MIN_ABI = 3  # the first that stops truncation
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -99,9 +102,14 @@ def die_with_parent() -> None:
     _check(_prctl(_PR_SET_PDEATHSIG, 9), "prctl(PDEATHSIG)")
 
 
+def no_new_privileges() -> None:
+    """Have `execve` grant nothing from now on."""
+    _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "prctl(NO_NEW_PRIVS)")
+
+
 def drop_privileges() -> None:
     """Give up every capability, and for good: `execve` cannot bring one back."""
-    _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "prctl(NO_NEW_PRIVS)")
+    no_new_privileges()
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("Ii", _CAP_VERSION_3, 0)
     _syscall(_SYS_CAPSET[os.uname().machine], "capset", header, bytes(24))
@@ -116,22 +124,33 @@ def landlock_abi() -> int:
         return 0
 
 
-def landlock(readable: Iterable[str], writable: Iterable[str]) -> None:
-    """Deny this process every file that is not below one of the given directories.
+def landlock(
+    readable: Iterable[str], writable: Iterable[str] = (), unlisted: Iterable[str] = ()
+) -> None:
+    """Deny this process every file that is not one of those given or below one.
 
-    `drop_privileges` must have been called. Paths that do not exist are skipped.
+    Folders in `unlisted` cannot be listed; the files in them can be read.
+
+    Where the kernel can, TCP, abstract Unix sockets and signals to processes outside are denied as
+    well. `no_new_privileges` must have been called. Paths that do not exist are skipped.
     """
-    count = _LANDLOCK_RIGHTS.get(landlock_abi(), 16)
-    every = (1 << count) - 1
-    rules = struct.pack("Q", every)
+    abi = landlock_abi()
+    every = (1 << _LANDLOCK_RIGHTS.get(abi, 16)) - 1
+    handled = [every, _LANDLOCK_TCP, _LANDLOCK_SCOPES]  # struct landlock_ruleset_attr
+    known = 1 + (abi >= 4) + (abi >= 6)
+    rules = struct.pack(f"{known}Q", *handled[:known])
     ruleset = _syscall(_SYS_LANDLOCK_CREATE, "landlock_create_ruleset", rules, len(rules), 0)
-    for path, rights in [*((p, _LANDLOCK_READ) for p in readable), *((p, every) for p in writable)]:
+    for path, rights in [
+        *((path, _LANDLOCK_READ) for path in readable),
+        *((path, every) for path in writable),
+        *((path, _LANDLOCK_READ_FILE) for path in unlisted),
+    ]:
         try:
             folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
         if not os.path.isdir(path):
-            rights &= ~(1 << 3)
+            rights &= ~_LANDLOCK_READ_DIR
         rule = struct.pack("=Qi", rights, folder)
         _syscall(_SYS_LANDLOCK_ADD, f"landlock_add_rule({path})", ruleset, 1, rule, 0)
         os.close(folder)

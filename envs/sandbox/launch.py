@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from layergym.base.errors import InputError, unknown
-from layergym.envs.sandbox import jail
+from layergym.base.errors import InputError
+from layergym.envs.sandbox import jail, reach
 
 ISOLATIONS = ("bubblewrap", "namespaces", "landlock", "none")
 """Strongest first; `none` is never chosen by itself."""
 _START_TIMEOUT_S = 60.0
 _HERE = Path(__file__).resolve().parent
+_MOUNTED = "/.sandbox"  # where that is for a worker whose root directory is made before it starts
 
 # The worker imports this package's standard-library files without running any parent package.
 _BOOT = """
@@ -28,9 +29,9 @@ folder, control, isolation, readable, modules, paths, prelude = sys.argv[1:]
 for name in ("layergym", "layergym.envs", "layergym.envs.sandbox"):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [folder] if name.endswith("sandbox") else []
-sys.path += paths.split("\\n") if paths else []
 from layergym.envs.sandbox.worker import main
-main(int(control), isolation, readable.split("\\n"), modules.split(), prelude)
+paths = tuple(paths.split("\\n") if paths else ())
+main(int(control), isolation, tuple(readable.split("\\n")), modules.split(), paths, prelude)
 """
 # A fixed hash seed, so that the same program does the same in every worker.
 _ENVIRONMENT = {
@@ -56,12 +57,13 @@ class Worker:
         self.control, theirs = socket.socketpair()
         try:
             with theirs:
+                command, environment = _command(isolation, theirs.fileno(), modules, prelude)
                 self._process = subprocess.Popen(
-                    _command(isolation, theirs.fileno(), modules, prelude),
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
-                    env=_ENVIRONMENT,
+                    env=environment,
                     cwd="/",
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
@@ -82,6 +84,16 @@ class Worker:
             assert self._process.stderr is not None
             said = answer.get("error") or self._process.stderr.read().decode(errors="replace")
             raise OSError(said.strip().rpartition("\n")[2] or "the worker ended at once")
+
+    @property
+    def alive(self) -> bool:
+        """Whether this worker, which has nothing to do, is still there.
+
+        One that is has nothing to say.
+        """
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        return not poll.poll(0)
 
     def report(self) -> dict[str, Any]:
         """Read one line that the worker says; empty when it is gone.
@@ -114,10 +126,8 @@ def start(isolation: str, modules: Sequence[str], prelude: str) -> Worker:
     """Start a worker; `isolation="auto"` takes the strongest that works.
 
     Raises:
-        InputError: the name is unknown, or the isolation cannot be had.
+        InputError: the isolation cannot be had.
     """
-    if isolation not in ("auto", *ISOLATIONS):
-        raise unknown("isolation", isolation, ("auto", *ISOLATIONS))
     refusals = []
     for name in ISOLATIONS[:-1] if isolation == "auto" else [isolation]:
         try:
@@ -130,33 +140,24 @@ def start(isolation: str, modules: Sequence[str], prelude: str) -> Worker:
     )
 
 
-def _command(isolation: str, control: int, modules: Sequence[str], prelude: str) -> list[str]:
+def _command(
+    isolation: str, control: int, modules: Sequence[str], prelude: str
+) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment of a worker."""
     python = os.path.realpath(sys.executable)
-    folders = [_module_folder(name) for name in dict.fromkeys(m.partition(".")[0] for m in modules)]
-    readable = _readable(python, folders)
-    inside = [python, "-s", "-S", "-P", "-c", _BOOT, str(_HERE), str(control), isolation]
-    paths = sorted({str(folder.parent) for folder in folders})
+    names = dict.fromkeys(module.partition(".")[0] for module in modules)
+    packages = tuple(reach.package_folder(name) for name in names)
+    readable = reach.readable(python, packages)
+    here = _MOUNTED if isolation == "bubblewrap" else str(_HERE)
+    inside = [python, "-s", "-S", "-P", "-c", _BOOT, here, str(control), isolation]
+    paths = sorted({os.path.dirname(folder) for folder in packages})
     inside += ["\n".join(readable), " ".join(modules), "\n".join(paths), prelude]
-    return [*_bubblewrap(readable), *inside] if isolation == "bubblewrap" else inside
-
-
-def _module_folder(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"the sandbox was asked for the package {name}, which is not installed")
-    return Path(spec.submodule_search_locations[0]).resolve()
-
-
-def _readable(python: str, folders: Sequence[Path]) -> list[str]:
-    """What the interpreter needs: itself, its library, the system's libraries, the modules."""
-    wanted = ["/usr", "/lib", "/lib64", os.path.dirname(python), sys.base_prefix]
-    for folder in folders:
-        wanted.append(str(folder))
-        if folder.with_name(f"{folder.name}.libs").is_dir():  # shared libraries of a wheel
-            wanted.append(f"{folder}.libs")
-    wanted = [path for path in dict.fromkeys(wanted) if os.path.exists(path)]
-    covered = [p for p in wanted if any(p.startswith(f"{other}/") for other in wanted)]
-    return [path for path in wanted if path not in covered]
+    environment = dict(_ENVIRONMENT)
+    if isolation in ("bubblewrap", "namespaces"):
+        environment["LD_LIBRARY_PATH"] = reach.library_path(readable)
+    if isolation == "bubblewrap":
+        inside = [*_bubblewrap(readable), *inside]
+    return inside, environment
 
 
 def _bubblewrap(readable: Sequence[str]) -> list[str]:
@@ -166,11 +167,11 @@ def _bubblewrap(readable: Sequence[str]) -> list[str]:
     # The worker keeps the right to mount inside its namespace, for every run's own /tmp; the runs
     # themselves have no capability at all.
     command = [program, "--unshare-all", "--cap-add", "CAP_SYS_ADMIN", "--as-pid-1"]
-    for path in [*readable, str(_HERE)]:
-        if os.path.islink(path):
-            command += ["--symlink", os.readlink(path), path]
-        else:
-            command += ["--ro-bind", path, path]
-    for path, alias in jail.hidden(readable):
-        command += ["--ro-bind", path, alias]
-    return [*command, "--dir", jail.SCRATCH, "--remount-ro", "/", "--chdir", "/", "--"]
+    command += ["--hostname", jail.HOST_NAME]
+    pairs = [*jail.layout(readable), (str(_HERE), _MOUNTED)]
+    for source, target in pairs:
+        command += ["--ro-bind", source, target] if source else ["--tmpfs", target]
+    command += ["--dir", jail.SCRATCH]
+    for target in [*(target for source, target in pairs if not source), "/"]:
+        command += ["--remount-ro", target]
+    return [*command, "--chdir", "/", "--"]

@@ -15,7 +15,7 @@ import types
 from typing import Any
 
 from layergym.envs.sandbox import examiner
-from layergym.envs.sandbox.values import decode, encode, pack, read_frame
+from layergym.envs.sandbox.values import decode, encode, exception_name, pack, read_frame
 
 _FILE = "<program>"
 _MAX_TEXT = 2000
@@ -102,21 +102,21 @@ def _serve(channel: Channel, source: str) -> int:
     try:
         load("solution", source)
     except BaseException as error:
-        channel.send({"raised": [type(error).__name__, _short(error), _trace(error)]})
+        channel.send({"raised": [exception_name(type(error)), _short(error), _trace(error)]})
         return 1
     channel.send({"loaded": True})
     scope = sys.modules["solution"].__dict__
     objects: list[Any] = []
     while True:
         try:
-            request = channel.receive()
+            request = channel.receive()["ask"]
         except EOFError:
             return 0
         try:
             answer = {"value": _answer(request, scope, objects)}
             pack(answer)
         except BaseException as error:
-            answer = {"raised": [type(error).__name__, _short(error), _trace(error)]}
+            answer = {"raised": [exception_name(type(error)), _short(error), _trace(error)]}
         channel.send(answer)
 
 
@@ -129,8 +129,6 @@ def _short(error: BaseException) -> str:
 
 def _answer(request: dict[str, Any], scope: dict[str, Any], objects: list[Any]) -> Any:
     def keep(value: Any) -> Any:
-        if callable(getattr(value, "__index__", None)):
-            return encode(value.__index__())  # such as a numpy integer
         objects.append(value)
         return {"ref": len(objects) - 1}
 

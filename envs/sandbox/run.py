@@ -10,15 +10,22 @@ import signal
 import socket
 import time
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from layergym.base.errors import InputError
 from layergym.envs.sandbox.launch import Worker
-from layergym.envs.sandbox.values import pack, split_frame
+from layergym.envs.sandbox.values import MAX_FRAME, frame, pack, parsed, split_frame
 
 Ended = Literal["finished", "failed", "time", "output", "killed"]
 _GRACE_S = 5.0  # for a worker to report what it has killed
 _EXCESS = 16
+_RANGES = {  # of each limit, smallest and largest
+    "wall_s": (0.01, 86_400),
+    "cpu_s": (1, 86_400),
+    "memory_mb": (64, 2**20),
+    "output_kb": (1, 2**20),
+}
 _SIGKILL, _SIGXCPU = -int(signal.SIGKILL), -int(signal.SIGXCPU)
 
 
@@ -27,25 +34,33 @@ class Limits:
     """What one run may use."""
 
     wall_s: float = 20.0
+    """From 0.01 to 86,400, a day."""
     cpu_s: int = 5
+    """Whole seconds, from 1 to 86,400."""
     memory_mb: int = 512
-    """Address space, in MiB."""
+    """Address space, in MiB, from 64 to 2**20; the interpreter and the modules count."""
     output_kb: int = 64
-    """Output that is kept, in KiB; a run that writes 16 times as much is ended."""
+    """Output that is kept, in KiB, from 1 to 2**20; a run that writes 16 times as much is ended."""
 
     def __post_init__(self) -> None:
-        """Check that every limit is positive.
+        """Check every limit.
 
         Raises:
-            InputError: one is not.
+            InputError: one is not a number, not whole, or out of range.
         """
-        for name, value in asdict(self).items():
-            if not value > 0:
-                raise InputError(f"the limit {name} must be above 0, not {value}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            kind = "a number" if name == "wall_s" else "a whole number"
+            right = isinstance(value, Real if name == "wall_s" else Integral)
+            if isinstance(value, bool) or not right or not low <= value <= high:
+                raise InputError(f"the limit {name} must be {kind} from {low} to {high}: {value!r}")
+            object.__setattr__(self, name, float(value) if name == "wall_s" else int(value))
 
     def doubled(self) -> Limits:
         """Twice the time, for who waits for another run as well as working."""
-        return Limits(2 * self.wall_s, 2 * self.cpu_s, self.memory_mb, self.output_kb)
+        most = {name: high for name, (_, high) in _RANGES.items()}
+        wall_s, cpu_s = min(2 * self.wall_s, most["wall_s"]), min(2 * self.cpu_s, most["cpu_s"])
+        return Limits(wall_s, int(cpu_s), self.memory_mb, self.output_kb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +135,20 @@ class Run:
         """Send a message; nothing happens when the process is gone.
 
         Raises:
-            InputError: the message is too long.
+            InputError: the message is too long, or cannot be JSON.
         """
         try:
-            left = memoryview(pack(message))
-        except ValueError as error:
+            frame = pack(message)
+        except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"too much for the sandbox: {error}") from error
+        self._write(frame)
+
+    def pass_on(self, body: bytes) -> None:
+        """Send a message that another process has written, unread."""
+        self._write(frame(body))
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
         while left and self._report is None:
             try:
                 left = left[self._channel.send(left) :]
@@ -134,19 +157,28 @@ class Run:
             except OSError:
                 return
 
-    def receive(self) -> Any:
-        """Wait for a message; None when the process ended without one, or broke the rules."""
+    def take(self) -> bytes | None:
+        """Wait for a message, unread; None when the process ended without one, or wrote no frame.
+
+        What comes before it is asked for stays with the process, above the length of a message.
+        """
         while True:
             try:
                 body = split_frame(self._received)
-                if body is not None:
-                    return json.loads(body)
-            except (ValueError, RecursionError):
+            except ValueError:
                 self.stop()
                 return None
-            if self._report is not None:
-                return None
+            if body is not None or self._report is not None:
+                return body
             self._wait()
+
+    def receive(self) -> Any:
+        """Wait for a message; None when the process ended without one, or broke the rules."""
+        body = self.take()
+        message = None if body is None else parsed(body)
+        if message is None:
+            self.stop()
+        return message
 
     def finish(self) -> Report:
         """Wait for the end."""
@@ -169,12 +201,17 @@ class Run:
         if left <= 0:
             self._lose()
             return
-        control = self._worker.control.fileno()
-        targets = [self._channel] if sending else []
-        ready, _, _ = select.select([control, *self._open], targets, [], left)
-        for source in ready:
-            if source != control:
-                self._take(source)
+        control, channel = self._worker.control.fileno(), self._channel.fileno()
+        full = len(self._received) > MAX_FRAME  # there is something to take; more must wait
+        sources = self._open - {channel} if full else self._open
+        poll = select.poll()
+        for source in {control, *sources}:
+            poll.register(source, select.POLLIN)
+        if sending:
+            poll.register(channel, select.POLLOUT | (select.POLLIN if channel in sources else 0))
+        ready = {source for source, _ in poll.poll(1000 * left)}
+        for source in ready & sources:
+            self._take(source)
         if control in ready:
             self._end()
 

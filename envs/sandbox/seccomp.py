@@ -21,7 +21,6 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "pwrite64": (18, 68),
     "readv": (19, 65),
     "writev": (20, 66),
-    "flock": (73, 32),
     "dup": (32, 23),
     "dup2": (33, None),
     "dup3": (292, 24),
@@ -51,8 +50,6 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "fstat": (5, 80),
     "newfstatat": (262, 79),
     "statx": (332, 291),
-    "statfs": (137, 43),
-    "fstatfs": (138, 44),
     "access": (21, None),
     "faccessat": (269, 48),
     "faccessat2": (439, 439),
@@ -116,12 +113,9 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "getresuid": (118, 148),
     "getresgid": (120, 150),
     "getgroups": (115, 158),
-    "getpgid": (121, 155),
     "getrusage": (98, 165),
     "getrlimit": (97, 163),
-    "sysinfo": (99, 179),
     "uname": (63, 160),
-    "sched_getaffinity": (204, 123),
     "sched_yield": (24, 124),
     "getrandom": (318, 278),
     "futex": (202, 98),
@@ -132,16 +126,32 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-# name: (numbers, index of the argument, values it may have); OWN_PID is filled in per process.
+# Where files elsewhere are hidden by Landlock alone, which says nothing about links.
+_WITH_OWN_ROOT = ("readlink", "readlinkat")
+
 _OWN_PID = -1
-_RESTRICTED: dict[str, tuple[tuple[int, int], int, tuple[int, ...]]] = {
-    "kill": ((62, 129), 0, (_OWN_PID,)),
-    "tgkill": ((234, 131), 0, (_OWN_PID,)),
-    "prlimit64": ((302, 261), 0, (0, _OWN_PID)),
-    # Duplicate, flags, locks; not F_SETOWN and F_SETSIG, which can send signals to others.
-    "fcntl": ((72, 25), 1, (0, 1, 2, 3, 4, 5, 6, 7, 1030)),
-    "ioctl": ((16, 29), 1, (0x5401, 0x5421, 0x541B, 0x5451)),  # TCGETS FIONBIO FIONREAD FIOCLEX
-    "socketpair": ((53, 199), 0, (1,)),  # AF_UNIX: asyncio wakes itself through one
+_SELF = (0, _OWN_PID)
+_STREAM = tuple(
+    1 | non_blocking | close_on_exec
+    for non_blocking in (0, 0x800)
+    for close_on_exec in (0, 0x80000)
+)
+# name: (numbers, (index of an argument, values it may have), ...); OWN_PID is filled in.
+_RESTRICTED: dict[str, tuple[tuple[int, int], tuple[tuple[int, tuple[int, ...]], ...]]] = {
+    "kill": ((62, 129), ((0, (_OWN_PID,)),)),
+    "tgkill": ((234, 131), ((0, (_OWN_PID,)),)),
+    "prlimit64": ((302, 261), ((0, _SELF),)),
+    "getpgid": ((121, 155), ((0, _SELF),)),
+    "sched_getaffinity": ((204, 123), ((0, _SELF),)),
+    # Duplicate and flags; not F_SETOWN and F_SETSIG, which can send signals to others, and no
+    # locks, which others can see.
+    "fcntl": ((72, 25), ((1, (0, 1, 2, 3, 4, 1030)),)),
+    "ioctl": (
+        (16, 29),
+        ((1, (0x5401, 0x5421, 0x541B, 0x5451)),),
+    ),  # TCGETS FIONBIO FIONREAD FIOCLEX
+    # AF_UNIX streams: asyncio wakes itself through one. Datagrams can be sent to any address.
+    "socketpair": ((53, 199), ((0, (1,)), (1, _STREAM))),
 }
 _CLONE3 = 435  # libc tries it first and falls back to clone when it does not exist
 
@@ -152,8 +162,13 @@ _X32_BIT = 0x40000000
 ARCHITECTURES = tuple(_AUDIT_ARCH)
 
 
-def program(machine: str, pid: int) -> bytes:
-    """The filter for `machine` ("x86_64" or "aarch64") and a process with the id `pid`.
+def program(machine: str, pid: int, *, own_root: bool) -> bytes:
+    """The filter for a process.
+
+    Args:
+        machine: "x86_64" or "aarch64".
+        pid: the process's id.
+        own_root: whether its root directory holds nothing but what it may see.
 
     Raises:
         OSError: there is no table for this architecture.
@@ -170,26 +185,25 @@ def program(machine: str, pid: int) -> bytes:
     ]
     if machine == "x86_64":
         code += [_op(_JUMP_GREATER_EQUAL, _X32_BIT, no=1), _op(_RETURN, _KILL)]
-    for numbers in _ALLOWED.values():
-        if (call := numbers[column]) is not None:
+    for name, numbers in _ALLOWED.items():
+        call = numbers[column]
+        if call is not None and (own_root or name not in _WITH_OWN_ROOT):
             code += [_op(_JUMP_EQUAL, call, no=1), _op(_RETURN, _ALLOW)]
-    for numbers_, argument, values in _RESTRICTED.values():
-        code += _argument_check(numbers_[column], argument, values, pid)
+    for calls, conditions in _RESTRICTED.values():
+        body = [op for condition in conditions for op in _condition(*condition, pid)]
+        body.append(_op(_RETURN, _ALLOW))
+        code += [_op(_JUMP_EQUAL, calls[column], no=len(body)), *body]
     code += [_op(_JUMP_EQUAL, _CLONE3, no=1), _op(_RETURN, _ERRNO | errno.ENOSYS)]
     code.append(_op(_RETURN, _ERRNO | errno.EPERM))
     return b"".join(code)
 
 
-def _argument_check(call: int, argument: int, values: tuple[int, ...], pid: int) -> list[bytes]:
-    """Allow `call` when the low 32 bits of an argument, all the kernel reads here, are listed."""
-    body = [_op(_LOAD, 16 + 8 * argument)]
-    for value in values:
-        body += [
-            _op(_JUMP_EQUAL, pid if value == _OWN_PID else value, no=1),
-            _op(_RETURN, _ALLOW),
-        ]
-    body.append(_op(_RETURN, _ERRNO | errno.EPERM))
-    return [_op(_JUMP_EQUAL, call, no=len(body)), *body]
+def _condition(argument: int, values: tuple[int, ...], pid: int) -> list[bytes]:
+    """Refuse, unless the low 32 bits of an argument, all the kernel reads here, are listed."""
+    code = [_op(_LOAD, 16 + 8 * argument)]
+    for left, value in zip(range(len(values), 0, -1), values, strict=True):
+        code.append(_op(_JUMP_EQUAL, pid if value == _OWN_PID else value, yes=left))
+    return [*code, _op(_RETURN, _ERRNO | errno.EPERM)]
 
 
 def _op(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:

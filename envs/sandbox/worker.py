@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from typing import Any
 
@@ -28,21 +29,39 @@ _STANDARD = (  # what programs most often import, so that it costs them nothing
 
 
 def main(
-    control_fd: int, isolation: str, readable: list[str], modules: list[str], prelude: str
+    control_fd: int,
+    isolation: str,
+    readable: tuple[str, ...],
+    modules: list[str],
+    paths: tuple[str, ...],
+    prelude: str,
 ) -> None:
-    """Confine this process, say "ready", and serve runs until the other side is gone."""
-    control = socket.socket(fileno=control_fd)
-    plan = jail.Plan(isolation, tuple(readable))
+    """Confine this process, say "ready", and serve runs until the other side is gone.
+
+    Args:
+        control_fd: the socket that asks for runs.
+        isolation: bubblewrap, namespaces, landlock or none.
+        readable: what runs may see.
+        modules: imported before anything else.
+        paths: where they are; nothing else that is there can be imported by confined runs.
+        prelude: source of the module `prelude`.
+    """
+    control = socket.socket(fileno=os.dup(control_fd))  # a low number, whatever it was before
+    os.close(control_fd)
+    plan = jail.Plan(isolation, readable)
+    library = list(sys.path)
+    sys.path += paths
     try:
         for name in (*_STANDARD, *modules):
             importlib.import_module(name)
-        if isolation == "namespaces":
-            jail.enter_namespaces(plan)
-        _probe(plan)
         program.load("prelude", prelude)
+        jail.enter(plan)
+        _probe(plan)
     except Exception as error:
         _tell(control, {"error": str(error)})
         return
+    if isolation != "none":
+        sys.path[:] = library
     gc.collect()
     gc.freeze()  # so that a fork does not copy every page at the next collection
     woken, wake = os.pipe()
@@ -138,11 +157,20 @@ def _become_run(plan: jail.Plan, limits: dict[str, Any], descriptors: list[int])
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         channel, output = (os.dup(d) for d in descriptors)  # both are now above the originals
+        _empty_input()
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.dup2(channel, CHANNEL)
-        os.closerange(CHANNEL + 1, 256)
+        os.closerange(CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
         jail.confine(plan, cpu_s=limits["cpu_s"], memory_mb=limits["memory_mb"])
         code = program.main(CHANNEL)
     finally:
         os._exit(code)
+
+
+def _empty_input() -> None:
+    """An input that ends at once, and that no other run shares, as it would a file."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    os.dup2(reading, 0)
+    os.close(reading)

@@ -128,7 +128,7 @@ def read_array(path: Path) -> Iterator[object]:
         InputError: the file does not hold an array, or it is cut off or malformed.
     """
     decode = json.JSONDecoder().raw_decode
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
         text, place, size = file.read(_CHUNK).lstrip(), 1, _CHUNK
         if not text.startswith("["):
             raise InputError(f"{path} does not hold a JSON array")

@@ -15,6 +15,7 @@ from layergym.base.errors import InputError
 from layergym.evals import stats
 from layergym.evals.results import is_control, layer_of
 from layergym.evals.stats import Estimate, Floats, agreement
+from layergym.evals.stats.reliability import reliability
 
 SEED = 0
 """Of the bootstrap: reports made twice are the same."""
@@ -78,6 +79,10 @@ class Measure:
     held_out_best: float | None
     """Gain of "the best layer", chosen on some tasks and seeds and scored on the others."""
     controls: tuple[Control, ...] = ()
+    panel_reliability: Estimate | None = None
+    """Of the layers' scores over further tasks, for these trained weights (`reliability`)."""
+    seed_reliability: Estimate | None = None
+    """Of the same over further seeds."""
 
     @property
     def layers(self) -> tuple[ArmScore, ...]:
@@ -191,6 +196,8 @@ def measure(
         single_seed=_single_seed({arm: tables[arm] for arm in layers}, seeds),
         held_out_best=None if best is None else best - float(tables["base"].mean()),
         controls=_controls(board, layers),
+        panel_reliability=reliability(rates.T) if layers else None,
+        seed_reliability=_seed_reliability({arm: tables[arm] for arm in layers}, seeds),
     )
 
 
@@ -264,10 +271,10 @@ def _middle(
     return next(found) if first.any() else None, next(found) if last.any() else None
 
 
-def _single_seed(
+def _common(
     tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
-) -> float | None:
-    """How far the rankings of single seeds agree, over the seeds that all layers have."""
+) -> Floats | None:
+    """Scores (S, L) of the seeds that all layers have; None with fewer than two of them."""
     scores = {
         arm: dict(zip(seeds[arm] if seeds else range(len(table)), table.mean(axis=1), strict=True))
         for arm, table in tables.items()
@@ -275,4 +282,19 @@ def _single_seed(
     common = sorted(set.intersection(*map(set, scores.values()))) if scores else []
     if len(common) < 2:
         return None
-    return agreement.between_seeds(np.array([[s[n] for s in scores.values()] for n in common]))
+    return np.array([[s[n] for s in scores.values()] for n in common])
+
+
+def _single_seed(
+    tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
+) -> float | None:
+    """How far the rankings of single seeds agree, over the seeds that all layers have."""
+    scores = _common(tables, seeds)
+    return None if scores is None else agreement.between_seeds(scores)
+
+
+def _seed_reliability(
+    tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
+) -> Estimate | None:
+    scores = _common(tables, seeds)
+    return None if scores is None else reliability(scores)

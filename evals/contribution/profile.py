@@ -18,6 +18,7 @@ import numpy as np
 from layergym.base.errors import InputError
 from layergym.evals import stats
 from layergym.evals.contribution.measure import SEED, Measure, measure
+from layergym.evals.contribution.runs import RunScore, run_scores
 from layergym.evals.results import Sweep, layer_of
 from layergym.evals.stats import Estimate, Floats
 from layergym.evals.stats.agreement import cross_fitted
@@ -45,6 +46,10 @@ class LayerProfile:
     base_by_temperature: tuple[tuple[float, Estimate], ...]
     sharpening: str
     """One sentence on how much of the gain the untrained base reaches by sampling colder."""
+    runs: tuple[RunScore, ...] = ()
+    """Every run's own score in the main measure; none in a published table."""
+    scored: str = "success"
+    """What a score is the mean of: "success" or "reward"."""
 
 
 def profile(sweep: Sweep) -> LayerProfile:
@@ -106,6 +111,8 @@ def profile(sweep: Sweep) -> LayerProfile:
         measures=tuple(measures),
         base_by_temperature=_scores(options),
         sharpening=sharpening,
+        runs=run_scores(sweep, main),
+        scored=panel.scored,
     )
 
 

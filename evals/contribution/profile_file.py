@@ -11,6 +11,7 @@ from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.contribution.measure import ArmScore, Control, Measure
 from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.contribution.runs import RunScore
 from layergym.evals.stats import Estimate
 
 FORMAT = 2
@@ -46,15 +47,26 @@ def read_profile(path: Path) -> LayerProfile:
             tasks=int(value["tasks"]),
             repeats=int(value["repeats"]),
             seeds=(int(fewest), int(most)),
-            measures=tuple(map(_measure, value["measures"])),
+            measures=_measures(value["measures"]),
             base_by_temperature=tuple(
                 (float(temperature), _estimate(score))
                 for temperature, score in value["base_by_temperature"]
             ),
             sharpening=str(value["sharpening"]),
+            runs=tuple(RunScore(**run) for run in value.get("runs", ())),
+            scored=str(value.get("scored", "success")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a whole layer profile ({briefly(error)})") from None
+
+
+def _measures(rows: Any) -> tuple[Measure, ...]:
+    """At least one; scores lie between 0 and 1."""
+    found = tuple(map(_measure, rows))
+    scores = [one.value for m in found for one in (m.base, m.full, *(a.score for a in m.arms))]
+    if not found or not all(0 <= score <= 1 for score in scores):
+        raise ValueError("it has no measure, or a score outside 0 to 1")
+    return found
 
 
 def _flat(measure: Measure) -> list[dict[str, Any]]:
@@ -105,6 +117,8 @@ def _measure(value: Mapping[str, Any]) -> Measure:
         single_seed=_maybe(value["single_seed"]),
         held_out_best=_maybe(value["held_out_best"]),
         controls=tuple(map(_control, value.get("controls", ()))),
+        panel_reliability=_optional(value.get("panel_reliability")),
+        seed_reliability=_optional(value.get("seed_reliability")),
     )
 
 

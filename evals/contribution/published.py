@@ -19,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 from layergym.base.errors import InputError
+from layergym.base.texts import csv_rows
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.results import arm_of
@@ -114,7 +115,7 @@ def split_correlation(scores: Floats, first: Sequence[int], second: Sequence[int
 
 def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        lines = csv_rows(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV table: {error}") from None
     if not lines or len(lines[0]) < 2:

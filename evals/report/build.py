@@ -38,15 +38,19 @@ class _Source:
     title: str = "Training run"
 
 
-def build(paths: Sequence[Path]) -> Report:
+def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
     """Read folders of sweeps, runs and evaluations, `profile.json` files, published CSV tables.
+
+    Args:
+        paths: what to read.
+        kept: whether the folders stay; nobody is sent to one that does not.
 
     Raises:
         InputError: no path is given, or one of them is none of these or is damaged.
     """
     if not paths:
         raise InputError("a report needs at least one run or sweep folder, profile or CSV table")
-    sources = [_read(Path(path)) for path in paths]
+    sources = [_read(Path(path), kept) for path in paths]
     names = [source.name for source in sources]
     if len(set(names)) < len(names):
         sources = [replace(s, name=f"{s.name} ({i})") for i, s in enumerate(sources, start=1)]
@@ -70,7 +74,7 @@ def build(paths: Sequence[Path]) -> Report:
     )
 
 
-def _read(path: Path) -> _Source:
+def _read(path: Path, kept: bool) -> _Source:
     if path.suffix.lower() == ".csv":
         table = read_table(path)
         more = published_section(table)
@@ -81,7 +85,7 @@ def _read(path: Path) -> _Source:
         return _Source(found.name, profile_sections(found), found)
     if not path.is_dir():
         raise InputError(f"{path} does not exist; give a run or sweep folder, profile or CSV table")
-    episodes = episode_sections(path)
+    episodes = episode_sections(path) if kept else ()
     if is_contest(path):
         return _Source(path.resolve().name, eval_sections(path) + episodes, title="Evaluation")
     if not is_sweep(path):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from layergym.evals.contribution.measure import Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Text
-from layergym.evals.report.words import claim, listed, points
+from layergym.evals.report.words import claim, listed, points, ratio
 from layergym.evals.results import arm_label
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import spearman_brown
@@ -17,7 +17,7 @@ def cautions(profile: LayerProfile) -> tuple[Text, ...]:
     """How far the ranking of single layers may be believed."""
     main = profile.measures[0]
     told = (*_held_out(profile, main), _beats_full(profile, main), *controls(profile, main))
-    return (*told, _depth(profile, main), *_reliability(profile, main))
+    return (*told, _depth(profile, main), *_reliability(profile, main), *_saturated(profile))
 
 
 def controls(profile: LayerProfile, shown: Measure) -> tuple[Text, ...]:
@@ -121,15 +121,31 @@ def _reliability(profile: LayerProfile, main: Measure) -> list[Text]:
         told.append(
             f"Rankings from two halves of the tasks correlate at {main.half_panel:.2f} (Spearman); "
             f"the whole panel's ranking then has {_stepped_up(main.half_panel, 2)} "
-            "for these trained weights."
+            f"for these trained weights{_anova(main.panel_reliability)}."
         )
     if main.single_seed is not None:
         seeds = max(profile.seeds[0], 1)
         told.append(
             f"Rankings from single seeds correlate at {main.single_seed:.2f}; the mean of "
-            f"{seeds} seeds then has {_stepped_up(main.single_seed, seeds)}."
+            f"{seeds} seeds then has {_stepped_up(main.single_seed, seeds)}"
+            f"{_anova(main.seed_reliability)}."
         )
     return [Text(" ".join(told))] if told else []
+
+
+def _anova(found: Estimate | None) -> str:
+    return "" if found is None else f"; {ratio(found)} by analysis of variance, 95 % interval"
+
+
+def _saturated(profile: LayerProfile) -> list[Text]:
+    if len(profile.measures) < 2 or all(m.name != "greedy" for m in profile.measures[1:]):
+        return []
+    return [
+        Text(
+            "Greedy contributions saturate: a small part of an update may already have all of the "
+            "greedy gain, so they rank layers less well than those at temperature 1."
+        )
+    ]
 
 
 def _stepped_up(correlation: float, times: int) -> str:

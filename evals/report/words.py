@@ -7,6 +7,7 @@ from typing import Literal
 
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.contribution.runs import apart
 from layergym.evals.report.model import Text
 from layergym.evals.results import arm_label, layer_of
 from layergym.evals.stats import Estimate
@@ -109,6 +110,11 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
         )
     if main.gain.low is None and not main.defined:
         return "all", "full training is not better than the base in this table."
+    if "full" in apart(profile.runs):
+        return "all", (
+            "a run of full training stands apart from its other seeds, so what full training gains "
+            "is not known; train it with further seeds (--seeds) before you compare layers with it."
+        )
     if not main.defined:
         return "all", (
             "full training is not distinguishably better than the base here, so no layer can be "
@@ -124,8 +130,9 @@ def _why(main: Measure, best: ArmScore) -> str:
     why = f"layer {best.layer} alone gains {points(best.joint_gain)} points"
     if best.joint_contribution is not None:
         why = f"layer {best.layer} alone recovers {ratio(best.joint_contribution)} of the full gain"
-    if len(same) > 1:
-        why += f"; layers {listed(same)} cannot be told apart from it"
+    if others := [layer for layer in same if layer != best.layer]:
+        name = "layers" if len(others) > 1 else "layer"
+        why += f"; {name} {listed(others)} cannot be told apart from it"
     if max(same) != best.layer:
         why += (
             f", and of these layer {max(same)} is cheapest to train, since nothing below the "

@@ -33,6 +33,8 @@ from layergym.evals.score.evaluate import CHUNK, panel_jobs, result_of
 from layergym.trainer.manifest import manifest
 
 FILE = "eval.json"
+MOST_OUT_OF_CONTEXT = 0.1
+"""Share of episodes out of context above which a score says more about the context's length."""
 OnEpisode = Callable[[str, Trajectory], None]
 """Called with the agent and each episode that is over."""
 
@@ -53,6 +55,10 @@ class ContestSpec:
     seeds: tuple[int, ...] = (0,)
     temperature: float = 1.0
     max_new_tokens: int | None = None
+    dtype: str = "auto"
+    """What models that are loaded here compute with (`agents.compute`)."""
+    device: str = "auto"
+    """Where they compute."""
     format: Format | None = None
     admissible: bool = False
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -160,8 +166,15 @@ class Contest:
             if not isinstance(held["tasks"], list) or not all(isinstance(t, str) for t in texts):
                 raise TypeError("the panel is not one of tasks")
             tasks = Panel(**{**held, "tasks": tuple(held["tasks"])})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder / FILE} is damaged: {briefly(error)}") from None
+        whole = len(tasks) if spec.size is None else spec.size
+        different = len(set(tasks.tasks))
+        if not different == len(tasks) == whole or not different:
+            raise InputError(
+                f"{folder / FILE} is damaged: its panel has {different} different tasks "
+                f"in {len(tasks)} places, not {whole}; evaluate into another folder"
+            )
         return cls(spec, tasks, folder)
 
     @property
@@ -187,6 +200,11 @@ class Contest:
     def played(self, agent: str, seed: int) -> dict[Job, Trajectory]:
         """The last record of every episode."""
         return {Job(t.task, t.seed): t for t in (r.trajectory for r in self.records(agent, seed))}
+
+    def out_of_context(self, agent: str) -> float:
+        """Share of an agent's episodes that ended because the model's context was full."""
+        played = [t for seed in self.spec.seeds for t in self.played(agent, seed).values()]
+        return sum(t.ended == "context" for t in played) / max(1, len(played))
 
     def missing(self, agent: str, seed: int) -> list[Job]:
         """Episodes that were not played yet, or ended in an error."""
@@ -267,4 +285,6 @@ def _speech(spec: ContestSpec) -> Speech:
         format=spec.format,
         admissible=spec.admissible,
         omit=spec.omit,
+        dtype=spec.dtype,
+        device=spec.device,
     )

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from layergym.agents.base import Agent
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.types import Trajectory
+from layergym.base.errors import InputError
 from layergym.envs import Panel, TextEnv
-from layergym.evals.results import EvalResult
+from layergym.evals.results import EvalResult, Scored
 
+ERRORS = 0.05
+"""The largest share of episodes that may end in errors, and count as lost, in a score."""
 CHUNK = 256
-"""Episodes in flight at once."""
+"""Episodes in flight at once, where there is memory for as many."""
+USUAL = 1024
+"""Tokens of an episode, for that estimate; longer ones are played all the same, more slowly."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     agent: Agent,
     make_env: Callable[[], TextEnv],
     panel: Panel,
@@ -24,6 +31,8 @@ def evaluate(
     temperature: float,
     repeats: int = 1,
     seed: int = 0,
+    trained: int = 0,
+    scored: Scored = "success",
 ) -> EvalResult:
     """Score `agent` on every task of `panel`, `repeats` times each.
 
@@ -38,15 +47,36 @@ def evaluate(
         temperature: the temperature the agent samples at, for the record; 0 is greedy.
         repeats: episodes per task.
         seed: of the evaluation; with the task and the repeat it fixes an episode's randomness.
+        trained: the seed of the training run that is scored, for the record.
+        scored: what the score is the mean of.
 
-    Returns:
-        The outcomes; `seed`, the training run's, is 0 there.
+    Raises:
+        InputError: more than `ERRORS` of the episodes ended in errors, so there is no score.
     """
     jobs = panel_jobs(panel, repeats, seed)
     played: list[Trajectory] = []
-    for start in range(0, len(jobs), CHUNK):
-        played += rollout(agent, make_env, jobs[start : start + CHUNK])
-    return result_of(played, panel, arm=arm, seed=0, temperature=temperature)
+    fits = getattr(getattr(agent, "sampler", None), "rows_that_fit", None)
+    at_once = min(CHUNK, fits(USUAL)) if fits else CHUNK
+    for start in range(0, len(jobs), at_once):
+        played += rollout(agent, make_env, jobs[start : start + at_once])
+    refuse_errors(played, f"{arm}, seed {trained}")
+    result = result_of(played, panel, arm=arm, seed=trained, temperature=temperature)
+    return replace(result, scored=scored)
+
+
+def refuse_errors(played: Sequence[Trajectory], who: str) -> None:
+    """Refuse to make a score of episodes many of which ended in errors.
+
+    Raises:
+        InputError: more than `ERRORS` of them did.
+    """
+    failed = Counter(t.error for t in played if t.ended == "error")
+    if failed.total() > ERRORS * len(played):
+        [(error, _)] = failed.most_common(1)
+        raise InputError(
+            f"{who}: {failed.total()} of {len(played)} episodes ended in errors, which is no "
+            f"score; mend the cause and resume. Most often: {error}"
+        )
 
 
 def panel_jobs(panel: Panel, repeats: int, seed: int) -> list[Job]:
@@ -72,6 +102,7 @@ def result_of(
         success=tuple(tuple(t.success for t in row) for row in rows),
         reward=tuple(tuple(t.total_reward for t in row) for row in rows),
         turns=tuple(tuple(len(t.turns) for t in row) for row in rows),
+        errors=sum(t.ended == "error" for t in played),
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.base.errors import InputError, briefly
+from layergym.base.errors import InputError, Notice, briefly
+from layergym.base.texts import csv_rows, lines
 
 _LOGITS = 2**26
 """Logits in memory at once, at most."""
@@ -50,7 +52,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
         InputError: it is missing, or a question cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     if path.suffix.lower() == ".csv":
@@ -75,12 +77,13 @@ def score_questions(
 
     Ties go to the first of the choices.
     """
+    start = beginning(tokenizer)
     pairs = [
-        _encoded(tokenizer, question.prompt, f" {choice}")
+        _encoded(tokenizer, start, question.prompt, f" {choice}")
         for question in questions
         for choice in question.choices
     ]
-    sums = iter(loglikelihoods(model, pairs))
+    sums = iter(loglikelihoods(model, _fitted(model, pairs)))
     plain, normed = [], []
     for question in questions:
         found = [next(sums) for _ in question.choices]
@@ -95,8 +98,9 @@ def score_text(
 ) -> dict[str, tuple[float, ...]]:
     """Mean negative log-likelihood (nats per token) of disjoint windows of a text, as "nll".
 
-    Each window is read after the token before it, the first after the tokenizer's beginning or end
-    of text; what is left after the last whole window is dropped unless there is no other.
+    Each window is read after the token before it, and after the beginning of text where the
+    tokenizer adds it by itself; the first after the beginning or end of text. What is left after
+    the last whole window is dropped unless there is no other.
 
     Raises:
         InputError: the text is shorter than two tokens.
@@ -107,8 +111,9 @@ def score_text(
     start = tokenizer.bos_token_id
     start = tokenizer.eos_token_id if start is None else start
     first = [tokenizer.pad_token_id if start is None else start]
+    begin = beginning(tokenizer)
     starts = range(0, max(len(ids) - window, 0) + 1, window)
-    pairs = [(ids[i - 1 : i] or first, ids[i : i + window]) for i in starts]
+    pairs = [([*begin, *ids[i - 1 : i]] if i else first, ids[i : i + window]) for i in starts]
     sums = loglikelihoods(model, pairs)
     return {"nll": tuple(-s / len(part) for s, (_, part) in zip(sums, pairs, strict=True))}
 
@@ -144,17 +149,49 @@ def _batch(
     ]
 
 
+def beginning(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The beginning of text, where the tokenizer puts it before a text by itself; else nothing."""
+    start = tokenizer.bos_token_id
+    added = tokenizer("a")["input_ids"][:1] == [start]
+    return [start] if start is not None and added else []
+
+
+def _fitted(
+    model: PreTrainedModel, pairs: Sequence[tuple[list[int], list[int]]]
+) -> list[tuple[list[int], list[int]]]:
+    """Pairs that fit the model's context: longer ones lose their beginning, as in the harness.
+
+    Raises:
+        InputError: a choice alone is longer than the context.
+    """
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if room is None:
+        return list(pairs)
+    if any(len(rest) > room for _, rest in pairs):
+        raise InputError(f"a choice is longer than the model's context of {room} tokens")
+    # The last token is only predicted, so one more than the context fits.
+    over = [max(0, len(context) + len(rest) - room - 1) for context, rest in pairs]
+    if cut := sum(map(bool, over)):
+        warnings.warn(
+            f"{cut} of {len(pairs)} questions with a choice are longer than the model's context "
+            f"of {room} tokens and lost their beginning",
+            Notice,
+            stacklevel=3,
+        )
+    return [(context[n:], rest) for n, (context, rest) in zip(over, pairs, strict=True)]
+
+
 def _encoded(
-    tokenizer: PreTrainedTokenizerBase, context: str, rest: str
+    tokenizer: PreTrainedTokenizerBase, start: list[int], context: str, rest: str
 ) -> tuple[list[int], list[int]]:
     """Both in tokens, cut where the context alone would end, as the harness does."""
     whole = tokenizer(context + rest, add_special_tokens=False)["input_ids"]
     cut = len(tokenizer(context, add_special_tokens=False)["input_ids"])
-    return whole[:cut], whole[cut:]
+    return [*start, *whole[:cut]], whole[cut:]
 
 
 def _lines(text: str) -> Iterator[Any]:
-    return (json.loads(line) for line in text.splitlines() if line.strip())
+    return (json.loads(line) for line in lines(text) if line.strip())
 
 
 def _question(row: Mapping[str, Any]) -> Question:
@@ -182,7 +219,11 @@ def _lettered(text: str, choices: Sequence[str], answer: int) -> Question:
 
 def _read_csv(path: Path, text: str) -> tuple[Question, ...]:
     found = []
-    for number, row in enumerate(csv.reader(text.splitlines(keepends=True)), start=1):
+    try:
+        rows = csv_rows(text)
+    except csv.Error as error:
+        raise InputError(f"{path} is no CSV table: {error}") from None
+    for number, row in enumerate(rows, start=1):
         if len(row) < 4 or row[-1].strip() not in tuple(_LETTERS[: len(row) - 2]):
             raise InputError(f"{path}, row {number}: expected question, choices, answer letter")
         found.append(_lettered(row[0], row[1:-1], _LETTERS.index(row[-1].strip())))

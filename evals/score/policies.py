@@ -10,8 +10,15 @@ from layergym.evals.results import Run
 from layergym.trainer.layers.delta import LayerDelta
 
 
-def open_policy(run: Run) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def open_policy(
+    run: Run, *, dtype: str | None = None, device: str = "auto"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model that `run` trained, ready to sample from; of the arm "base", the base.
+
+    Args:
+        run: of a sweep, or alone.
+        dtype: what it computes with; None: what the run did.
+        device: where it computes.
 
     Raises:
         InputError: the run is not finished, or its base model is gone or another one.
@@ -19,7 +26,8 @@ def open_policy(run: Run) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     delta = run.path / "delta.safetensors"
     if not delta.is_file() and run.arm != "base":
         raise InputError(f"{run.path} has no delta.safetensors; let the run finish first")
-    model, tokenizer = open_model(str(run.config.get("model", "tiny")))
+    name, usual = str(run.config.get("model", "tiny")), str(run.config.get("dtype", "auto"))
+    model, tokenizer = open_model(name, dtype=dtype or usual, device=device)
     if run.arm != "base":
         LayerDelta.load(delta).apply(model)
     return model, tokenizer

@@ -15,16 +15,17 @@ from layergym.evals.stats.intervals import (
     joint_draws,
     rank_sets,
     score_interval,
-    seed_variance,
     simultaneous,
     unseen,
 )
+from layergym.evals.stats.seeds import Spread, seed_spread, seed_variance
 
 __all__ = [
     "DRAWS",
     "LEVEL",
     "Estimate",
     "Floats",
+    "Spread",
     "Z",
     "contributions",
     "critical",
@@ -35,6 +36,7 @@ __all__ = [
     "joint_draws",
     "rank_sets",
     "score_interval",
+    "seed_spread",
     "seed_variance",
     "simultaneous",
     "unseen",

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from layergym.evals.stats.seeds import seed_spread
+
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
@@ -35,32 +37,6 @@ class Estimate:
     def above(self, bound: float) -> bool:
         """Whether the whole interval lies above `bound`."""
         return self.low is not None and self.low > bound
-
-
-def seed_variance(cells: Sequence[Floats]) -> tuple[float, int]:
-    """Variance of a score between seeds, pooled over arms, and its degrees of freedom.
-
-    `cells` holds one table (S, T) of success rates per arm. In each arm a two-way analysis of
-    variance separates seeds from tasks; what is left (repeats, and seed x task) is the noise that
-    the bootstrap over tasks already carries and is subtracted, down to 0. Pooling takes the
-    variance to be alike in all trained arms, which few seeds per arm cannot contradict.
-    """
-    between = within = 0.0
-    df_between = df_within = 0
-    for table in cells:
-        seeds, tasks = table.shape
-        if seeds < 2:
-            continue
-        by_seed = table.mean(axis=1, keepdims=True)
-        rest = table - by_seed - table.mean(axis=0, keepdims=True) + table.mean()
-        between += tasks * float(((by_seed - table.mean()) ** 2).sum())
-        within += float((rest**2).sum())
-        df_between += seeds - 1
-        df_within += (seeds - 1) * (tasks - 1)
-    if not df_between or not df_within:
-        return 0.0, df_between
-    tasks = cells[0].shape[1]
-    return max(0.0, between / df_between - within / df_within) / tasks, df_between
 
 
 def joint_draws(
@@ -90,12 +66,15 @@ def joint_draws(
     scale = np.sqrt(tasks / max(tasks - 1, 1))
     drawn: Floats = centre + (counts @ means.T / tasks - centre) * scale
     drawn = drawn + unseen(drawn, tasks, seed=seed)
-    variance, freedom = seed_variance([c for c, t in zip(cells, trained, strict=True) if t])
-    if variance > 0:
-        widen = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) / Z
-        seeds = np.array([table.shape[0] for table in cells])
-        spread = np.where(trained, widen * np.sqrt(variance / seeds), 0.0)
-        drawn = drawn + generator.standard_normal(drawn.shape) * spread
+    places = [place for place, is_trained in enumerate(trained) if is_trained]
+    spread = seed_spread([cells[place] for place in places])
+    if spread.variances.any():
+        seeds = np.array([cells[place].shape[0] for place in places])
+        widen = np.full(len(places), stats.t.ppf((1 + LEVEL) / 2, max(spread.degrees, 1)) / Z)
+        widen[list(spread.apart)] = 1.0
+        errors = widen * np.sqrt(spread.variances / seeds)
+        drawn[:, places] += generator.standard_normal((draws, len(places))) * errors
+        drawn[:, places] += generator.standard_normal((draws, 1)) * spread.risk
     return drawn
 
 
@@ -119,8 +98,9 @@ def freedom(cells: Sequence[Floats], trained: Sequence[bool]) -> int:
     Seeds count where the variance between them is above 0.
     """
     tasks = int(cells[0].shape[1]) - 1
-    variance, seeds = seed_variance([c for c, t in zip(cells, trained, strict=True) if t])
-    return min(tasks, seeds) if variance > 1e-12 else tasks
+    spread = seed_spread([c for c, t in zip(cells, trained, strict=True) if t])
+    varied = any(np.delete(spread.variances, spread.apart) > 1e-12)
+    return min(tasks, spread.degrees) if varied else tasks
 
 
 def interval(value: float, draws: Floats) -> Estimate:
@@ -130,18 +110,29 @@ def interval(value: float, draws: Floats) -> Estimate:
 
 
 def score_interval(cells: Floats, draws: Floats) -> Estimate:
-    """Percentile interval of a success rate, within 0 and 1.
+    """Interval of a mean of values within 0 and 1, such as a success rate; it holds near both ends.
 
-    Where every episode succeeded or every one failed the bootstrap sees no spread; then the exact
-    binomial interval over tasks (Clopper and Pearson 1934) is given.
+    Near 0 and 1 the draws are skewed and too narrow, so their variance is only used to say how
+    many independent episodes n would know as much (at most all that were played), and the interval
+    is Clopper and Pearson's for n of them (Korn and Graubard 1998). Where every episode succeeded
+    or every one failed, n is the number of tasks.
+
+    Args:
+        cells: success rates (S, T).
+        draws: of their mean, (B,).
     """
     value = float(cells.mean())
-    if value in (0.0, 1.0):
-        tasks = cells.shape[1]
-        exact = stats.binomtest(round(value * tasks), tasks).proportion_ci(LEVEL, "exact")
-        return Estimate(value, float(exact.low), float(exact.high))
-    found = interval(value, draws)
-    return Estimate(value, max(0.0, found.low or 0.0), min(1.0, found.high or 0.0))
+    tasks = cells.shape[1]
+    variance = float(draws.var()) * float(stats.t.ppf((1 + LEVEL) / 2, max(tasks - 1, 1)) / Z) ** 2
+    known = value * (1 - value) / variance if 0 < value < 1 and variance > 0 else float(tasks)
+    return Estimate(value, *_clopper_pearson(value * known, known))
+
+
+def _clopper_pearson(successes: float, count: float) -> tuple[float, float]:
+    tail = (1 - LEVEL) / 2
+    low = stats.beta.ppf(tail, successes, count - successes + 1) if successes > 0 else 0.0
+    high = stats.beta.isf(tail, successes + 1, count - successes) if successes < count else 1.0
+    return float(low), float(high)
 
 
 def difference_interval(first: Floats, second: Floats, draws: Floats) -> Estimate:

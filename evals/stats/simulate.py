@@ -28,6 +28,17 @@ class Design:
     """How far an arm departs from it."""
     seed_sd: float = 0.08
     """How far seeds of a trained arm lie apart; 0.08 is about 0.02 in success rate."""
+    heavy_tails: bool = False
+    """Whether seed effects are Student's t with 2 degrees of freedom, half as far apart."""
+    diverged: float = 0.0
+    """The share of trained runs that diverge."""
+    kept: float = 0.2
+    """The share of its success that a diverged run keeps."""
+
+    @property
+    def expected(self) -> float:
+        """What share of its score a trained arm has on average, diverged runs included."""
+        return 1 - self.diverged * (1 - self.kept)
 
 
 def outcomes(
@@ -36,7 +47,8 @@ def outcomes(
     """Draw episode outcomes, one array (seeds, tasks, repeats) of 0 and 1 per arm.
 
     Args:
-        scores: expected success rate of each arm, in (0, 1), over new tasks and new seeds.
+        scores: expected success rate of each arm, in (0, 1), over new tasks and new seeds; of a
+            trained one over runs that do not diverge.
         trained: arms with seed effects; the others have one seed.
         design: sizes and spreads.
         generator: a private generator.
@@ -49,8 +61,17 @@ def outcomes(
         total = 1 + design.task_sd**2 + design.interaction_sd**2 + seed_sd**2
         location = stats.norm.ppf(score) * np.sqrt(total)
         own = generator.normal(0.0, design.interaction_sd, design.tasks)
-        offset = generator.normal(0.0, seed_sd, (seeds, 1))
-        chance = stats.norm.cdf(location + task + own + offset)
+        chance = stats.norm.cdf(location + task + own + _offsets(seed_sd, seeds, design, generator))
+        if is_trained and design.diverged:
+            lost = generator.random((seeds, 1)) < design.diverged
+            chance = np.where(lost, design.kept * chance, chance)
         shape = (seeds, design.tasks, design.repeats)
         drawn.append((generator.random(shape) < chance[:, :, None]).astype(np.float64))
     return drawn
+
+
+def _offsets(sd: float, seeds: int, design: Design, generator: np.random.Generator) -> Floats:
+    """Seed effects, (seeds, 1)."""
+    if design.heavy_tails:
+        return np.asarray(generator.standard_t(2, (seeds, 1)) * sd / 2, dtype=np.float64)
+    return generator.normal(0.0, sd, (seeds, 1))

@@ -25,7 +25,18 @@ from layergym.evals.stats import LEVEL, Estimate, Floats, Z
 
 Found = tuple[Sweep, LayerProfile]
 """A sweep and what it says."""
-_FREE = {"model", "seed", "layers", "learning_rate", "save_every", "rows_per_pass", "engine"}
+_FREE = {
+    "model",
+    "seed",
+    "layers",
+    "learning_rate",
+    "save_every",
+    "rows_per_pass",
+    "tokens_per_pass",
+    "engine",
+    "dtype",
+    "device",
+}
 """Settings of a run that may differ: the base, what an arm sets, and what changes no result."""
 
 

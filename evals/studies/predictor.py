@@ -28,8 +28,7 @@ from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, panel
 from layergym.evals.contribution.measure import Measure
 from layergym.evals.stats.agreement import Agreement, agreement
-from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit.collect import credit
+from layergym.trainer.credit.algorithms import Compared, give_credit
 from layergym.trainer.credit.schedule import jobs_of
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.rows.packing import Row, collate, pack
@@ -73,26 +72,15 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
     Raises:
         InputError: fewer than two groups have anything to teach.
     """
-    model, tokenizer = open_model(run.model)
+    model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
     agent = agent_of(run, model, tokenizer, run.temperature)
     tasks = panel(make_env_of(run, "train")()).tasks
     each = run.group_size
     jobs = list(jobs_of(tasks, seed, 0, per_rollout=run.tasks_per_step, repeats=each))
     played = rollout(agent, make_env_of(run, "train"), jobs)
     groups = [Group(tuple(played[i : i + each])) for i in range(0, len(played), each)]
-    args = GiGPOConfig(
-        output_dir="unused",
-        algorithm=run.algorithm,
-        gamma=run.gamma,
-        step_advantage_weight=run.omega,
-        norm=run.norm,
-        invalid_penalty=run.invalid_penalty,
-        max_steps=1,
-        use_cpu=True,
-        bf16=False,
-        report_to="none",
-    )
-    rows = [pack(group.trajectories, credit(group, args)) for group in groups]
+    credited = give_credit([Compared.of(group, run.credit) for group in groups], run.credit)
+    rows = [pack(one.group.trajectories, one.advantages) for one in credited]
     found = layer_statistics(model, rows, rows_per_pass=run.rows_per_pass)
     return Prediction(len(groups), each, seed, found)
 

@@ -124,8 +124,19 @@ def retain(
     arms: Sequence[str],
     sources: Sequence[Source],
     on_run: Callable[[Run, Source], None] = lambda run, source: None,
+    *,
+    dtype: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Score the runs of `arms` on `sources`; what was scored on the same items already is kept.
+
+    Args:
+        sweep: whose runs.
+        arms: which of them.
+        sources: what to score on.
+        on_run: told what is scored next.
+        dtype: as `open_policy`.
+        device: as `open_policy`.
 
     Raises:
         InputError: an arm is not in the sweep, a run is not finished, or two sources share a name.
@@ -139,7 +150,7 @@ def retain(
         todo = [source for source in sources if not _scored(run, source)]
         if not todo:
             continue
-        model, tokenizer = open_policy(run)
+        model, tokenizer = open_policy(run, dtype=dtype, device=device)
         for source in todo:
             on_run(run, source)
             kept = Kept(

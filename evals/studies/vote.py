@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -133,7 +133,7 @@ def vote(
     """
     if not deltas:
         raise InputError("an ensemble needs at least one voter")
-    model, tokenizer = open_model(run.model)
+    model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
     for delta in {id(d): d for d in deltas if d is not None}.values():
         delta.apply(model).put(model)  # Refuses another base.
     temperature = next((t for t in spec.temperatures if t), 1.0)
@@ -141,7 +141,7 @@ def vote(
     members = [Member(a.sampler, d) for a, d in zip(alone, deltas, strict=True)]
     style = alone[0].style
     voters = VoteSampler(model, members, tokenizer, style.format)
-    found = evaluate(
+    return evaluate(
         LLMAgent(voters, tokenizer, style),
         make_env_of(run, spec.split),
         scored_panel(run, spec),
@@ -149,8 +149,9 @@ def vote(
         temperature=temperature,
         repeats=spec.repeats,
         seed=spec.seed,
+        trained=seed,
+        scored=spec.score,
     )
-    return replace(found, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from layergym.agents.names import open_model
+from layergym.agents.names import open_stored
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, find, panel
 from layergym.evals.sweep.executors.job import Engine
@@ -48,7 +48,7 @@ def write_sweep(spec: SweepSpec, folder: Path) -> None:
             raise InputError(f"decisions and final scores share {len(shared)} tasks; split them")
     settings = asdict(spec)
     settings["run"]["env"] = find(spec.run.env)
-    model, _ = open_model(spec.run.model)
+    model, _ = open_stored(spec.run.model, spec.run.dtype)
     found = base_hash(digests(model, buffers=False))
     for arm in spec.extra:
         notice_origin(arm, found)

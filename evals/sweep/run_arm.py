@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from layergym.agents.base import Agent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
 from layergym.envs import InputError, Panel, panel
-from layergym.evals.results import Cost, EvalResult, read_eval, write_cost, write_eval
+from layergym.evals.results import Cost, EvalResult, Scored, read_eval, write_cost, write_eval
 from layergym.evals.score.evaluate import evaluate
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.credit.measures import peak_memory
@@ -48,6 +49,8 @@ class EvalSpec:
     base_temperatures: tuple[float, ...] = (1.0, 0.7, 0.5, 0.25, 0.0)
     """The untrained model is scored at all of these: how much of a gain is only sharpening?"""
     seed: int = 0
+    score: Scored = "success"
+    """What a score is the mean of: success, or the return, where that lies between 0 and 1."""
 
     def __post_init__(self) -> None:
         """Refuse what no score could be made of.
@@ -61,6 +64,8 @@ class EvalSpec:
             )
         if self.repeats < 1:
             raise InputError(f"a task is played once or more, not {self.repeats} times")
+        if self.score not in get_args(Scored):
+            raise InputError(f'a score is of "success" or "reward", not "{self.score}"')
         if min(*self.temperatures, *self.base_temperatures, 0.0) < 0:
             raise InputError("sampling temperatures are 0 (greedy) or more")
 
@@ -83,7 +88,7 @@ def score(
         temperatures: those to score at.
     """
     tasks = scored_panel(run, spec)
-    results = (
+    return [
         evaluate(
             agent_at(temperature),
             make_env_of(run, spec.split),
@@ -92,10 +97,11 @@ def score(
             temperature=temperature,
             repeats=spec.repeats if temperature else 1,
             seed=spec.seed,
+            trained=run.seed,
+            scored=spec.score,
         )
         for temperature in temperatures
-    )
-    return [replace(result, seed=run.seed) for result in results]
+    ]
 
 
 def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watch = NOBODY) -> None:
@@ -106,10 +112,10 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
     """
     folder.mkdir(parents=True, exist_ok=True)
     if arm == "base":
-        write_json(folder / "config.json", {"env": run.env, "model": run.model, "seed": run.seed})
+        write_json(folder / "config.json", _about_base(run))
         tasks = scored_panel(run, spec)
         write_json(folder / "manifest.json", manifest([tasks], [run.seed, spec.seed]))
-        model, tokenizer = open_model(run.model)
+        model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
         temperatures, cost = spec.base_temperatures, Cost(trainable_parameters=0)
     else:
         done = train(run, folder, resume=(folder / "config.json").is_file(), watch=watch)
@@ -122,6 +128,10 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
     results = score(run, spec, agent_at, arm=arm, temperatures=temperatures)
     cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=peak_memory())
     file_scores(folder, results, cost)
+
+
+def _about_base(run: RunSpec) -> dict[str, object]:
+    return {"env": run.env, "model": run.model, "dtype": run.dtype, "seed": run.seed}
 
 
 def training_cost(done: Trained) -> Cost:

@@ -12,6 +12,10 @@ from layergym.envs import (
     panel,
     register,
 )
+from layergym.envs.registry import load_plugins
+
+# Gymnasium's convention: what a package has can be made once the package was imported.
+load_plugins()
 
 __version__ = "0.1.0"
 __all__ = [

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 from layergym import InputError, __version__
@@ -87,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         dest="command", prog="layergym", required=True, help=argparse.SUPPRESS
     )
     for name, about in COMMANDS.items():
-        module = importlib.import_module(f"layergym.cli.{name.replace('-', '_')}")
+        module = _module(name)
         sub = commands.add_parser(
             name,
             description=about[0].upper() + about[1:] + ".",
@@ -95,8 +96,12 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
     return top
+
+
+def _module(command: str) -> ModuleType:
+    """Where a command's `EXAMPLES`, `add_arguments` and `run` are."""
+    return importlib.import_module(f"layergym.cli.{command.replace('-', '_')}")
 
 
 def _listed() -> str:
@@ -128,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             _quiet_libraries()
             _print_notices(args.command)
-            return int(args.run(args) or 0)
+            return int(_module(args.command).run(args) or 0)
     except InputError as error:
         complain(args.command, str(error))
         return 2

@@ -11,7 +11,17 @@ from collections.abc import Callable
 import pytest
 
 import layergym
-from layergym.agents import Decision, Episode, ExpertAgent, Job, Reply, Trajectory, Turn, rollout
+from layergym.agents import (
+    Decision,
+    Episode,
+    ExpertAgent,
+    Failure,
+    Job,
+    Reply,
+    Trajectory,
+    Turn,
+    rollout,
+)
 from layergym.agents.blocking import CallThread
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
@@ -151,7 +161,7 @@ def test_an_agent_sees_only_environments_that_wait_for_it() -> None:
     seen: list[set[int]] = []
 
     class Watching(ExpertAgent):
-        def act(self, episodes: object) -> list[Decision | None]:
+        def act(self, episodes: object) -> list[Decision | Failure | None]:
             assert isinstance(episodes, list)
             seen.append({e.id for e in episodes if isinstance(e, Episode)})
             return [Decision(Reply("on"), "on") for _ in episodes]

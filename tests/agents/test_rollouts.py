@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from layergym.agents import (
+    Agent,
     Decision,
     Episode,
     ExpertAgent,
@@ -196,7 +201,7 @@ def test_a_model_plays_token_for_token(
         assert len(trajectory.turns) == Stairs.max_turns
 
 
-def test_a_full_context_truncates(model: Models, tokenizer: Tokenizers) -> None:
+def test_a_full_context_ends_the_episode_as_such(model: Models, tokenizer: Tokenizers) -> None:
     words = tokenizer(None)
     style = PromptStyle("plain", instructions=False)
 
@@ -207,15 +212,97 @@ def test_a_full_context_truncates(model: Models, tokenizer: Tokenizers) -> None:
         trajectories = play(LLMAgent(sampler, words, style), 2)
         for trajectory in trajectories:
             tokens = sum(len(t.reply.prompt_ids) + len(t.reply.ids) for t in trajectory.turns)
-            assert trajectory.ended == "truncated"
+            whole = len(trajectory.turns) == Stairs.max_turns
+            assert trajectory.ended == ("truncated" if whole else "context")
             assert tokens <= max_context
         return [len(t.turns) for t in trajectories]
 
     assert turns(512) == [6, 6]
     assert all(0 < n < 6 for n in turns(120))
-    assert turns(20) == [0, 0]
 
 
 def test_values_and_scripted_agents_do_not_need_torch() -> None:
     code = "import sys; import layergym.agents; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Raises(Stairs):
+    """In the task that is named after it, what the name says is raised."""
+
+    fault: ClassVar[BaseException]
+
+    def play(self, action: str) -> Outcome:
+        if self.task == "train-0002":
+            raise self.fault
+        return super().play(action)
+
+
+@pytest.mark.parametrize(
+    "fault", [SystemExit(3), asyncio.CancelledError(), RecursionError(), ValueError("\ud800")]
+)
+@pytest.mark.parametrize("limit", [None, 60.0])
+def test_whatever_is_raised_ends_its_own_episode_alone(
+    fault: BaseException, limit: float | None
+) -> None:
+    env = type("Faulty", (Raises,), {"fault": fault, "step_timeout_s": limit})
+    broken, fine = rollout(ExpertAgent(), env, [Job("train-0002", 0), Job("train-0003", 0)])
+    assert broken.ended == "error"
+    assert broken.error.startswith(type(fault).__name__)
+    assert broken.error.encode()
+    assert fine.success
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), 1e308])
+def test_a_reward_that_is_not_finite_ends_its_own_episode_alone(reward: float) -> None:
+    class Pays(Stairs):
+        def play(self, action: str) -> Outcome:
+            outcome = super().play(action)
+            return replace(outcome, reward=reward) if self.task == "train-0002" else outcome
+
+    jobs = [Job("train-0002", 0), Job("train-0003", 0)]
+    broken, fine = rollout(ExpertAgent(), Pays, jobs)
+    assert (broken.ended, broken.turns, broken.total_reward) == ("error", (), 0.0)
+    assert fine.success and math.isfinite(fine.total_reward)
+
+
+@pytest.mark.parametrize("agent", [ExpertAgent(), RandomAgent()])
+def test_an_expert_or_a_list_of_actions_that_raises_ends_its_own_episode_alone(
+    agent: Agent,
+) -> None:
+    class Unsure(Stairs):
+        def _known(self) -> None:
+            if self.task == "train-0002":
+                raise KeyError("floor")
+
+        def admissible(self) -> Sequence[str]:
+            self._known()
+            return ["up"]
+
+        def expert(self) -> str:
+            self._known()
+            return "up"
+
+    broken, fine = rollout(agent, Unsure, [Job("train-0002", 0), Job("train-0003", 0)])
+    assert (broken.ended, broken.error) == ("error", "KeyError: 'floor'")
+    assert fine.success
+
+
+def test_a_key_that_cannot_be_compared_ends_its_episode() -> None:
+    class Unhashable(Stairs):
+        def state_key(self) -> Hashable:
+            return [self.floor]  # type: ignore[return-value]
+
+    [played] = rollout(ExpertAgent(), Unhashable, [Job("train-0001", 0)])
+    assert played.error.startswith("TypeError: unhashable")
+
+
+@pytest.mark.parametrize(("max_new_tokens", "max_context"), [(120, 120), (300, 120), (100, 120)])
+def test_replies_that_can_never_fit_are_refused_before_playing(
+    model: Models, tokenizer: Tokenizers, max_new_tokens: int, max_context: int
+) -> None:
+    words = tokenizer(None)
+    sampler = TransformersSampler(
+        model("llama"), words, max_new_tokens=max_new_tokens, max_context=max_context
+    )
+    with pytest.raises(InputError, match=f"{max_new_tokens}.*{max_context}"):
+        play(LLMAgent(sampler, words, PromptStyle("plain")), 2)

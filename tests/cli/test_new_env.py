@@ -10,6 +10,8 @@ import pytest
 
 from layergym.__main__ import main
 
+SOURCE = str(Path(__file__).parents[2] / "src")
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,7 +29,7 @@ def run(folder: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder / "site")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "site"), SOURCE])},
         capture_output=True,
         text=True,
     )
@@ -39,7 +41,24 @@ def test_the_package_passes_its_own_tests_and_conforms(installed: Path) -> None:
     assert "3 passed" in run(installed, "pytest", "-q", "dig_here/tests")
     shown = run(installed, "layergym", "envs", "check", "dig_here-v0")
     assert "dig_here-v0 conforms; reset" in shown
-    assert shown.count("\n  ok  ") == 7
+    assert shown.count("  ok  ") == 10
+
+
+def test_a_script_beside_the_folder_finds_the_package_and_not_the_folder(
+    tmp_path: Path,
+) -> None:
+    """As `pip install -e` leaves it: the folder with the code on the path, after the script's."""
+    assert main(["new-env", "dig_there", "--out", str(tmp_path / "dig_there")]) == 0
+    (tmp_path / "script.py").write_text("import dig_there; print(dig_there.DigThere.__name__)")
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "dig_there" / "src"), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "DigThere\n", done.stderr
 
 
 @pytest.mark.slow

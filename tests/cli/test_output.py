@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,20 @@ def test_json_is_all_that_stdout_gets(tmp_path: Path, capsys: pytest.CaptureFixt
     assert shown.err.splitlines()[0].split()[:2] == ["step", "reward"]
 
 
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_draw_gets_a_line_a_step(term: str, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "layergym", *TRAIN, "--out", str(tmp_path / "run")]
+    environment = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "COLUMNS")}
+    done = subprocess.run(command, stderr=theirs, env={**environment, "TERM": term}, check=True)
+    os.close(theirs)
+    with open(ours, "rb", buffering=0) as terminal:
+        shown = terminal.read(1 << 16).decode()
+    assert done.returncode == 0
+    assert [line.split()[0] for line in shown.splitlines()] == ["step", "1", "2"]
+    assert "\x1b" not in shown
+
+
 @pytest.mark.parametrize(
     ("command", "event", "has"),
     [
@@ -55,6 +72,22 @@ def test_commands_speak_json(
     records = [json.loads(line) for line in shown.out.splitlines()]
     assert records[-1]["event"] == event and has <= set(records[-1])
     assert shown.err == ""
+
+
+def test_an_evaluation_sends_nobody_to_what_it_does_not_keep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = ["eval", "alfworld-v0", "--agent", "expert", "--tasks", "2", "--quiet"]
+    assert main(once) == 0
+    shown = capsys.readouterr().out
+    assert tempfile.gettempdir() not in shown and "trajectories" not in shown
+    assert main([*once, "--out", str(tmp_path / "kept")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"layergym trajectories {tmp_path / 'kept'}" in shown
+    assert {file.name for file in (tmp_path / "kept").iterdir()} == {
+        "agents", "eval.json", "manifest.json",
+    }  # fmt: skip
+    assert "report file" not in shown
 
 
 def test_a_game_at_the_keyboard_is_not_for_machines(capsys: pytest.CaptureFixture[str]) -> None:

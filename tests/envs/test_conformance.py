@@ -1,14 +1,19 @@
 """Every broken promise is found, and the sentence says how to mend it."""
 
+import asyncio
 import random
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Text
 
 import layergym as lg
+from layergym.envs.chance import seeded
 from layergym.envs.conformance import Pace, pace, slowness
 
 
@@ -50,6 +55,73 @@ class GlobalChance(Stairs):
     def play(self, action: str) -> lg.Outcome:
         outcome = super().play(action)
         return lg.Outcome(f"{outcome.text} {random.random()}")
+
+
+class SeldomGlobal(Stairs):
+    """So seldom that two plays hardly ever differ."""
+
+    def play(self, action: str) -> lg.Outcome:
+        outcome = super().play(action)
+        return lg.Outcome("gust!") if np.random.rand() < 1e-6 else outcome
+
+
+class Reseeds(Stairs):
+    def start(self) -> str:
+        random.seed(self.task)
+        return super().start() + f", sky {random.randrange(9)}"
+
+
+class Tensors(Stairs):
+    """torch's shared generator is one as well."""
+
+    def play(self, action: str) -> lg.Outcome:
+        outcome = super().play(action)
+        return lg.Outcome(f"{outcome.text} {torch.rand(1).item()}")
+
+
+class ShufflesWhenMade(Stairs):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.skies = random.sample(range(100), 100)
+
+    def start(self) -> str:
+        return super().start() + f", sky {self.skies[0]}"
+
+
+class NotANumber(Stairs):
+    def play(self, action: str) -> lg.Outcome:
+        return lg.Outcome("stair", float("nan"))
+
+
+class Silent(Stairs):
+    instructions = None  # type: ignore[assignment]
+
+
+class OddIds(Stairs):
+    @property
+    def tasks(self) -> list[str]:
+        return ["a", "b\0c"]
+
+
+class NoDigest(Stairs):
+    def digest(self, task: str) -> str:
+        return {"x": "y"}[task]
+
+
+class Leaves(Stairs):
+    def play(self, action: str) -> lg.Outcome:
+        sys.exit("bye")
+
+
+class Cancels(Stairs):
+    def play(self, action: str) -> lg.Outcome:
+        raise asyncio.CancelledError
+
+
+class OwnStep(Stairs):
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        text, reward, terminated, *rest = super().step(action)
+        return text, reward, np.bool_(terminated), *rest  # type: ignore[return-value]
 
 
 class CoarseKey(Stairs):
@@ -114,6 +186,17 @@ class KeepsFiles(Stairs):
 BROKEN: dict[type[lg.TextEnv], tuple[str, str]] = {
     Remembers: ("starts differently", "keep no state"),
     GlobalChance: ("replayed with the same seed", "use self.np_random"),
+    SeldomGlobal: ("the whole process shares (numpy.random)", "self.np_random"),
+    Reseeds: ("the whole process shares (random)", "self.np_random"),
+    Tensors: ("the whole process shares (torch)", "self.np_random"),
+    ShufflesWhenMade: ("replayed with the same seed", "use self.np_random"),
+    NotANumber: ("the reward of an outcome is nan", "finite"),
+    Silent: ("instructions is None", "must be a text"),
+    OddIds: (r"'b\x00c'", "without control characters"),
+    NoDigest: ("digest", "KeyError"),
+    Leaves: ("SystemExit: bye", "must not raise"),
+    Cancels: ("CancelledError", "must not raise"),
+    OwnStep: ("do not override step()", "float, bool"),
     CoarseKey: ("state_key() is the same, but then", "put what differs into the key"),
     FixedAlphabet: ("action_space does not hold every text", "leave it"),
     Fragile: ("IndexError", "must not raise"),
@@ -137,6 +220,32 @@ def test_a_broken_promise_is_named(env: type[lg.TextEnv]) -> None:
         assert part in problems
     for file in KeepsFiles.files:
         file.close()
+
+
+class Numpy(Stairs):
+    """NumPy's numbers and truths are as good as Python's."""
+
+    def play(self, action: str) -> lg.Outcome:
+        outcome = super().play(action)
+        top = (np.array([self.height]) >= 5).all()
+        return lg.Outcome(np.str_(outcome.text), np.float32(top), top, np.True_, np.array(top))  # type: ignore[arg-type]
+
+
+def test_numpy_booleans_conform() -> None:
+    assert lg.conforms(Numpy) == []
+
+
+def test_shared_generators_are_put_back_and_who_drew_is_known() -> None:
+    before = random.getstate()
+    with seeded(1) as used:
+        drawn = random.random(), torch.rand(1).item()
+    assert used == ["random", "torch"]
+    assert random.getstate() == before
+    with seeded(1) as used:
+        assert (random.random(), torch.rand(1).item()) == drawn
+    with seeded(2) as used:
+        pass
+    assert used == []
 
 
 def test_a_good_environment_has_no_leak_beside_others_that_work() -> None:

@@ -1,13 +1,18 @@
 """The environment contract."""
 
 from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
+import torch
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import layergym as lg
+from layergym.base.errors import ContractError
 
 
 class Counting(lg.TextEnv):
@@ -119,3 +124,95 @@ def test_panels_are_fixed_nested_and_hashed() -> None:
     assert small.hash != whole.hash != lg.panel(lg.make("counting-v0", split="test")).hash
     with pytest.raises(lg.InputError, match="has 3 tasks; 4 were asked for"):
         lg.panel(env, 4)
+
+
+class Says(lg.TextEnv):
+    """Ends at once, with the outcome that it was made with."""
+
+    def __init__(self, outcome: Any) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+    def start(self) -> str:
+        return "?"
+
+    def play(self, action: str) -> Any:
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("text", "reward", "truth"),
+    [
+        (np.str_("a"), np.float32(0.5), np.True_),
+        ("a", np.array(0.5), np.array(True)),
+        ("a", torch.tensor(0.5), torch.tensor(True)),
+        ("a", Fraction(1, 2), 1),
+    ],
+)
+def test_what_libraries_give_becomes_plain(text: Any, reward: Any, truth: Any) -> None:
+    env = Says(lg.Outcome(text, reward, truth, truth, truth))
+    env.reset(seed=0)
+    found = env.step("x")
+    info = found[4]
+    assert found[:4] == ("a", 0.5, True, False)
+    kinds = [type(each) for each in (*found[:4], info["valid"], info["success"])]
+    assert kinds == [str, float, bool, bool, bool, bool]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        lg.Outcome("a", float("nan")),
+        lg.Outcome("a", float("-inf")),
+        lg.Outcome("a", np.float32("inf")),  # type: ignore[arg-type]
+        lg.Outcome("a", 1e308),
+        lg.Outcome("a", 10**400),
+        lg.Outcome("a", "1.0"),  # type: ignore[arg-type]
+        lg.Outcome("a", None),  # type: ignore[arg-type]
+        lg.Outcome("a", 1j),  # type: ignore[arg-type]
+        lg.Outcome("a", np.ones(2)),  # type: ignore[arg-type]
+        lg.Outcome("a", terminated=np.ones(2)),  # type: ignore[arg-type]
+        lg.Outcome("a", success="no"),  # type: ignore[arg-type]
+        lg.Outcome(b"a"),  # type: ignore[arg-type]
+        lg.Outcome(None),  # type: ignore[arg-type]
+        ("a", 0.0, True),
+        None,
+    ],
+    ids=repr,
+)
+def test_what_is_no_outcome_ends_the_episode(outcome: Any) -> None:
+    env = Says(outcome)
+    env.reset(seed=0)
+    with pytest.raises(ContractError):
+        env.step("x")
+    with pytest.raises(ResetNeeded):
+        env.step("x")
+
+
+def test_texts_can_be_encoded_and_pairs_of_surrogates_are_joined() -> None:
+    env = Says(lg.Outcome("lone \ud800, pair \ud83d\ude00, \N{SNOWMAN}"))
+    env.reset(seed=0)
+    assert env.step("\udfff")[0] == "lone \ufffd, pair \U0001f600, \N{SNOWMAN}"
+
+
+@pytest.mark.parametrize("task", ["a\0b", "a\nb", "\ud800", ""])
+def test_ids_that_cannot_be_written_are_refused(task: str) -> None:
+    class Named(Says):
+        @property
+        def tasks(self) -> list[str]:
+            return [task]
+
+    env = Named(lg.Outcome("a"))
+    with pytest.raises(lg.InputError, match="cannot be used"):
+        env.reset(seed=0)
+    with pytest.raises(lg.InputError, match="cannot be used"):
+        lg.panel(env)
+
+
+def test_a_digest_that_fails_is_named() -> None:
+    class Undigested(Says):
+        def digest(self, task: str) -> str:
+            raise KeyError(task)
+
+    with pytest.raises(lg.InputError, match=r"digest.*KeyError"):
+        lg.panel(Undigested(lg.Outcome("a")), 3)

@@ -39,8 +39,9 @@ def key(hostile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield hostile.KEY
 
 
-def ask(url: str, timeout_s: float = 1.5) -> Answer | ServerError:
-    client = ChatClient(Endpoint("m", f"{url}/v1"), Limits(timeout_s=timeout_s, retries=0))
+def ask(url: str, **limits: Any) -> Answer | ServerError:
+    settings: dict[str, Any] = {"timeout_s": 1.5, "retries": 0} | limits
+    client = ChatClient(Endpoint("m", f"{url}/v1"), Limits(**settings))
     try:
         return client.complete([{"role": "user", "content": "hi"}], **ASKED)
     except ServerError as error:

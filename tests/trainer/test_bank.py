@@ -201,7 +201,7 @@ def test_the_default_model_layer_by_layer_for_four_updates(
     AdamW's first steps are the learning rate times g / |g|: where the true gradient is 0, what a
     sum in another order leaves of it counts in full.
     """
-    model, tokenizer = open_model("tiny", dtype=dtype)
+    model, tokenizer = open_model("tiny")
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "recipe.json").write_text('{"model": "new"}')
@@ -421,11 +421,8 @@ def test_what_a_server_leaves_is_asked_again_after_more_urgent_requests() -> Non
     assert served == [("late", ["a", "b"]), ("urgent", ["a"]), ("late", ["b"]), ("urgent", ["b"])]
 
 
-def test_works_share_the_time_of_what_is_served_to_them_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_works_share_the_time_of_what_is_served_to_them_together() -> None:
     now = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
     def slow(values: Sequence[None]) -> Sequence[None]:
         now[0] += 2
@@ -440,7 +437,7 @@ def test_works_share_the_time_of_what_is_served_to_them_together(
         return seat.clock() - began
 
     # Half of the first request; the second has one request more for itself.
-    assert lockstep([partial(work, 1), partial(work, 2)]) == [2, 4]
+    assert lockstep([partial(work, 1), partial(work, 2)], lambda: now[0]) == [2, 4]
 
 
 def test_an_error_ends_all_works() -> None:

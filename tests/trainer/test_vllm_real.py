@@ -105,7 +105,7 @@ def _wait(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
 
 @pytest.fixture
 def model(smollm2: str) -> Loaded:
-    return open_model(smollm2, dtype=torch.float32, device="cpu")
+    return open_model(smollm2, dtype="float32", device="cpu")
 
 
 def test_alfworld_tasks_through_the_server(

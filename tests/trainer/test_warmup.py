@@ -25,11 +25,13 @@ def test_a_new_policy_speaks_the_language_of_any_environment(tmp_path: Path) -> 
     spec = WarmupSpec(
         env="math-v0", env_args=SUMS, steps=2, batch_size=2, depth=2, width=32, random_actions=0.5
     )
-    warmup(spec, tmp_path)
-    _, tokenizer = open_model(str(tmp_path))
+    first, second = tmp_path / "first", tmp_path / "second"
+    warmup(spec, first)
+    _, tokenizer = open_model(str(first))
     assert tokenizer.decode(tokenizer("\\boxed{-38} é\n").input_ids) == "\\boxed{-38} é\n"
-    assert defaults(str(tmp_path)).format == "plain"
-    assert json.loads((tmp_path / "recipe.json").read_text())["env"] == "math-v0"
+    assert json.loads((first / "recipe.json").read_text())["env"] == "math-v0"
+    warmup(replace(spec, model=str(first), steps=1), second)
+    assert defaults(str(first)) == defaults(str(second)) == defaults("tiny")
 
 
 def test_an_alfworld_policy_reads_whole_words() -> None:

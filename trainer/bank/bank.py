@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import clock
 from layergym.agents.models.sampler import TransformersSampler, Variants
 from layergym.agents.names import defaults, open_model
 from layergym.agents.prompts import PromptStyle
@@ -37,6 +38,7 @@ from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
 from layergym.trainer.layers.selection import decoder_layers, layer_indices
 from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
+from layergym.trainer.seals import last_whole
 
 T = TypeVar("T")
 AgentAt = Callable[[float], LLMAgent]
@@ -52,6 +54,8 @@ _SHARED = (
     "max_new_tokens",
     "steps",
     "save_every",
+    "dtype",
+    "device",
 )
 
 
@@ -102,7 +106,9 @@ class Bank:
                 "no LoRA, no other engine"
             )
         self.specs = tuple(specs)
-        self.base, self.tokenizer = open_model(specs[0].model)
+        self.base, self.tokenizer = open_model(
+            specs[0].model, dtype=specs[0].dtype, device=specs[0].device
+        )
         self.base.requires_grad_(False)
         self.views = tuple(view(self.base, spec.layers) for spec in specs)
         depth = len(decoder_layers(self.base))
@@ -130,7 +136,7 @@ class Bank:
 
         Args:
             folders: one for each run.
-            resume: go on from the last checkpoint that all have.
+            resume: go on from the last checkpoint that all have, whole.
             until: halt after so many optimiser steps.
             watches: one for each run, or none.
 
@@ -139,7 +145,7 @@ class Bank:
             FrozenTensorChanged: a tensor that no variant trains is not what it was.
         """
         found = digests(self.base)
-        checkpoints = _checkpoints(folders) if resume else [None] * len(folders)
+        checkpoints = last_whole(folders) if resume else [None] * len(folders)
         add = partial(self._train_one, found=found, until=until)
         works = [
             partial(add, i, folder, checkpoint, watch)
@@ -151,7 +157,7 @@ class Bank:
         order = sorted(range(len(works)), key=lambda i: self.starts[i])
         gc.freeze()  # Every trainer collects garbage as it starts; what is there by now is none.
         try:
-            trained = dict(zip(order, lockstep([works[i] for i in order]), strict=True))
+            trained = dict(zip(order, lockstep([works[i] for i in order], self._now), strict=True))
         finally:
             gc.unfreeze()
         FrozenCheck(found, "the variants' own copies").verify(self.base)
@@ -169,7 +175,10 @@ class Bank:
         def seated(i: int, seat: Seat) -> T:
             return work(i, lambda temperature: self._agent(i, seat, temperature))
 
-        return lockstep([partial(seated, i) for i in range(len(self.specs))])
+        return lockstep([partial(seated, i) for i in range(len(self.specs))], self._now)
+
+    def _now(self) -> float:
+        return clock(self.base.device)
 
     def sampler_at(self, temperature: float) -> JointSampler:
         """The sampler that all variants share at a temperature."""
@@ -220,18 +229,6 @@ class Bank:
 
 def _shared(spec: RunSpec) -> tuple[object, ...]:
     return tuple(getattr(spec, name) for name in _SHARED)
-
-
-def _checkpoints(folders: Sequence[Path]) -> list[Path | None]:
-    """The newest checkpoint that all runs have; if there is none, each run's own newest."""
-    held = [
-        {int(path.name.removeprefix("checkpoint-")): path for path in folder.glob("checkpoint-*")}
-        for folder in folders
-    ]
-    common = set.intersection(*(set(paths) for paths in held))
-    return [
-        paths[max(common)] if common else paths[max(paths)] if paths else None for paths in held
-    ]
 
 
 def _check_shared(one: PreTrainedModel, base: PreTrainedModel) -> None:

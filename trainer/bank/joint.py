@@ -37,6 +37,11 @@ class JointSampler:
         self._starts = starts
         self.sampler = sampler(self)
 
+    @property
+    def variants(self) -> int:
+        """How many share the sampler."""
+        return len(self._starts)
+
     def of(self, seat: Seat, variant: int) -> SeatSampler:
         """The sampler of one variant."""
         return SeatSampler(self, seat, variant)
@@ -77,6 +82,10 @@ class SeatSampler:
     def max_context(self) -> int:
         """Tokens of an episode at most."""
         return self._joint.sampler.max_context
+
+    def rows_that_fit(self, tokens: int) -> int:
+        """How many episodes of so many tokens the variant has room for, beside the others."""
+        return max(1, self._joint.sampler.rows_that_fit(tokens) // self._joint.variants)
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
         """Answer each request, in order."""

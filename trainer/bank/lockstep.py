@@ -32,8 +32,9 @@ class _Request:
 class Seat:
     """One work's place in the lockstep."""
 
-    def __init__(self, turn: threading.Condition) -> None:
+    def __init__(self, turn: threading.Condition, now: Callable[[], float]) -> None:
         """Take a place; `lockstep` does."""
+        self.now = now
         self.step: tuple[int, ...] = ()
         """How far the work is; requests of works further behind are served first."""
         self.turn = turn
@@ -48,7 +49,7 @@ class Seat:
 
     def clock(self) -> float:
         """Seconds that the work has taken: its own, and its part of what was served to several."""
-        return self.spent + time.perf_counter() - self.since
+        return self.spent + self.now() - self.since
 
     def ask(self, order: int, serve: Serve, value: Any) -> Any:
         """What `serve` answers to `value`.
@@ -64,21 +65,27 @@ class Seat:
         self.spent = self.clock()
         self.turn.notify_all()
         self.turn.wait_for(lambda: self.request is None)
-        self.since = time.perf_counter()
+        self.since = self.now()
         if self.over:
             raise Ended
         answer, self.answer = self.answer, None
         return answer
 
 
-def lockstep(works: Sequence[Callable[[Seat], T]]) -> list[T]:
+def lockstep(
+    works: Sequence[Callable[[Seat], T]], now: Callable[[], float] = time.perf_counter
+) -> list[T]:
     """Run all works to their ends and return their results, in order.
+
+    Args:
+        works: they get their seats.
+        now: the clock.
 
     Raises:
         BaseException: what a work or a server raised first; the other works are ended.
     """
     turn = threading.Condition()
-    seats = [Seat(turn) for _ in works]
+    seats = [Seat(turn, now) for _ in works]
     results: list[Any] = [None] * len(works)
     threads = [
         threading.Thread(target=_run, args=(work, seat, results, i), daemon=True)
@@ -101,7 +108,7 @@ def lockstep(works: Sequence[Callable[[Seat], T]]) -> list[T]:
 def _run(work: Callable[[Seat], T], seat: Seat, results: list[T], index: int) -> None:
     with seat.turn:
         try:
-            seat.since = time.perf_counter()
+            seat.since = seat.now()
             if not seat.over:
                 results[index] = work(seat)
         except BaseException as error:
@@ -122,9 +129,10 @@ def _serve_next(seats: Sequence[Seat], turn: threading.Condition) -> bool:
         return False
     first = min((request for _, request in asked), key=lambda request: request.rank)
     batch = [(s, r) for s, r in asked if (r.rank, r.serve) == (first.rank, first.serve)]
-    began = time.perf_counter()
+    now = batch[0][0].now
+    began = now()
     answers = first.serve([request.value for _, request in batch])
-    took = time.perf_counter() - began
+    took = now() - began
     for (seat, _), answer in zip(batch, answers, strict=False):
         seat.answer, seat.request = answer, None
         seat.spent += took / len(answers)

@@ -10,6 +10,7 @@ H hidden size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Asked:
     autocast: Callable[[], AbstractContextManager[None]]
     entering: torch.Tensor | None = None
     """(R, N, H) activations that enter layer `start`, once `JointPasses.below` has given them."""
+    most: float = math.inf
+    """Tokens in one pass at most, those of other variants included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,8 @@ class _Spread:
 
 def _few(asked: Sequence[Asked]) -> Sequence[Asked]:
     """As many as fill a pass, which bounds its memory; the others are served later."""
-    most = _TOGETHER.get(asked[0].sampled.device.type, _TOGETHER_ELSEWHERE)
+    most: float = _TOGETHER.get(asked[0].sampled.device.type, _TOGETHER_ELSEWHERE)
+    most = min(most, *(one.most for one in asked))
     slots = 0
     for count, one in enumerate(asked):
         slots += one.trees.ids.numel()

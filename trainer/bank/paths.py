@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from layergym.agents.models.cache import RaggedCache
+from layergym.agents.models.cache import RaggedCache, cache_keyword
 
 Forward = Callable[..., Any]
 """A decoder layer's own."""
@@ -142,7 +142,7 @@ class Fork:
             self._now = new
         now = self._now
         assert now is not None
-        cache: RaggedCache = kwargs["past_key_values"]
+        cache: RaggedCache = kwargs[cache_keyword(kwargs)]
         others, kwargs = _cut((tuple(others), kwargs), rows.size, now.first)
         cache.copies = now.of
         try:

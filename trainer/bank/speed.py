@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -19,6 +18,7 @@ from multiprocessing.synchronize import Barrier
 import numpy as np
 import torch
 
+from layergym.agents.models.compute import clock
 from layergym.agents.models.sampler import Request
 from layergym.trainer.bank.bank import Bank
 from layergym.trainer.bank.joint import joined
@@ -124,9 +124,9 @@ def _speed(specs: Sequence[RunSpec], rows: int, barrier: Barrier | None = None) 
         barrier.wait()
     best, spent = 0.0, 0.0
     while spent < ENOUGH_S:
-        began = time.perf_counter()
+        began = clock(bank.base.device)
         tokens = _round(bank, requests)
-        took = time.perf_counter() - began
+        took = clock(bank.base.device) - began
         best, spent = max(best, tokens / took), spent + took
     return best
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,8 +37,9 @@ class BankTrainer(GiGPOTrainer):
         self._place = place
         self._scored: Scored | None = None
         super().__init__(*args, **kwargs)
-        # A run killed while others of its bank save finds the checkpoint before, which all have.
-        self.args.save_total_limit = 2
+        # A run killed while others of its bank save finds the checkpoint before, which all have,
+        # and one more in case that is damaged.
+        self.args.save_total_limit = 3
         self.frozen = FrozenCheck({}, str(self.selection))
         if self.aux_loss_enabled:
             raise InputError("a bank has no router loss; set router_aux_loss_coef=0")
@@ -62,6 +61,7 @@ class BankTrainer(GiGPOTrainer):
             one.trees,
             one.sampled,
             self.accelerator.autocast,
+            most=self.tokens_per_pass,
         )
         entering = one.prefix.hidden if one.prefix else None
         if entering is None:
@@ -87,10 +87,6 @@ class BankTrainer(GiGPOTrainer):
         step, passes = self._place.seat.step
         self._place.seat.step = step, passes + 1
 
-    @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        started = self._place.seat.clock()
-        try:
-            yield
-        finally:
-            self.note({f"time/{what}_s": self._place.seat.clock() - started})
+    def _clock(self) -> float:
+        """Seconds that the variant has taken, with its part of what was served to several."""
+        return self._place.seat.clock()

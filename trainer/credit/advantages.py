@@ -24,6 +24,8 @@ Advantages = tuple[tuple[float, ...], ...]
 """Per trajectory, per turn."""
 Norm = Literal["std", "none"]
 """F_norm of GiGPO: the sample standard deviation, or 1."""
+Compat = Literal["verl-agent"]
+"""An implementation whose departures from the papers are repeated."""
 Position = tuple[int, int]
 """Trajectory and turn, both counted from 0."""
 
@@ -35,6 +37,17 @@ EPSILON_VERL_AGENT = 1e-6
 def grpo(group: Group) -> Advantages:
     """GRPO: (R_i - mean R) / std R, the same for every turn of trajectory i."""
     return _per_trajectory(group, lambda rewards: _relative(rewards, "std", EPSILON))
+
+
+def batch_grpo(groups: Sequence[Group]) -> list[Advantages]:
+    """GRPO with TRL's scale_rewards="batch": (R_i - mean R of its group) / std R of all groups."""
+    every = [t.total_reward for g in groups for t in g.trajectories if t.ended != "error"]
+    scale = _scale(every, "std", EPSILON)
+
+    def relative(rewards: Sequence[float]) -> list[float]:
+        return [value / scale for value in _relative(rewards, "none", EPSILON)]
+
+    return [_per_trajectory(group, relative) for group in groups]
 
 
 def dr_grpo(group: Group) -> Advantages:
@@ -60,7 +73,7 @@ def gigpo(
     norm: Norm = "std",
     penalty: float = 0.0,
     similarity: float | None = None,
-    compat: Literal["verl-agent"] | None = None,
+    compat: Compat | None = None,
 ) -> Advantages:
     """GiGPO: A = A^E + omega * A^S (equation 8).
 
@@ -68,6 +81,11 @@ def gigpo(
     that were taken in the same state (equations 6 and 7); a turn alone in its state has A^S = 0.
     With `norm="none"` both are RLOO's advantages times (n - 1) / n, n being the size of the group
     compared, and `omega=0` leaves GRPO.
+
+    Where the paper leaves room: 1e-4 is added to a deviation, as in TRL (verl-agent: 1e-6); a
+    trajectory alone in its group has A^E = 0, as equation 3 says (verl-agent keeps its raw score);
+    the statistics of A^E are taken over trajectories (verl-agent: over their turns, unless its
+    `compute_mean_std_cross_steps` is off).
 
     Args:
         group: trajectories from one start; a turn's state is its `state_key`.
@@ -80,7 +98,10 @@ def gigpo(
         similarity: None groups equal keys. Otherwise text keys whose `difflib` ratio with the
             first key of a group reaches this number join it.
         compat: "verl-agent" takes the episode mean and deviation over turns instead of
-            trajectories, so that long episodes weigh more, and adds 1e-6 instead of 1e-4.
+            trajectories, so that long episodes weigh more, adds 1e-6 instead of 1e-4, and leaves
+            the score of an episode's only turn, alone in its group, as it is. Anchors, validity,
+            the scale of rewards and mini-batches are not part of it: they are settings of the
+            environment and of the run.
     """
     keep = [i for i, t in enumerate(group.trajectories) if t.ended != "error"]
     kept = [group.trajectories[i] for i in keep]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections import defaultdict
@@ -11,7 +10,7 @@ from statistics import fmean
 
 import torch
 
-from layergym.agents.base import Agent, Decision, Episode, Failure
+from layergym.agents.base import Agent, Episode, Move
 from layergym.agents.types import Group
 from layergym.trainer.credit.advantages import CreditStatistics
 from layergym.trainer.processes import whole
@@ -42,6 +41,7 @@ def rollout_measures(groups: Sequence[Group], statistics: CreditStatistics) -> d
         "success": fmean(t.success for t in kept),
         "turns": len(turns) / len(kept),
         "truncated": fmean(t.ended == "truncated" for t in kept),
+        "out_of_context": fmean(t.ended == "context" for t in kept),
         "invalid": fmean(not turn.valid for turn in turns) if turns else 0.0,
     }
     return measures | {
@@ -83,6 +83,12 @@ def peak_memory() -> float:
     """Highest resident memory of this process, bytes; GPU memory where there is a GPU."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
@@ -95,7 +101,7 @@ class TimedAgent:
         self.seconds = 0.0
         self._agent = agent
 
-    def act(self, episodes: Sequence[Episode]) -> Sequence[Decision | Failure | None]:
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
         """Decide as the agent does."""
         started = time.perf_counter()
         decisions = self._agent.act(episodes)

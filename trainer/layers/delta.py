@@ -1,15 +1,20 @@
 """Layer deltas: the tensors that a run trained, in one small safetensors file.
 
-A delta holds new values, so applying it is exact, and what it replaces comes back as a delta of
-its own, so removing it is exact too. Of a LoRA run it holds the two factors of every update; W
-then becomes W + B A, in the precision of W.
+A delta holds new values, in float32 or more, and what it replaces comes back as a delta of its own,
+so that removing it is exact. Applying it is exact too, but for the rounding of a model that is open
+in 16 bits: that is the model that the run itself computed with. Of a LoRA run a delta holds the two
+factors of every update; W then becomes W + B A.
+
+Names and hashes speak about values: a tensor in 16 bits counts as the float32 values that it
+stands for, so that a delta fits its base whatever the base computes with.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +25,20 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from layergym.base.errors import InputError
+from layergym.agents.models.save import save_model
+from layergym.base.errors import InputError, Notice
+from layergym.base.files import replacing
+from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import causal_model
 from layergym.trainer.processes import part, spread_like, whole
 
 FILE = "layer_delta.safetensors"
 _KEY = "layergym_delta"
 _DOWN, _UP = ".lora_A", ".lora_B"
+_HASHED = 1 << 24
+"""Entries of a 16-bit tensor that are put into float32 at a time."""
+Stepped = Callable[[nn.Parameter], torch.Tensor]
+"""What an optimiser steps for a parameter: its float32 master, or itself."""
 
 
 class FrozenTensorChanged(RuntimeError):
@@ -37,6 +49,8 @@ def digests(
     model: nn.Module, *, buffers: bool = True, only: Collection[str] | None = None
 ) -> dict[str, str]:
     """SHA-256 of every tensor of `model`, or `only` of some, by name: data type, shape and bytes.
+
+    Tensors in 16 bits count as the float32 values that they stand for.
 
     A tensor that two modules share (tied embeddings) has one name, the first.
     """
@@ -126,25 +140,34 @@ class LayerDelta:
         return {name.removesuffix(_DOWN).removesuffix(_UP) for name in self.tensors}
 
     @classmethod
-    def of(cls, model: nn.Module, base: str, layers: Sequence[int]) -> LayerDelta:
-        """Copy every parameter of `model` that trains to main memory."""
+    def of(
+        cls,
+        model: nn.Module,
+        base: str,
+        layers: Sequence[int],
+        stepped: Stepped = lambda parameter: parameter,
+    ) -> LayerDelta:
+        """Copy every parameter of `model` that trains, as it is stepped, to main memory."""
         tensors = {
-            name: whole(p.detach()).cpu().clone()
+            name: full_precision(whole(stepped(p).detach())).cpu().clone()
             for name, p in model.named_parameters()
             if p.requires_grad
         }
         return cls(base, tuple(layers), tensors)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write one safetensors file, at once.
+
+        Raises:
+            Diverged: a tensor holds NaN or infinity; nothing is written.
+        """
+        check_tensors(self.tensors)
         # One key: safetensors writes several in no fixed order, and equal deltas should be
         # equal files.
         metadata = {_KEY: json.dumps({"base": self.base, "layers": self.layers})}
-        save_file(
-            {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, metadata
-        )
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        with replacing(Path(path)) as scratch:
+            save_file(tensors, scratch, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> LayerDelta:
@@ -171,11 +194,16 @@ class LayerDelta:
     def apply(self, model: nn.Module) -> LayerDelta:
         """Put the new values into `model`; returns the delta that takes them out again.
 
+        Gives a `Notice` where `model` is open in 16 bits: how much of the update they keep.
+
         Raises:
             InputError: `model` is not the base that this was trained from.
         """
         self.check_base(base_hash(digests(model, buffers=False)))
-        return self.put(model)
+        undo = self.put(model)
+        if kept := kept_of(self, undo):
+            warnings.warn(str(kept), Notice, stacklevel=2)
+        return undo
 
     def put(self, model: nn.Module) -> LayerDelta:
         """As `apply`, without checking the base."""
@@ -184,15 +212,17 @@ class LayerDelta:
         with torch.no_grad():
             for name in sorted(self.changes):
                 old[name] = whole(parameters[name].detach()).cpu().clone()
-                value = self._value(name, old[name])
+                value = self.value(name, old[name])
                 parameters[name].copy_(spread_like(value, parameters[name]))
         return LayerDelta(self.base, self.layers, old)
 
-    def _value(self, name: str, old: torch.Tensor) -> torch.Tensor:
+    def value(self, name: str, old: torch.Tensor) -> torch.Tensor:
+        """The new values of tensor `name`, in float32 or more; `old` are the base's."""
         down, up = low_rank_names(name)
         if down not in self.tensors:
             return self.tensors[name]
-        return old + (self.tensors[up].float() @ self.tensors[down].float()).to(old.dtype)
+        update = self.tensors[up].float() @ self.tensors[down].float()
+        return full_precision(old) + update.to(full_precision(old).dtype)
 
     def check_base(self, found: str) -> None:
         """Compare with the `base_hash` of a model.
@@ -203,8 +233,59 @@ class LayerDelta:
         if found != self.base:
             raise InputError(
                 f"this delta belongs to the base model {self.base[:12]}, not to {found[:12]}; load "
-                "the model that it was trained from, with the same data type and nothing applied"
+                "the model that it was trained from, with nothing applied (and with its run's "
+                "--dtype, if that rounded it)"
             )
+
+
+def full_precision(tensor: torch.Tensor) -> torch.Tensor:
+    """A 16-bit tensor in float32; any other as it is."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of an update a model keeps that is open in 16 bits. `str()` is a sentence."""
+
+    dtype: torch.dtype
+    changed: float
+    """Of the entries that the update changes, the share that differ after rounding."""
+    cosine: float
+    """Between the update and what rounding leaves of it; 1 is all of it."""
+
+    def __str__(self) -> str:
+        """Say it, and how to keep all."""
+        name = str(self.dtype).removeprefix("torch.")
+        return (
+            f"in {name}, {self.changed:.1%} of the trained entries differ from the base, and the "
+            f"update's direction is kept to a cosine of {self.cosine:.3f}; --dtype float32 keeps "
+            "all of it"
+        )
+
+
+def kept_of(delta: LayerDelta, undo: LayerDelta) -> Kept | None:
+    """What a model in 16 bits keeps of `delta`; None for a model in full precision.
+
+    Args:
+        delta: what was applied.
+        undo: what `put` gave back: the old values as the model holds them.
+    """
+    moved = differ = 0
+    dots = torch.zeros(3, dtype=torch.float64)
+    dtypes = {old.dtype for old in undo.tensors.values() if old.dtype.itemsize < 4}
+    for name, old in undo.tensors.items():
+        new = delta.value(name, old)
+        update = new.float() - old.float()
+        left = new.to(old.dtype).float() - old.float()
+        moved += int(update.count_nonzero())
+        differ += int(left.count_nonzero())
+        pairs = ((update, left), (update, update), (left, left))
+        dots += torch.stack([(a * b).sum(dtype=torch.float64) for a, b in pairs])
+    if not dtypes or not moved:
+        return None
+    both, whole_, left_ = dots.tolist()
+    cosine = both / (whole_ * left_) ** 0.5 if left_ else 0.0
+    return Kept(dtypes.pop(), differ / moved, cosine)
 
 
 def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:
@@ -243,11 +324,9 @@ def merge(
     """
     undo = delta.apply(model)
     try:
-        causal_model(model).save_pretrained(folder)
+        save_model(causal_model(model), folder, tokenizer)
     finally:
         undo.put(model)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
 
 
 def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, str]:
@@ -257,7 +336,10 @@ def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[s
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    flat = part(tensor.detach()).cpu().contiguous().reshape(-1)
-    digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-    digest.update(flat.view(torch.uint8).numpy().data)
+    flat = part(tensor.detach()).contiguous().reshape(-1)
+    half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+    dtype = torch.float32 if half else tensor.dtype
+    digest = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())
+    for some in flat.split(_HASHED) if half else (flat,):
+        digest.update(some.cpu().to(dtype).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from layergym.agents.models.load import load_config
 from layergym.agents.names import source
 from layergym.base.errors import InputError
-from layergym.trainer.layers.delta import LayerDelta, low_rank_names
+from layergym.trainer.layers.delta import LayerDelta, Stepped, full_precision, low_rank_names
 from layergym.trainer.layers.selection import decoder_layers, layer_indices, layer_size
 from layergym.trainer.processes import whole
 
@@ -39,7 +39,9 @@ def with_lora(model: PreTrainedModel, layers: str, rank: int, seed: int) -> Any:
     config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=names)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return peft.get_peft_model(model, config)
+        # As every tensor that trains, adapters compute in the model's precision and are stepped in
+        # float32.
+        return peft.get_peft_model(model, config, autocast_adapter_dtype=False)
 
 
 def lora_rank(model: str, layers: str) -> int:
@@ -91,8 +93,16 @@ def base_names(model: nn.Module) -> dict[str, str]:
     }
 
 
-def lora_delta(model: nn.Module, base: str, layers: tuple[int, ...]) -> LayerDelta:
+def lora_delta(
+    model: nn.Module, base: str, layers: tuple[int, ...], stepped: Stepped
+) -> LayerDelta:
     """The trained adapters of a PEFT model as a delta of its base model.
+
+    Args:
+        model: PEFT's wrapper.
+        base: `base_hash` of the base model.
+        layers: that train.
+        stepped: what the optimiser steps for a parameter, its float32 master or itself.
 
     Raises:
         InputError: an adapter is not plain LoRA on an `nn.Linear`.
@@ -105,8 +115,9 @@ def lora_delta(model: nn.Module, base: str, layers: tuple[int, ...]) -> LayerDel
         if not isinstance(module.get_base_layer(), nn.Linear) or module.use_dora[adapter]:
             raise InputError(f"{name} is not plain LoRA; a layer delta cannot hold its adapter")
         down, up = low_rank_names(f"{name.removeprefix(_WRAPPED)}.weight")
-        tensors[down] = whole(module.lora_A[adapter].weight.detach()).cpu().clone()
-        tensors[up] = module.scaling[adapter] * whole(module.lora_B[adapter].weight.detach()).cpu()
+        a, b = (stepped(one[adapter].weight).detach() for one in (module.lora_A, module.lora_B))
+        tensors[down] = full_precision(whole(a)).cpu().clone()
+        tensors[up] = module.scaling[adapter] * full_precision(whole(b)).cpu()
     return LayerDelta(base, layers, tensors)
 
 

@@ -143,7 +143,9 @@ def moved(hidden: Tensor, old: Trees, new: Trees, rows: Sequence[int]) -> Tensor
     return there
 
 
-def plant(rows: Sequence[Ids], reach: float | None, most: int) -> list[list[int]]:
+def plant(
+    rows: Sequence[Ids], reach: float | None, most: int, tokens: float = math.inf
+) -> list[list[int]]:
     """Which rows to lay out in one tree: their indices in ascending order of the rows.
 
     A slot costs its share of the projections and attends to all slots of its tree, its own way or
@@ -154,6 +156,7 @@ def plant(rows: Sequence[Ids], reach: float | None, most: int) -> list[list[int]
         rows: the rows.
         reach: as `attention_reach` says; None: every row has a tree of its own.
         most: rows in one tree at most.
+        tokens: slots in one tree at most, unless a single row has more.
     """
     if reach is None or not rows:
         return [[i] for i in sorted(range(len(rows)), key=lambda i: len(rows[i]))]
@@ -167,6 +170,7 @@ def plant(rows: Sequence[Ids], reach: float | None, most: int) -> list[list[int]
         starts = np.arange(max(0, end - most), end)
         slots = added[end] - added[starts] + common[starts]
         costs = cost[starts] + slots * (reach + slots)
+        costs[:-1][slots[:-1] > tokens] = math.inf
         first[end - 1] = starts[costs.argmin()]
         cost[end] = costs.min()
     trees: list[tuple[int, list[int]]] = []
@@ -179,7 +183,10 @@ def plant(rows: Sequence[Ids], reach: float | None, most: int) -> list[list[int]
 
 
 def arranged(
-    rows: Sequence[Ids], trees: Sequence[Sequence[int]], reach: float | None
+    rows: Sequence[Ids],
+    trees: Sequence[Sequence[int]],
+    reach: float | None,
+    tokens: float = math.inf,
 ) -> tuple[list[int], Trees]:
     """The order of the rows of one batch, and their layout in that order.
 
@@ -191,17 +198,20 @@ def arranged(
         rows: the rows.
         trees: as `plant` returns them.
         reach: as for `plant`.
+        tokens: rows stay alone, and trees share a place, only where there are no more slots then.
     """
     beds = [[i] for tree in trees for i in tree]
     if reach is not None:
         longest = max(map(len, rows))
         cost = _WORTH * len(rows) * longest * (reach + longest / 2)
-        sizes = [_slots([rows[i] for i in tree]) for tree in trees]
+        cost = cost if len(rows) * longest <= tokens else math.inf
+        sizes = [slots_of([rows[i] for i in tree]) for tree in trees]
         for count in {math.ceil(len(trees) / 1.25**k) for k in range(16)}:
             room = max(max(sizes), -(-sum(sizes) // count))
             places = _fitted(sizes, room)
             most = max(sum(sizes[k] for k in place) for place in places)
-            if (other := len(places) * most * (reach + most)) < cost:
+            fits = len(places) * most <= tokens or len(places) == len(trees)
+            if fits and (other := len(places) * most * (reach + most)) < cost:
                 cost, beds = other, [[i for k in place for i in trees[k]] for place in places]
     return [i for bed in beds for i in bed], lay([[rows[i] for i in bed] for bed in beds])
 
@@ -221,7 +231,7 @@ def _fitted(sizes: Sequence[int], room: int) -> list[list[int]]:
     return places
 
 
-def _slots(rows: Sequence[Ids]) -> int:
+def slots_of(rows: Sequence[Ids]) -> int:
     """How many slots rows in ascending order need in one tree."""
     arrays = [np.array(row) for row in rows]
     return sum(map(len, rows)) - sum(_common(a, b) for a, b in pairwise(arrays))

@@ -7,6 +7,7 @@ recorded trajectories, in an order drawn with a seed. Random and invalid actions
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,18 +27,34 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
-from layergym.agents.names import defaults, open_model
+from layergym.agents.models.compute import choose_device
+from layergym.agents.models.save import RECIPE, save_model
+from layergym.agents.names import LLM, TINY, defaults, open_model
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
 from layergym.base.files import write_json
+from layergym.base.locks import locked
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
+from layergym.trainer.config import on_one_device
+from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import select
+from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
 
 OnLog = Callable[[Mapping[str, float]], None]
 NEW = "new"
+_BOUNDS = {
+    "steps": Bounds(1, whole=True),
+    "batch_size": Bounds(1, whole=True),
+    "learning_rate": Bounds(0, above=True),
+    "random_actions": Bounds(0, 1),
+    "depth": Bounds(1, whole=True),
+    "width": Bounds(32, whole=True),
+    "seed": Bounds(0, 2**32 - 1, whole=True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,26 +81,64 @@ class WarmupSpec:
     depth: int = 8
     width: int = 64
     seed: int = 0
+    dtype: str = "auto"
+    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what no warm start could be made of.
+
+        Raises:
+            InputError: a number is out of range, or not one.
+        """
+        check_numbers(self, _BOUNDS)
+
+
+class _Trainer(SteppedInFloat32, SFTTrainer):
+    """TRL's trainer, with masters for a model in 16 bits."""
+
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The gradient of one batch."""
+        with self.apart(model):
+            loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
+                model, *args, **kwargs
+            )
+        self.average()
+        return loss
 
 
 def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> None:
     """Train as `spec` says and save the model, its tokenizer and the recipe in `folder`.
 
+    `folder` is there once all of it is written. A warm start that is interrupted leaves nothing
+    and begins anew.
+
     Raises:
-        InputError: the environment or model is unknown, or there is no expert.
+        InputError: the environment or model is unknown, there is no expert, or another process
+            writes the same folder.
+        Diverged: a weight is no longer finite; nothing is written.
     """
+    folder = folder.absolute()
+    staging = folder.with_name(f".{folder.name}.unfinished")
+    with locked(staging):
+        try:
+            _warmup(spec, staging / folder.name, on_log)
+            if folder.is_dir():
+                folder.rmdir()  # It is empty, or this fails.
+            (staging / folder.name).rename(folder)
+        finally:
+            shutil.rmtree(staging / folder.name, ignore_errors=True)
+
+
+def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)
-    layout = Layout(tokenizer)
-
-    def stream() -> Iterator[dict[str, list[int]]]:
-        for one in _demonstrations(spec, env, layout, PromptStyle(_format(spec)), recorded):
-            yield {"input_ids": list(one.ids), "labels": list(one.labels)}
-
-    trainer = SFTTrainer(
+    style = PromptStyle(_format(spec))
+    stream = _Stream(repr(spec), _demonstrations(spec, env, Layout(tokenizer), style, recorded))
+    trainer = _Trainer(
         model=model,
         args=_settings(spec, folder),
         train_dataset=IterableDataset.from_generator(stream),
@@ -92,10 +147,29 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    check_tensors(dict(model.named_parameters()))
     model.eval()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_json(folder / "recipe.json", asdict(spec))
+    save_model(model, folder, tokenizer)
+    write_json(folder / RECIPE, {**asdict(spec), "new": _grown_here(spec)})
+
+
+class _Stream:
+    """Demonstrations as `datasets` takes them.
+
+    It hashes what it is given by pickling it: that is the description, not the environment, which
+    may hold open files.
+    """
+
+    def __init__(self, described: str, demonstrations: Iterator[Demonstration]) -> None:
+        self._described = described
+        self._demonstrations = demonstrations
+
+    def __call__(self) -> Iterator[dict[str, list[int]]]:
+        for one in self._demonstrations:
+            yield {"input_ids": list(one.ids), "labels": list(one.labels)}
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (self._described,)
 
 
 def _demonstrations(
@@ -132,18 +206,23 @@ def _recorded(spec: WarmupSpec) -> list[Trajectory]:
     return played
 
 
+def _grown_here(spec: WarmupSpec) -> bool:
+    """Whether the weights began as random ones of ours, however often they were trained since."""
+    return spec.model == NEW or defaults(spec.model) is TINY
+
+
 def _format(spec: WarmupSpec) -> Format:
     """The form of a reply: as given, else what suits the model."""
     if spec.format:
         return spec.format
-    return "plain" if spec.model == NEW else defaults(spec.model).format
+    return (TINY if _grown_here(spec) else LLM).format
 
 
 def _open(
     spec: WarmupSpec, env: TextEnv, recorded: Sequence[Trajectory]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if spec.model != NEW:
-        return open_model(spec.model)
+        return open_model(spec.model, dtype=spec.dtype, device=spec.device)
     turns = [turn for played in recorded for turn in played.turns]
     if turns:
         texts, actions = [t.observation for t in turns], sorted({t.action for t in turns})
@@ -175,7 +254,7 @@ def _heard(env: TextEnv, seed: int, episodes: int = 2000) -> tuple[list[str], li
 
 
 def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
-    return SFTConfig(
+    settings = SFTConfig(
         output_dir=str(folder),
         max_steps=spec.steps,
         per_device_train_batch_size=spec.batch_size,
@@ -186,7 +265,7 @@ def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
         weight_decay=0.01,
         max_grad_norm=1.0,
         seed=spec.seed,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=choose_device(spec.device).type == "cpu",
         bf16=False,
         gradient_checkpointing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -196,6 +275,8 @@ def _settings(spec: WarmupSpec, folder: Path) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
     )
+    on_one_device(settings)
+    return settings
 
 
 class _Report(TrainerCallback):

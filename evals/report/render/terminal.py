@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
+from layergym.base.texts import printable
 from layergym.evals.report.model import Block, Plot, Report, Section, Story, Table, Text
 from layergym.evals.report.render.strip import strip
 
@@ -147,6 +148,5 @@ def _text(text: str, style: str = "") -> RichText:
 
 
 def clean(text: str) -> str:
-    """`text` without control sequences for the terminal, which run folders may hold."""
-    plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text)
-    return plain.encode("utf-8", "replace").decode()
+    """`text` in one line, without what steers a terminal, which run folders may hold."""
+    return re.sub(r"[\n\t]", " ", printable(text))

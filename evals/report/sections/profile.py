@@ -10,6 +10,7 @@ from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile, temperature_name
 from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
+from layergym.evals.report.sections.seeds import runs_section, stand_apart
 from layergym.evals.report.words import findings, percent, points, ratio
 from layergym.evals.results import arm_label, is_control
 from layergym.evals.stats import Estimate
@@ -18,7 +19,8 @@ from layergym.evals.stats.agreement import agreement
 
 def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
     """What one profile says, shows and recommends."""
-    sections = [Section("Findings", findings(profile))]
+    warned = tuple(Text(told, "warning") for told in stand_apart(profile))
+    sections = [Section("Findings", (*findings(profile), *warned))]
     main = profile.measures[0]
     if main.layers:
         others = [depth_plot(m, profile) for m in profile.measures[1:] if m.defined]
@@ -26,6 +28,7 @@ def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
         blocks += [*cautions(profile), *_trend(main, profile.num_layers), *others]
         sections.append(Section("Contribution by depth", tuple(blocks)))
     sections.append(Section("Scores", _scores(profile)))
+    sections += [runs] if (runs := runs_section(profile)) else []
     return tuple(sections)
 
 
@@ -182,10 +185,14 @@ def _negative(estimate: Estimate) -> Estimate:
 def _method(profile: LayerProfile) -> Text:
     if profile.repeats == 0:
         return Text("A published table without repeats: no intervals can be given.")
-    pooled = ", and over seeds, whose variance is pooled over the trained arms"
+    pooled = (
+        ", and over seeds, whose variance is pooled over the trained arms, except those with a run "
+        "that stands apart"
+    )
+    scored = "" if profile.scored == "success" else " Scores are mean returns, not success rates."
     return Text(
         f"{profile.env_id}: {_size(profile)} per trained arm, {profile.repeats} "
-        f"episode{'s' * (profile.repeats > 1)} per task at {profile.measures[0].name}. "
+        f"episode{'s' * (profile.repeats > 1)} per task at {profile.measures[0].name}.{scored} "
         "Intervals: 95 %, bootstrap over tasks, "
         f"paired between arms{pooled if profile.seeds[1] > 1 else ''}. "
         '"Joint" intervals hold for all arms together (max-t), also for one that was picked for '

@@ -45,7 +45,10 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
     text = (
         "Raw correlation mostly says that good and bad regions of the stack agree. What is left "
         "after a quadratic trend in depth is removed says whether single layers do. Intervals are "
-        "over layers (Fisher's z). Models of different depth are matched by relative depth."
+        "over layers (Fisher's z), not corrected for attenuation: noise in the profiles lowers a "
+        "correlation, so the true profiles may agree better than the interval says. Sweeps with "
+        "the same seeds share some luck of training, which raises it. Models of different depth "
+        "are matched by relative depth."
     )
     columns = ("runs", "layers", "Spearman", "Kendall", "Spearman, no trend", "Kendall, no trend")
     if all(row[2:] == ("-",) * 4 for row in rows):

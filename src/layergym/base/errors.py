@@ -2,7 +2,13 @@
 
 import difflib
 import errno
+from asyncio import CancelledError
 from collections.abc import Iterable
+
+from layergym.base.texts import whole
+
+FAULTS = (Exception, SystemExit, CancelledError)
+"""What code that is not ours may raise, and be reported for; an interrupt by a person is not."""
 
 
 class InputError(ValueError):
@@ -12,8 +18,28 @@ class InputError(ValueError):
     """
 
 
+class ContractError(RuntimeError):
+    """An environment gave what no environment may give: a reward that is not a number, say.
+
+    It ends its own episode as an error; the author of the environment can mend it.
+    """
+
+
+class Diverged(InputError, FloatingPointError):
+    """A loss, gradient, weight or logit is NaN or infinite; nothing was made of it."""
+
+
 class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
+
+
+def told(error: BaseException, most: int = 500) -> str:
+    """An error as one line of text, its message cut to `most` characters, whatever it holds."""
+    try:
+        text = " ".join(whole(str(error)).split())
+    except Exception:  # Its own __str__ is not ours either.
+        text = "(without a message)"
+    return f"{type(error).__name__}: {text if len(text) <= most else text[:most] + '...'}"
 
 
 _BRIEF = 120
@@ -45,9 +71,7 @@ def refused(error: BaseException) -> str | None:
 
 def briefly(error: BaseException) -> str:
     """An error in a few words: some messages hold all of the file that was read."""
-    text = " ".join(str(error).split())
-    shown = text if len(text) <= _BRIEF else f"{text[:_BRIEF]}..."
-    return f"{type(error).__name__}: {shown}"
+    return told(error, _BRIEF)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:

@@ -1,7 +1,7 @@
 """One look for all commands: results on stdout, the way there on stderr.
 
-Colours and live views are for terminals; NO_COLOR and what is not a terminal (a pipe, a log, CI, a
-notebook) get plain lines. rich does that; this is the one place where its consoles are made.
+Colours and live views are for terminals; NO_COLOR, TERM=dumb and what is not a terminal (a pipe, a
+log, CI, a XX
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from layergym.base.texts import printable
 from layergym.cli.options import first_process
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ class Output:
     json: bool = False
 
     def show(self, what: RenderableType, style: str | None = None) -> None:
-        """A result, for people. Text is printed as it is: no markup, never folded."""
+        """A result, for people. Text has no markup, is never folded, and cannot steer a terminal.
+
+        What goes into a table is for the caller to clean (`printable`).
+        """
         _print(self.results, what, style)
 
     def note(self, what: RenderableType, style: str | None = None) -> None:
@@ -79,12 +83,17 @@ def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")
-    return Console(stderr=stderr, quiet=quiet, highlight=False)
+    console = Console(stderr=stderr, quiet=quiet, highlight=False)
+    if console.is_dumb_terminal:  # Nothing can be drawn in place there.
+        return Console(stderr=stderr, quiet=quiet, highlight=False, force_terminal=False)
+    return console
 
 
 def _print(console: Console, what: RenderableType, style: str | None) -> None:
-    plain = isinstance(what, str)
-    console.print(what, style=style, markup=False, soft_wrap=plain)
+    if isinstance(what, str):
+        console.print(printable(what), style=style, markup=False, soft_wrap=True)
+    else:
+        console.print(what, style=style, markup=False)
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from layergym import InputError
 from layergym.cli.console import add_output, output
+from layergym.cli.options import new_folder
 from layergym.cli.values import JOBS, SEED
 
 EXAMPLES = """
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
     folder = Path(args.out)
     spec = demo_sweep(tuple(args.seeds), fast=args.fast)
-    if (folder / "sweep.json").is_file() and read_spec(folder) != spec:
+    if not (folder / "sweep.json").is_file():
+        new_folder(folder)
+    elif read_spec(folder) != spec:
         raise InputError(f"{folder} holds a demo with other settings; give another --out")
     return go(spec, folder, Launch(jobs=args.jobs), output(args))

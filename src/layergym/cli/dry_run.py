@@ -12,7 +12,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from layergym.agents import Job, LLMAgent, PromptStyle, RandomAgent, Trajectory, rollout
-from layergym.agents.base import Decision, Episode
+from layergym.agents.base import Decision, Episode, Move
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import context_limit
 from layergym.agents.models.load import load_config, load_tokenizer
@@ -20,8 +20,7 @@ from layergym.agents.models.sampler import Request, Sample
 from layergym.agents.names import defaults, num_layers, source
 from layergym.cli.console import Output
 from layergym.envs import panel
-from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit.collect import collect
+from layergym.trainer.credit.collect import RolloutSpec, collect
 from layergym.trainer.rows.packing import Row, rows_of
 from layergym.trainer.run import RunSpec, check_run, make_env_of
 
@@ -65,7 +64,7 @@ class RandomSpeaker(LLMAgent):
     It takes an admissible action, or a word of the observation where none are listed.
     """
 
-    def act(self, episodes: Sequence[Episode]) -> list[Decision | None]:
+    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
         """Decide for each episode, in order."""
         assert isinstance(self.sampler, Dictated)
         for episode in episodes:
@@ -77,9 +76,9 @@ class RandomSpeaker(LLMAgent):
 
 
 def _random_action(episode: Episode) -> str:
-    if episode.env.admissible():
+    if episode.admissible():
         [decision] = RandomAgent().act([episode])
-        return decision.action if decision else ""
+        return decision.action if isinstance(decision, Decision) else ""
     words = episode.observation.split() or ["nothing"]
     rng = np.random.default_rng([episode.seed, episode.env.turn])
     return words[int(rng.integers(len(words)))]
@@ -106,7 +105,8 @@ def dry_run(spec: RunSpec, out: Output) -> None:
         played.extend(rollout(agent, fresh, jobs))
         return played
 
-    rows = collect(panel(fresh()), play, _settings(spec), 0).rows
+    one = RolloutSpec(seed=spec.seed, tasks=1, group_size=spec.group_size, credit=spec.credit)
+    rows = collect(panel(fresh()), play, one, 0).rows
     out.show(
         f"{played[0].env_id}, task {played[0].task}: {len(played)} episodes by a random agent, in "
         f"the tokens of {spec.model} (no weights loaded)\n"
@@ -124,24 +124,6 @@ def dry_run(spec: RunSpec, out: Output) -> None:
         episodes=len(played),
         tokens=sum(map(len, rows)),
         trained=sum(sum(row.sampled) for row in rows),
-    )
-
-
-def _settings(spec: RunSpec) -> GiGPOConfig:
-    """What decides about credit, for a rollout of one group; nothing is written."""
-    return GiGPOConfig(
-        algorithm=spec.algorithm,
-        gamma=spec.gamma,
-        step_advantage_weight=spec.omega,
-        norm=spec.norm,
-        invalid_penalty=spec.invalid_penalty,
-        tasks_per_step=1,
-        num_generations=spec.group_size,
-        max_steps=1,
-        seed=spec.seed,
-        use_cpu=True,
-        bf16=False,
-        report_to="none",
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import layergym
+from layergym.base.errors import FAULTS, told
+from layergym.base.texts import printable
 from layergym.cli.console import Output, add_output, output
 from layergym.cli.options import add_env, env_args, required_env
 from layergym.cli.values import ROWS, STEPS
@@ -14,6 +17,7 @@ from layergym.cli.values import ROWS, STEPS
 EXAMPLES = """
 examples:
   layergym envs                         every registered environment
+  layergym envs alfworld-v0             its settings
   layergym envs check alfworld-v0       does it keep the contract, and how to mend it if not
   layergym envs check-alfworld --sample 20
                                         play games here and on alfworld's own engine
@@ -23,10 +27,22 @@ examples:
 """
 
 
+class _Words(dict[str, argparse.ArgumentParser]):
+    """The parsers of the actions; any other word names an environment, whose settings are shown."""
+
+    def __contains__(self, word: object) -> bool:
+        return True
+
+    def __missing__(self, word: str) -> argparse.ArgumentParser:
+        return self["ENVIRONMENT"]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.set_defaults(action=_list)
-    actions = parser.add_subparsers(metavar="ACTION")
+    actions = parser.add_subparsers(dest="word", metavar="ACTION or ENVIRONMENT")
+    show = actions.add_parser("ENVIRONMENT", help="its settings")
+    show.set_defaults(action=_show)
     check = actions.add_parser("check", help="does an environment keep the contract?")
     add_env(check)
     check.set_defaults(action=_check)
@@ -42,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     index.add_argument("folder", type=Path, help="such as json_2.1.1/train")
     index.add_argument("out", type=Path, help="compact file to write, *.jsonl.xz")
     index.set_defaults(action=_build_alfworld_index)
-    for each in (parser, check, parity, index):
+    actions.choices = actions._name_parser_map = _Words(actions.choices)
+    for each in (parser, show, check, parity, index):
         add_output(each)
 
 
@@ -54,29 +71,49 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(_: argparse.Namespace, out: Output) -> int:
     from rich.table import Table
+    from rich.text import Text
 
-    from layergym.envs.registry import about
+    from layergym.envs.registry import BrokenError, load_plugins
 
     table = Table(box=None, pad_edge=False)
     ids = layergym.ids()
     table.add_column("environment", min_width=max(map(len, ids)))
     for name in ("tasks", "turns", "what"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for id in ids:
         try:
-            env = layergym.make(id)
-        except layergym.InputError:  # It needs settings, or an extra.
-            table.add_row(id, "", "", about(id))
-            out.record(event="environment", id=id, about=about(id))
-        else:
-            sizes = _splits(id, env)
-            told = ", ".join(f"{split} {size:,}" for split, size in sizes.items())
-            table.add_row(id, told, str(env.max_turns), about(id))
-            out.record(
-                event="environment", id=id, about=about(id), tasks=sizes, turns=env.max_turns
-            )
+            row = _row(id)
+        except BrokenError as error:
+            row = {"error": printable(str(error))}
+        told = ", ".join(f"{split} {size:,}" for split, size in row.get("tasks", {}).items())
+        last = Text(row["error"], "red") if "error" in row else Text(row["about"])
+        table.add_row(Text(printable(id)), told, str(row.get("turns", "")), last)
+        out.record(event="environment", id=id, **row)
+    for trouble in load_plugins():
+        table.add_row(Text(printable(trouble.id)), "", "", Text(printable(str(trouble)), "red"))
+        out.record(event="trouble", **asdict(trouble))
     out.show(table)
     return 0
+
+
+def _row(id: str) -> dict[str, Any]:
+    """What is said about an environment.
+
+    Raises:
+        BrokenError: its own code fails.
+    """
+    from layergym.envs.registry import BrokenError, about
+
+    row: dict[str, Any] = {"about": printable(about(id))}
+    try:
+        env = layergym.make(id)
+        return row | {"tasks": _splits(id, env), "turns": env.max_turns}
+    except BrokenError:
+        raise
+    except layergym.InputError:  # It needs settings, or an extra.
+        return row
+    except FAULTS as error:
+        raise BrokenError(f"{id} cannot name its tasks: {told(error)}") from error
 
 
 def _splits(id: str, env: layergym.TextEnv) -> dict[str, int]:
@@ -88,6 +125,26 @@ def _splits(id: str, env: layergym.TextEnv) -> dict[str, int]:
         except layergym.InputError:
             continue
     return sizes
+
+
+def _show(args: argparse.Namespace, out: Output) -> int:
+    from rich.table import Table
+    from rich.text import Text
+
+    from layergym.envs.registry import about
+    from layergym.envs.settings import settings
+
+    id = layergym.find(args.word)
+    out.show(f"{id}: {about(id)}\nSettings, each given with --env-arg NAME=VALUE:")
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "default", "type", "what"):
+        table.add_column(name, overflow="fold")
+    for each in settings(id):
+        default = each.default or "(needed)"
+        table.add_row(*(Text(printable(t)) for t in (each.name, default, each.kind, each.about)))
+        out.record(event="setting", environment=id, **asdict(each))
+    out.show(table)
+    return 0
 
 
 def _check(args: argparse.Namespace, out: Output) -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, output
-from layergym.cli.options import add_env, env_args, only_to_resume, required_env
+from layergym.cli.console import Output, add_output, complain, output
+from layergym.cli.options import add_compute, add_env, env_args, only_to_resume, required_env
 from layergym.cli.values import (
     REPEATS,
     SECONDS,
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--admissible", action="store_true", help="list the admissible actions in every prompt"
     )
     parser.add_argument("--seed", type=SEED, nargs="+", default=[0])
+    add_compute(parser)
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="finish what was interrupted")
     parser.add_argument(
@@ -116,10 +117,26 @@ def run(args: argparse.Namespace) -> int:
             if args.resume or args.out:
                 out.note(f"stopped; go on with: layergym eval --resume {folder}")
             raise
-        show(build([folder]), out.results)
+        show(build([folder], kept=folder in (args.resume, args.out)), out.results)
         for row in standings(contest).rows if out.json else ():
             out.record(event="agent", **asdict(row))
-        return int(any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
+        cut = [name for name in spec.agents if _cut(contest, name)]
+        return int(bool(cut) or any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
+
+
+def _cut(contest: Contest, name: str) -> bool:
+    """Whether so many episodes ran out of context that the score is none; says so."""
+    from layergym.evals.score.contest import MOST_OUT_OF_CONTEXT
+
+    share = contest.out_of_context(name)
+    if share <= MOST_OUT_OF_CONTEXT:
+        return False
+    complain(
+        "eval",
+        f"{share:.0%} of {name}'s episodes ended because its context was full, so this is no score "
+        "of the agent; allow fewer tokens per reply, or fewer turns",
+    )
+    return True
 
 
 def _spec(args: argparse.Namespace) -> ContestSpec:
@@ -137,6 +154,8 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         max_new_tokens=args.max_new_tokens,
         format=args.format,
         admissible=args.admissible,
+        dtype=args.dtype,
+        device=args.device,
         prices=dict(map(_price, args.price)),
         omit=tuple(args.omit),
     )

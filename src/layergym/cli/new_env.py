@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     for path, template in {
         "pyproject.toml": "pyproject.toml.in",
         "README.md": "README.md.in",
-        f"{name}/__init__.py": "env.py.in",
+        f"src/{name}/__init__.py": "env.py.in",
         f"tests/test_{name}.py": "test.py.in",
     }.items():
         text = (files("layergym.envs") / "template" / template).read_text(encoding="utf-8")

@@ -32,6 +32,28 @@ _NO_SETTINGS = frozenset(
 """What an environment is made with besides its settings."""
 
 
+def add_compute(parser: argparse.ArgumentParser, *, of: str = "") -> None:
+    """Where models compute and in which precision.
+
+    Args:
+        parser: gets `--dtype` and `--device`.
+        of: the run or sweep whose settings hold where nothing is given, if there is one.
+    """
+    parser.add_argument(
+        "--dtype",
+        choices=["auto", "float32", "bfloat16"],
+        default=None if of else "auto",
+        help="what models compute with; what trains is always stepped in float32 "
+        f"(default: {of or 'bfloat16 where it is stored and fast, else float32'})",
+    )
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda", "mps"],
+        default="auto",
+        help="where models compute (default: a CUDA GPU if there is one, else the CPU)",
+    )
+
+
 def env_args(pairs: list[str]) -> dict[str, Any]:
     """Read NAME=VALUE pairs; a value is JSON where it parses as JSON, else text.
 

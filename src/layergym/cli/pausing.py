@@ -11,6 +11,9 @@ from typing import Any, Self
 
 from layergym import InputError
 
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
@@ -26,7 +29,7 @@ def seconds(duration: str) -> float:
 
 
 class PauseRequest:
-    """Asked after every step: True once the time is up, or after Ctrl-C or SIGTERM.
+    """Asked after every step: True once the time is up, or after Ctrl-C, SIGTERM or SIGHUP.
 
     While it is entered, the first signal asks for a pause and the second acts as ever.
     """
@@ -44,8 +47,10 @@ class PauseRequest:
         return late or self.signal is not None
 
     def __enter__(self) -> Self:
-        """Take over the two signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Take over the signals, those that are ignored (`nohup`) aside."""
+        for number in _SIGNALS:
+            if signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._ask)
         return self
 

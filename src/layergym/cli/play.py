@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import layergym
 from layergym.cli.console import Output, add_output, output
-from layergym.cli.options import add_env, env_args, required_env
+from layergym.cli.options import add_compute, add_env, env_args, required_env
 from layergym.cli.values import SEED, TEMPERATURE
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=TEMPERATURE, default=1.0, help="of a model; 0 is greedy"
     )
     parser.add_argument("--seed", type=SEED, default=0)
+    add_compute(parser)
     add_output(parser)
 
 
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     human = args.agent == "human"
     if human and out.json:
         raise layergym.InputError("--json is for agents; you would not see what you play")
-    agent = open_agent(args.agent, Speech(temperature=args.temperature))
+    speech = Speech(temperature=args.temperature, dtype=args.dtype, device=args.device)
+    agent = open_agent(args.agent, speech)
     shown = None if human else _show(out)
     [played] = rollout(agent, lambda: env, [Job(task, args.seed)], on_turn=shown)
     if played.error:

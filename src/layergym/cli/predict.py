@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
+from layergym.cli.options import add_compute
 from layergym.cli.values import TASKS
 
 EXAMPLES = """
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
     parser.add_argument("--tasks", type=TASKS, help="tasks of the batch (default: as in a step)")
+    add_compute(parser, of="as the sweep")
     add_output(parser)
 
 
@@ -34,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     spec, measured = read_spec(args.sweep), profile(read_sweep(args.sweep)).measures[0]
     tasks = spec.run.tasks_per_step if args.tasks is None else args.tasks
-    run_spec = replace(spec.run, tasks_per_step=tasks)
+    run_spec = replace(
+        spec.run, tasks_per_step=tasks, dtype=args.dtype or spec.run.dtype, device=args.device
+    )
     found = predict(run_spec, seed=max(spec.seeds) + 1)
     write_prediction(args.sweep, found)
     section = predictor_section(found, measured)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import add_output, output
+from layergym.cli.options import add_compute
 from layergym.cli.values import ROWS
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lm-eval", nargs="+", default=[], metavar="TASK", help="harness tasks")
     parser.add_argument("--include", type=Path, help="folder with further harness tasks (YAML)")
     parser.add_argument("--limit", type=ROWS, help="questions of each source at most")
+    add_compute(parser, of="as each run")
     add_output(parser)
 
 
@@ -49,7 +51,12 @@ def run(args: argparse.Namespace) -> int:
     sources = _sources(args)
     arms = args.arms or _usual(sweep)
     retain(
-        sweep, arms, sources, lambda run, one: out.note(f"{run.arm}, seed {run.seed}: {one.name}")
+        sweep,
+        arms,
+        sources,
+        lambda run, one: out.note(f"{run.arm}, seed {run.seed}: {one.name}"),
+        dtype=args.dtype,
+        device=args.device,
     )
     runs = [run for run in sweep.runs if run.arm in arms]
     section = retention_section(runs)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
-from layergym.cli.options import add_env, env_args, required_env
+from layergym.cli.options import add_compute, add_env, env_args, required_env
 from layergym.cli.values import ROWS, SHARE, STEPS, TASKS, TOKENS, WEIGHT, real, whole
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--admissible", action="store_true", help="list the admissible actions in every prompt"
     )
     parser.add_argument(
-        "--algorithm", default="gigpo", choices=["gigpo", "grpo", "dr_grpo", "rloo"]
+        "--algorithm", default="gigpo", metavar="NAME", help="gigpo (default), grpo, dr_grpo, rloo"
     )
     parser.add_argument("--steps", type=STEPS, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--tasks", type=TASKS, default=16, help="tasks per step (default 16)")
@@ -47,15 +47,29 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gamma", type=SHARE, default=0.95, help="GiGPO's discount per turn")
     parser.add_argument("--omega", type=WEIGHT, default=1.0, help="GiGPO's weight of step credit")
-    parser.add_argument("--norm", default="std", choices=["std", "none"], help="GiGPO's F_norm")
+    parser.add_argument(
+        "--norm", default="std", choices=["std", "none", "batch"], help="what rewards are scaled by"
+    )
+    parser.add_argument(
+        "--similarity", type=SHARE, metavar="S", help="GiGPO: states whose texts are this similar"
+    )
+    parser.add_argument(
+        "--compat", choices=["verl-agent"], help="give credit as that implementation does"
+    )
     parser.add_argument("--invalid-penalty", type=WEIGHT, default=0.0, metavar="R")
     parser.add_argument("--beta", type=WEIGHT, default=0.0, help="weight of the KL term")
     parser.add_argument(
         "--temperature", type=real(0, 100, above=True), default=1.0, help="of rollouts"
     )
     parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a reply at most")
-    parser.add_argument("--rows-per-pass", type=ROWS, default=64, help="bounds memory")
+    parser.add_argument(
+        "--rows-per-pass", type=ROWS, default=64, help="rows in one pass at most (default 64)"
+    )
+    parser.add_argument(
+        "--tokens-per-pass", type=TOKENS, help="tokens in one pass at most (default: what fits)"
+    )
     parser.add_argument("--save-every", type=STEPS, default=10, help="steps between checkpoints")
+    add_compute(parser)
 
 
 def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
@@ -87,10 +101,15 @@ def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
         omega=args.omega,
         norm=args.norm,
         invalid_penalty=args.invalid_penalty,
+        similarity=args.similarity,
+        compat=args.compat,
         beta=args.beta,
         temperature=args.temperature,
         max_new_tokens=args.max_new_tokens,
         rows_per_pass=args.rows_per_pass,
+        tokens_per_pass=args.tokens_per_pass,
+        dtype=args.dtype,
+        device=args.device,
         save_every=args.save_every,
         **more,  # type: ignore[arg-type]
     )

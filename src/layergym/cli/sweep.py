@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     final = parser.add_argument_group("final scores")
     final.add_argument("--eval-split", default="test", help="split of the scored panel")
     final.add_argument("--eval-tasks", type=TASKS, help="tasks of the panel (default: all)")
+    final.add_argument(
+        "--score",
+        choices=("success", "reward"),
+        default="success",
+        help="what a score is the mean of; returns must lie between 0 and 1 (WebShop, code)",
+    )
     final.add_argument("--eval-repeats", type=REPEATS, default=2, help="episodes per task, sampled")
     _add_search(parser.add_argument_group("decisions on the way, on a development panel"))
     _add_engine(parser.add_argument_group("where it runs"))
@@ -130,7 +136,12 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
     depth = num_layers(spec.model)
     return SweepSpec(
         run=spec,
-        eval=EvalSpec(split=args.eval_split, size=args.eval_tasks, repeats=args.eval_repeats),
+        eval=EvalSpec(
+            split=args.eval_split,
+            size=args.eval_tasks,
+            repeats=args.eval_repeats,
+            score=args.score,
+        ),
         layers=layers_of(args.layers, depth),
         extra=tuple(args.arms),
         num_layers=depth,
@@ -156,7 +167,7 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
     if not search.active:
         return search
     split = args.dev_split or dev_split(run)
-    return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks))
+    return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks, score=args.score))
 
 
 def _steps(text: str) -> tuple[int, ...]:

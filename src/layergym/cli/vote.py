@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
+from layergym.cli.options import add_compute
 from layergym.cli.values import REPEATS, TASKS
 
 EXAMPLES = """
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arms", nargs="+", help="who votes (default: all single layers)")
     parser.add_argument("--tasks", type=TASKS, help="tasks of the panel (default: the sweep's)")
     parser.add_argument("--repeats", type=REPEATS, help="episodes per task (default: the sweep's)")
+    add_compute(parser, of="as the sweep")
     add_output(parser)
 
 
@@ -38,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
     out = output(args)
     sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)
+    run = replace(spec.run, dtype=args.dtype or spec.run.dtype, device=args.device)
+    spec = replace(spec, run=run)
     scored = replace(
         spec.eval,
         size=spec.eval.size if args.tasks is None else args.tasks,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
-from layergym.cli.options import add_env, env_args, new_folder, required_env
+from layergym.cli.options import add_compute, add_env, env_args, new_folder, required_env
 from layergym.cli.values import RATE, ROWS, SEED, SHARE, STEPS, whole
 
 EXAMPLES = """
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--width", type=whole(32, 65_536), default=64, help="hidden size of a new policy"
     )
     parser.add_argument("--seed", type=SEED, default=0)
+    add_compute(parser)
     parser.add_argument("--out", required=True, help="folder for the model")
     add_output(parser)
 
@@ -60,11 +62,19 @@ def run(args: argparse.Namespace) -> int:
         depth=args.depth,
         width=args.width,
         seed=args.seed,
+        dtype=args.dtype,
+        device=args.device,
     )
     out = output(args)
-    warmup(
-        spec, folder, on_log=lambda row: out.note(f"step {row['step']:>6} loss {row['loss']:.3f}")
-    )
+
+    def tell(row: Mapping[str, float]) -> None:
+        out.note(f"step {row['step']:>6} loss {row['loss']:.3f}")
+
+    try:
+        warmup(spec, folder, on_log=tell)
+    except KeyboardInterrupt:
+        out.note("stopped; nothing was written, and a warm start begins anew")
+        raise
     out.show(f"model: {folder}")
     out.record(event="model", folder=folder)
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from layergym.agents.base import Episode, Failure
+from layergym.agents.base import Decision, Episode
 from layergym.agents.names import Speech, open_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
@@ -342,7 +342,7 @@ def test_a_request_that_fails_for_good_costs_its_own_episode_only(server: Server
 def test_a_full_context_ends_the_episode_as_in_process(server: Server) -> None:
     server.answer = in_turn(said("up"), (400, {}, {"error": {"message": "context length"}}))
     [played] = play(server, ["train-0001"])
-    assert (played.ended, len(played.turns), played.error) == ("truncated", 1, "")
+    assert (played.ended, len(played.turns), played.error) == ("context", 1, "")
 
 
 def test_reasoning_kept_apart_comes_back_as_a_thought(server: Server) -> None:
@@ -366,6 +366,6 @@ def test_an_agent_by_name(server: Server) -> None:
     env = Ladder()
     text, _ = env.reset(seed=0)
     [decision] = agent.act([Episode(0, 0, env, text)])
-    assert decision and not isinstance(decision, Failure)
+    assert isinstance(decision, Decision)
     assert (decision.action, server.asked[0]["max_tokens"]) == ("up", 4)
     assert "Admissible actions: up, down." in server.asked[0]["messages"][1]["content"]

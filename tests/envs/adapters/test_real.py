@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,38 @@ def load_environment():
         system_prompt="Answer in one word.",
         rubric=vf.Rubric(funcs=[right]),
     )
+"""
+TASKSET = """
+import verifiers.v1 as vf
+
+CAPITALS = {"Chile": "Santiago", "France": "Paris", "Japan": "Tokyo", "Peru": "Lima"}
+
+
+class Data(vf.TaskData):
+    answer: str
+
+
+class Ask(vf.Task[Data, vf.State, vf.TaskConfig]):
+    @vf.reward
+    async def right(self, trace: vf.Trace) -> float:
+        return float(self.data.answer in trace.last_reply)
+
+
+class Capitals(vf.Taskset[Ask, vf.TasksetConfig]):
+    def load(self):
+        for place, answer in CAPITALS.items():
+            asked = f"What is the capital of {place}?"
+            told = "Answer in one word."
+            yield Ask(Data(prompt=asked, answer=answer, system_prompt=told), self.config.task)
+
+
+__all__ = ["Capitals"]
+"""
+HOUSEHOLD_TASKSET = """
+from layergym.envs.adapters.verifiers import load_environment
+
+Household, Player = load_environment("alfworld-v0", size=4, max_receptacles=5)
+__all__ = ["Household", "Player"]
 """
 HOUSEHOLD = """
 from layergym.envs.adapters import verifiers
@@ -86,8 +119,9 @@ def test_scienceworld_conforms() -> None:
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two environments of verifiers that can be imported."""
     pytest.importorskip("verifiers")
-    (tmp_path / "capitals.py").write_text(CAPITALS)
-    (tmp_path / "household.py").write_text(HOUSEHOLD)
+    classic = find_spec("verifiers.legacy") is not None
+    (tmp_path / "capitals.py").write_text(CAPITALS if classic else TASKSET)
+    (tmp_path / "household.py").write_text(HOUSEHOLD if classic else HOUSEHOLD_TASKSET)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -106,15 +140,21 @@ def test_an_environment_of_verifiers_asks_and_scores() -> None:
 def test_ours_as_one_of_verifiers_is_the_same_game() -> None:
     ours = lg.make("alfworld-v0", max_receptacles=5)
     theirs = lg.make("verifiers-v0", environment="household", max_turns=60)
-    start = ours.reset(options={"task": ours.tasks[2]})[0]
-    assert theirs.reset(options={"task": "train-00002"})[0] == start
+    task = next(t for t in theirs.tasks if t.endswith(("2", "1")))
+    start = theirs.reset(options={"task": task})[0]
+    tasks = ours.tasks[:4]
+    assert start in [ours.reset(options={"task": t})[0] for t in tasks]
+    number = [ours.reset(options={"task": t})[0] for t in tasks].index(start)
+    ours.reset(options={"task": tasks[number]})
     over = False
     while not over:
         action = ours.expert()
         assert action
         expected = ours.step(action)
-        assert theirs.step(action)[:3] == expected[:3]
+        found = theirs.step(action)
         over = expected[2]
+        assert found[1:3] == expected[1:3]
+        assert over or found[0] == expected[0]
     assert expected[1] == 1.0
 
 

@@ -56,6 +56,109 @@ def test_nonsense_costs_a_turn_and_breaks_nothing(game: Path) -> None:
     env.close()
 
 
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A game of four rooms."""
+    path = tmp_path_factory.mktemp("house") / "house.z8"
+    tool = Path(sys.executable).with_name("tw-make")
+    size = ["--world-size", "4", "--nb-objects", "8", "--quest-length", "4", "--seed", "4"]
+    subprocess.run([tool, "custom", *size, "--output", path], check=True, capture_output=True)
+    return path
+
+
+OUTSIDE = [
+    "save",
+    "restore",
+    "restart",
+    "quit",
+    "q",
+    "undo",
+    "again",
+    "g",
+    "oops lamp",
+    "script",
+    "script on",
+    "unscript",
+    "transcript",
+    "transcript on",
+    "noscript",
+    "recording on",
+    "replay",
+    "verify",
+    "version",
+    "score",
+    "superbrief",
+    "verbose",
+    "notify",
+    "pronouns",
+    "actions on",
+    "showme",
+    "purloin key",
+    "gonear key",
+    "abstract key to me",
+    "tree",
+    "scope",
+    "restrict commands",
+    "tw-print player info",
+    "tw-trace-actions",
+    "tw-extra-infos score",
+]
+SEVERAL = (
+    "go north then go south",
+    "go north. go south",
+    "go north.go south",
+    "go north; go south",
+    "go north, go south",
+    "go north and go south",
+    "go north\ngo south",
+    "then go north",
+    "drop knife. take knife",
+    "drop all",
+    "drop knife and examine coffer",
+    "say hello",
+    "go north.",
+    "blargh",
+    "blargh",
+)
+
+
+def test_one_line_is_one_command_or_nothing(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    env = lg.make("textworld-v0", path=str(house), max_turns=999)
+    env.reset(seed=0)
+    for good in ("look", "go north"):
+        assert env.step(good)[4]["valid"]
+        before, known = env.state_key(), env.admissible()
+        for line in (*OUTSIDE, *SEVERAL):
+            _, reward, terminated, _, info = env.step(line)
+            assert (line, reward, terminated, info["valid"]) == (line, 0.0, False, False)
+            assert (line, env.state_key(), env.admissible()) == (line, before, known)
+    assert list(tmp_path.iterdir()) == []
+    over = False
+    while not over:  # The game is where it is believed to be: its own walkthrough wins.
+        _, _, over, _, info = env.step(str(env.expert()))
+    assert info["success"]
+    env.close()
+
+
+def test_other_words_for_a_command_that_is_listed_will_do(house: Path) -> None:
+    env = lg.make("textworld-v0", path=str(house))
+    for action, same in {
+        "N": "go north",
+        " walk  North ": "go north",
+        "x the knife": "examine knife",
+        "look at knife": "examine knife",
+        "i": "inventory",
+    }.items():
+        env.reset(seed=0)
+        text = env.step(action)[0]
+        env.reset(seed=0)
+        assert env.step(same)[0] == text != "That does nothing here."
+    env.close()
+
+
 def test_games_are_split_by_folder_or_by_name(game: Path, tmp_path: Path) -> None:
     for name in "abcdefghij":
         for suffix in (".z8", ".json"):
@@ -66,10 +169,14 @@ def test_games_are_split_by_folder_or_by_name(game: Path, tmp_path: Path) -> Non
     assert [len(found["train"]), len(found["test"])] == [8, 2]
     assert not set(found["train"]) & set(found["test"])
     (tmp_path / "test").mkdir()
-    shutil.copy(game, tmp_path / "test" / "z.z8")
+    for suffix in (".z8", ".json"):
+        shutil.copy(game.with_suffix(suffix), tmp_path / "test" / f"z{suffix}")
     assert lg.make("textworld-v0", path=str(tmp_path), split="test").tasks == ["z"]
     with pytest.raises(lg.InputError, match="tw-make"):
         lg.make("textworld-v0", path=str(tmp_path / "none"))
+    (tmp_path / "test" / "z.json").unlink(missing_ok=True)
+    with pytest.raises(lg.InputError, match=r"z\.json"):
+        lg.make("textworld-v0", path=str(tmp_path), split="test")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,28 @@ def test_the_index_says_what_is_odd(folder: Path, tmp_path: Path) -> None:
         "1 walkthroughs do not play in ALFWorld 0.4; use the oracle",
         "valid_seen has 1 games; ALFWorld's release has 140",
     )
+
+
+@pytest.mark.parametrize("mark", ["absent", None])
+def test_the_oracle_decides_where_nobody_marked_what_is_solvable(
+    folder: Path, tmp_path: Path, mark: str | None
+) -> None:
+    game = json.loads(game_file(folder).read_text("utf-8"))
+    del game["solvable"]
+    if mark is None:
+        game["solvable"] = None
+    game_file(folder).write_text(json.dumps(game), encoding="utf-8")
+    hopeless = folder / "pick_and_place_simple-Book-None-Desk-1" / "trial_2"
+    hopeless.mkdir()
+    (hopeless / "traj_data.json").write_text("{}", encoding="utf-8")
+    # Where nothing can be picked up nothing can be brought anywhere.
+    problem = re.sub(r"\(pickupable [^()]*\)", "", game["pddl_problem"])
+    (hopeless / "game.tw-pddl").write_text(json.dumps(game | {"pddl_problem": problem}), "utf-8")
+    report = build_index(folder, tmp_path / "index.jsonl.xz")
+    assert report.games == 1
+    assert report.left_out == {"not marked as solvable, and not won by the oracle": 1}
+    env = make("ALFWorld-v0", games=folder, split="valid_seen")
+    assert list(env.tasks) == [ID]
 
 
 WHOLE = lzma.compress(b'{"id": "pick_and_place_simple-A/b", "task": "t", "problem": "p"}\n')

@@ -10,7 +10,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 import layergym as lg
 from layergym.envs.code import Code, generated
-from layergym.envs.code.env import read_program
+from layergym.envs.code.replies import read_program
 from layergym.envs.rows import overlap, read_rows, same_text
 
 RIGHT = "def double(x):\n    return 2 * x"
@@ -110,7 +110,7 @@ def test_a_reply_without_a_program_is_invalid(mbpp: Path) -> None:
     ],
 )
 def test_programs_are_read_from_replies(action: str, expected: tuple[str, bool]) -> None:
-    assert read_program(action) == expected
+    assert read_program(action, "x") == expected
 
 
 def test_the_same_program_leads_to_the_same_state(mbpp: Path) -> None:

@@ -1,11 +1,17 @@
 """Where a final answer is found, and what counts as equal."""
 
+import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from layergym.envs.math.answers import equal, find_answer, grader, number, unevaluated, verified
+from layergym.envs.math.answers import equal, simple
+from layergym.envs.math.find import find_answer
+from layergym.envs.math.grading import grader, verified
 from layergym.envs.math.problems import Question, questions
+from layergym.envs.math.reading import quantities
+from layergym.envs.math.spelling import plain
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import Limits, Sandbox
 
@@ -23,6 +29,14 @@ def sandbox() -> Sandbox:
         (r"\boxed{\{1, 2\}}", r"\{1, 2\}", True),
         (r"\boxed 7", "7", True),
         (r"\fbox{7}", "7", True),
+        (
+            r"\boxed{\begin{pmatrix}1\\{-2}\end{pmatrix}}",
+            r"\begin{pmatrix}1\\{-2}\end{pmatrix}",
+            True,
+        ),
+        (r"\boxed{\boxed{5}}", "5", True),
+        (r"\boxed{\{1\}\\} and }", r"\{1\}\\", True),
+        ("put it into <answer> tags: <answer>6</answer>", "6", True),
         (r"first \boxed{4}, no: \boxed{5}", "5", False),
         (r"\boxed{5} as said, \boxed{ 5 }", "5", True),
         ("It is\n#### 1,234", "1,234", True),
@@ -57,19 +71,61 @@ def test_an_answer_is_never_executed(sandbox: Sandbox) -> None:
         assert not equal("7x", answer, sandbox)
 
 
+def value(text: str) -> Fraction | None:
+    found = quantities(plain(text))
+    return found[0].value if found else None
+
+
 def test_numbers_are_read() -> None:
-    assert number("-1,200.50") == -1200.5
-    assert number(r"\dfrac{3}{4}") == 0.75
-    assert number("1/0") is None
-    assert number("1,2") is None
-    assert number("") is None
-    assert number(".") is None
+    assert value("-1,200.50") == Fraction("-1200.5")
+    assert value(r"\dfrac{3}{4}") == Fraction(3, 4)
+    assert value(r"-1\frac{1}{4}") == Fraction(-5, 4)
+    for text in ("1/0", "1,2", "", ".", "8 5", "5 and 6", "1e9999", "trillion " * 200, "7 to 9"):
+        assert value(text) is None, text
 
 
-def test_scientific_notation_is_no_calculation() -> None:
-    assert not unevaluated("1500", r"1.5 \times 10^{3}")
-    assert unevaluated("1500", r"15 \times 100")
-    assert not unevaluated("x+1", "1+x")
+HOSTILE = {
+    "boxes": r"\boxed{",
+    "boxes in boxes": r"\boxed{\boxed{5}",
+    "answer tags": "<answer>",
+    "hashes": "####  ",
+    "text": r"\text{",
+    "braces": r"{\\",
+}
+
+
+def cpu(text: str) -> float:
+    start = time.process_time()
+    find_answer(text)
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_time_to_find_an_answer_grows_with_the_length(name: str) -> None:
+    short, long = (min(cpu(HOSTILE[name] * n) for _ in range(3)) for n in (4000, 32000))
+    assert long < 30 * short + 0.05
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x_a" * 600 + "=1",
+        r"\a" * 900 + "=1!",
+        "the " * 490,
+        "5 m" * 600,
+        " / m" * 450,
+        "1 " * 900,
+        "million " * 240,
+        "1," * 900,
+        "and " * 480,
+        r"\frac{" * 300,
+        r"\frac{ " + " " * 1900,
+    ],
+)
+def test_an_answer_of_two_thousand_characters_is_read_at_once(text: str, sandbox: Sandbox) -> None:
+    start = time.process_time()  # of this process; math-verify has one of its own
+    assert not equal("7", text, sandbox)
+    assert time.process_time() - start < 1
 
 
 GSM8K_SIZE = {"train": 7473, "test": 1319}
@@ -97,9 +153,9 @@ def test_all_8792_answers_of_gsm8k_are_right_and_perturbed_ones_wrong(
     changes = (lambda n: n + 1, lambda n: n - 1, lambda n: -n if n else 1, lambda n: 10 * n or 5)
     passed = []
     for index, question in enumerate(found[:2000]):
-        value = number(question.answer)
-        assert value is not None
-        perturbed = str(changes[index % 4](value))
+        number = value(question.answer)
+        assert number is not None
+        perturbed = str(changes[index % 4](number))
         if equal(question.answer, perturbed, sandbox):
             passed.append((question.answer, perturbed))
     assert passed == []
@@ -140,3 +196,23 @@ def test_math_answers_verify_against_themselves(
 
 def test_a_grader_without_an_answer_says_no(sandbox: Sandbox) -> None:
     assert not verified("x", [], sandbox)
+
+
+@pytest.mark.slow
+def test_what_is_shown_to_math_verify_says_the_same_as_the_gold(
+    shared_data: Path, sandbox: Sandbox
+) -> None:
+    """Plain LaTeX, for every answer of MATH that is neither a number nor a word."""
+    source = "from prelude import equal\ndef each(pairs): return [equal(g, [a]) for g, a in pairs]"
+    golds: set[str] = set()
+    for name in ("MATH-500.jsonl", "train.parquet"):
+        found = questions(read_rows(shared_data / "math" / name, "test"), name)
+        golds |= {q.answer for q in found if not quantities(plain(q.answer))}
+    pairs = [(g, simple(plain(g))) for g in sorted(golds) if r"\text" not in g and g[-1] != "."]
+    changed = []
+    for start in range(0, len(pairs), 100):
+        part = pairs[start : start + 100]
+        same = sandbox.call(source, "each", part, limits=Limits(300, 120, 2048))
+        changed += [pair for pair, good in zip(part, same, strict=True) if not good]
+    assert len(pairs) > 1200
+    assert changed == []

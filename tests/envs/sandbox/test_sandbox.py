@@ -4,9 +4,12 @@ import copy
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -160,16 +163,6 @@ def test_copies_share_and_pickles_describe(sandbox: Sandbox) -> None:
         assert other.isolation == sandbox.isolation
 
 
-def test_a_worker_that_dies_is_replaced() -> None:
-    with Sandbox() as sandbox:
-        sandbox.run("pass")
-        for worker in sandbox._idle:
-            worker._process.kill()
-            worker._process.wait()
-        assert sandbox.run("print(1)").ended in ("killed", "finished")
-        assert sandbox.run("print(1)").text == "1\n"
-
-
 def test_closing_ends_every_worker() -> None:
     sandbox = Sandbox()
     sandbox.run("pass")
@@ -237,37 +230,55 @@ def test_without_isolation_it_refuses_with_a_sentence(monkeypatch: pytest.Monkey
         Sandbox().run("pass")
 
 
-def test_limits_must_be_positive() -> None:
-    with pytest.raises(InputError, match="cpu_s"):
-        Limits(cpu_s=0)
+@pytest.fixture(scope="module")
+def readable_by_all() -> Iterator[str]:
+    """A copy of what the sandbox needs of the package, where an unprivileged user can read it."""
+    here = Path(launch.__file__).parents[2]
+    with tempfile.TemporaryDirectory(prefix="layergym-") as scratch:
+        for part in ("base", "envs/sandbox"):
+            shutil.copytree(here / part, Path(scratch) / part)
+        for path in (Path(scratch), *Path(scratch).rglob("*")):
+            path.chmod(0o755)
+        yield scratch
 
 
-def test_it_works_for_an_unprivileged_user() -> None:
+def test_it_works_for_an_unprivileged_user(sandbox: Sandbox, readable_by_all: str) -> None:
     """The standard-library part under the system's own Python, as a user with no rights."""
-    if os.geteuid() != 0 or not os.path.exists("/usr/bin/python3"):
-        pytest.skip("needs root, to become somebody else, and a system Python")
-    top = str(Path(launch.__file__).parents[2])
+    system = "/usr/bin/python3"
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    found = os.path.exists(system)
+    if (
+        not found
+        or subprocess.run([system, "-c", "import tomllib"], stderr=subprocess.DEVNULL).returncode
+    ):
+        pytest.skip(f"needs Python 3.11 or newer as {system}")
     source = f"""
         import os, sys, types
         for name, folder in (("layergym", ""), ("layergym.envs", "envs")):
             sys.modules[name] = types.ModuleType(name)
-            sys.modules[name].__path__ = [os.path.join({top!r}, folder)]
+            sys.modules[name].__path__ = [os.path.join({readable_by_all!r}, folder)]
+        from layergym.base.errors import InputError
         from layergym.envs.sandbox import Sandbox
         assert os.geteuid() == 4321
-        for isolation in ("bubblewrap", "namespaces", "landlock"):
-            with Sandbox(isolation=isolation) as sandbox:
-                text = sandbox.run("import os\\ntry: print(open('/etc/passwd'))"
-                                   "\\nexcept OSError: print('kept')").text
-                print(isolation, text.strip())
+        with Sandbox(isolation={sandbox.isolation!r}) as sandbox:
+            try:
+                sandbox.isolation
+            except InputError as error:
+                sys.exit(f"cannot: {{error}}")
+            print(sandbox.run("import os\\ntry: print(open('/etc/passwd'))"
+                              "\\nexcept OSError: print('kept')").text.strip())
     """
     done = subprocess.run(
-        ["/usr/bin/python3", "-c", textwrap.dedent(source)],
+        [system, "-c", textwrap.dedent(source)],
         **{"user": 4321, "group": 4321, "extra_groups": []},  # type: ignore[call-overload]
         capture_output=True,
         text=True,
         cwd="/",
     )
-    assert done.stdout.split() == ["bubblewrap", "kept", "namespaces", "kept", "landlock", "kept"]
+    if done.stderr.startswith("cannot: "):
+        pytest.skip(f"this machine {done.stderr.strip()}")
+    assert (done.stdout, done.stderr) == ("kept\n", "")
 
 
 _PLAIN = st.recursive(

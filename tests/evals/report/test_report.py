@@ -84,6 +84,7 @@ def test_a_sweep_report_has_every_part(sweep_folder: Path) -> None:
         "Findings",
         "Contribution by depth",
         "Scores",
+        "Runs",
         "Types of task",
         "Learning curves",
         "Cost",
@@ -177,7 +178,7 @@ def test_no_number_is_folded_and_none_is_lost(sweep_folder: Path, width: int) ->
 def test_wide_tables_are_split_and_narrow_terminals_only(sweep_folder: Path) -> None:
     report = build([sweep_folder])
     rows = {w: as_text(report, w).count("\nlayer 5 ") for w in (80, 140)}
-    assert rows == {80: 4, 140: 3}  # Scores in two tables or one; types of task; cost.
+    assert rows == {80: 5, 140: 4}  # Scores in two tables or one; types of task; cost.
 
 
 def test_the_terminal_says_the_settings_in_one_line(sweep_folder: Path) -> None:
@@ -530,6 +531,13 @@ def test_the_first_plot_is_a_picture(sweep_folder: Path, tmp_path: Path) -> None
     assert len({picture, drawn(replace(plot, series=alike)), drawn(replace(plot, caption=""))}) == 3
 
 
+def test_letters_of_a_picture_need_no_font_of_the_machine(sweep_folder: Path) -> None:
+    plot, *_ = blocks(build([sweep_folder]), Plot)
+    captions = ("iiii", "WWWW", "\u2212\u00b1\u00b7\u00d7")
+    assert len({drawn(replace(plot, caption=caption)) for caption in captions}) == 3
+    assert len({drawn(replace(plot, y_label=label)) for label in captions}) == 3
+
+
 def test_a_picture_bears_strange_names() -> None:
     assert drawn(Plot("\x1b[1m\ud800", "x", "y", (Series("\x1b", (0, 1), (0, 1)),), joined=True))
 
@@ -544,10 +552,12 @@ def test_a_picture_needs_its_extra_and_a_plot(
 ) -> None:
     with pytest.raises(InputError, match="no plot"):
         FORMATS["png"][1](Report("nothing", "", (), ()))
-    monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(InputError, match=r"layergym\[png\]"):
-        write_report(build([sweep_folder]), tmp_path / "out", ["html", "png"])
-    assert not (tmp_path / "out").exists()
+    for part in ("resvg_py", "font_source_sans_pro"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, part, None)
+            with pytest.raises(InputError, match=r"layergym\[png\]"):
+                write_report(build([sweep_folder]), tmp_path / "out", ["html", "png"])
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_path_that_is_nothing_is_a_clear_error(tmp_path: Path) -> None:
@@ -599,3 +609,16 @@ def test_numbers_are_written_briefly() -> None:
     assert [amount(v) for v in (None, 7, 53_000, 1.3e6)] == ["-", "7", "53 k", "1.3 M"]
     assert [amount(81.63, "s"), amount(9e8, "B")] == ["81.6 s", "900 MB"]
     assert listed([9, 0, 1, 2, 5]) == "0-2, 5, 9"
+
+
+def test_a_run_that_stands_apart_is_named_and_counts(sweep_folder: Path) -> None:
+    path = sweep_folder / "arms" / "layer-03" / "seed-1" / "evals" / "t1.0.json"
+    value = json.loads(path.read_text())
+    value["success"] = [[False] * len(row) for row in value["success"]]
+    path.write_text(json.dumps(value))
+    report = build([sweep_folder])
+    told = [b.text for s in report.sections for b in s.blocks if isinstance(b, Text)]
+    assert any("layer 3, seed 1 stands apart: 0.0 %" in text for text in told)
+    [found] = report.profiles
+    assert [(r.arm, r.seed) for r in found.runs if r.apart] == [("layer-03", 1)]
+    assert found.measures[0].defined

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from layergym.agents.names import defaults, open_model
 from layergym.base.errors import InputError
+from layergym.base.files import write_text
 from layergym.trainer.layers.delta import (
     FrozenCheck,
     FrozenTensorChanged,
@@ -69,7 +73,7 @@ def test_another_base_is_refused(tiny_model: Tiny) -> None:
     delta = trained(tiny_model(), "2")
     with pytest.raises(InputError, match="belongs to the base model"):
         delta.apply(tiny_model(seed=1))
-    with pytest.raises(InputError, match="same data type"):
+    with pytest.raises(InputError, match="--dtype"):
         delta.apply(tiny_model().bfloat16())
     changed = tiny_model()
     delta.apply(changed)
@@ -107,6 +111,34 @@ def test_merging_writes_an_ordinary_checkpoint(
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
     assert hash_of(merged) == hash_of(model)
     assert (tmp_path / "merged" / "tokenizer.json").exists()
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o022, 0o002])
+def test_weights_are_for_whom_the_umask_says(
+    umask: int, tiny_model: Tiny, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    model = tiny_model()
+    delta = trained(model, "2")
+    before = os.umask(umask)
+    try:
+        delta.save(tmp_path / "run" / "delta.safetensors")
+        delta.save(tmp_path / "run" / "delta.safetensors")
+        merge(delta, model, tmp_path / "merged", tokenizer)
+        write_text(tmp_path / "text.txt", "x")
+    finally:
+        os.umask(before)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {file.name for file in files} >= {"delta.safetensors", "model.safetensors", "text.txt"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o666 & ~umask}
+
+
+def test_a_merged_policy_is_asked_as_the_embedded_one_is(tmp_path: Path) -> None:
+    model, tokenizer = open_model("tiny")
+    merge(trained(model, "2"), model, tmp_path / "merged", tokenizer)
+    again, tokenizer = open_model(str(tmp_path / "merged"))
+    merge(trained(again, "3"), again, tmp_path / "twice", tokenizer)
+    for folder in ("merged", "twice"):
+        assert defaults(str(tmp_path / folder)) == defaults("tiny")
 
 
 def test_files_that_are_no_delta_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,254 @@
+"""Hostile programs in every isolation that this machine has: how many get out, and how many lie.
+
+python benchmarks/robustness/sandbox.py                       # all, some minutes
+python benchmarks/robustness/sandbox.py --isolation landlock --only attacks --every 5
+
+The programs are in `programs/`: attacks on the host, forged verdicts, what one run leaves to the
+next, and functions whose results are hostile. A line counts how often each was tried, and
+
+- contained: it did nothing to the host, passed no test, left nothing, returned a plain value;
+- escaped: it reached something of the host;
+- forged: it passed the tests of a problem that it does not solve;
+- carried: the next run could tell;
+- raised: the host's own code failed, or took longer than `SLOW_S` of processor time, so that the
+  program would not be counted as wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+import site
+import socket
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from layergym.base.errors import InputError
+from layergym.envs.code import generated
+from layergym.envs.sandbox import ISOLATIONS, CallError, Limits, Sandbox, Suite
+
+Host = dict[str, Any]
+QUICK = Limits(wall_s=2.0, cpu_s=1, memory_mb=384)
+SLOW_S = 3.0
+CONFINED = ISOLATIONS[:-1]
+OUTCOMES = ("contained", "escaped", "forged", "carried", "raised")
+DOUBLE = Suite(
+    {"double": "double"},
+    tuple((f"assert double({n}) == {2 * n}", True) for n in (3, 71, 1009)),
+    setup="SECRET_MARK_90210 = [6, 142, 2018]",
+)
+_WRONG_VALUES: dict[str, list[Any]] = {
+    "wall_s": [float("inf"), float("nan"), 0, -1, 1e9, "20", None, True],
+    "cpu_s": [0.5, 0, -1, 2**40, float("inf"), float("nan"), "5", None],
+    "memory_mb": [2**60, 1, 0, -1, 512.5, float("inf"), "512", True],
+    "output_kb": [2**60, 0, -1, 0.5, float("nan"), "64", [], 2**400],
+}
+WRONG_LIMITS = [{name: value} for name, values in _WRONG_VALUES.items() for value in values]
+_PREAMBLE = 'def escaped(*what): print("ESC" + "APED", *what)\n'
+_CALL = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+result = libc.syscall(*map(ctypes.c_long, {numbers}))
+if result >= 0 or ctypes.get_errno() not in (1, 38): escaped(result, ctypes.get_errno())
+"""
+_RAW = """
+def raw(data):
+    import json, os
+    body = json.dumps({"value": data}).encode()
+    frame = len(body).to_bytes(4, "big") + body
+    while frame: frame = frame[os.write(3, frame):]
+    os._exit(0)
+"""
+
+
+def programs(name: str) -> dict[str, Any]:
+    """One file of `programs/`."""
+    text = (Path(__file__).parent / "programs" / f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def attacks() -> dict[str, str]:
+    """Source of every attack, by kind and name."""
+    found = {
+        f"{kind}: {name}": source if kind != "calls" else _CALL.format(numbers=source)
+        for kind, table in programs("attacks").items()
+        for name, source in table.items()
+    }
+    if os.uname().machine != "x86_64":
+        found = {name: source for name, source in found.items() if "syscall(" not in source}
+    return found
+
+
+@contextmanager
+def host() -> Iterator[Host]:
+    """Things of the host that no program may reach, and a check that none did.
+
+    Raises:
+        AssertionError: something of the host was changed, or received something.
+    """
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    secret, link = folder / "secret", folder / "link"
+    secret.write_text("the secret")
+    link.symlink_to(secret)
+    name = f"\0layergym-{secrets.token_hex(8)}"
+    stream, here, abstract = (socket.socket(socket.AF_UNIX, kind) for kind in (1, 2, 2))
+    with socket.create_server(("127.0.0.1", 0)) as listener, stream, here, abstract:
+        stream.bind(str(folder / "s"))
+        stream.listen()
+        here.bind(str(folder / "d"))
+        abstract.bind(name)
+        yield {
+            "port": listener.getsockname()[1],
+            "unix": str(folder / "s"),
+            "dgram": str(folder / "d"),
+            "abstract": name,
+            "home": str(Path.home()),
+            "secret": str(secret),
+            "link": str(link),
+            "outside": str(folder / "outside"),
+            "pid": os.getpid(),
+            "hostname": os.uname().nodename,
+            "generator": os.path.realpath(generated.__file__),
+            "packages": _package_folders(),
+            "asked": (),
+        }
+        for receiver in (here, abstract):
+            receiver.setblocking(False)
+            with suppress(BlockingIOError):
+                raise AssertionError(f"a socket of the host received {receiver.recv(100)!r}")
+        assert secret.read_text() == "the secret"
+        assert sorted(p.name for p in folder.iterdir()) == ["d", "link", "s", "secret"]
+    shutil.rmtree(folder)
+
+
+def _package_folders() -> list[str]:
+    base = f"{sys.base_prefix}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    return [path for path in {*site.getsitepackages(), base} if os.path.isdir(path)]
+
+
+def attack(sandbox: Sandbox, name: str, source: str, things: Host) -> str:
+    """Outcome of one attack."""
+    things = things | {"own_root": sandbox.isolation in ("bubblewrap", "namespaces")}
+    values = "".join(f"{key} = {value!r}\n" for key, value in things.items())
+    output = sandbox.run(f"{values}{_PREAMBLE}\n{source}", QUICK)
+    ended = not name.startswith("endless") or output.ended != "finished"
+    small = len(output.text) <= 1024 * QUICK.output_kb + 100
+    assert "SyntaxError" not in output.text, output.text
+    return "contained" if ended and small and "ESCAPED" not in output.text else "escaped"
+
+
+def forgery(sandbox: Sandbox, name: str, source: str) -> str:
+    """Outcome of one forgery."""
+    verdict = sandbox.examine(source, DOUBLE, QUICK)
+    passed = [check.passed for check in verdict.checks]
+    "\n".join([verdict.error, *(check.detail for check in verdict.checks)]).encode()  # is UTF-8
+    by_chance = [name == "replays the first answer", False, False]
+    return "contained" if passed in (by_chance, [False] * 3) else "forged"
+
+
+def carried(sandbox: Sandbox, plant: str, probe: str) -> str:
+    """Whether what `plant` leaves changes what `probe` prints in the same worker."""
+    before = sandbox.run(probe, QUICK).text
+    sandbox.run(plant, QUICK)
+    after = sandbox.run(probe, QUICK).text
+    return "contained" if before == after and before else "carried"
+
+
+def called(sandbox: Sandbox, source: str) -> str:
+    """Outcome of a call whose result is hostile."""
+    with suppress(CallError):
+        sandbox.call(_RAW + source, "f", limits=QUICK)
+    return "contained"
+
+
+def limited(wrong: dict[str, Any]) -> str:
+    """Outcome of a limit that cannot be."""
+    try:
+        Limits(**wrong)
+    except InputError as error:
+        return "contained" if "\n" not in str(error) else "raised"
+    return "raised"
+
+
+Jobs = dict[str, Callable[[], str]]
+
+
+def jobs(sandbox: Sandbox, things: Host) -> dict[str, Jobs]:
+    """All that can be tried in one sandbox, by kind and name."""
+    return {
+        "attacks": {n: partial(attack, sandbox, n, s, things) for n, s in attacks().items()},
+        "forgeries": {
+            name: partial(forgery, sandbox, name, source)
+            for name, source in programs("forgeries")["forgeries"].items()
+        },
+        "carry-over": {
+            name: partial(carried, sandbox, pair["plant"], pair["probe"])
+            for name, pair in programs("carried").items()
+        },
+        "calls": {
+            name: partial(called, sandbox, source)
+            for name, source in programs("calls")["calls"].items()
+        },
+    }
+
+
+def outcome(job: Callable[[], str], name: str) -> str:
+    """What comes of a job; "raised" where the host fails, or works for long."""
+    began = time.process_time()
+    try:
+        found = job()
+    except Exception as error:
+        print(f"  raised: {name}: {type(error).__name__}: {str(error)[:200]}")
+        return "raised"
+    if (spent := time.process_time() - began) > SLOW_S:
+        print(f"  slow: {name}: {spent:.1f} s of the host's processor")
+        return "raised"
+    if found != "contained":
+        print(f"  {found}: {name}")
+    return found
+
+
+def _line(isolation: str, kind: str, tried: Jobs) -> int:
+    """Do jobs and print the counts; returns how many were not contained."""
+    counts = Counter(outcome(job, name) for name, job in tried.items())
+    numbers = "".join(f"{counts[found]:>11}" for found in OUTCOMES)
+    print(f"{isolation:<12}{kind:<12}{len(tried):>6}{numbers}", flush=True)
+    return len(tried) - counts["contained"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Hostile programs in every isolation there is.")
+    parser.add_argument("--isolation", choices=CONFINED, action="append")
+    parser.add_argument("--only", choices=("attacks", "forgeries", "carry-over", "calls"))
+    parser.add_argument("--every", type=int, default=1, help="try only every nth program")
+    chosen = parser.parse_args(argv)
+    print(f"{'isolation':<12}{'programs':<12}{'tried':>6}{''.join(f'{o:>11}' for o in OUTCOMES)}")
+    bad = _line("any", "limits", {str(wrong): partial(limited, wrong) for wrong in WRONG_LIMITS})
+    for isolation in chosen.isolation or CONFINED:
+        with Sandbox(isolation=isolation) as sandbox, host() as things:
+            try:
+                sandbox.run("pass")
+            except InputError as error:
+                print(f"{isolation:<12}not tried: {error}")
+                continue
+            for kind, table in jobs(sandbox, things).items():
+                if chosen.only not in (None, kind):
+                    continue
+                some = dict(list(table.items())[:: chosen.every])
+                bad += _line(isolation, kind, some)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

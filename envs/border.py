@@ -1,0 +1,98 @@
+"""What passes from an environment to those who play it: plain texts, numbers and truths.
+
+Authors return what their libraries give (NumPy's booleans and scalars, tensors of one number).
+Here it becomes `str`, `float` and `bool`, or a `ContractError` that ends the episode.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from layergym.base.errors import ContractError, InputError
+from layergym.base.texts import whole
+
+LARGEST_REWARD = 1e15
+"""Largest size of a reward: sums over an episode, and their squares, stay finite in 32 bits."""
+
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def text(value: Any, what: str) -> str:
+    """`value` as a plain text that can be encoded; a lone surrogate becomes U+FFFD.
+
+    Raises:
+        ContractError: it is not a text; `what` names it in the message.
+    """
+    if not isinstance(value, str):
+        raise ContractError(f"{what} is a {type(value).__name__}; it must be a str")
+    return whole(str.__str__(value))
+
+
+def number(value: Any, what: str) -> float:
+    """`value` as a float.
+
+    Raises:
+        ContractError: it is not one number, not finite, or beyond `LARGEST_REWARD`.
+    """
+    if isinstance(value, str | bytes) or _many(value):
+        raise ContractError(f"{what} is {_shown(value)}; it must be one number")
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ContractError(f"{what} is {_shown(value)}; it must be one number") from None
+    if not abs(found) <= LARGEST_REWARD:
+        raise ContractError(
+            f"{what} is {found}; it must be finite, and at most {LARGEST_REWARD:g} in size"
+        )
+    return found
+
+
+def truth(value: Any, what: str) -> bool:
+    """`value` as True or False.
+
+    Raises:
+        ContractError: it is a text, or an array of several values.
+    """
+    if isinstance(value, str | bytes) or _many(value):
+        raise ContractError(f"{what} is {_shown(value)}; it must be True or False")
+    return bool(value)
+
+
+def task_id(value: Any) -> str:
+    """`value` as the id of a task, which is written into files, tables and hashes.
+
+    Raises:
+        InputError: it is not a text, is empty, or holds control characters or lone surrogates.
+    """
+    if not isinstance(value, str) or not value or _UNFIT.search(value):
+        raise InputError(
+            f"the task id {value!r} cannot be used; an id is a text without control characters "
+            "and lone surrogates"
+        )
+    return str.__str__(value)
+
+
+def digest(of: Callable[[str], Any], task: str) -> str:
+    """What `of`, an environment's `digest`, says about `task`.
+
+    Raises:
+        InputError: it raises, or gives no text.
+    """
+    try:
+        return text(of(task), "it")
+    except Exception as error:
+        raise InputError(
+            f'digest("{task}") failed ({type(error).__name__}: {error}); it must give a text for '
+            "every task"
+        ) from error
+
+
+def _many(value: Any) -> bool:
+    """Whether it is an array with a shape, of one element or more."""
+    return getattr(value, "ndim", None) not in (None, 0)
+
+
+def _shown(value: Any) -> str:
+    return f"the {type(value).__name__} {repr(value)[:40]}"

@@ -1,0 +1,52 @@
+"""The score of every run by itself, and which runs stand apart from their arm's others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from layergym.evals.results import Sweep
+from layergym.evals.stats import seed_spread
+
+
+@dataclass(frozen=True, slots=True)
+class RunScore:
+    """What one run scored."""
+
+    arm: str
+    seed: int
+    score: float
+    errors: int
+    """Episodes that ended in an error and count as lost."""
+    apart: bool = False
+    """Whether this is the run that makes its arm's runs lie much further apart than others do."""
+
+
+def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
+    """All runs that were scored at `temperature`, by arm and seed."""
+    scored = [(arm, sweep.results(arm, temperature)) for arm in sweep.arms]
+    found = {
+        arm: [RunScore(arm, r.seed, float(r.rates.mean()), r.errors) for r in results]
+        for arm, results in scored
+    }
+    trained = [(arm, results) for arm, results in scored if arm != "base" and results]
+    spread = seed_spread([np.array([r.rates for r in results]) for _, results in trained])
+    usual = float(np.median([one.score for arm, _ in trained for one in found[arm]] or [0.0]))
+    for place in spread.apart:
+        own = found[trained[place][0]]
+        outer = _outer([one.score for one in own], usual)
+        own[outer] = replace(own[outer], apart=True)
+    return tuple(one for runs in found.values() for one in runs)
+
+
+def apart(runs: Sequence[RunScore]) -> tuple[str, ...]:
+    """The arms with a run that stands apart."""
+    return tuple(dict.fromkeys(one.arm for one in runs if one.apart))
+
+
+def _outer(scores: Sequence[float], usual: float) -> int:
+    """Which score lies furthest from the median of its arm's; of two, from the usual score."""
+    centre = float(np.median(scores)) if len(scores) > 2 else usual
+    return int(np.abs(np.array(scores) - centre).argmax())

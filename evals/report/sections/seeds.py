@@ -1,0 +1,63 @@
+"""The section about single runs: their scores, errors, and runs that stand apart."""
+
+from __future__ import annotations
+
+from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.contribution.runs import RunScore, apart
+from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.results import arm_label
+
+
+def runs_section(profile: LayerProfile) -> Section | None:
+    """Scores by arm and seed; None where every arm has one run and none of them had errors."""
+    runs = profile.runs
+    arms = dict.fromkeys(one.arm for one in runs)
+    seeds = sorted({one.seed for one in runs if one.arm != "base"})
+    failed = [one for one in runs if one.errors]
+    if len(seeds) < 2 and not failed:
+        return None
+    cells = {(one.arm, one.seed): one for one in runs}
+    base = next((one for one in runs if one.arm == "base"), None)
+    rows = [
+        (arm_label(arm), *(_cell(base if arm == "base" else cells.get((arm, s))) for s in seeds))
+        for arm in arms
+    ]
+    caption = f"Score of every run at {profile.measures[0].name}, in percent"
+    blocks: list[Block] = [Table(caption, ("arm", *(f"seed {s}" for s in seeds)), tuple(rows))]
+    blocks += [Text(told, "warning") for told in (*stand_apart(profile), *_errors(failed))]
+    return Section("Runs", tuple(blocks))
+
+
+def stand_apart(profile: LayerProfile) -> tuple[str, ...]:
+    """One text for each arm with a run that stands apart."""
+    return tuple(_apart(profile, arm) for arm in apart(profile.runs))
+
+
+def _apart(profile: LayerProfile, arm: str) -> str:
+    own = [one for one in profile.runs if one.arm == arm]
+    [odd] = [one for one in own if one.apart]
+    others = " and ".join(f"{100 * one.score:.1f} %" for one in own if not one.apart)
+    so = (
+        "contributions compare everything with full training, so train it with further seeds first"
+        if arm == "full"
+        else "the other arms' intervals do not widen with it"
+    )
+    return (
+        f"{arm_label(arm)}, seed {odd.seed} stands apart: {100 * odd.score:.1f} % against {others} "
+        f"of the arm's other seeds. All of them count in the arm's score, whose interval is wide "
+        f"for that; {so}. Look at that run's learning curve: it may have diverged."
+    )
+
+
+def _errors(failed: list[RunScore]) -> list[str]:
+    if not failed:
+        return []
+    listed = "; ".join(f"{arm_label(one.arm)}, seed {one.seed}: {one.errors}" for one in failed)
+    return [f"Episodes that ended in errors, and count as lost: {listed}."]
+
+
+def _cell(run: RunScore | None) -> str:
+    if run is None:
+        return "-"
+    mark = " (apart)" if run.apart else ""
+    return f"{100 * run.score:.1f}{mark}" + (f", {run.errors} errors" if run.errors else "")

@@ -1,0 +1,134 @@
+"""How far runs of one arm lie apart, arm by arm, when one run in many may have diverged.
+
+Shape legend: A arms, S seeds of reinforcement learning, T tasks.
+
+Two or three seeds cannot say how far an arm's runs lie apart, so all arms share one variance. But
+one diverged run, which lost nearly everything, would then widen the intervals of every arm. So the
+pool is robust: an arm whose runs lie much further apart than those of the median arm leaves it and
+keeps a variance of its own. The arm's score stays the mean over all its runs.
+
+- An arm that stands apart gets a normal effect with its own variance, not Student's t: its runs
+  either learned or did not. What lies between is bounded, and with up to four seeds the variance
+  that was seen is at least the largest that two such values can have.
+- The other arms may have such a run next time. `risk` is what that costs a score on average; it is
+  shared, so it widens what is said against the base and leaves differences between arms as they
+  are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+ALPHA = 0.01
+"""The chance, over all arms, that one stands apart although all vary alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far the runs of A arms lie apart."""
+
+    variances: Floats
+    """Of one run's score, (A,); 0 where nothing was repeated."""
+    degrees: int
+    """Of freedom of the pool."""
+    apart: tuple[int, ...]
+    """Arms whose runs lie much further apart than those of the others."""
+    risk: float
+    """What a score loses, on average, by runs like those; 0 where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Squares:
+    """Mean squares of one arm, and their degrees of freedom."""
+
+    between: float
+    df_between: int
+    within: float
+    df_within: int
+
+
+def seed_variance(cells: Sequence[Floats]) -> tuple[float, int]:
+    """Variance of a score between seeds, pooled over arms, and its degrees of freedom.
+
+    `cells` holds one table (S, T) of success rates per arm. In each arm a two-way analysis of
+    variance separates seeds from tasks; what is left (repeats, and seed x task) is the noise that
+    the bootstrap over tasks already carries and is subtracted, down to 0. Pooling takes the
+    variance to be alike in all these arms.
+    """
+    squares = [_squares(table) for table in cells]
+    return _variance(squares, squares, cells)
+
+
+def seed_spread(cells: Sequence[Floats]) -> Spread:
+    """The variance between seeds of every arm, robust against arms whose runs lie far apart.
+
+    An arm stands apart where an F test finds its mean square between seeds above the median arm's
+    (or above the noise of tasks and sampling, where that is larger), at `ALPHA` over all arms.
+    With two arms or fewer none does: it could not be said which.
+
+    Args:
+        cells: success rates (S, T) of each trained arm.
+    """
+    squares = [_squares(table) for table in cells]
+    apart = tuple(_apart(squares))
+    inside = [one for arm, one in enumerate(squares) if arm not in apart]
+    pooled, degrees = _variance(inside, squares, cells)
+    variances = np.full(len(cells), pooled)
+    for arm in apart:
+        variances[arm] = _variance([squares[arm]], squares, cells)[0]
+    # Of the variance of all runs, a share p of which loses d, p * d^2 comes from those: p * d is
+    share = len(apart) / max(sum(len(table) for table in cells), 1)
+    excess = max(0.0, _variance(squares, squares, cells)[0] - pooled)
+    return Spread(variances, degrees, apart, float(np.sqrt(share * excess)))
+
+
+def _squares(table: Floats) -> _Squares:
+    seeds, tasks = table.shape
+    by_seed = table.mean(axis=1, keepdims=True)
+    rest = table - by_seed - table.mean(axis=0, keepdims=True) + table.mean()
+    between, within = seeds - 1, (seeds - 1) * (tasks - 1)
+    return _Squares(
+        tasks * float(((by_seed - table.mean()) ** 2).sum()) / max(between, 1),
+        between,
+        float((rest**2).sum()) / max(within, 1),
+        within,
+    )
+
+
+def _variance(
+    between: Sequence[_Squares], within: Sequence[_Squares], cells: Sequence[Floats]
+) -> tuple[float, int]:
+    """The variance that `between` has above the noise of `within`, and its degrees of freedom."""
+    degrees = sum(one.df_between for one in between)
+    if not degrees or not sum(one.df_within for one in within):
+        return 0.0, degrees
+    square = sum(one.between * one.df_between for one in between) / degrees
+    return max(0.0, square - _noise(within)) / cells[0].shape[1], degrees
+
+
+def _noise(squares: Sequence[_Squares]) -> float:
+    degrees = sum(one.df_within for one in squares)
+    return sum(one.within * one.df_within for one in squares) / max(degrees, 1)
+
+
+def _apart(squares: Sequence[_Squares]) -> list[int]:
+    repeated = [arm for arm, one in enumerate(squares) if one.df_between and one.df_within]
+    if len(repeated) < 3:
+        return []
+    own = np.array([squares[arm].between for arm in repeated])
+    degrees = np.array([squares[arm].df_between for arm in repeated])
+    usual = float(np.median(own * degrees / stats.chi2.median(degrees)))
+    usual = max(usual, _noise(squares))
+    if usual < 1e-12:
+        return []
+    # A median knows about half as much as a mean.
+    known = max(1, int(degrees.sum() - degrees.max()) // 2)
+    chance = stats.f.sf(own / usual, degrees, known)
+    return [arm for arm, p in zip(repeated, chance, strict=True) if p < ALPHA / len(repeated)]

@@ -1,0 +1,40 @@
+"""One process at a time in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from layergym.base.errors import InputError
+
+LOCK = ".run.lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have `folder` for this process alone; it is made if need be, and gone if it stays empty.
+
+    Raises:
+        InputError: another process works in it.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"another process works in {folder}; wait for it, end it, or give another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps files that are open.
+            (folder / LOCK).unlink()
+        lock.release()
+        if made:
+            with suppress(OSError):
+                folder.rmdir()

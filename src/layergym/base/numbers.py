@@ -1,0 +1,54 @@
+"""Ranges of settings, checked where a setting is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf, isfinite
+
+from layergym.base.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which numbers a setting may be; never NaN or infinite."""
+
+    low: float = -inf
+    high: float = inf
+    above: bool = False
+    """Whether `low` itself is excluded."""
+    whole: bool = False
+    """Whether it is an `int`."""
+    optional: bool = False
+    """Whether it may be None."""
+
+    def hold(self, value: object) -> bool:
+        """Whether `value` is allowed."""
+        if value is None:
+            return self.optional
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            return False
+        assert isinstance(value, (int, float))
+        inside = self.low < value if self.above else self.low <= value
+        return isfinite(value) and inside and value <= self.high
+
+    def __str__(self) -> str:
+        """Say it, as in "gamma must be ..."."""
+        what = "a whole number" if self.whole else "a number"
+        if self.low == -inf:
+            return what
+        if self.high < inf:
+            return f"{what} from {self.low:g} to {self.high:g}"
+        return f"{what} above {self.low:g}" if self.above else f"{what}, {self.low:g} or more"
+
+
+def check_numbers(settings: object, bounds: Mapping[str, Bounds]) -> None:
+    """Check that the named attributes of `settings` are within their bounds.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name, allowed in bounds.items():
+        value = getattr(settings, name)
+        if not allowed.hold(value):
+            raise InputError(f"{name} must be {allowed}, not {value!r}")

@@ -1,0 +1,76 @@
+"""Grouped attention equals transformers' own, which copies keys and values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config
+
+from layergym.agents.models.grouped import GROUPED, group_attention, grouped_attention
+from layergym.agents.models.sampler import Request, TransformersSampler
+
+FAMILIES = ("gemma3", "llama", "mistral", "qwen2", "qwen3")
+
+
+def grouped(model: PreTrainedModel) -> PreTrainedModel:
+    again = copy.deepcopy(model)
+    group_attention(again)
+    assert again.config._attn_implementation == GROUPED
+    return again
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_replies_and_their_log_probabilities_are_the_same(
+    model: Callable[[str], PreTrainedModel],
+    tokenizer: Callable[[str | None], PreTrainedTokenizerFast],
+    family: str,
+) -> None:
+    """Two turns of rows of different lengths: masks with new tokens, one and several."""
+    said = []
+    for one in (model(family), grouped(model(family))):
+        sampler = TransformersSampler(one, tokenizer(None), max_new_tokens=9)
+        first = [Request(i, tuple(range(5, 12 + 7 * i)), False, i) for i in range(3)]
+        then = [Request(i, (40 + i, 41, 42)[: 3 - i], True, i) for i in range(3)]
+        said.append([*sampler.sample(first), *sampler.sample(then)])
+    for ours, theirs in zip(*said, strict=True):
+        assert ours.ids == theirs.ids
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 5, 40])
+def test_gradients_are_the_same(tokens: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    module = torch.nn.Module()
+    module.num_key_value_groups = 3  # type: ignore[assignment]
+    parts = [
+        torch.randn(2, heads, length, 8, generator=generator, requires_grad=True)
+        for heads, length in ((6, tokens), (2, 50), (2, 50))
+    ]
+    seen = torch.rand(2, 1, tokens, 50, generator=generator) < 0.5
+    seen[..., 0] = True
+    mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
+    found = []
+    for kwargs in ({}, {"position_bias": None}):  # What is not known is left to transformers.
+        output, _ = grouped_attention(module, *parts, mask, scaling=0.3, **kwargs)
+        assert output.shape == (2, tokens, 6, 8)
+        found.append((output, *torch.autograd.grad(output.square().sum(), parts)))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_whose_heads_share_nothing_is_left_alone() -> None:
+    config = Qwen3Config(
+        vocab_size=9,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    one = AutoModelForCausalLM.from_config(config)
+    group_attention(one)
+    assert one.config._attn_implementation == "sdpa"

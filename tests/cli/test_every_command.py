@@ -1,0 +1,103 @@
+"""Every command, once, from the command line to what it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from layergym.__main__ import COMMANDS, main
+
+SMALL = (
+    "alfworld-v0 --env-arg max_turns=9 --env-arg max_receptacles=5 --env-arg num_objects=5 "
+    "--env-arg size=12 --steps 1"
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command's arguments, with places for folders, and what shows that it worked."""
+
+    arguments: str
+    printed: str = ""
+    written: str = ""
+    """A file that is there afterwards."""
+
+
+CALLS = {
+    "demo": Call("--fast --jobs 1 --out {new}", "report", "{new}/report/report.html"),
+    "pull": Call("smollm2", "smollm2"),
+    "envs": Call("", "layergym/ALFWorld-v0"),
+    "envs check": Call("check code-v0", "conforms"),
+    "play": Call("math-v0 --agent expert", "solved, reward 1"),
+    "new-env": Call("my_garden --out {new}", "my_garden", "{new}/pyproject.toml"),
+    "eval": Call("math-v0 --agent expert --tasks 3 --out {new}", "100.0", "{new}/eval.json"),
+    "trajectories": Call("{run}", "episode"),
+    "plan": Call("--model tiny --layers 3", "memory"),
+    "warmup": Call(
+        "alfworld-v0 --steps 1 --batch-size 2 --depth 2 --width 32 --out {new}",
+        "{new}",
+        "{new}/model.safetensors",
+    ),
+    "train": Call(SMALL + " --tasks 1 --group 2 --out {new}", "trained", "{new}/delta.safetensors"),
+    "publish": Call("{run} --merge --out {new}", "packaged", "{new}/model.safetensors"),
+    "sweep": Call("--resume {sweep}", "report", "{sweep}/report/report.html"),
+    "report": Call("{sweep} --html --png --out {new}", "{new}", "{new}/report.png"),
+    "compare": Call(
+        "{sweep} --arms 3 --seeds 7 --jobs 1 --out {new}", "report", "{new}/report/report.html"
+    ),
+    "vote": Call("{sweep}", "vote", "{sweep}/votes"),
+    "retention": Call(
+        "{sweep} --arms base full --text {text}",
+        "text",
+        "{sweep}/arms/full/seed-0/retention/text.json",
+    ),
+    "predict": Call("{sweep} --tasks 8", "gradient norm", "{sweep}/predictor.json"),
+}
+SLOW = {"demo": "half a minute", "pull": "a download"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train = f"train {SMALL} --layers 3 --tasks 1 --group 2 --quiet --out {folder}"
+    assert main(train.split()) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "sweep"
+    layers = "--layers 0,3,6 --tasks 1 --group 2 --eval-tasks 2 --eval-repeats 2"
+    assert main(f"sweep {SMALL} {layers} --jobs 1 --quiet --out {folder}".split()) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CALLS]
+)
+def test_it_works(
+    name: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LAYERGYM_CACHE", str(tmp_path / "cache"))
+    call = CALLS[name]
+    places = {"new": tmp_path / "new", "text": tmp_path / "text.txt"}
+    places["text"].write_text("You open the fridge 1. The fridge 1 is open. " * 4)
+    asked = call.arguments + call.written
+    places |= {
+        folder: request.getfixturevalue(folder)
+        for folder in ("run", "sweep")
+        if f"{{{folder}}}" in asked
+    }
+    assert main([name.split()[0], *call.arguments.format(**places).split()]) == 0
+    assert call.printed.format(**places) in capsys.readouterr().out
+    assert Path(call.written.format(**places)).exists()
+
+
+def test_no_command_is_forgotten() -> None:
+    assert list(COMMANDS) == list(dict.fromkeys(name.split()[0] for name in CALLS))

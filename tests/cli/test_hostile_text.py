@@ -1,0 +1,66 @@
+"""What an environment says cannot steer the terminal that shows it."""
+
+from collections.abc import Iterator
+
+import gymnasium
+import pytest
+
+import layergym as lg
+from layergym.__main__ import main
+
+EVIL = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202egnp.exe\u2066 \ud800"
+
+
+class Evil(lg.TextEnv):
+    """Says what steers terminals, \x1b]0;owned\x07 wherever it may."""
+
+    instructions = EVIL
+    max_turns = 2
+
+    def start(self) -> str:
+        return EVIL
+
+    def play(self, action: str) -> lg.Outcome:
+        if action == "break":
+            raise ValueError(EVIL)
+        return lg.Outcome(EVIL)
+
+    def admissible(self) -> list[str]:
+        return [EVIL]
+
+    def expert(self) -> str:
+        return "break"
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    lg.register("test/Evil-v0", Evil)
+    yield
+    del gymnasium.registry["test/Evil-v0"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("play evil-v0 --agent random", 0),
+        ("play evil-v0 --agent expert", 2),
+        ("envs check evil-v0", 1),
+        ("envs evil-v0", 0),
+        ("play evil-v0 --agent random --json", 0),
+    ],
+)
+def test_no_command_passes_it_on(
+    command: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command.split()) == code
+    shown = "".join(capsys.readouterr())
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
+    assert "owned" in shown or code == 1
+
+
+def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["envs", "code-v0"]) == 0
+    shown = capsys.readouterr().out
+    assert "problems" in shown and "'generated'" in shown and "HumanEval" in shown
+    assert main(["envs", "cod-v0"]) == 2
+    assert 'did you mean "code-v0"' in capsys.readouterr().err

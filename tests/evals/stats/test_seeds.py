@@ -1,0 +1,68 @@
+"""One diverged run: who stands apart, and what that does to the others."""
+
+import numpy as np
+import pytest
+
+from layergym.evals.contribution.measure import measure
+from layergym.evals.stats import score_interval, seed_spread, seed_variance
+from layergym.evals.stats.intervals import joint_draws
+from layergym.evals.stats.simulate import Design, outcomes
+
+ARMS = ["base", "full", *(f"layer-{k:02d}" for k in range(8))]
+
+
+def sweep(seed: int, lost: str = "") -> dict[str, np.ndarray]:
+    """All trained arms equally good; the second run of `lost` keeps a twentieth of its success."""
+    trained = [arm != "base" for arm in ARMS]
+    drawn = outcomes([0.4] + [0.6] * 9, trained, Design(), np.random.default_rng(seed))
+    tables = {arm: table.mean(axis=2) for arm, table in zip(ARMS, drawn, strict=True)}
+    if lost:
+        keep = np.random.default_rng(seed).random(tables[lost].shape[1]) < 0.05
+        tables[lost][1] *= keep
+    return tables
+
+
+def trained(tables: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [table for arm, table in tables.items() if arm != "base"]
+
+
+def test_a_diverged_run_sets_its_arm_apart_and_leaves_the_pool_as_it_was() -> None:
+    clean, lost = trained(sweep(1)), trained(sweep(1, "layer-03"))
+    found, before = seed_spread(lost), seed_spread(clean)
+    assert found.apart == (4,) and before.apart == ()
+    assert np.delete(found.variances, 4).max() < 2 * before.variances.max() + 1e-3
+    assert found.variances[4] > 20 * before.variances.max()
+    assert found.risk > 0 == before.risk
+
+
+def test_without_an_arm_apart_the_pool_is_the_plain_one() -> None:
+    cells = trained(sweep(2))
+    found = seed_spread(cells)
+    variance, degrees = seed_variance(cells)
+    assert found.variances == pytest.approx([variance] * 9) and found.degrees == degrees
+
+
+def test_of_two_arms_none_can_be_said_to_stand_apart() -> None:
+    assert seed_spread(trained(sweep(1, "layer-03"))[3:5]).apart == ()
+
+
+def test_a_diverged_layer_leaves_contributions_of_the_others_defined() -> None:
+    found = [measure("x", sweep(seed, "layer-03"), 8) for seed in range(8)]
+    assert sum(one.defined for one in found) >= 7
+    wide = [m.layers[3].score for m in found]
+    assert all((at.high or 0) - (at.low or 0) > 0.4 for at in wide)
+
+
+def test_a_diverged_full_run_leaves_them_undefined() -> None:
+    assert not any(measure("x", sweep(seed, "full"), 8).defined for seed in range(4))
+
+
+@pytest.mark.parametrize("score", [0.985, 0.03])
+def test_score_intervals_hold_near_the_ends(score: float) -> None:
+    held = 0
+    for seed in range(150):
+        [table] = outcomes([score], [False], Design(tasks=200), np.random.default_rng(seed))
+        cells = table.mean(axis=2)
+        found = score_interval(cells, joint_draws([cells], [False], seed=0, draws=1000)[:, 0])
+        held += (found.low or 0) <= score <= (found.high or 1)
+    assert held >= 138  # 92 %

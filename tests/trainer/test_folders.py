@@ -1,0 +1,54 @@
+"""What a run's folder survives: damage, a second process, another command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from layergym.base.errors import InputError, Notice
+from layergym.base.locks import locked
+from layergym.trainer.callbacks import Watch
+from layergym.trainer.run import RunSpec, train
+
+SPEC = RunSpec(
+    env="alfworld-v0",
+    env_args={"max_receptacles": 5, "num_objects": 5, "max_turns": 4},
+    layers="3",
+    steps=4,
+    tasks_per_step=1,
+    group_size=4,
+    save_every=1,
+)
+
+
+def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(tmp_path: Path) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    train(SPEC, straight)
+    asked = iter(range(1, 99))
+    train(SPEC, broken, watch=Watch(pause=lambda: next(asked) == 3))
+    (broken / "checkpoint-3" / "optimizer.pt").write_bytes(b"half")
+    (broken / "trajectories.jsonl").write_bytes(b"no trajectory\n")
+    with pytest.warns(Notice, match="optimizer.pt"):
+        train(SPEC, broken, resume=True)
+    deltas = [(folder / "delta.safetensors").read_bytes() for folder in (broken, straight)]
+    assert deltas[0] == deltas[1]
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with locked(folder), pytest.raises(InputError, match="another process"):
+        train(SPEC, folder)
+    assert not folder.exists()
+    train(replace(SPEC, steps=1), folder)
+    before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    with pytest.raises(InputError, match="holds a run already"):
+        train(replace(SPEC, layers="7"), folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        train(replace(SPEC, model="no-such-model"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,90 @@
+"""Every setting of TRL's: it holds, it is ours, or it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trl import GRPOConfig  # type: ignore[attr-defined]
+
+from layergym.base.errors import InputError
+from layergym.trainer import inherited
+from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.inherited import HONOURED, REFUSED
+
+OURS = frozenset(GiGPOConfig.__annotations__)
+
+
+def config(folder: Path, **settings: Any) -> GiGPOConfig:
+    return GiGPOConfig(
+        output_dir=str(folder), **{"max_steps": 1, "use_cpu": True, "bf16": False} | settings
+    )
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(GRPOConfig)])
+def test_every_setting_of_trl_has_one_entry(name: str) -> None:
+    assert [name in known for known in (HONOURED, OURS, REFUSED)].count(True) == 1
+
+
+def changed(name: str) -> Any:
+    """Some other value than the default."""
+    [field] = [f for f in fields(GRPOConfig) if f.name == name]
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, (int, float)):
+        return default + 1
+    return "something else"
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() & {f.name for f in fields(GRPOConfig)}))
+def test_a_setting_without_effect_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^{name}="):
+        config(tmp_path, **{name: changed(name)})
+
+
+def test_a_setting_of_a_newer_trl_is_refused_and_not_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    newer = make_dataclass("Newer", [("knob", int, 1)])
+    monkeypatch.setattr(inherited, "GRPOConfig", newer)
+    inherited.check_inherited(newer(), OURS)
+    with pytest.raises(InputError, match="knob=2"):
+        inherited.check_inherited(newer(knob=2), OURS)
+
+
+@pytest.mark.parametrize(
+    ("scale", "norm"),
+    [("group", "std"), ("none", "none"), ("batch", "batch"), (True, "std"), (False, "none")],
+)
+def test_scale_rewards_is_grpos_norm(scale: Any, norm: str, tmp_path: Path) -> None:
+    assert config(tmp_path, algorithm="grpo", scale_rewards=scale).credit.norm == norm
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"scale_rewards": "batch"}, "batch"),
+        ({"algorithm": "rloo", "scale_rewards": "batch"}, "scale_rewards"),
+        ({"algorithm": "grpo", "scale_rewards": "none", "norm": "none"}, "one setting"),
+        ({"algorithm": "grpo", "scale_rewards": "some"}, "norm"),
+        ({"algorithm": "dr_grpo", "loss_type": "bnpo"}, "loss_type"),
+        ({"beta": float("nan")}, "beta"),
+        ({"beta": -0.1}, "beta"),
+        ({"learning_rate": float("inf")}, "learning_rate"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"epsilon": -0.1}, "epsilon"),
+        ({"max_grad_norm": float("nan")}, "max_grad_norm"),
+        ({"seed": -1}, "seed"),
+        ({"num_iterations": 0}, "num_iterations"),
+        ({"external_engine": True, "loss_type": "vespo"}, "token_mask"),
+        ({"external_engine": True, "vllm_importance_sampling_mode": "some"}, "some"),
+    ],
+)
+def test_settings_that_cannot_hold_are_refused(
+    settings: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=named):
+        config(tmp_path, **settings)

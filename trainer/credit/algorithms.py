@@ -1,0 +1,184 @@
+"""What an algorithm credits each turn with: one frozen value, one table, one result.
+
+A new algorithm is one entry of `ALGORITHMS`; nothing else is edited::
+
+    ALGORITHMS["mine"] = Algorithm(each(lambda group, credit: ...), reads=frozenset({"gamma"}))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from math import isfinite
+from typing import Literal
+
+from layergym.agents.types import Group
+from layergym.base.errors import InputError, unknown
+from layergym.base.numbers import Bounds, check_numbers
+from layergym.trainer.credit.advantages import (
+    Advantages,
+    Compat,
+    batch_grpo,
+    dr_grpo,
+    gigpo,
+    grpo,
+    penalise,
+    rloo,
+)
+
+Norm = Literal["std", "none", "batch"]
+"""What differences are divided by: the group's standard deviation, 1, or (GRPO) the standard
+deviation over all groups of a rollout."""
+_BOUNDS: Mapping[str, Bounds] = {
+    "gamma": Bounds(0, 1),
+    "omega": Bounds(0),
+    "invalid_penalty": Bounds(0),
+    "similarity": Bounds(0, 1, optional=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """All settings that decide about advantages."""
+
+    algorithm: str = "gigpo"
+    """A name in `ALGORITHMS`."""
+    gamma: float = 0.95
+    """Discount of later rewards, per turn."""
+    omega: float = 1.0
+    """Weight of the step advantage."""
+    norm: Norm = "std"
+    invalid_penalty: float = 0.0
+    """Taken off the reward of every invalid action."""
+    similarity: float | None = None
+    """Text state keys whose `difflib` ratio reaches it are one state; None: equal keys are."""
+    compat: Compat | None = None
+    """"verl-agent": episode statistics over turns, 1e-6 added to deviations, and the penalty
+    taken off after discounting, on the invalid turn alone."""
+
+    def __post_init__(self) -> None:
+        """Refuse what the algorithm cannot use.
+
+        Raises:
+            InputError: a setting is unknown, out of range, or one that the algorithm does not read.
+        """
+        if self.algorithm not in ALGORITHMS:
+            raise unknown("algorithm", self.algorithm, ALGORITHMS)
+        check_numbers(self, _BOUNDS)
+        if self.compat not in (None, "verl-agent"):
+            raise unknown("compat", str(self.compat), ("verl-agent",))
+        if self.norm not in ("std", "none", "batch"):
+            raise unknown("norm", str(self.norm), ("std", "none", "batch"))
+        self._check_use()
+
+    def _check_use(self) -> None:
+        entry = ALGORITHMS[self.algorithm]
+        for one in fields(self):
+            changed = one.default is not MISSING and getattr(self, one.name) != one.default
+            if changed and one.name not in entry.reads | {"algorithm", "invalid_penalty"}:
+                raise InputError(
+                    f"{self.algorithm} does not use {one.name}={getattr(self, one.name)!r}; leave "
+                    "it out, or take another algorithm"
+                )
+        if self.norm == "batch" and (not entry.batch or self.compat):
+            raise InputError('norm "batch" is for grpo without compat; take "std" or "none"')
+
+
+Give = Callable[[Sequence[Group], Credit], Sequence[Advantages]]
+"""Advantages of every group of a rollout, in order. The penalty is in the rewards already, except
+with `compat`, when the algorithm takes it off itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One way to give credit."""
+
+    give: Give
+    reads: frozenset[str] = frozenset()
+    """The fields of `Credit` that it uses; all may set `invalid_penalty`."""
+    batch: bool = False
+    """Whether it knows norm "batch"."""
+    loss_type: str | None = None
+    """The loss of TRL's that belongs to it; None leaves the choice."""
+
+
+def each(one: Callable[[Group, Credit], Advantages]) -> Give:
+    """An algorithm that looks at one group at a time."""
+    return lambda groups, credit: [one(group, credit) for group in groups]
+
+
+def _gigpo(group: Group, credit: Credit, omega: float | None = None) -> Advantages:
+    return gigpo(
+        group,
+        gamma=credit.gamma,
+        omega=credit.omega if omega is None else omega,
+        norm="none" if credit.norm == "none" else "std",
+        penalty=credit.invalid_penalty if credit.compat else 0.0,
+        similarity=credit.similarity,
+        compat=credit.compat,
+    )
+
+
+def _grpo(groups: Sequence[Group], credit: Credit) -> Sequence[Advantages]:
+    if credit.norm == "batch":
+        return batch_grpo(groups)
+    if credit.compat:  # verl-agent's GRPO is its GiGPO without step advantages.
+        return [_gigpo(group, credit, omega=0.0) for group in groups]
+    return [dr_grpo(group) if credit.norm == "none" else grpo(group) for group in groups]
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "gigpo": Algorithm(each(_gigpo), frozenset({"gamma", "omega", "norm", "similarity", "compat"})),
+    "grpo": Algorithm(_grpo, frozenset({"norm", "compat"}), batch=True),
+    "dr_grpo": Algorithm(each(lambda group, _: dr_grpo(group)), loss_type="dr_grpo"),
+    "rloo": Algorithm(each(lambda group, _: rloo(group))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A group as it was played, and as its episodes are compared."""
+
+    group: Group
+    penalised: Group = field(repr=False)
+    """With the penalty for invalid actions taken off the rewards."""
+
+    @classmethod
+    def of(cls, group: Group, credit: Credit) -> Compared:
+        """Take the penalty off once, for all who compare."""
+        return cls(group, penalise(group, credit.invalid_penalty))
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """A group and what each of its turns is credited with."""
+
+    group: Group
+    """As it was played."""
+    advantages: Advantages
+
+
+def give_credit(groups: Sequence[Compared], credit: Credit) -> list[Credited]:
+    """Credit every turn of a rollout's groups.
+
+    Raises:
+        InputError: rewards are so large, or no numbers at all, that they cannot be compared.
+    """
+    give = ALGORITHMS[credit.algorithm].give
+    try:
+        given = give([g.group if credit.compat else g.penalised for g in groups], credit)
+    except OverflowError:
+        raise _incomparable(groups) from None
+    for group, advantages in zip(groups, given, strict=True):
+        if not all(isfinite(value) for row in advantages for value in row):
+            raise _incomparable([group])
+    return [Credited(g.group, a) for g, a in zip(groups, given, strict=True)]
+
+
+def _incomparable(groups: Sequence[Compared]) -> InputError:
+    kept = [t for g in groups for t in g.group.trajectories if t.ended != "error"]
+    largest = max((abs(turn.reward) for t in kept for turn in t.turns), default=0.0)
+    return InputError(
+        f"the rewards of task {groups[0].group.trajectories[0].task} cannot be compared: they "
+        f"reach {largest:g}; an environment's rewards must be finite and of ordinary size"
+    )
