@@ -113,9 +113,7 @@ def _check_kinds(spec: ContestSpec) -> None:
     for name, value in wanted.items():
         missing = value is None and name != "repeats"
         if not missing and (type(value) is not int or not 1 <= value <= MOST):
-            raise InputError(
-                f"{name} must be at least 1 and at most {MOST:,}, not {str(value)[:40]}"
-            )
+            raise InputError(f"{name} must be at least 1 (at most {MOST:,}), not {str(value)[:40]}")
     if any(type(seed) is not int for seed in spec.seeds):
         raise InputError("seeds are whole numbers")
     hot = spec.temperature
