@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 
 from layergym.__main__ import main
+from layergym.base.errors import InputError
+from layergym.trainer.run import RunSpec
 
 SETTINGS = {"eval.json", "config.json", "manifest.json", "trajectories.jsonl"}
 
@@ -54,3 +56,11 @@ def test_counts_of_tokens_that_a_server_made_up_do_not_spoil_a_folder(
     kept.write_text(kept.read_text().replace('"valid":', f'"tokens":[{count},3],"valid":'))
     assert main(["report", str(copy)]) == 0
     assert main(["trajectories", str(copy)]) == 0
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "3", [1]])
+def test_a_number_that_is_none_is_refused_shortly_in_every_setting(value: object) -> None:
+    for name in ("omega", "rows_per_pass", "gamma", "temperature", "seed", "learning_rate"):
+        with pytest.raises(InputError, match=name) as caught:
+            RunSpec(**{"env": "alfworld-v0", name: value})  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 120
