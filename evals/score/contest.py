@@ -33,6 +33,8 @@ from layergym.evals.score.evaluate import CHUNK, Label, panel_jobs, result_of
 from layergym.trainer.manifest import manifest
 
 FILE = "eval.json"
+MOST = 10**9
+"""Beyond what any number of episodes or tokens is."""
 OnEpisode = Callable[[str, Trajectory], None]
 """Called with the agent and each episode that is over."""
 
@@ -108,8 +110,8 @@ def _check_kinds(spec: ContestSpec) -> None:
     wanted = {"repeats": spec.repeats, "tasks": spec.size, "max_new_tokens": spec.max_new_tokens}
     for name, value in wanted.items():
         missing = value is None and name != "repeats"
-        if not missing and (type(value) is not int or value < 1):
-            raise InputError(f"{name} must be at least 1, not {str(value)[:40]}")
+        if not missing and (type(value) is not int or not 1 <= value <= MOST):
+            raise InputError(f"{name} must be at least 1 (at most {MOST:,}), not {str(value)[:40]}")
     if any(type(seed) is not int for seed in spec.seeds):
         raise InputError("seeds are whole numbers")
     hot = spec.temperature

@@ -15,6 +15,7 @@ from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.results import read_sweep
 from layergym.trainer.layers.selection import layer_indices
+from layergym.trainer.run import RunSpec
 from tests.evals.conftest import SMALL, write_sweep
 
 SETTINGS = {"eval.json", "config.json", "manifest.json", "trajectories.jsonl"}
@@ -104,3 +105,11 @@ def test_counts_of_tokens_that_a_server_made_up_do_not_spoil_a_folder(
     kept.write_text(kept.read_text().replace('"valid":', f'"tokens":[{count},3],"valid":'))
     assert main(["report", str(copy)]) == 0
     assert main(["trajectories", str(copy)]) == 0
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "3", [1]])
+def test_a_number_that_is_none_is_refused_shortly_in_every_setting(value: object) -> None:
+    for name in ("omega", "rows_per_pass", "gamma", "temperature", "seed", "learning_rate"):
+        with pytest.raises(InputError, match=name) as caught:
+            RunSpec(**{"env": "alfworld-v0", name: value})  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 120
