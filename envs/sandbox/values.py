@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 _EXACT_IN_JSON = 2**53
 _MAX_CHAIN = 256  # keys that share a key's hash, on average
+CHANGEABLE = (list, dict, set, deque)
+"""The plain values that a call can change in place."""
 MAX_FRAME = 4 * 2**20
 """Longest message of a frame in bytes; a longer one ends the run."""
 
@@ -167,6 +169,19 @@ def _hashable(keys: Iterable[Any]) -> list[Any]:
     if sum(count * count for count in shared) > _MAX_CHAIN * len(found):
         raise ValueError("too many keys of a set or dict share a hash")
     return found
+
+
+def refill(old: Any, new: Any) -> None:
+    """Give one changeable value the items of another of its kind.
+
+    Raises:
+        TypeError: they are not of one kind that can be changed.
+    """
+    kind = next((kind for kind in CHANGEABLE if isinstance(old, kind)), None)
+    if kind is None or not isinstance(new, kind):
+        raise TypeError(f"a {type(old).__name__} cannot be filled from a {type(new).__name__}")
+    old.clear()
+    (old.update if isinstance(old, dict | set) else old.extend)(new)
 
 
 # Those that would steer the loops of who raises them again, and those that take other arguments.
