@@ -13,7 +13,7 @@ import json
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, ItemsView, Iterable, KeysView, ValuesView
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -90,6 +90,8 @@ def _from_numpy(value: Any) -> tuple[bool, Any]:
         return True, value.tolist()
     if isinstance(value, numpy.float16 | numpy.float32 | numpy.longdouble):
         return True, float(str(value))
+    if isinstance(value, numpy.complexfloating):
+        return True, complex(value)
     if isinstance(value, numpy.bool_ | numpy.number):
         return True, value.item()
     return False, None
@@ -152,9 +154,22 @@ _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "values": lambda inner, item: dict(enumerate(map(item, inner))).values(),
     "range": lambda inner, item: range(*map(item, inner)),
     "deque": lambda inner, item: deque(map(item, inner)),
-    "fraction": lambda inner, item: Fraction(*map(item, inner)),
-    "decimal": lambda inner, item: Decimal(*map(item, inner)),
+    "fraction": lambda inner, item: _fraction(*map(item, inner)),
+    "decimal": lambda inner, _: _decimal(*inner),
 }
+
+
+def _fraction(over: Any, under: Any) -> Fraction:
+    if not (isinstance(over, int) and isinstance(under, int) and under):
+        raise ValueError("a fraction is made of two whole numbers, the second not 0")
+    return Fraction(over, under)
+
+
+def _decimal(text: Any) -> Decimal:
+    try:
+        return Decimal(text if isinstance(text, str) else "")
+    except InvalidOperation:
+        raise ValueError("a decimal is made of a text of digits") from None
 
 
 def _pairs(inner: Any, item: Callable[[Any], Any]) -> dict[Any, Any]:
