@@ -126,7 +126,12 @@ class Math(TextEnv):
     # ---- play -------------------------------------------------------------------------------
 
     def start(self) -> str:
-        """Ask the question."""
+        """Ask the question.
+
+        Raises:
+            InputError: programs cannot be isolated here.
+        """
+        shared(self._isolation).check()
         self._wrong = 0
         self._learnt = frozenset()
         return self._question.text
