@@ -165,6 +165,18 @@ def test_settings_beside_resume_are_refused(
     assert main(["sweep", *go_on, "--max-time", "0s", "--quiet", "--json"]) == 0
 
 
+def test_a_demo_does_not_write_into_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("config.json", "manifest.json", "metrics.jsonl", "delta.safetensors")
+    for name in files:
+        (tmp_path / name).write_text(f'{{"of": "{name}"}}')
+    assert "is not empty" in failed(capsys, "demo", "--fast", "--out", str(tmp_path))
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
+        name: f'{{"of": "{name}"}}' for name in files
+    }
+
+
 def test_a_demo_with_other_settings_is_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,7 +132,7 @@ def test_what_is_no_duration(text: str) -> None:
         seconds(text)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks_and_the_second_acts_as_ever(number: int) -> None:
     told: list[str] = []
     before = signal.getsignal(number)
@@ -142,6 +142,16 @@ def test_the_first_signal_asks_and_the_second_acts_as_ever(number: int) -> None:
         assert request() and request.signal == number and len(told) == 1
         assert signal.getsignal(number) == before
     assert signal.getsignal(number) == before
+
+
+def test_a_run_that_ignores_a_closed_terminal_goes_on_ignoring_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # As `nohup` does.
+    try:
+        with PauseRequest(None, pytest.fail) as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not request()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_error_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
