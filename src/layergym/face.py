@@ -50,7 +50,8 @@ def evaluate(spec: ContestSpec, folder: str | Path) -> Standings:
 
     Returns:
         One row per agent: success rates from 0 to 1 with 95 % intervals, and the difference to
-        the first agent, paired over tasks. Episodes that ended in errors count in `errors` only.
+        the first agent, paired over tasks. Episodes that ended in errors count in no score and are
+        played again by the next call; where too many did, `score` is None and `refused` says why.
 
     Raises:
         InputError: an agent, the environment or a setting is unknown, or the folder holds
