@@ -103,7 +103,7 @@ class EvalResult:
 
     @cached_property
     def rates(self) -> Floats:
-        """Score of each task, from 0 to 1, shape (tasks,): success rate, or mean return."""
+        """Scores of the tasks, from 0 to 1: success rates or mean returns, one per task."""
         table = self.success if self.scored == "success" else self.reward
         rates: Floats = np.asarray(table, dtype=np.float64).mean(axis=1)
         return rates
