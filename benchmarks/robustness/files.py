@@ -71,8 +71,8 @@ def damages(folder: Path, odd: Sequence[str] = tuple(ODD)) -> Iterator[Damage]:
                 yield Damage(name, field, json.dumps(changed).encode() + b"\n" + rest)
 
 
-_OWN = ("eval.json", "sweep.json")
-"""Settings, all of whose fields are damaged in every way."""
+_OWN = ("eval.json", "sweep.json", "profile.json")
+"""Settings and results, all of whose fields are damaged in every way."""
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from layergym.evals.contribution.runs import RunScore
 from layergym.evals.stats import Estimate
 
 FORMAT = 2
+MOST_LAYERS = 10_000
+"""Names of arms have room for so many."""
 
 
 def write_profile(path: Path, profile: LayerProfile) -> None:
@@ -37,18 +39,19 @@ def read_profile(path: Path) -> LayerProfile:
         raise InputError(f"{path} is not a layer profile of format {FORMAT}; make the report again")
     try:
         fewest, most = value["seeds"]
+        measures = _measures(value["measures"])
         return LayerProfile(
             name=str(value["name"]),
             model=str(value["model"]),
             model_hash=str(value["model_hash"]),
-            num_layers=int(value["num_layers"]),
+            num_layers=_depth(value["num_layers"], measures),
             env_id=str(value["env_id"]),
             panel_hash=str(value["panel_hash"]),
             algorithm=str(value["algorithm"]),
             tasks=int(value["tasks"]),
             repeats=int(value["repeats"]),
             seeds=(int(fewest), int(most)),
-            measures=_measures(value["measures"]),
+            measures=measures,
             base_by_temperature=tuple(
                 (_number(temperature), _estimate(score))
                 for temperature, score in value["base_by_temperature"]
@@ -68,6 +71,15 @@ def _measures(rows: Any) -> tuple[Measure, ...]:
     if not found or not all(0 <= score <= 1 for score in scores):
         raise ValueError("it has no measure, or a score outside 0 to 1")
     return found
+
+
+def _depth(value: Any, measures: Sequence[Measure]) -> int:
+    """A number of layers that has room for those that were measured."""
+    depth = int(value)
+    deepest = max((arm.layer or 0 for one in measures for arm in one.arms), default=0)
+    if not deepest < depth <= MOST_LAYERS:
+        raise ValueError(f"it has a layer {deepest} of {str(depth)[:40]}")
+    return depth
 
 
 def _flat(measure: Measure) -> list[dict[str, Any]]:

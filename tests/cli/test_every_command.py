@@ -43,6 +43,12 @@ CALLS = {
     "train": Call(SMALL + " --tasks 1 --group 2 --out {new}", "trained", "{new}/delta.safetensors"),
     "publish": Call("{run} --merge --out {new}", "packaged", "{new}/model.safetensors"),
     "sweep": Call("--resume {sweep}", "report", "{sweep}/report/report.html"),
+    "sweep of returns": Call(
+        "webshop-v0 --score reward --env-arg max_turns=1 --max-new-tokens 8 --steps 1 --tasks 1 "
+        "--group 2 --layers 0 --eval-tasks 2 --eval-repeats 1 --jobs 1 --out {new}",
+        "Score (mean return) in percent",
+        "{new}/report/report.html",
+    ),
     "report": Call("{sweep} --html --png --out {new}", "{new}", "{new}/report.png"),
     "compare": Call(
         "{sweep} --arms 3 --seeds 7 --jobs 1 --out {new}", "report", "{new}/report/report.html"

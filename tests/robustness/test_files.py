@@ -79,7 +79,7 @@ def test_a_damaged_profile_is_read_or_refused_in_a_sentence(
 ) -> None:
     every = list(table("files").damages(profiled))
     whole = [damage for damage in every if damage.how in table("files").WHOLE]
-    assert len(every) > 500 > 100 > len(whole) > 10
+    assert len(every) > 300 > 100 > len(whole) > 10
     path = tmp_path / "profile.json"
     refused = 0
     for damage in [*whole, *every[:: len(every) // 100]]:

@@ -260,7 +260,8 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
             "0; sweep again with more steps, seeds or tasks"
         )
     if stated != num_layers or not all(0 <= layer < num_layers for layer, _ in entries):
-        raise InputError(f'"{path}" profiles a model of {stated} layers; this one has {num_layers}')
+        told = str(stated)[:40]  # It may be anything.
+        raise InputError(f'"{path}" profiles a model of {told} layers; this one has {num_layers}')
     return [layer for layer, _ in sorted(entries, key=lambda e: (-e[1], e[0]))]
 
 
