@@ -129,7 +129,7 @@ class _Shows(gymnasium.Env[Any, str]):
 
 @pytest.fixture
 def shows() -> Iterator[str]:
-    gymnasium.register("test/Shows-v0", _Shows)
+    gymnasium.register("test/Shows-v0", lambda **settings: _Shows(**settings))
     yield "test/Shows-v0"
     del gymnasium.registry["test/Shows-v0"]
 
