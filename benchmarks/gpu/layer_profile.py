@@ -90,7 +90,7 @@ def main() -> None:
         spent = layergym(
             *("sweep", "math-v0", *problems, "--model", model, *SETTING, *layers, *device),
             *("--seeds", *options.seeds, "--lr-full", options.lr_full),
-            *("--lr-layer", options.lr_layer, "--engine", "bank", "--jobs", options.jobs),
+            *("--lr-layer", options.lr_layer, "--on", "bank", "--jobs", options.jobs),
             *("--eval-tasks", "4" if options.small else "400", "--eval-repeats", "2"),
             *("--max-time", f"{max(20, int(left - 45))}s", "--out", str(folder)),
             budget=left - 10,

@@ -56,7 +56,7 @@ def _chat_verdict(played: Ended, shown: Ended, scored: bool, leak: bool) -> Verd
 def engine(name: str, behaviour: Behaviour, folder: Path) -> Case:
     """A training run whose episodes a hostile vLLM server samples."""
     with hostile.serving(behaviour) as url:
-        line = ["train", "alfworld-v0", "--engine", f"vllm@{url}", "--steps", "1", "--tasks", "1"]
+        line = ["train", "alfworld-v0", "--sampler", f"vllm@{url}", "--steps", "1", "--tasks", "1"]
         line += ["--group", "2", "--layers", "0", "--out", "run", "--quiet"]
         ended = forked(line, folder, LIMIT_S)
     verdict = "leaked" if leaked(folder, ended) else refusal(ended, wrote=False)

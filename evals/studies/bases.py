@@ -33,7 +33,7 @@ _FREE = {
     "save_every",
     "rows_per_pass",
     "tokens_per_pass",
-    "engine",
+    "sampler",
     "dtype",
     "device",
 }

@@ -161,7 +161,7 @@ def test_settings_beside_resume_are_refused(
     assert "leave out --admissible, --dry-run," in failed(
         capsys, "train", *go_on, "--dry-run", "--admissible"
     )
-    assert main(["sweep", *go_on, "--engine", "processes", "--jobs", "1", "--max-time", "0s"]) == 0
+    assert main(["sweep", *go_on, "--on", "processes", "--jobs", "1", "--max-time", "0s"]) == 0
     assert main(["sweep", *go_on, "--max-time", "0s", "--quiet", "--json"]) == 0
 
 

@@ -1,4 +1,4 @@
-"""One piece of a sweep's work: what every engine runs, wherever it runs it."""
+"""One piece of a sweep's work: what every executor runs, wherever it runs it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Ended:
     """Why it failed, in one line; its traceback is in error.txt of its folder."""
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Runs jobs somewhere. It never has two jobs in one folder."""
 
     @property

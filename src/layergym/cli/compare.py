@@ -57,13 +57,15 @@ def run(args: argparse.Namespace) -> int:
     sweep = _finished(args.sweep)
     ranking = profile(read_sweep(args.sweep))
     folder = new_folder(args.out or f"{args.sweep}-compared", "layergym sweep --resume")
+    launch = Launch(jobs=args.jobs)
+    launch.check(sweep.run.sampler)
     spec = _spec(args, sweep, ranking, folder)
     begin(spec, folder, sweep, ranking)
     out.show(
         f"ranked on {ranking.tasks} tasks of {args.sweep}; compared on {spec.eval.size} others, "
         f"with seeds {', '.join(map(str, spec.seeds))}"
     )
-    return go(spec, folder, Launch(engine="processes", jobs=args.jobs), out)
+    return go(spec, folder, launch, out)
 
 
 def _finished(folder: Path) -> SweepSpec:

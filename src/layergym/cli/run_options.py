@@ -69,6 +69,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--tokens-per-pass", type=TOKENS, help="tokens in one pass at most (default: what fits)"
     )
     parser.add_argument("--save-every", type=STEPS, default=10, help="steps between checkpoints")
+    parser.add_argument(
+        "--sampler",
+        default="transformers",
+        metavar="NAME",
+        help="what samples: transformers (default), vllm (in this process), vllm@URL (a server)",
+    )
     add_compute(parser)
 
 
@@ -111,6 +117,7 @@ def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
         dtype=args.dtype,
         device=args.device,
         save_every=args.save_every,
+        sampler=args.sampler,
         **more,  # type: ignore[arg-type]
     )
 

@@ -17,7 +17,7 @@ from layergym.cli.run_options import add_run, run_spec
 from layergym.cli.values import JOBS, RATE, REPEATS, SEED, TASKS, real
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.executors.launch import Choice, Launch
+    from layergym.evals.sweep.executors.launch import Chosen, Launch
     from layergym.evals.sweep.search import Search
     from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.run import RunSpec
@@ -28,12 +28,12 @@ examples:
   layergym sweep alfworld-v0 --layers 0,4,7 --lr-full 1e-3 --lr-layer 3e-3
   layergym sweep alfworld-v0 --lr-grid 1e-4,3e-4,1e-3    tune both rates on other tasks first
   layergym sweep alfworld-v0 --scan coarse:4 --race 8,16 the best layers, sooner
-  layergym sweep alfworld-v0 --engine ray --ray-address auto --gpus-per-run 1
+  layergym sweep alfworld-v0 --on ray --ray-address auto --gpus-per-run 1
   layergym sweep --resume runs/alfworld --max-time 2h    finish what was interrupted
 """
 
 
-_ANY_TIME = ("engine", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time")
+_ANY_TIME = ("on", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time")
 """What may differ from one call on a folder to the next."""
 
 
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     final.add_argument("--eval-repeats", type=REPEATS, default=2, help="episodes per task, sampled")
     _add_search(parser.add_argument_group("decisions on the way, on a development panel"))
-    _add_engine(parser.add_argument_group("where it runs"))
+    _add_launch(parser.add_argument_group("where it runs"))
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted sweep")
     add_output(parser)
@@ -88,9 +88,9 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dev-tasks", type=TASKS, default=64, help="its tasks (default 64)")
 
 
-def _add_engine(group: argparse._ArgumentGroup) -> None:
+def _add_launch(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--engine",
+        "--on",
         default="processes",
         choices=["auto", "processes", "bank", "ray"],
         help="separate processes (default), single layers in one bank, Ray tasks; auto measures",
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.sweep.folder import read_spec
 
     launch = Launch(
-        engine=args.engine,
+        on=args.on,
         jobs=args.jobs,
         ray_address=args.ray_address,
         cpus=args.cpus_per_run,
@@ -177,22 +177,22 @@ def _steps(text: str) -> tuple[int, ...]:
     return tuple(map(int, steps))
 
 
-def _opened(spec: SweepSpec, folder: Path, launch: Launch) -> Choice:
-    """The engine, and a folder that is begun: neither where the other cannot be."""
-    from layergym.evals.sweep.executors.launch import open_engine
+def _opened(spec: SweepSpec, folder: Path, launch: Launch) -> Chosen:
+    """The executor, and a folder that is begun: neither where the other cannot be."""
+    from layergym.evals.sweep.executors.launch import open_executor
     from layergym.evals.sweep.folder import write_sweep
     from layergym.evals.sweep.spec import check_arms
 
     if (folder / "sweep.json").is_file():
-        return open_engine(launch, spec, folder)
+        return open_executor(launch, spec, folder)
     check_arms(spec)
-    choice = open_engine(launch, spec, folder)
+    chosen = open_executor(launch, spec, folder)
     try:
         write_sweep(spec, folder)
     except BaseException:
-        choice.engine.close()
+        chosen.executor.close()
         raise
-    return choice
+    return chosen
 
 
 def go(
@@ -201,16 +201,16 @@ def go(
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from layergym.cli.views.sweep_view import SweepView
     from layergym.evals.report import build, show, write_report
-    from layergym.evals.sweep.folder import note_engine, run_sweep
+    from layergym.evals.sweep.folder import note_executor, run_sweep
     from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 
-    choice = _opened(spec, folder, launch)
-    note_engine(folder, choice)
+    chosen = _opened(spec, folder, launch)
+    note_executor(folder, chosen)
     again = f"layergym sweep --resume {folder}"
     try:
-        with SweepView(all_arms(spec, folder), out.progress, title=f"engine {choice}") as view:
+        with SweepView(all_arms(spec, folder), out.progress, title=f"on {chosen}") as view:
             failures = run_sweep(
-                spec, folder, choice.engine, deadline=deadline, on_poll=view.update
+                spec, folder, chosen.executor, deadline=deadline, on_poll=view.update
             )
     except KeyboardInterrupt:
         out.note(f"stopped; go on with: {again}")

@@ -46,12 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train LoRA adapters on these layers",
     )
     parser.add_argument("--lr", type=RATE, help="learning rate (default: what suits the model)")
-    parser.add_argument(
-        "--engine",
-        default="transformers",
-        metavar="ENGINE",
-        help="what samples: transformers, vllm (in this process) or vllm@URL (its server)",
-    )
     parser.add_argument("--seed", type=SEED, default=0)
     parser.add_argument(
         "--patience",
@@ -128,7 +122,6 @@ def _new(args: argparse.Namespace) -> RunSpec:
         lora=args.lora,
         learning_rate=args.lr,
         seed=args.seed,
-        engine=args.engine,
         patience=args.patience,
     )
 
