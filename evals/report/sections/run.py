@@ -202,7 +202,7 @@ def _brief(manifest: Mapping[str, Any], runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs})
     told += [f"seed{'s' * (len(seeds) > 1)} {listed(seeds)}"]
     told += [f"commit {str(commit)[:8]}"] if (commit := manifest.get("commit")) else []
-    return f"{', '.join(told)}. All settings: layergym report with --html, --json or --md."
+    return f"{', '.join(told)}. All settings: layergym report with --html or --md."
 
 
 def _flat(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

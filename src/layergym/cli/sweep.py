@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, complain, output
-from layergym.cli.options import new_folder, numbers, only_to_resume
+from layergym.cli.options import add_arms, add_panel, arms_of, new_folder, numbers, only_to_resume
 from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
-from layergym.cli.values import JOBS, RATE, REPEATS, SEED, TASKS, real
+from layergym.cli.values import JOBS, RATE, SEED, TASKS, real
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.launch import Chosen, Launch
@@ -42,25 +42,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     arms = parser.add_argument_group("arms")
     arms.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
-    arms.add_argument(
-        "--arms",
-        nargs="+",
-        default=[],
-        help='further arms: random, lora, "middle:5", "lora-middle:5", "boost-middle:5"',
+    add_arms(
+        arms, 'further arms: random, lora, "middle:5", "0+7", "lora-middle:5", "boost-middle:5"'
     )
     arms.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     arms.add_argument("--lr-full", type=RATE, help="learning rate of the full-parameter arm")
     arms.add_argument("--lr-layer", type=RATE, help="learning rate of single layers")
     final = parser.add_argument_group("final scores")
     final.add_argument("--eval-split", default="test", help="split of the scored panel")
-    final.add_argument("--eval-tasks", type=TASKS, help="tasks of the panel (default: all)")
+    add_panel(final, repeats=2)
     final.add_argument(
         "--score",
         choices=("success", "reward"),
         default="success",
         help="what a score is the mean of; returns must lie between 0 and 1 (WebShop, code)",
     )
-    final.add_argument("--eval-repeats", type=REPEATS, default=2, help="episodes per task, sampled")
     _add_search(parser.add_argument_group("decisions on the way, on a development panel"))
     _add_launch(parser.add_argument_group("where it runs"))
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
@@ -143,7 +139,7 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
             score=args.score,
         ),
         layers=layers_of(args.layers, depth),
-        extra=tuple(args.arms),
+        extra=tuple(arms_of(args.arms)),
         num_layers=depth,
         seeds=tuple(args.seeds),
         lr_full=args.lr_full,
@@ -200,7 +196,7 @@ def go(
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from layergym.cli.views.sweep_view import SweepView
-    from layergym.evals.report import build, show, write_report
+    from layergym.evals.report import build, by_format, show, write_report
     from layergym.evals.sweep.folder import note_executor, run_sweep
     from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 
@@ -227,5 +223,5 @@ def go(
     show(report, out.results)
     files = write_report(report, folder / "report")
     out.show(f"\nreport: {files[0]}")
-    out.record(event="report", **{file.suffix[1:]: file for file in files})
+    out.record(event="report", **by_format(files))
     return 0

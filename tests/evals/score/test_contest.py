@@ -261,20 +261,20 @@ def test_a_report_shows_episodes_and_runs_nothing_in_them(tmp_path: Path) -> Non
 def test_the_command_goes_on_where_it_was(tmp_path: Path, capsys: Any) -> None:
     out = str(tmp_path / "out")
     command = ["eval", "test/Doors-v0", "--agent", "expert", "random", "--out", out]
-    assert main([*command, "--tasks", "6"]) == 0
+    assert main([*command, "--eval-tasks", "6"]) == 0
     first = capsys.readouterr()
     assert "100.0 [54.1, 100.0]" in first.out
     assert "expert 6/6, 6 solved" in first.err
     assert main(["eval", "--resume", out]) == 0
     again = capsys.readouterr()
     assert (again.out, again.err) == (first.out, "")
-    assert main([*command, "--tasks", "7"]) == 2
+    assert main([*command, "--eval-tasks", "7"]) == 2
     assert "other settings" in capsys.readouterr().err
 
 
 def test_the_command_says_when_something_is_missing(tmp_path: Path, capsys: Any) -> None:
     command = ["eval", "test/Doors-v0", "--agent", "openai:m@http://127.0.0.1:1/v1", "--retries"]
-    assert main([*command, "0", "--tasks", "3"]) == 1
+    assert main([*command, "0", "--eval-tasks", "3"]) == 1
     assert "3 episodes ended in errors" in " ".join(capsys.readouterr().out.split())
 
 
