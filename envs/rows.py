@@ -13,12 +13,12 @@ from typing import Any
 from layergym.base.errors import InputError
 from layergym.base.texts import lines
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 _HUB = "hub:"
 _ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 
 
-def read_rows(source: str | Path, split: str) -> list[Row]:
+def read_rows(source: str | Path, split: str) -> list[TableRow]:
     """Read the rows of one split.
 
     Args:
@@ -53,11 +53,11 @@ def _in_folder(folder: Path, split: str) -> Path:
     return present[0]
 
 
-def _from_file(path: Path) -> list[Row]:
+def _from_file(path: Path) -> list[TableRow]:
     if path.suffix == ".parquet":
         from pyarrow.parquet import read_table
 
-        rows: list[Row] = read_table(path).to_pylist()
+        rows: list[TableRow] = read_table(path).to_pylist()
         return rows
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
@@ -67,7 +67,7 @@ def _from_file(path: Path) -> list[Row]:
     return _objects(json.loads(line) for line in lines(text) if line.strip())
 
 
-def _objects(found: Iterable[Any]) -> list[Row]:
+def _objects(found: Iterable[Any]) -> list[TableRow]:
     rows = list(found)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
@@ -75,7 +75,7 @@ def _objects(found: Iterable[Any]) -> list[Row]:
     return rows
 
 
-def _from_hub(name: str, split: str) -> list[Row]:
+def _from_hub(name: str, split: str) -> list[TableRow]:
     from datasets import load_dataset
 
     name, _, config = name.partition(":")

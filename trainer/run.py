@@ -60,7 +60,7 @@ from layergym.trainer.samples import Samples
 from layergym.trainer.seals import last_whole
 from layergym.trainer.trainer import GiGPOTrainer
 
-Ended = Literal["steps", "stale", "paused"]
+TrainingEnd = Literal["steps", "stale", "paused"]
 """All steps taken; the reward no longer improved; to be resumed."""
 
 
@@ -195,7 +195,7 @@ class Trained:
     metrics: tuple[Mapping[str, float], ...]
     selection: LayerSelection
     delta_bytes: int
-    ended: Ended = "steps"
+    ended: TrainingEnd = "steps"
 
 
 def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
@@ -332,7 +332,7 @@ def train_policy(
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
-    ended: Ended = "stale" if log.stale else "paused" if pause.paused else "steps"
+    ended: TrainingEnd = "stale" if log.stale else "paused" if pause.paused else "steps"
     delta = folder / "delta.safetensors"
     over = ended == "stale" or (ended == "steps" and settings.max_steps == spec.steps)
     if over:

@@ -51,7 +51,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """How a server is treated."""
 
     concurrency: int = 16
@@ -73,7 +73,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChatAnswer:
     """What the model said."""
 
     content: str
@@ -94,7 +94,7 @@ class ContextFull(ServerError):
 class ChatClient:
     """Asks one model on one server; safe to use from several threads."""
 
-    def __init__(self, endpoint: Endpoint, limits: Limits, omit: Sequence[str] = ()) -> None:
+    def __init__(self, endpoint: Endpoint, limits: RequestLimits, omit: Sequence[str] = ()) -> None:
         """Ask `endpoint` within `limits`, without the parameters in `omit` (see `OPTIONAL`).
 
         Raises:
@@ -115,7 +115,7 @@ class ChatClient:
         temperature: float,
         max_tokens: int,
         seed: int,
-    ) -> Answer:
+    ) -> ChatAnswer:
         """The model's next message, from its plain distribution as far as the protocol can say.
 
         Raises:
@@ -190,13 +190,13 @@ class _Pace:
         time.sleep(turn - now)
 
 
-def _answer(value: Any) -> Answer:
+def _answer(value: Any) -> ChatAnswer:
     choice = value["choices"][0]
     message = choice["message"]
     if not isinstance(message, dict):
         raise TypeError("the message is no object")
     thought = message.get("reasoning_content") or message.get("reasoning")
-    return Answer(
+    return ChatAnswer(
         content=_text(message.get("content")),
         thought=_text(thought) if isinstance(thought, str | list) else "",
         finish="length" if choice.get("finish_reason") == "length" else "stop",

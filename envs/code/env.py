@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from layergym.base.errors import unknown
 from layergym.envs.code import datasets, generated
-from layergym.envs.code.problems import Problem
+from layergym.envs.code.problems import CodeProblem
 from layergym.envs.code.replies import read_program
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.rows import read_rows
@@ -71,7 +71,7 @@ class Code(TextEnv):
         # HumanEval+ and MBPP+ compare with `numpy.testing`.
         self._sandbox = shared(isolation, ("numpy", "numpy.testing"))
         found = (
-            generated.problems(split)
+            generated.generated_problems(split)
             if problems == "generated"
             else datasets.problems(read_rows(problems, split), split)
         )
@@ -105,7 +105,7 @@ class Code(TextEnv):
         return self._problems[task].statement
 
     @property
-    def _problem(self) -> Problem:
+    def _problem(self) -> CodeProblem:
         return self._problems[self.task]
 
     # ---- play -------------------------------------------------------------------------------

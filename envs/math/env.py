@@ -85,7 +85,7 @@ class Math(TextEnv):
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""
         chosen = (tuple(families), tuple(levels), size)
         if problems == "generated":
-            found: Sequence[Question] = generated.questions(split, *chosen)
+            found: Sequence[Question] = generated.generated_questions(split, *chosen)
         elif chosen != (generated.FAMILIES, generated.LEVELS, None):
             raise InputError("families, levels and size can be set for generated questions only")
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from layergym.envs.math.numerals import MAGNITUDES, NUMERALS, numeral, part
+from layergym.envs.math.numerals import MAGNITUDES, NUMERALS, leading_share, numeral
 from layergym.envs.math.quantities import Quantity
 from layergym.envs.math.tokens import NOTHING, Token, tokens
 from layergym.envs.math.units import CURRENCIES, Unit, unit
@@ -231,7 +231,7 @@ class _Reader:
         self._at += joined
         fraction = self._fraction()
         if fraction is None and joined:
-            fraction, used = part(self._words())
+            fraction, used = leading_share(self._words())
             self._skip(used)
         if fraction is None or not 0 < fraction < 1:
             self._at = start

@@ -13,7 +13,7 @@ from layergym.evals.results import arm_label, layer_of
 from layergym.evals.stats import Estimate
 
 
-def percent(estimate: Estimate | None) -> str:
+def percent_with_interval(estimate: Estimate | None) -> str:
     """A success rate in percent with its interval."""
     return with_interval(estimate, 100, "{:z.1f}")
 

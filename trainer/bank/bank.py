@@ -42,7 +42,7 @@ from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
 from layergym.trainer.seals import last_whole
 
 T = TypeVar("T")
-AgentAt = Callable[[float], LLMAgent]
+VariantAt = Callable[[float], LLMAgent]
 """A variant's agent at a temperature."""
 
 EPISODES = 1024
@@ -166,7 +166,7 @@ class Bank:
             _check_shared(one, self.base)
         return [trained[i] for i in range(len(works))]
 
-    def each(self, work: Callable[[int, AgentAt], T]) -> list[T]:
+    def each(self, work: Callable[[int, VariantAt], T]) -> list[T]:
         """`work(i, agent_at)` for every variant, their agents sampling in common batches.
 
         Works run in threads, one at a time. Those that ask for the same temperatures in the same

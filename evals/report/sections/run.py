@@ -18,7 +18,7 @@ from layergym.evals.report.sections.retention import retention_section
 from layergym.evals.report.sections.search import search_section
 from layergym.evals.report.sections.unfinished import stopped_section
 from layergym.evals.report.sections.vote import vote_section
-from layergym.evals.report.words import amount, listed, percent, together
+from layergym.evals.report.words import amount, listed, percent_with_interval, together
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label
 from layergym.evals.stats import Floats
 from layergym.evals.studies.predictor import read_prediction
@@ -61,7 +61,12 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
 def run_sections(run: Run) -> tuple[Section, ...]:
     """A single training run: its scores, learning curve, cost and settings."""
     scores = [
-        (result.name, str(len(result.tasks)), str(result.repeats), percent(_score(result)))
+        (
+            result.name,
+            str(len(result.tasks)),
+            str(result.repeats),
+            percent_with_interval(_score(result)),
+        )
         for result in sorted(run.evals, key=lambda r: -r.temperature)
     ]
     text = Text("This run has not been evaluated yet.", "warning")
@@ -107,9 +112,11 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
 def _kind(tables: Sequence[Floats], trained: Sequence[bool]) -> list[str]:
     """Scores of all arms on the tasks of one type; a single task has no interval."""
     if tables[0].shape[1] < 2:
-        return [percent(stats.Estimate(float(table.mean()))) for table in tables]
+        return [percent_with_interval(stats.Estimate(float(table.mean()))) for table in tables]
     draws = stats.joint_draws(tables, trained, seed=SEED)
-    return [percent(stats.score_interval(t, draws[:, i])) for i, t in enumerate(tables)]
+    return [
+        percent_with_interval(stats.score_interval(t, draws[:, i])) for i, t in enumerate(tables)
+    ]
 
 
 def _curves(runs: Sequence[Run], best: str) -> Section | None:

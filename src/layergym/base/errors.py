@@ -5,7 +5,7 @@ import errno
 from asyncio import CancelledError
 from collections.abc import Iterable
 
-from layergym.base.texts import whole
+from layergym.base.texts import whole_texts
 
 FAULTS = (Exception, SystemExit, CancelledError)
 """What code that is not ours may raise, and be reported for; an interrupt by a person is not."""
@@ -36,7 +36,7 @@ class Notice(UserWarning):
 def told(error: BaseException, most: int = 500) -> str:
     """An error as one line of text, its message cut to `most` characters, whatever it holds."""
     try:
-        text = " ".join(whole(str(error)).split())
+        text = " ".join(whole_texts(str(error)).split())
     except Exception:  # Its own __str__ is not ours either.
         text = "(without a message)"
     return f"{type(error).__name__}: {text if len(text) <= most else text[:most] + '...'}"

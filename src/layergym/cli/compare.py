@@ -86,7 +86,7 @@ def _spec(
     args: argparse.Namespace, sweep: SweepSpec, ranking: LayerProfile, folder: Path
 ) -> SweepSpec:
     from layergym.evals.studies.compare import STRATEGIES, comparison, seen_seeds
-    from layergym.evals.sweep.tuning import settle
+    from layergym.evals.sweep.tuning import settle_rates
 
     arms = arms_of(args.arms) or STRATEGIES
     after = max(seen_seeds(sweep)) + 1
@@ -94,5 +94,5 @@ def _spec(
     spec = comparison(
         sweep, ranking, folder, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
     )
-    tuning = settle(sweep, args.sweep)
+    tuning = settle_rates(sweep, args.sweep)
     return replace(spec, lr_full=tuning.full, lr_layer=tuning.layer) if tuning else spec

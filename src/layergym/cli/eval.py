@@ -32,7 +32,7 @@ from layergym.cli.values import (
 )
 
 if TYPE_CHECKING:
-    from layergym.agents.servers.openai_client import Limits
+    from layergym.agents.servers.openai_client import RequestLimits
     from layergym.agents.types import Trajectory
     from layergym.evals.score.contest import Contest, ContestSpec
 
@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play, show the report; 1 when episodes are missing or ended in errors."""
-    from layergym.agents.servers.openai_client import Limits
+    from layergym.agents.servers.openai_client import RequestLimits
     from layergym.evals.report import build, show
     from layergym.evals.score.contest import Contest, ContestSpec
     from layergym.evals.score.standings import standings
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
-    limits = Limits(args.concurrency, args.per_minute, args.retries, args.timeout)
+    limits = RequestLimits(args.concurrency, args.per_minute, args.retries, args.timeout)
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
     with _folder(args.resume or args.out) as folder:
         contest = Contest.open(spec, folder)
@@ -206,7 +206,7 @@ class _Tally:
         return f"{self.played}/{self.total}, {self.solved} solved{errors}"
 
 
-def _play(contest: Contest, limits: Limits, in_flight: int, out: Output) -> None:
+def _play(contest: Contest, limits: RequestLimits, in_flight: int, out: Output) -> None:
     """Play what is missing; a bar per agent on a terminal, ten lines per agent elsewhere."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, finite, output
+from layergym.cli.console import Output, add_output, finite_or_none, output
 from layergym.cli.options import new_folder, only_to_resume
 from layergym.cli.pausing import PauseRequest, seconds
 from layergym.cli.run_options import add_run, add_single, single_spec
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
     def on_step(row: Mapping[str, float]) -> None:
         view.show(row)
-        out.record(event="step", **finite(row))
+        out.record(event="step", **finite_or_none(row))
 
     watch = Watch(
         on_step=on_step, on_turn=view.turn, pause=request, report_to=tuple(args.report_to)

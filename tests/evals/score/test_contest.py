@@ -15,7 +15,7 @@ import pytest
 
 import layergym as lg
 from layergym.__main__ import main
-from layergym.agents.servers.openai_client import Limits
+from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, Recorder, read_records
 from layergym.envs.core import Outcome, TextEnv
 from layergym.evals import stats
@@ -99,7 +99,7 @@ def pusher() -> Iterator[Pusher]:
 
 
 SPEC = ContestSpec(env="test/Doors-v0", agents=("expert", "random"), size=8, format="plain")
-IMPATIENT = Limits(retries=0)
+IMPATIENT = RequestLimits(retries=0)
 
 
 def keys(contest: Contest, agent: str) -> list[tuple[str, int]]:

@@ -13,10 +13,10 @@ from layergym.envs import InputError
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
-from layergym.evals.sweep.executors.job import Job, work
+from layergym.evals.sweep.executors.job import SweepJob, work
 from layergym.evals.sweep.executors.launch import Launch, open_executor
 from layergym.evals.sweep.executors.processes import Processes
-from layergym.evals.sweep.executors.ray import RayTasks, _run, pack, unpack
+from layergym.evals.sweep.executors.ray import RayTasks, _run, pack_folder, unpack_folder
 from layergym.evals.sweep.folder import run_sweep, write_sweep
 from layergym.evals.sweep.run_arm import finished
 from layergym.evals.sweep.spec import SweepSpec, arms
@@ -28,8 +28,8 @@ def sweep_over(sweep_of: SweepOf, *layers: int, steps: int = 2) -> SweepSpec:
     return replace(sweep_of(steps), layers=layers)
 
 
-def jobs_of(spec: SweepSpec, folder: Path) -> list[Job]:
-    return [Job(arm, spec.eval) for arm in arms(spec, folder)]
+def jobs_of(spec: SweepSpec, folder: Path) -> list[SweepJob]:
+    return [SweepJob(arm, spec.eval) for arm in arms(spec, folder)]
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,9 @@ def test_a_run_is_never_done_by_two_processes(
 def test_a_run_elsewhere_is_brought_back_whole(sweep_of: SweepOf, tmp_path: Path) -> None:
     base, *_ = jobs_of(sweep_of(), tmp_path / "here")
     (base.folder / "old").mkdir(parents=True)
-    files = _run(base, pack(base.folder))
+    files = _run(base, pack_folder(base.folder))
     assert files is not None and not finished(base.folder)
-    unpack(files, base.folder)
+    unpack_folder(files, base.folder)
     assert finished(base.folder) and (base.folder / "old").is_dir()
     assert len(list((base.folder / "evals").iterdir())) == 3
     assert [path.name for path in base.folder.parent.iterdir()] == [base.folder.name]
