@@ -1,8 +1,9 @@
-"""A layer profile of SmolLM2-135M on mathematics: warm start, sweep over all layers, report.
+"""A layer profile of SmolLM2-135M on mathematics: warm start, sweep over layers, report.
 
 What it needs is in the folder that `pack.py` makes. Pieces of the model that came with an earlier
 call are kept in `--state`, so that a transfer may be smaller than the model. The sweep is
-`layergym sweep` as anyone can type it: base, full, every layer alone in banks, the controls.
+`layergym sweep` as anyone can type it: base, full, single layers and the control, as processes that
+share the GPU, since a small model keeps it waiting for the host.
 """
 
 from __future__ import annotations
@@ -52,15 +53,18 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path.home() / "layergym-gpu")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--small", action="store_true", help="the embedded policy, a few steps")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--seeds", nargs="+", default=["0"])
     parser.add_argument("--lr-full", default="2e-5")
     parser.add_argument("--lr-layer", default="1e-4")
-    parser.add_argument("--jobs", default="8", help="processes side by side on the one GPU")
+    parser.add_argument("--layers", default="0,3,6,9,12,15,18,21,24,27,29")
+    parser.add_argument("--jobs", default="14", help="processes side by side on the one GPU")
     options = parser.parse_args()
     until = time.monotonic() + float(os.environ.get("STEP_SECONDS", "3600"))
     out = Path(os.environ.get("STEP_OUT", "runs/gpu"))
     os.environ.setdefault("LAYERGYM_CACHE", str(options.state / "cache"))
+    # As many processes as cores: none of them should start threads of its own.
+    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     device = ["--device", options.device]
     problems = ["--env-arg", f"problems={(options.pack / 'math').resolve()}"]
     warm = options.state / "warm"
@@ -82,7 +86,7 @@ def main() -> None:
         print(json.dumps({"warmup_s": round(spent, 1)}), flush=True)
         model = str(warm)
         layers = ["--steps", str(options.steps), "--tasks", "16", "--group", "8"]
-        layers += ["--arms", "random", "lora"]
+        layers += ["--layers", options.layers, "--arms", "random"]
     folder = options.state / "sweep"
     shutil.rmtree(folder, ignore_errors=True)
     left = until - time.monotonic()
@@ -90,9 +94,9 @@ def main() -> None:
         spent = layergym(
             *("sweep", "math-v0", *problems, "--model", model, *SETTING, *layers, *device),
             *("--seeds", *options.seeds, "--lr-full", options.lr_full),
-            *("--lr-layer", options.lr_layer, "--on", "bank", "--jobs", options.jobs),
-            *("--eval-tasks", "4" if options.small else "400", "--eval-repeats", "2"),
-            *("--max-time", f"{max(20, int(left - 45))}s", "--out", str(folder)),
+            *("--lr-layer", options.lr_layer, "--jobs", options.jobs),
+            *("--eval-tasks", "4" if options.small else "400", "--eval-repeats", "1"),
+            *("--max-time", f"{max(20, int(left - 60))}s", "--out", str(folder)),
             budget=left - 10,
         )
         print(json.dumps({"sweep_s": round(spent, 1)}), flush=True)

@@ -42,7 +42,7 @@ def steps(pack: Path, device: str, small: bool) -> list[Step]:
 
     rollout = (sys.executable, str(HERE.parent / "rollout.py"), "--json", "--device", device)
     size = ("--size", "tiny") if small else ("--size", "qwen2.5-1.5b", "--dtype", "bfloat16")
-    many = ("--environments", "64", "--turns", "6", "--reply", "32")
+    many = ("--environments", "64", "--turns", "4", "--reply", "32")
     tests = (sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-W", "ignore", "--timeout", "40")
     folder = str(HERE.parents[1] / "tests" / "gpu")
     return [
