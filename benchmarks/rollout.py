@@ -101,6 +101,8 @@ def main() -> None:
     for generate in (by_sampler(model, load), by_trl(model, load)):
         play(generate, model, Load(min(load.environments, 2 * GROUP), 2, 4))  # Warm up.
     ours, our_replies = play(by_sampler(model, load), model, load)
+    if arguments.json:
+        print(json.dumps({"arm": "layergym", "s": round(sum(ours), 2)}), flush=True)
     trl, trl_replies = play(by_trl(model, load), model, load)
     found = {
         "size": arguments.size,

@@ -6,13 +6,15 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from layergym.base.errors import InputError
 from layergym.base.texts import lines
 
+T = TypeVar("T")
 TableRow = dict[str, Any]
 _HUB = "hub:"
 _ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
@@ -29,8 +31,48 @@ def read_rows(source: str | Path, split: str) -> list[TableRow]:
     Raises:
         InputError: there is nothing there, or it cannot be read.
     """
+    path = _file(source, split)
+    if path is None:
+        return _from_hub(str(source).removeprefix(_HUB), split)
+    try:
+        return _from_file(path)
+    except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def read_once(
+    build: Callable[[list[TableRow], str, str], Sequence[T]], source: str | Path, split: str
+) -> tuple[T, ...]:
+    """What `build(rows, source, split)` makes of a split; made once while its file stays the same.
+
+    Every episode makes an environment of its own, and most of that time would go into reading.
+
+    Raises:
+        InputError: as `read_rows`, and what `build` raises.
+    """
+    path = _file(source, split)
+    seen = path.stat() if path else None
+    return cast(
+        tuple[T, ...],
+        _built(build, str(source), split, seen and (str(path), seen.st_mtime_ns, seen.st_size)),
+    )
+
+
+@lru_cache(maxsize=16)
+def _built(
+    build: Callable[..., Sequence[Any]], source: str, split: str, _: object
+) -> tuple[Any, ...]:
+    return tuple(build(read_rows(source, split), source, split))
+
+
+def _file(source: str | Path, split: str) -> Path | None:
+    """The file that holds a split; None where the hub does.
+
+    Raises:
+        InputError: there is none.
+    """
     if isinstance(source, str) and source.startswith(_HUB):
-        return _from_hub(source.removeprefix(_HUB), split)
+        return None
     path = Path(source).expanduser()
     if path.is_dir():
         path = _in_folder(path, split)
@@ -39,10 +81,7 @@ def read_rows(source: str | Path, split: str) -> list[TableRow]:
             f"there is no data at {path}; give a {', '.join(_ENDINGS)} file, a folder of them, or "
             "hub:owner/name"
         )
-    try:
-        return _from_file(path)
-    except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    return path
 
 
 def _in_folder(folder: Path, split: str) -> Path:

@@ -53,6 +53,8 @@ class EvalResult:
     turns: tuple[tuple[int, ...], ...]
     errors: int = 0
     """Episodes that ended in an error; the tables count them as lost."""
+    out_of_context: int = 0
+    """Episodes that ended because the model's context was full; they count as they stood."""
     scored: Scored = "success"
 
     def __post_init__(self) -> None:
@@ -69,8 +71,11 @@ class EvalResult:
                     f"arm {self.arm}: {name} is not a table of {len(self.tasks)} tasks "
                     f"by {max(repeats, 1)} repeats"
                 )
-        if not 0 <= self.errors <= len(self.tasks) * repeats:
-            raise InputError(f"arm {self.arm}: {self.errors} errors in {len(self.tasks)} tasks")
+        if min(self.errors, self.out_of_context) < 0 or self.cut > len(self.tasks) * repeats:
+            raise InputError(
+                f"arm {self.arm}: {self.errors} episodes in errors and {self.out_of_context} out "
+                f"of context, of {len(self.tasks) * repeats}"
+            )
         if self.scored not in get_args(Scored):
             raise InputError(f"arm {self.arm}: a score is of success or reward, not {self.scored}")
         if self.scored == "reward" and not all(0 <= v <= 1 for row in self.reward for v in row):
@@ -87,13 +92,18 @@ class EvalResult:
         return "greedy" if self.temperature == 0 else f"t{self.temperature}"
 
     @property
+    def cut(self) -> int:
+        """Episodes that ended in an error or out of context."""
+        return self.errors + self.out_of_context
+
+    @property
     def repeats(self) -> int:
         """Episodes per task."""
         return len(self.success[0])
 
     @cached_property
     def rates(self) -> Floats:
-        """Score of each task, from 0 to 1, shape (tasks,): success rate, or mean return."""
+        """Scores of the tasks, from 0 to 1: success rates or mean returns, one per task."""
         table = self.success if self.scored == "success" else self.reward
         rates: Floats = np.asarray(table, dtype=np.float64).mean(axis=1)
         return rates
@@ -194,6 +204,13 @@ def arm_label(arm: str) -> str:
     return named if layer is None else f"layer {layer}"
 
 
+def cut_short(errors: int, out_of_context: int) -> str:
+    """How many episodes were cut short, by what: "3 errors, 1 out of context"; "" for none."""
+    told = [f"{errors} error{'s' * (errors > 1)}"] * bool(errors)
+    told += [f"{out_of_context} out of context"] * bool(out_of_context)
+    return ", ".join(told)
+
+
 def is_sweep(path: Path) -> bool:
     """Whether `path` is a sweep folder."""
     return (path / "sweep.json").is_file()
@@ -237,6 +254,7 @@ def read_eval(path: Path) -> EvalResult:
             reward=_table(value["reward"], _number),
             turns=_table(value["turns"], int),
             errors=int(value.get("errors", 0)),
+            out_of_context=int(value.get("out_of_context", 0)),
             scored=value.get("scored", "success"),
         )
     except InputError as error:

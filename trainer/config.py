@@ -45,10 +45,11 @@ _BOUNDS = {
 class GiGPOConfig(GRPOConfig):
     """`GRPOConfig` with credit, layer and task settings.
 
-    Of TRL's fields, those of `trainer.inherited.HONOURED` keep TRL's meaning; the others are
-    refused unless they are at their defaults. `scale_rewards` is GRPO's `norm` under TRL's name,
-    `mask_truncated_completions` leaves out of the loss what was cut at the turn or context limit,
-    and `vllm_importance_sampling_correction` acts on what an external engine sampled.
+    Of TRL's fields, those of `trainer.inherited.HONOURED` keep TRL's meaning, those of `IDLE` could
+    change nothing, and the others are refused when they ask for something. `scale_rewards` is
+    GRPO's `norm` under TRL's name, `mask_truncated_completions` leaves out of the loss what was cut
+    at the turn or context limit, and `vllm_importance_sampling_correction` acts on what an external
+    engine sampled.
 
     One rollout is `tasks_per_step * num_generations` episodes. It feeds `num_iterations` epochs
     of `steps_per_generation` optimiser steps each, one by default.

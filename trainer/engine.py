@@ -104,7 +104,8 @@ def publish(trainer: GiGPOTrainer, engine: Engine) -> None:
     Every process takes part, one sends; afterwards all may sample.
     """
     began = time.perf_counter()
-    tensors = trainer.delta().tensors
+    dtype = causal_model(trainer.model).dtype  # What the model itself computes with.
+    tensors = {name: value.to(dtype) for name, value in trainer.delta().tensors.items()}
     if trainer.accelerator.is_main_process:
         engine.load(in_checkpoint_form(causal_model(trainer.model), tensors))
     trainer.accelerator.wait_for_everyone()

@@ -1,8 +1,9 @@
 """Which settings of TRL's `GRPOConfig` hold here; each of them has one entry.
 
-`HONOURED` means what TRL and Transformers say. What `GiGPOConfig` declares itself is ours. The rest
-is refused when it is set to anything but its default, for nothing would come of it. A field that a
-newer TRL adds has no entry, and is refused alike.
+`HONOURED` means what TRL and Transformers say. What `GiGPOConfig` declares itself is ours. `IDLE`
+is accepted at any value, for it could change nothing that a user would miss. The rest is refused
+when it asks for something, for that would not happen. A field that a newer TRL adds has no entry,
+and is refused alike.
 """
 
 from __future__ import annotations
@@ -36,50 +37,57 @@ _NAMES = """
 HONOURED = frozenset(_NAMES.split())
 """TRL's meaning, in a `GiGPOTrainer` too. (`gradient_accumulation_steps` says 1.)"""
 
+_IDLE_NAMES = """
+    num_train_epochs
+    dataloader_drop_last dataloader_num_workers dataloader_pin_memory
+    dataloader_persistent_workers dataloader_prefetch_factor dataloader_in_order
+    dataloader_multiprocessing_context remove_unused_columns label_names length_column_name
+    eval_steps eval_delay per_device_eval_batch_size prediction_loss_only
+    eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics
+    batch_eval_metrics num_generations_eval fp16_full_eval bf16_full_eval
+    ref_model_mixup_alpha ref_model_sync_steps
+    entropy_coef_min entropy_coef_max entropy_coef_delta entropy_target
+    num_completions_to_print log_multimodal
+    hub_model_id hub_token hub_private_repo hub_revision hub_strategy hub_always_push
+    ds3_gather_for_generation liger_kernel_config pad_to_multiple_of
+"""
+IDLE = frozenset(_IDLE_NAMES.split())
+"""How something is done that does not happen here: loading rows (a step's are in memory),
+evaluating, and what needs a switch that is refused. `max_steps` overrides `num_train_epochs`."""
+
 _REASONS: Mapping[str, str] = {
     "sampling is the rollout's: give it to the sampler that plays the episodes": """
         top_p top_k min_p generation_kwargs chat_template_kwargs repetition_penalty
         cache_implementation use_transformers_continuous_batching use_transformers_paged
-        transformers_continuous_batching_config max_tool_calling_iterations pad_to_multiple_of
-        ds3_gather_for_generation use_vllm vllm_mode vllm_model_impl vllm_enable_sleep_mode
+        transformers_continuous_batching_config max_tool_calling_iterations
+        use_vllm vllm_mode vllm_model_impl vllm_enable_sleep_mode
         vllm_structured_outputs_regex vllm_server_base_url vllm_server_host vllm_server_port
         vllm_server_timeout vllm_group_port vllm_gpu_memory_utilization vllm_max_model_length
         vllm_tensor_parallel_size""",
     "an environment gives one reward": "reward_weights multi_objective_aggregation",
-    "the reference is the model as it was at the start": """
-        sync_ref_model ref_model_mixup_alpha ref_model_sync_steps""",
-    "it would depend on how a step is cut into passes": """
-        use_adaptive_entropy entropy_coef_min entropy_coef_max entropy_coef_delta
-        entropy_target""",
+    "the reference is the model as it was at the start": "sync_ref_model",
+    "it would depend on how a step is cut into passes": "use_adaptive_entropy",
     "the trainer gets a model that is loaded": """
         model_init_kwargs trust_remote_code cast_lm_head_to_fp32 use_cache""",
     "the loss is computed in passes over trees of rows": """
-        use_liger_kernel liger_kernel_config label_smoothing_factor neftune_noise_alpha
+        use_liger_kernel label_smoothing_factor neftune_noise_alpha
         torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps
         auto_find_batch_size average_tokens_across_devices include_num_input_tokens_seen
         optim_target_modules""",
-    "bf16 is the 16-bit format that is supported": "fp16 fp16_full_eval bf16_full_eval",
+    "bf16 is the 16-bit format that is supported": "fp16",
     "tasks come from the panel and follow from seed and step": """
-        num_train_epochs data_seed ignore_data_skip shuffle_dataset generation_batch_size
-        dataloader_drop_last dataloader_num_workers dataloader_pin_memory
-        dataloader_persistent_workers dataloader_prefetch_factor dataloader_in_order
-        dataloader_multiprocessing_context remove_unused_columns label_names
-        train_sampling_strategy group_by_length length_column_name""",
+        data_seed ignore_data_skip shuffle_dataset generation_batch_size
+        train_sampling_strategy group_by_length""",
     "a trainer does not evaluate: see layergym.evals": """
-        eval_strategy eval_steps eval_delay per_device_eval_batch_size prediction_loss_only
-        eval_on_start eval_do_concat_batches eval_use_gather_object eval_accumulation_steps
-        include_for_metrics batch_eval_metrics do_eval do_predict num_generations_eval
-        load_best_model_at_end metric_for_best_model greater_is_better""",
+        eval_strategy eval_on_start do_eval do_predict load_best_model_at_end
+        metric_for_best_model greater_is_better""",
     "a checkpoint is what resuming needs, written once": """
         save_only_model save_on_each_node enable_jit_checkpoint resume_from_checkpoint""",
-    "a run is published by layergym publish": """
-        push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push
-        hub_revision""",
+    "a run is published by layergym publish": "push_to_hub",
     "several processes are configured with accelerate": """
         accelerator_config parallelism_config fsdp fsdp_config deepspeed""",
     "episodes are kept in trajectories.jsonl": """
-        log_completions log_multimodal num_completions_to_print log_unique_prompts
-        log_completions_hub_repo""",
+        log_completions log_unique_prompts log_completions_hub_repo""",
     "it hooks into every module of the model": "debug",
 }
 REFUSED = {name: reason for reason, names in _REASONS.items() for name in names.split()}
@@ -87,17 +95,17 @@ REFUSED = {name: reason for reason, names in _REASONS.items() for name in names.
 
 
 def check_inherited(args: Any, ours: frozenset[str]) -> None:
-    """Refuse settings of `GRPOConfig` that would have no effect.
+    """Refuse settings of `GRPOConfig` that ask for what would not happen.
 
     Args:
         args: the settings, before Transformers derives anything from them.
         ours: the fields that have a meaning of their own here.
 
     Raises:
-        InputError: one of them is not at its default.
+        InputError: there is one.
     """
     for one in fields(GRPOConfig):
-        if one.name in HONOURED | ours or _at_default(args, one):
+        if one.name in HONOURED | IDLE | ours or _asks_for_nothing(args, one):
             continue
         reason = REFUSED.get(one.name, "it is new in this version of TRL and not supported yet")
         raise InputError(
@@ -106,7 +114,22 @@ def check_inherited(args: Any, ours: frozenset[str]) -> None:
         )
 
 
-def _at_default(args: Any, one: Field[Any]) -> bool:
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "include_num_input_tokens_seen": (False,),
+    "min_p": (0.0,),
+    "reward_weights": ([1.0],),
+    "top_k": (-1, None),
+}
+"""Other values that ask for what the default asks for."""
+
+
+def _asks_for_nothing(args: Any, one: Field[Any]) -> bool:
     value = getattr(args, one.name)
     default = one.default if one.default_factory is MISSING else one.default_factory()
-    return bool(value == default) or (value is None and default is MISSING)
+    if _off(value) and (default is MISSING or _off(default)):
+        return True
+    return bool(value == default) or value in _NEUTRAL.get(one.name, ())
+
+
+def _off(value: Any) -> bool:
+    return value is None or value is False or value in ("", [], {})

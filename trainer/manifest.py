@@ -68,7 +68,11 @@ def _commit() -> str | None:
 def _git(root: Path, *command: str) -> list[str] | None:
     """Lines that git prints in `root`; None without git or outside a repository."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(root), *command],
+            capture_output=True,
+            text=True,
+        )
     except OSError:
         return None
     return done.stdout.splitlines() if done.returncode == 0 else None

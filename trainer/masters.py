@@ -101,7 +101,8 @@ class SteppedInFloat32(Trainer):
 
     def apart(self, model: nn.Module) -> AbstractContextManager[None]:
         """Within it, DDP leaves gradients that go to masters alone, until `average`."""
-        return self.accelerator.no_sync(model) if len(self.masters) else nullcontext()
+        own = len(self.masters) and not self.is_fsdp_enabled
+        return self.accelerator.no_sync(model) if own else nullcontext()
 
     def average(self) -> None:
         """Average the masters' gradients over the processes, in float32, where DDP did not.

@@ -34,8 +34,8 @@ from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.vllm import VLLMSampler
 from layergym.agents.types import Trajectory
-from layergym.base.errors import unknown
-from layergym.base.files import write_json
+from layergym.base.errors import Diverged, unknown
+from layergym.base.files import undone, write_json
 from layergym.base.locks import locked
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make, panel
@@ -249,8 +249,8 @@ def train(
 
     Raises:
         InputError: the environment, model or a setting is unknown or does not fit, a tracker is
-            not installed, another process works in `folder`, or it holds a run that is not to be
-            resumed.
+            not installed, every episode of a rollout fails, another process works in `folder`, or
+            it holds a run that is not to be resumed. Before the first step it leaves nothing.
         Diverged: a loss, gradient or weight is no longer finite. The last checkpoint is kept.
     """
     check_trackers(watch.report_to)
@@ -324,13 +324,14 @@ def train_policy(
         callbacks=[log, pause],
     )
     trainer.on_rollout = keep
-    if checkpoint is None and trainer.is_world_process_zero():
-        found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
-        write_json(folder / "config.json", asdict(spec) | found)
-        write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    with undone(folder, where=lambda error: _in_vain(error, trainer)):
+        if checkpoint is None and trainer.is_world_process_zero():
+            found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
+            write_json(folder / "config.json", asdict(spec) | found)
+            write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
     ended: TrainingEnd = "stale" if log.stale else "paused" if pause.paused else "steps"
     delta = folder / "delta.safetensors"
@@ -346,6 +347,12 @@ def train_policy(
         delta_bytes=delta.stat().st_size if over else 0,
         ended=ended,
     )
+
+
+def _in_vain(error: Exception, trainer: GiGPOTrainer) -> bool:
+    """Whether a setting has to be mended before a run can take its first step."""
+    mended = isinstance(error, InputError) and not isinstance(error, Diverged)
+    return mended and trainer.state.global_step == 0 and trainer.is_world_process_zero()
 
 
 def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOConfig:

@@ -49,9 +49,7 @@ def grouped_attention(
         or tokens > shared * size
         or not settings.keys() <= _KNOWN
     ):
-        return sdpa_attention_forward(  # type: ignore[no-any-return]
-            module, query, key, value, attention_mask, **settings
-        )
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
     mask = attention_mask[..., : key.shape[2]].repeat(1, 1, heads // shared, 1)
     found = scaled_dot_product_attention(
         query.reshape(batch, shared, -1, size),

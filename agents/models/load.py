@@ -19,6 +19,7 @@ from transformers import (
 
 from layergym.agents.models.grouped import group_attention
 from layergym.base.errors import InputError
+from layergym.base.texts import one_line
 
 
 def load_model(
@@ -147,7 +148,7 @@ def _from_gguf(source: str, gguf: str, dtype: torch.dtype | None) -> PreTrainedM
 
 def _explained(name: str, error: Exception) -> InputError:
     """One sentence for the many ways in which a model cannot be loaded."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = one_line(str(error)) or type(error).__name__
     if isinstance(error, ImportError) and "gguf" in reason.lower():
         return InputError(f'"{name}" is a GGUF file; to read it: pip install "layergym[gguf]"')
     if "connect to" in reason:

@@ -31,6 +31,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from layergym.base.errors import InputError, Notice
+from layergym.base.texts import one_line
 
 CONNECT_S = 10.0
 MAX_BYTES = 16 << 20
@@ -240,11 +241,6 @@ def retry_after_s(text: str) -> float | None:
 def _usual_wait_s(attempt: int) -> float:
     """0, 1, 2, 4, ... 20 seconds."""
     return min(float(2 ** (attempt - 1)), 20.0) if attempt else 0.0
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks."""
-    return " ".join(text.split())
 
 
 def _root(error: BaseException) -> str:

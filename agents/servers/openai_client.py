@@ -13,6 +13,7 @@ from typing import Any, Literal
 from layergym.agents.servers.http import SHOWN, Patience, Response, Server, Unanswered, split
 from layergym.agents.types import Usage
 from layergym.base.errors import InputError, unknown
+from layergym.base.texts import whole_texts
 
 PREFIX = "openai:"
 OFFICIAL = "https://api.openai.com/v1"
@@ -212,7 +213,7 @@ def _text(content: Any) -> str:
         return "".join(map(_part, content))
     if not isinstance(content, str):
         raise TypeError(f"the content is a {type(content).__name__}")
-    return content.encode("utf-8", "replace").decode()  # A lone surrogate is no text.
+    return whole_texts(content)
 
 
 def _part(part: Any) -> str:

@@ -139,7 +139,9 @@ def refusal(ended: Ended, wrote: bool) -> Verdict:
         return "accepted"
     if wrote:
         return "wrote"
-    return "clear" if 0 < len(ended.err.strip()) <= SENTENCE else "long"
+    # The last line is the refusal; what is said on the way comes before it.
+    last = (ended.err.strip().splitlines() or [""])[-1]
+    return "clear" if 0 < len(last) <= SENTENCE else "long"
 
 
 def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:

@@ -7,9 +7,7 @@ python benchmarks/robustness/cli.py --only eval --every 5
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
-import io
 import shutil
 import sys
 import tempfile
@@ -190,11 +188,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def unparsed(argv: Sequence[str]) -> Ended | None:
     """The refusal of a line that cannot be parsed: nothing else has happened by then."""
-    with contextlib.redirect_stderr(io.StringIO()) as err:
-        try:
-            _parser().parse_args(list(argv))
-        except SystemExit as error:
-            return Ended(int(error.code or 0), "", err.getvalue())
+    from layergym import InputError
+
+    try:
+        _parser().parse_args(list(argv))
+    except InputError as error:
+        return Ended(2, "", f"{error}\n")
     return None
 
 

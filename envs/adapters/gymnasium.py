@@ -13,6 +13,8 @@ from gymnasium.spaces import Discrete, Text
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
 
+_MOST = 64  # numbers of an array that are told
+
 
 class Gymnasium(TextEnv):
     """Any Gymnasium environment, told in words; needs env_id, such as env_id=FrozenLake-v1.
@@ -76,12 +78,12 @@ class Gymnasium(TextEnv):
         """
         if isinstance(observation, str):
             return observation
-        if isinstance(observation, float | np.floating | np.bool_):
+        if isinstance(observation, bool | np.bool_ | float | np.floating):
             return str(observation)
         if isinstance(observation, int | np.integer):
             return f"You are in state {observation}."
-        if isinstance(observation, np.ndarray) and observation.size <= 64:
-            return ", ".join(f"{number:.3g}" for number in observation.ravel())
+        if _is_told(observation):
+            return ", ".join(map(_short, observation.ravel().tolist()))
         raise InputError(
             f"{type(self.inner.unwrapped).__name__} gives a {type(observation).__name__}, which "
             "has no obvious words; subclass layergym.envs.adapters.gymnasium.Gymnasium and write "
@@ -143,3 +145,11 @@ class Gymnasium(TextEnv):
         if len(given) != number:
             raise InputError(f"there are {number} actions, but {len(given)} names: {list(given)}")
         return [name.lower() for name in given]
+
+
+def _is_told(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.size <= _MOST and value.dtype.kind in "biuf"
+
+
+def _short(value: bool | int | float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

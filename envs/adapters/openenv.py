@@ -69,11 +69,12 @@ class OpenEnv(Replayed):
         """Send one action."""
         told = self.inner.step({self._says: action})
         reward = 0.0 if told.reward is None else border.number(told.reward, "the server's reward")
+        done = border.truth(told.done, "the server's done")
+        text = self._shown(told.observation)
         details = told.observation.get("metadata")
         valid = details.get("valid") if isinstance(details, Mapping) else None
-        done = bool(told.done)
         return Outcome(
-            self._shown(told.observation),
+            text,
             reward,
             terminated=done,
             valid=valid is not False,
@@ -99,13 +100,14 @@ class OpenEnv(Replayed):
             raise InputError(f"no OpenEnv server answers at {self.url}: {error}") from error
         return session
 
-    def _shown(self, observation: Mapping[str, Any]) -> str:
-        if self._sees not in observation:
+    def _shown(self, observation: Any) -> str:
+        fields = observation if isinstance(observation, Mapping) else {}
+        if self._sees not in fields:
             raise InputError(
                 f'{self.url} shows no "{self._sees}"; name one of its fields with sees=: '
-                f"{', '.join(sorted(observation))}"
+                f"{', '.join(sorted(fields)) or '(it shows none)'}"
             )
-        return str(observation[self._sees])[:_LONGEST]
+        return str(fields[self._sees])[:_LONGEST]
 
 
 def app(env_id: str, *, sessions: int = 64, **settings: Any) -> Any:

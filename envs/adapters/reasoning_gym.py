@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -13,6 +12,7 @@ from layergym.base.errors import InputError, unknown
 from layergym.envs.adapters.extras import library
 from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.sandbox import CallError, shared
+from layergym.envs.tags import between
 
 _STREAM = 1_000_000_000
 _SCORER = """
@@ -92,16 +92,17 @@ class ReasoningGym(TextEnv):
         """Ask the question.
 
         Raises:
-            InputError: the scorer does not work in confinement here.
+            InputError: programs cannot be isolated here, or the scorer does not work so.
         """
+        shared(self._isolation).check()
         _check_scorer(self.dataset, self._settings, self._isolation)
         self._answers = 0
         return _text(self._questions[self.task])
 
     def play(self, action: str) -> Outcome:
         """Score an answer: what the last answer tag holds, or the whole reply without one."""
-        tagged = re.findall(r"<answer>(.*?)</answer>", action, re.DOTALL)
-        answer = (tagged[-1] if tagged else action).strip()
+        *_, answer = (action, *between(action, "answer"))
+        answer = answer.strip()
         last = self.turn + 1 >= self.max_turns
         if not answer:
             return Outcome("There is no answer.", terminated=last, valid=False)

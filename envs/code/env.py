@@ -13,7 +13,7 @@ from layergym.envs.code import datasets, generated
 from layergym.envs.code.problems import CodeProblem
 from layergym.envs.code.replies import read_program
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.rows import read_rows
+from layergym.envs.rows import TableRow, read_once
 from layergym.envs.sandbox import Verdict, shared
 
 Reward = Literal["all", "fraction"]
@@ -73,7 +73,7 @@ class Code(TextEnv):
         found = (
             generated.generated_problems(split)
             if problems == "generated"
-            else datasets.problems(read_rows(problems, split), split)
+            else read_once(_posed, problems, split)
         )
         self._problems = {problem.id: problem for problem in found}
         self._program = ""
@@ -166,3 +166,7 @@ def _report(verdict: Verdict) -> str:
         for check in verdict.checks
     ]
     return "\n".join(lines)
+
+
+def _posed(rows: list[TableRow], _: str, split: str) -> list[CodeProblem]:
+    return datasets.problems(rows, split)

@@ -41,7 +41,10 @@ def suite(
     setup: str = "",
     before: Sequence[str] = (),
 ) -> Suite:
-    """Make a suite of test statements: those that mention a tested name are its checks.
+    """Make a suite of test statements.
+
+    Its checks are those that mention a tested name, and assertions about what came of it; what
+    only binds a name (`xs = f(3)`, imports, helpers) prepares the checks after it.
 
     Args:
         statements: asserts, loops and assignments, in order.
@@ -55,8 +58,20 @@ def suite(
         trees = ast.parse(statement).body if isinstance(statement, str) else [statement]
         for tree in trees:
             text = ast.get_source_segment(statement, tree) if isinstance(statement, str) else None
-            steps.append((text or ast.unparse(tree), bool(mentioned(tree) & set(table))))
+            steps.append((text or ast.unparse(tree), _is_check(tree, set(table))))
     return Suite(table, tuple(steps), setup)
+
+
+_BINDING = (
+    *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Import, ast.ImportFrom),
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+)
+
+
+def _is_check(tree: ast.stmt, names: set[str]) -> bool:
+    found = mentioned(tree)
+    asserts = any(isinstance(node, ast.Assert) for node in ast.walk(tree))
+    return not isinstance(tree, _BINDING) and bool(found & names or (asserts and found))
 
 
 def mentioned(tree: ast.AST) -> set[str]:

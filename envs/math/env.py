@@ -17,7 +17,7 @@ from layergym.envs.math.answers import equal
 from layergym.envs.math.find import find_answer
 from layergym.envs.math.grading import grader
 from layergym.envs.math.problems import Question, questions
-from layergym.envs.rows import read_rows
+from layergym.envs.rows import TableRow, read_once
 from layergym.envs.sandbox import shared
 from layergym.envs.tags import between
 
@@ -89,7 +89,7 @@ class Math(TextEnv):
         elif chosen != (generated.FAMILIES, generated.LEVELS, None):
             raise InputError("families, levels and size can be set for generated questions only")
         else:
-            found = questions(read_rows(problems, split), str(problems))
+            found = read_once(_asked, problems, split)
         self._questions = {question.id: question for question in found}
         self._wrong = 0
         self._learnt: frozenset[str] = frozenset()
@@ -126,7 +126,12 @@ class Math(TextEnv):
     # ---- play -------------------------------------------------------------------------------
 
     def start(self) -> str:
-        """Ask the question."""
+        """Ask the question.
+
+        Raises:
+            InputError: programs cannot be isolated here.
+        """
+        shared(self._isolation).check()
         self._wrong = 0
         self._learnt = frozenset()
         return self._question.text
@@ -185,3 +190,7 @@ class Math(TextEnv):
     def expert(self) -> str | None:
         """The right answer."""
         return f"\\boxed{{{self._question.answer}}}"
+
+
+def _asked(rows: list[TableRow], source: str, _: str) -> list[Question]:
+    return questions(rows, source)

@@ -17,7 +17,8 @@ code of a dataset, which is nevertheless confined as well.
    seccomp and rlimits remain, and nothing can be written anywhere.
 2. *The verdict is from outside.* The process under test holds the program and, during a call, that
    call's arguments: no assertion, no expected value, no test that is still to come. Tests run in
-   another process, which asks over a channel for each call and gets back plain values only.
+   another process, which asks over a channel for each call and gets back plain values only: what
+   it returns, or, where it returns None, what it has made of the lists and dictionaries passed.
    Printing "passed", `sys.exit(0)`, `os._exit(0)`, patched modules and objects that equal
    everything say nothing on that channel; forging an answer needs the answer.
 3. *A program cannot leave the count.* Whatever it writes to its channel makes its own tests fail

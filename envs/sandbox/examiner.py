@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from layergym.envs.sandbox.values import builtin_exception, decode, encode
+from layergym.envs.sandbox.values import builtin_exception, decode, encode, refill
 
 _MAX_SHOWN = 200
 _MAX_TRACE = 2000
+_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Link(Protocol):
@@ -47,8 +49,9 @@ class Remote:
         object.__setattr__(self, "_number", number)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        """Call it there, with copies of plain arguments."""
+        """Call it there, with copies of plain arguments; see `program` for what changes in them."""
         return self._exam.ask(
+            dict(enumerate(args)) | named,
             do="call",
             of={"ref": self._number},
             args=[self._exam.encode(item) for item in args],
@@ -97,22 +100,26 @@ class Exam:
 
         return encode(value, reference)
 
-    def ask(self, **request: Any) -> Any:
+    def ask(self, arguments: Mapping[Any, Any] = _NONE, /, **request: Any) -> Any:
         """Have something done in the program's process.
+
+        Args:
+            arguments: of a call, by number or name; the program may have them changed.
+            **request: what to do.
 
         Raises:
             Exception: what the program raised, when it is a plain built-in exception.
             RemoteError: anything else it raised, or the program is gone.
         """
         self._link.send({"ask": request})
-        name, text, trace, value = self._answer()
+        name, text, trace, value = self._answer(arguments)
         if name:
             self.last = (trace or f"{name}: {text}").strip()[-_MAX_TRACE:]
             raise _exception(name, text)
         self.last = f"returned {_shown(value)}"
         return value
 
-    def _answer(self) -> tuple[str, str, str, Any]:
+    def _answer(self, arguments: Mapping[Any, Any]) -> tuple[str, str, str, Any]:
         """What was raised (name, text, traceback), or empty texts and a value.
 
         The program can write anything to its channel, so none of it may look like an exception of
@@ -122,6 +129,10 @@ class Exam:
             match self._link.receive():
                 case {"raised": [str(name), str(text), str(trace)]} if name:
                     return name, text, trace, None
+                case {"value": None, "changed": {"dict": _} as data}:
+                    for place, value in decode(data).items():
+                        refill(arguments.get(place), value)
+                    return "", "", "", None
                 case {"value": data}:
                     return "", "", "", decode(data, lambda number: Remote(self, int(number)))
         except (ValueError, TypeError, ArithmeticError, RecursionError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layergym.base.errors import InputError
+from layergym.base.texts import whole_texts
 from layergym.envs.sandbox.launch import Worker
 from layergym.envs.sandbox.run import Limits, ProgramEnd, WorkerRun
 from layergym.envs.sandbox.values import decode, parsed
@@ -103,7 +104,7 @@ def called(
     try:
         return decode(answer["value"])
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        return CallError(_clean(f"{name} returned something that is not plain: {error}"))
+        return CallError(whole_texts(f"{name} returned something that is not plain: {error}"))
 
 
 def examined(one: Worker, other: Worker, source: str, suite: Suite, limits: Limits) -> Verdict:
@@ -136,16 +137,11 @@ def _why(run: WorkerRun, answer: Any) -> str:
     """Why there is no answer: what was raised, or how the process ended."""
     match answer:
         case {"raised": [str(name), str(text), str(trace)]}:
-            return _clean(trace or f"{name}: {text}").strip()
+            return whole_texts(trace or f"{name}: {text}").strip()
         case None:
             return run.finish().sentence
     run.stop()
     return "the program tampered with its channel"
-
-
-def _clean(text: str) -> str:
-    """Text that can be written as UTF-8: a program may put lone surrogates into its own."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _relay(program: WorkerRun, tests: WorkerRun, suite: Suite) -> Verdict:
@@ -180,7 +176,7 @@ def _verdict(message: Any, suite: Suite, error: str) -> Verdict:
         case _:
             results = [[False, error or "the tests gave no verdict"]] * len(suite.checks)
     checks = [
-        Check(source, passed is True, _clean(str(detail)))
+        Check(source, passed is True, whole_texts(str(detail)))
         for source, (passed, detail) in zip(suite.checks, results, strict=True)
     ]
     return Verdict(tuple(checks), error)

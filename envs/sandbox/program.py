@@ -2,6 +2,11 @@
 
 Three kinds of job: `script` runs a program as `__main__`; `serve` loads a program and answers
 calls to what it defines; `examine` runs tests whose calls are answered elsewhere.
+
+A call gets copies of its arguments. Where it returns None, as a function does that works in place,
+the lists, dictionaries, sets and deques among them go back as they have become, and the tests see
+them changed. Where it returns a value they do not: else a program could spoil what a test computes
+the right value from.
 """
 
 from __future__ import annotations
@@ -12,10 +17,18 @@ import random
 import sys
 import traceback
 import types
+from contextlib import suppress
 from typing import Any
 
 from layergym.envs.sandbox import examiner
-from layergym.envs.sandbox.values import decode, encode, exception_name, read_frame, to_frame
+from layergym.envs.sandbox.values import (
+    CHANGEABLE,
+    decode,
+    encode,
+    exception_name,
+    read_frame,
+    to_frame,
+)
 
 _FILE = "<program>"
 _MAX_TEXT = 2000
@@ -113,7 +126,7 @@ def _serve(channel: Channel, source: str) -> int:
         except EOFError:
             return 0
         try:
-            answer = {"value": _answer(request, scope, objects)}
+            answer = _answer(request, scope, objects)
             to_frame(answer)
         except BaseException as error:
             answer = {"raised": [exception_name(type(error)), _short(error), _trace(error)]}
@@ -127,7 +140,7 @@ def _short(error: BaseException) -> str:
         return ""
 
 
-def _answer(request: dict[str, Any], scope: dict[str, Any], objects: list[Any]) -> Any:
+def _answer(request: dict[str, Any], scope: dict[str, Any], objects: list[Any]) -> dict[str, Any]:
     def keep(value: Any) -> Any:
         objects.append(value)
         return {"ref": len(objects) - 1}
@@ -137,18 +150,36 @@ def _answer(request: dict[str, Any], scope: dict[str, Any], objects: list[Any]) 
 
     do = request["do"]
     if do == "name":
-        return encode(_lookup(scope, request["name"]), keep)
+        return {"value": encode(_lookup(scope, request["name"]), keep)}
     target = argument(request["of"])
     if do == "call":
         arguments = [argument(item) for item in request["args"]]
         named = {key: argument(item) for key, item in request["named"].items()}
-        return encode(target(*arguments, **named), keep)
+        value = target(*arguments, **named)
+        if value is None:
+            return {"value": None, "changed": _changed(request, [*arguments, *named.values()])}
+        return {"value": encode(value, keep)}
     if do == "get":
-        return encode(getattr(target, request["name"]), keep)
+        return {"value": encode(getattr(target, request["name"]), keep)}
     if do == "set":
         setattr(target, request["name"], argument(request["to"]))
-        return None
-    return encode(list(target), keep)
+        return {"value": None}
+    return {"value": encode(list(target), keep)}
+
+
+def _changed(request: dict[str, Any], arguments: list[Any]) -> Any:
+    """The arguments that a call has changed in place, by their number or name, encoded.
+
+    Those that now hold something that is not plain are left out.
+    """
+    came = [*enumerate(request["args"]), *request["named"].items()]
+    changed = {}
+    for (place, data), value in zip(came, arguments, strict=True):
+        if isinstance(value, CHANGEABLE):
+            with suppress(TypeError, RecursionError):
+                if encode(value) != data:
+                    changed[place] = value
+    return encode(changed)
 
 
 def _lookup(scope: dict[str, Any], name: str) -> Any:

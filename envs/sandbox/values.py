@@ -13,12 +13,14 @@ import json
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, ItemsView, Iterable, KeysView, ValuesView
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Protocol
 
 _EXACT_IN_JSON = 2**53
 _MAX_CHAIN = 256  # keys that share a key's hash, on average
+CHANGEABLE = (list, dict, set, deque)
+"""The plain values that a call can change in place."""
 MAX_FRAME = 4 * 2**20
 """Longest message of a frame in bytes; a longer one ends the run."""
 
@@ -88,6 +90,8 @@ def _from_numpy(value: Any) -> tuple[bool, Any]:
         return True, value.tolist()
     if isinstance(value, numpy.float16 | numpy.float32 | numpy.longdouble):
         return True, float(str(value))
+    if isinstance(value, numpy.complexfloating):
+        return True, complex(value)
     if isinstance(value, numpy.bool_ | numpy.number):
         return True, value.item()
     return False, None
@@ -150,9 +154,22 @@ _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "values": lambda inner, item: dict(enumerate(map(item, inner))).values(),
     "range": lambda inner, item: range(*map(item, inner)),
     "deque": lambda inner, item: deque(map(item, inner)),
-    "fraction": lambda inner, item: Fraction(*map(item, inner)),
-    "decimal": lambda inner, item: Decimal(*map(item, inner)),
+    "fraction": lambda inner, item: _fraction(*map(item, inner)),
+    "decimal": lambda inner, _: _decimal(*inner),
 }
+
+
+def _fraction(over: Any, under: Any) -> Fraction:
+    if not (isinstance(over, int) and isinstance(under, int) and under):
+        raise ValueError("a fraction is made of two whole numbers, the second not 0")
+    return Fraction(over, under)
+
+
+def _decimal(text: Any) -> Decimal:
+    try:
+        return Decimal(text if isinstance(text, str) else "")
+    except InvalidOperation:
+        raise ValueError("a decimal is made of a text of digits") from None
 
 
 def _pairs(inner: Any, item: Callable[[Any], Any]) -> dict[Any, Any]:
@@ -167,6 +184,19 @@ def _hashable(keys: Iterable[Any]) -> list[Any]:
     if sum(count * count for count in shared) > _MAX_CHAIN * len(found):
         raise ValueError("too many keys of a set or dict share a hash")
     return found
+
+
+def refill(old: Any, new: Any) -> None:
+    """Give one changeable value the items of another of its kind.
+
+    Raises:
+        TypeError: they are not of one kind that can be changed.
+    """
+    kind = next((kind for kind in CHANGEABLE if isinstance(old, kind)), None)
+    if kind is None or not isinstance(new, kind):
+        raise TypeError(f"a {type(old).__name__} cannot be filled from a {type(new).__name__}")
+    old.clear()
+    (old.update if isinstance(old, dict | set) else old.extend)(new)
 
 
 # Those that would steer the loops of who raises them again, and those that take other arguments.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -49,14 +50,14 @@ def read_profile(path: Path) -> LayerProfile:
             seeds=(int(fewest), int(most)),
             measures=_measures(value["measures"]),
             base_by_temperature=tuple(
-                (float(temperature), _estimate(score))
+                (_number(temperature), _estimate(score))
                 for temperature, score in value["base_by_temperature"]
             ),
             sharpening=str(value["sharpening"]),
-            runs=tuple(RunScore(**run) for run in value.get("runs", ())),
+            runs=tuple(map(_run, value.get("runs", ()))),
             scored=str(value.get("scored", "success")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is not a whole layer profile ({briefly(error)})") from None
 
 
@@ -91,7 +92,7 @@ def _flat(measure: Measure) -> list[dict[str, Any]]:
 
 
 def _estimate(value: Mapping[str, Any]) -> Estimate:
-    return Estimate(float(value["value"]), _maybe(value["low"]), _maybe(value["high"]))
+    return Estimate(_number(value["value"]), _maybe(value["low"]), _maybe(value["high"]))
 
 
 def _optional(value: Mapping[str, Any] | None) -> Estimate | None:
@@ -99,7 +100,25 @@ def _optional(value: Mapping[str, Any] | None) -> Estimate | None:
 
 
 def _maybe(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else _number(value)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not a finite number")
+    return number
+
+
+def _run(value: Mapping[str, Any]) -> RunScore:
+    return RunScore(
+        arm=str(value["arm"]),
+        seed=int(value["seed"]),
+        score=_number(value["score"]),
+        errors=int(value["errors"]),
+        out_of_context=int(value.get("out_of_context", 0)),
+        apart=bool(value["apart"]),
+    )
 
 
 def _measure(value: Mapping[str, Any]) -> Measure:

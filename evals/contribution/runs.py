@@ -20,6 +20,8 @@ class RunScore:
     score: float
     errors: int
     """Episodes that ended in an error and count as lost."""
+    out_of_context: int = 0
+    """Episodes that ended because the model's context was full; they count as they stood."""
     apart: bool = False
     """Whether this is the run that makes its arm's runs lie much further apart than others do."""
 
@@ -28,7 +30,10 @@ def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
     """All runs that were scored at `temperature`, by arm and seed."""
     scored = [(arm, sweep.results(arm, temperature)) for arm in sweep.arms]
     found = {
-        arm: [RunScore(arm, r.seed, float(r.rates.mean()), r.errors) for r in results]
+        arm: [
+            RunScore(arm, r.seed, float(r.rates.mean()), r.errors, r.out_of_context)
+            for r in results
+        ]
         for arm, results in scored
     }
     trained = [(arm, results) for arm, results in scored if arm != "base" and results]

@@ -136,7 +136,8 @@ class Report:
     sections: tuple[Section, ...]
     profiles: tuple[LayerProfile, ...]
     costs: tuple[Mapping[str, Any], ...] = ()
-    """Cost of every run, as measured: arm, seed and the fields of `Cost`."""
+    """Of every run: arm, seed, the fields of `Cost`, and "moved": the share of its length that each
+    layer moved."""
 
 
 def _value(value: float | None) -> str:

@@ -13,13 +13,23 @@ from layergym.evals.results import arm_label, layer_of
 from layergym.evals.stats import Estimate
 
 
+def named(scored: str) -> str:
+    """What a score is the mean of, for captions: "success", or "return"."""
+    return {"reward": "return"}.get(scored, scored)
+
+
+def score_of(scored: str) -> str:
+    """What a caption calls the score: it says so where the score is not of success."""
+    return "Score" if scored == "success" else f"Score (mean {named(scored)})"
+
+
 def percent_with_interval(estimate: Estimate | None) -> str:
-    """A success rate in percent with its interval."""
+    """A score in percent with its interval."""
     return with_interval(estimate, 100, "{:z.1f}")
 
 
 def points(estimate: Estimate | None) -> str:
-    """A difference of success rates in percentage points with its interval."""
+    """A difference of scores in percentage points with its interval."""
     return with_interval(estimate, 100, "{:+z.1f}")
 
 

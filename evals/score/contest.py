@@ -29,12 +29,12 @@ from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
 from layergym.evals.results import write_eval
-from layergym.evals.score.evaluate import CHUNK, panel_jobs, result_of
+from layergym.evals.score.evaluate import CHUNK, Label, panel_jobs, result_of
 from layergym.trainer.manifest import manifest
 
 FILE = "eval.json"
-MOST_OUT_OF_CONTEXT = 0.1
-"""Share of episodes out of context above which a score says more about the context's length."""
+MOST = 10**9
+"""Beyond what any number of episodes or tokens is."""
 OnEpisode = Callable[[str, Trajectory], None]
 """Called with the agent and each episode that is over."""
 
@@ -110,8 +110,8 @@ def _check_kinds(spec: ContestSpec) -> None:
     wanted = {"repeats": spec.repeats, "tasks": spec.size, "max_new_tokens": spec.max_new_tokens}
     for name, value in wanted.items():
         missing = value is None and name != "repeats"
-        if not missing and (type(value) is not int or value < 1):
-            raise InputError(f"{name} must be at least 1, not {str(value)[:40]}")
+        if not missing and (type(value) is not int or not 1 <= value <= MOST):
+            raise InputError(f"{name} must be at least 1 (at most {MOST:,}), not {str(value)[:40]}")
     if any(type(seed) is not int for seed in spec.seeds):
         raise InputError("seeds are whole numbers")
     hot = spec.temperature
@@ -201,11 +201,6 @@ class Contest:
         """The last record of every episode."""
         return {Job(t.task, t.seed): t for t in (r.trajectory for r in self.records(agent, seed))}
 
-    def out_of_context(self, agent: str) -> float:
-        """Share of an agent's episodes that ended because the model's context was full."""
-        played = [t for seed in self.spec.seeds for t in self.played(agent, seed).values()]
-        return sum(t.ended == "context" for t in played) / max(1, len(played))
-
     def missing(self, agent: str, seed: int) -> list[Job]:
         """Episodes that were not played yet, or ended in an error."""
         played = self.played(agent, seed)
@@ -264,8 +259,7 @@ class Contest:
             return
         played = self.played(name, seed)
         episodes = [played[job] for job in self.jobs(seed)]
-        temperature = self.spec.temperature
-        result = result_of(episodes, self.panel, arm=name, seed=seed, temperature=temperature)
+        result = result_of(episodes, self.panel, Label(name, self.spec.temperature, seed))
         write_eval(self.run_folder(name, seed), result)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from layergym.agents.base import Agent
 from layergym.agents.rollouts import Job, rollout
@@ -15,24 +15,36 @@ from layergym.envs import Panel, TextEnv
 from layergym.evals.results import EvalResult, Scored
 
 ERRORS = 0.05
-"""The largest share of episodes that may end in errors, and count as lost, in a score."""
+"""The largest share of episodes that may end in errors where there is a score."""
+OUT_OF_CONTEXT = 0.1
+"""Share of episodes out of context above which a score says more about the context's length."""
 CHUNK = 256
 """Episodes in flight at once, where there is memory for as many."""
 USUAL = 1024
 """Tokens of an episode, for that estimate; longer ones are played all the same, more slowly."""
 
 
-def evaluate(  # noqa: PLR0913
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the result of an evaluation is filed under."""
+
+    arm: str
+    temperature: float
+    """At which the agent samples; 0 is greedy."""
+    trained: int = 0
+    """The seed of the training run that is scored."""
+    scored: Scored = "success"
+    """What the score is the mean of."""
+
+
+def evaluate(
     agent: Agent,
     make_env: Callable[[], TextEnv],
     panel: Panel,
+    label: Label,
     *,
-    arm: str,
-    temperature: float,
     repeats: int = 1,
     seed: int = 0,
-    trained: int = 0,
-    scored: Scored = "success",
 ) -> EvalResult:
     """Score `agent` on every task of `panel`, `repeats` times each.
 
@@ -43,12 +55,9 @@ def evaluate(  # noqa: PLR0913
         agent: who plays.
         make_env: makes one environment of the panel's split.
         panel: the tasks.
-        arm: the name under which the result is filed.
-        temperature: the temperature the agent samples at, for the record; 0 is greedy.
+        label: what the result is filed under.
         repeats: episodes per task.
         seed: of the evaluation; with the task and the repeat it fixes an episode's randomness.
-        trained: the seed of the training run that is scored, for the record.
-        scored: what the score is the mean of.
 
     Raises:
         InputError: more than `ERRORS` of the episodes ended in errors, so there is no score.
@@ -59,9 +68,8 @@ def evaluate(  # noqa: PLR0913
     at_once = min(CHUNK, fits(USUAL)) if fits else CHUNK
     for start in range(0, len(jobs), at_once):
         played += rollout(agent, make_env, jobs[start : start + at_once])
-    refuse_errors(played, f"{arm}, seed {trained}")
-    result = result_of(played, panel, arm=arm, seed=trained, temperature=temperature)
-    return replace(result, scored=scored)
+    refuse_errors(played, f"{label.arm}, seed {label.trained}")
+    return result_of(played, panel, label)
 
 
 def refuse_errors(played: Sequence[Trajectory], who: str) -> None:
@@ -70,13 +78,31 @@ def refuse_errors(played: Sequence[Trajectory], who: str) -> None:
     Raises:
         InputError: more than `ERRORS` of them did.
     """
+    if told := too_many_errors(played):
+        raise InputError(f"{who}: {told}")
+
+
+def too_many_errors(played: Sequence[Trajectory]) -> str:
+    """How many of the episodes ended in errors, and in which; "" up to a share of `ERRORS`."""
     failed = Counter(t.error for t in played if t.ended == "error")
-    if failed.total() > ERRORS * len(played):
-        [(error, _)] = failed.most_common(1)
-        raise InputError(
-            f"{who}: {failed.total()} of {len(played)} episodes ended in errors, which is no "
-            f"score; mend the cause and resume. Most often: {error}"
-        )
+    if failed.total() <= ERRORS * len(played):
+        return ""
+    [(error, _)] = failed.most_common(1)
+    return (
+        f"{failed.total()} of {len(played)} episodes ended in errors, which is no score; mend the "
+        f"cause and resume. Most often: {error}"
+    )
+
+
+def too_short_context(played: Sequence[Trajectory]) -> str:
+    """How many of the episodes ran out of context; "" up to a share of `OUT_OF_CONTEXT`."""
+    cut = sum(t.ended == "context" for t in played)
+    if cut <= OUT_OF_CONTEXT * len(played):
+        return ""
+    return (
+        f"{cut} of {len(played)} episodes ended because the model's context was full, which is no "
+        "score of the agent; allow fewer tokens per reply, or fewer turns"
+    )
 
 
 def panel_jobs(panel: Panel, repeats: int, seed: int) -> list[Job]:
@@ -84,9 +110,7 @@ def panel_jobs(panel: Panel, repeats: int, seed: int) -> list[Job]:
     return [Job(t, _episode_seed(seed, t, r)) for t in panel.tasks for r in range(repeats)]
 
 
-def result_of(
-    played: Sequence[Trajectory], panel: Panel, *, arm: str, seed: int, temperature: float
-) -> EvalResult:
+def result_of(played: Sequence[Trajectory], panel: Panel, label: Label) -> EvalResult:
     """The outcomes of `panel_jobs`, in their order."""
     repeats = len(played) // len(panel)
     rows = [played[i : i + repeats] for i in range(0, len(played), repeats)]
@@ -94,15 +118,17 @@ def result_of(
         env_id=panel.env_id,
         split=panel.split,
         panel_hash=panel.hash,
-        arm=arm,
-        seed=seed,
-        temperature=float(temperature),
+        arm=label.arm,
+        seed=label.trained,
+        temperature=float(label.temperature),
         tasks=panel.tasks,
         kinds=tuple(row[0].kind for row in rows),
         success=tuple(tuple(t.success for t in row) for row in rows),
         reward=tuple(tuple(t.total_reward for t in row) for row in rows),
         turns=tuple(tuple(len(t.turns) for t in row) for row in rows),
         errors=sum(t.ended == "error" for t in played),
+        out_of_context=sum(t.ended == "context" for t in played),
+        scored=label.scored,
     )
 
 

@@ -12,6 +12,7 @@ from layergym.agents.trajectories import usages
 from layergym.agents.types import Trajectory
 from layergym.evals import stats
 from layergym.evals.score.contest import Contest
+from layergym.evals.score.evaluate import too_many_errors, too_short_context
 from layergym.evals.stats import Estimate, Floats
 
 SEED = 0
@@ -26,12 +27,16 @@ class Standing:
     episodes: int
     errors: int
     """Episodes whose last attempt ended in an error."""
+    out_of_context: int
+    """Episodes that ended because the model's context was full; they count as they stood."""
     missing: int
     """Episodes that were not played yet."""
     error: str
     """What the last error was, if any."""
+    refused: str
+    """Why the episodes make no score; "" where they do."""
     score: Estimate | None
-    """Success rate on the tasks that all agents played; None without such tasks."""
+    """Success rate on the tasks that all agents with a score played; None without such tasks."""
     difference: Estimate | None
     """Score less that of the first agent, paired over tasks; None for the first agent itself."""
     kinds: Mapping[str, Estimate]
@@ -49,7 +54,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Standings:
-    """All agents of an evaluation on the tasks that every one of them played."""
+    """All agents of an evaluation on the tasks that every one of them with a score played."""
 
     tasks: tuple[str, ...]
     rows: tuple[Standing, ...]
@@ -59,15 +64,18 @@ def standings(contest: Contest) -> Standings:
     """Read the episodes that there are so far and compare the agents."""
     agents = contest.spec.agents
     last = {name: _last(contest, name) for name in agents}
-    clean = {name: [t for t in last[name] if t.ended != "error"] for name in agents}
-    rates = {name: _rates(clean[name]) for name in agents}
-    tasks = tuple(t for t in contest.panel.tasks if all(t in rates[name] for name in agents))
-    tables = [np.array([[rates[name][task] for task in tasks]]) for name in agents]
-    kinds = {t.task: t.kind for t in clean[agents[0]]}
-    scores = _scores(tables, [kinds[task] for task in tasks]) if tasks else None
+    refused = {n: too_many_errors(last[n]) or too_short_context(last[n]) for n in agents}
+    scored = [name for name in agents if not refused[name]]
+    clean = {name: [t for t in last[name] if t.ended != "error"] for name in scored}
+    rates = {name: _rates(clean[name]) for name in scored}
+    shared = set(contest.panel.tasks).intersection(*rates.values()) if scored else set()
+    tasks = tuple(task for task in contest.panel.tasks if task in shared)
+    tables = {name: np.array([[rates[name][task] for task in tasks]]) for name in scored}
+    kinds = {t.task: t.kind for name in scored for t in clean[name]}
+    scores = _scores(tables, agents[0], [kinds[task] for task in tasks]) if tasks else {}
     rows = tuple(
-        _standing(contest, name, last[name], scores[place] if scores else (None, None, {}))
-        for place, name in enumerate(agents)
+        _standing(contest, name, last[name], refused[name], scores.get(name, (None, None, {})))
+        for name in agents
     )
     return Standings(tasks, rows)
 
@@ -86,16 +94,17 @@ def _rates(played: Sequence[Trajectory]) -> dict[str, float]:
 _Score = tuple[Estimate | None, Estimate | None, Mapping[str, Estimate]]
 
 
-def _scores(tables: Sequence[Floats], kinds: Sequence[str]) -> list[_Score]:
-    """Score, difference to the first, and scores by kind of every table (1, T)."""
-    untrained = [False] * len(tables)
-    draws = stats.joint_draws(tables, untrained, seed=SEED)
-    found: list[_Score] = []
-    for place, table in enumerate(tables):
+def _scores(tables: Mapping[str, Floats], first: str, kinds: Sequence[str]) -> dict[str, _Score]:
+    """Score, difference to `first` if it has a score, and scores by kind of every table (1, T)."""
+    cells = list(tables.values())
+    draws = stats.joint_draws(cells, [False] * len(cells), seed=SEED)
+    found: dict[str, _Score] = {}
+    for place, (name, table) in enumerate(tables.items()):
         gap = draws[:, place] - draws[:, 0]
-        difference = stats.difference_interval(tables[0], table, gap) if place else None
+        paired = first in tables and name != first
+        difference = stats.difference_interval(tables[first], table, gap) if paired else None
         score = stats.score_interval(table, draws[:, place])
-        found.append((score, difference, _by_kind(table, kinds)))
+        found[name] = (score, difference, _by_kind(table, kinds))
     return found
 
 
@@ -109,7 +118,9 @@ def _by_kind(table: Floats, kinds: Sequence[str]) -> dict[str, Estimate]:
     return found
 
 
-def _standing(contest: Contest, name: str, last: list[Trajectory], score: _Score) -> Standing:
+def _standing(
+    contest: Contest, name: str, last: list[Trajectory], refused: str, score: _Score
+) -> Standing:
     clean = [t for t in last if t.ended != "error"]
     failed = [t for t in last if t.ended == "error"]
     turns = [turn for t in clean for turn in t.turns]
@@ -121,8 +132,10 @@ def _standing(contest: Contest, name: str, last: list[Trajectory], score: _Score
         agent=name,
         episodes=len(clean),
         errors=len(failed),
+        out_of_context=sum(t.ended == "context" for t in clean),
         missing=contest.episodes - len(last),
         error=failed[-1].error if failed else "",
+        refused=refused,
         score=score[0],
         difference=score[1],
         kinds=score[2],

@@ -25,7 +25,7 @@ from layergym.agents.parsing import Format, parse
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.results import EvalResult, Run, Sweep, layer_of, read_eval, write_eval
-from layergym.evals.score.evaluate import evaluate
+from layergym.evals.score.evaluate import Label, evaluate
 from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.layers.delta import LayerDelta
@@ -145,12 +145,9 @@ def vote(
         LLMAgent(voters, tokenizer, style),
         make_env_of(run, spec.split),
         scored_panel(run, spec),
-        arm=name,
-        temperature=temperature,
+        Label(name, temperature, seed, spec.score),
         repeats=spec.repeats,
         seed=spec.seed,
-        trained=seed,
-        scored=spec.score,
     )
 
 

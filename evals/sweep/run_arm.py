@@ -18,9 +18,9 @@ from typing import get_args
 from layergym.agents.base import Agent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
-from layergym.envs import InputError, Panel, panel
+from layergym.envs import InputError, Panel, find, panel
 from layergym.evals.results import Cost, EvalResult, Scored, read_eval, write_cost, write_eval
-from layergym.evals.score.evaluate import evaluate
+from layergym.evals.score.evaluate import Label, evaluate
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.credit.measures import peak_memory
 from layergym.trainer.manifest import manifest
@@ -93,12 +93,9 @@ def score(
             agent_at(temperature),
             make_env_of(run, spec.split),
             tasks,
-            arm=arm,
-            temperature=temperature,
+            Label(arm, temperature, run.seed, spec.score),
             repeats=spec.repeats if temperature else 1,
             seed=spec.seed,
-            trained=run.seed,
-            scored=spec.score,
         )
         for temperature in temperatures
     ]
@@ -131,7 +128,7 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
 
 
 def _about_base(run: RunSpec) -> dict[str, object]:
-    return {"env": run.env, "model": run.model, "dtype": run.dtype, "seed": run.seed}
+    return {"env": find(run.env), "model": run.model, "dtype": run.dtype, "seed": run.seed}
 
 
 def training_cost(done: Trained) -> Cost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -48,7 +49,9 @@ class Search:
             raise InputError(f"looks of a race rise and lie below {steps} steps; not {shown}")
         if self.race and (self.dev.size or TASKS) < TASKS:
             raise InputError(f"a race needs a development panel of {TASKS} tasks or more")
-        if self.lr_grid and (min(self.lr_grid) <= 0 or len(set(self.lr_grid)) < 2):
+        if self.lr_grid and (
+            not all(0 < rate < math.inf for rate in self.lr_grid) or len(set(self.lr_grid)) < 2
+        ):
             raise InputError("a grid takes two or more learning rates, each above 0")
         if self.active and self.dev.split == final.split:
             raise InputError(

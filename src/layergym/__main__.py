@@ -65,8 +65,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of layergym does."""
 
     def error(self, message: str) -> NoReturn:
-        complain(self.prog.partition(" ")[2], f"{message} (see: {self.prog} --help)")
-        raise SystemExit(2)
+        raise InputError(f"{message} (see: {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         for part in args or ():
@@ -124,7 +123,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
         complain("", str(unknown("command", given[0], COMMANDS)))
         return 2
-    args = parser().parse_args(given)
+    try:
+        args = parser().parse_args(given)
+    except InputError as error:
+        complain(given[0] if given and given[0] in COMMANDS else "", str(error))
+        return 2
     args.argv = given[1:]
     try:
         with warnings.catch_warnings():

@@ -83,11 +83,11 @@ def test_unknown_setting(capsys: pytest.CaptureFixture[str]) -> None:
         (["--layers", "99"], "the model has 8 layers, 0 to 7"),
         (["--layers", ""], "no layer is selected"),
         (["--model", "./nowhere"], 'no model at "./nowhere"'),
-        (["--tasks", "0"], "tasks_per_step"),
-        (["--lr", "-1"], "a learning rate is 0 or more, not -1"),
-        (["--temperature", "0"], "temperature must lie above 0"),
-        (["--rows-per-pass", "0"], "must lie above 0"),
-        (["--save-every", "0"], "must lie above 0"),
+        (["--tasks", "0"], "--tasks: it takes a whole number from 1"),
+        (["--lr", "-1"], "--lr: it takes a number above 0"),
+        (["--temperature", "0"], "--temperature: it takes a number above 0"),
+        (["--rows-per-pass", "0"], "--rows-per-pass: it takes a whole number"),
+        (["--save-every", "0"], "--save-every: it takes a whole number"),
     ],
 )
 def test_bad_training_input_leaves_nothing_behind(
@@ -101,14 +101,15 @@ def test_bad_training_input_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--lr-full", "-1"], "above 0, unlike -1"),
-        (["--eval-repeats", "0"], "once or more, not 0 times"),
+        (["--lr-full", "-1"], "--lr-full: it takes a number above 0"),
+        (["--eval-repeats", "0"], "--eval-repeats: it takes a whole number from 1"),
         (["--eval-tasks", "1"], "2 tasks or more, not 1"),
-        (["--eval-tasks", "0"], "2 tasks or more, not 0"),
+        (["--eval-tasks", "0"], "--eval-tasks: it takes a whole number from 1"),
         (["--race", "1.5"], "whole steps"),
         (["--race", "inf"], "whole steps"),
+        (["--lr-grid", "nan,1e-3"], "each above 0"),
         (["--arms", "foo"], 'arm "foo": layers="foo" cannot be read'),
-        (["--group", "1"], "num_generations >= 2"),
+        (["--group", "1"], "--group: it takes a whole number from 2"),
     ],
 )
 def test_bad_sweep_input_leaves_nothing_behind(
@@ -163,6 +164,18 @@ def test_settings_beside_resume_are_refused(
     )
     assert main(["sweep", *go_on, "--on", "processes", "--jobs", "1", "--max-time", "0s"]) == 0
     assert main(["sweep", *go_on, "--max-time", "0s", "--quiet", "--json"]) == 0
+
+
+def test_a_demo_does_not_write_into_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("config.json", "manifest.json", "metrics.jsonl", "delta.safetensors")
+    for name in files:
+        (tmp_path / name).write_text(f'{{"of": "{name}"}}')
+    assert "is not empty" in failed(capsys, "demo", "--fast", "--out", str(tmp_path))
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
+        name: f'{{"of": "{name}"}}' for name in files
+    }
 
 
 def test_a_demo_with_other_settings_is_not_overwritten(

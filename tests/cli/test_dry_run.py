@@ -68,7 +68,7 @@ def test_without_a_list_of_actions_it_says_a_word_of_the_observation(
         (["--layers", "random:9"], "between 1 and 8"),
         (["--layers", "top:2@nowhere.json"], "no layer profile"),
         (["--boost", "3*x"], "has no factor"),
-        (["--lr", "-1"], "learning_rate must be"),
+        (["--lr", "-1"], "it takes a number above 0"),
     ],
 )
 def test_what_the_run_would_refuse_is_refused(

@@ -33,7 +33,7 @@ CALLS = {
     "play": Call("math-v0 --agent expert", "solved, reward 1"),
     "new-env": Call("my_garden --out {new}", "my_garden", "{new}/pyproject.toml"),
     "eval": Call("math-v0 --agent expert --eval-tasks 3 --out {new}", "100.0", "{new}/eval.json"),
-    "trajectories": Call("{run}", "episode"),
+    "trajectories": Call("{run}", "turns"),
     "plan": Call("--model tiny --layers 3", "memory"),
     "warmup": Call(
         "alfworld-v0 --steps 1 --batch-size 2 --depth 2 --width 32 --out {new}",
@@ -55,7 +55,8 @@ CALLS = {
     ),
     "predict": Call("{sweep} --tasks 8", "gradient norm", "{sweep}/predictor.json"),
 }
-SLOW = {"demo": "half a minute", "pull": "a download"}
+SLOW = ("demo", "pull")
+"""Half a minute, and a download."""
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,7 @@ def test_it_works(
         for folder in ("run", "sweep")
         if f"{{{folder}}}" in asked
     }
+    capsys.readouterr()
     assert main([name.split()[0], *call.arguments.format(**places).split()]) == 0
     assert call.printed.format(**places) in capsys.readouterr().out
     assert Path(call.written.format(**places)).exists()

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -132,16 +134,33 @@ def test_what_is_no_duration(text: str) -> None:
         seconds(text)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@contextmanager
+def handled(number: int, by: signal.Handlers) -> Iterator[None]:
+    """The signal's handler, whatever this process was started with."""
+    before = signal.signal(number, by)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks_and_the_second_acts_as_ever(number: int) -> None:
     told: list[str] = []
-    before = signal.getsignal(number)
-    with PauseRequest(None, told.append) as request:
+    with handled(number, signal.SIG_DFL):
+        with PauseRequest(None, told.append) as request:
+            assert not request()
+            os.kill(os.getpid(), number)
+            assert request() and request.signal == number and len(told) == 1
+            assert signal.getsignal(number) == signal.SIG_DFL
+        assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_a_run_that_ignores_a_closed_terminal_goes_on_ignoring_it() -> None:
+    ignored = handled(signal.SIGHUP, signal.SIG_IGN)  # As `nohup` does.
+    with ignored, PauseRequest(None, pytest.fail) as request:
+        os.kill(os.getpid(), signal.SIGHUP)
         assert not request()
-        os.kill(os.getpid(), number)
-        assert request() and request.signal == number and len(told) == 1
-        assert signal.getsignal(number) == before
-    assert signal.getsignal(number) == before
 
 
 def test_an_error_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:

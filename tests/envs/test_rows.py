@@ -9,7 +9,7 @@ import pytest
 import layergym as lg
 from layergym.envs.code.datasets import problems
 from layergym.envs.math.problems import questions
-from layergym.envs.rows import read_rows
+from layergym.envs.rows import TableRow, read_once, read_rows
 
 ODD = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
 """Characters that Unicode takes for line ends, and a file of JSON lines does not."""
@@ -106,3 +106,16 @@ def test_a_broken_program_row_is_named(damage: dict[str, object]) -> None:
     assert len(problems([GOOD], "test")) == 1
     with pytest.raises(lg.InputError, match="row 1 of the dataset"):
         problems([GOOD, GOOD | damage], "test")
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_text('{"a": 1}\n')
+    first = read_once(_values, file, "train")
+    assert first == (1,) and read_once(_values, file, "train") is first
+    file.write_text('{"a": 1}\n{"a": 22}\n')
+    assert read_once(_values, tmp_path, "train") == (1, 22)
+
+
+def _values(rows: list[TableRow], source: str, split: str) -> list[int]:
+    return [row["a"] for row in rows]

@@ -41,6 +41,9 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_done(wrong: Modul
     "line",
     [
         "train alfworld-v0 --sampler vllm@nowhere --out run",
+        "train alfworld-v0 --sampler vllm@nowhere --out a/b/run",
+        "train nothing-v0 --out a/b/run",
+        "warmup alfworld-v0 --layers 8 --out a/run",
         "train alfworld-v0 --layers 0-99999999999 --out run",
         "train alfworld-v0 --lora 60000 --layers 0 --out run",
         "train alfworld-v0 --env-arg self=1 --out run",

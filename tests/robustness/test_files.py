@@ -10,6 +10,13 @@ from types import ModuleType
 import pytest
 
 from layergym.__main__ import main
+from layergym.base.errors import InputError
+from layergym.evals.contribution.profile import profile
+from layergym.evals.contribution.profile_file import write_profile
+from layergym.evals.results import read_sweep
+from layergym.trainer.layers.selection import layer_indices
+from layergym.trainer.run import RunSpec
+from tests.evals.conftest import SMALL, write_sweep
 
 SETTINGS = {"eval.json", "config.json", "manifest.json", "trajectories.jsonl"}
 
@@ -44,6 +51,50 @@ def test_a_damaged_evaluation_is_read_or_refused_in_a_sentence(
         shutil.rmtree(copy)
 
 
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with nothing but a profile of six layers, with seeds and repeats."""
+    sweep = write_sweep(tmp_path_factory.mktemp("sweep") / "sweep", SMALL)
+    folder = tmp_path_factory.mktemp("profiled") / "P"
+    write_profile(folder / "profile.json", profile(read_sweep(sweep)))
+    return folder
+
+
+def ranked(path: Path) -> tuple[int, str]:
+    """What `layers=top:1@profile.json` makes of a profile, as an exit code and what is said."""
+    try:
+        layer_indices(f"top:1@{path}", 6)
+    except InputError as error:
+        return 2, f"{error}\n"
+    return 0, ""
+
+
+@pytest.mark.parametrize("reader", ["report", "layers"])
+def test_a_damaged_profile_is_read_or_refused_in_a_sentence(
+    reader: str,
+    profiled: Path,
+    tmp_path: Path,
+    table: Callable[[str], ModuleType],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    every = list(table("files").damages(profiled))
+    whole = [damage for damage in every if damage.how in table("files").WHOLE]
+    assert len(every) > 500 > 100 > len(whole) > 10
+    path = tmp_path / "profile.json"
+    refused = 0
+    for damage in [*whole, *every[:: len(every) // 100]]:
+        path.write_bytes(damage.data)
+        if reader == "report":
+            code, said = main(["report", str(path)]), capsys.readouterr().err
+        else:
+            code, said = ranked(path)
+        refused += code != 0
+        if code:
+            assert (code, said.count("\n")) == (2, 1), (damage[:2], said)
+            assert len(said) < 400 and "profile.json" in said, (damage[:2], said)
+    assert refused >= len(whole) // 2
+
+
 @pytest.mark.parametrize("count", ["9" * 4000, "Infinity", "NaN", "-5", "true", "null", '"7"'])
 def test_counts_of_tokens_that_a_server_made_up_do_not_spoil_a_folder(
     count: str, played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -54,3 +105,11 @@ def test_counts_of_tokens_that_a_server_made_up_do_not_spoil_a_folder(
     kept.write_text(kept.read_text().replace('"valid":', f'"tokens":[{count},3],"valid":'))
     assert main(["report", str(copy)]) == 0
     assert main(["trajectories", str(copy)]) == 0
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "3", [1]])
+def test_a_number_that_is_none_is_refused_shortly_in_every_setting(value: object) -> None:
+    for name in ("omega", "rows_per_pass", "gamma", "temperature", "seed", "learning_rate"):
+        with pytest.raises(InputError, match=name) as caught:
+            RunSpec(**{"env": "alfworld-v0", name: value})  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 120

@@ -22,8 +22,9 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.load import load_model
 from layergym.agents.models.tiny import build_model, build_tokenizer
-from layergym.agents.names import open_model
+from layergym.agents.names import source
 from layergym.agents.rollouts import Job, rollout
 from layergym.envs import InputError, Outcome, TextEnv, panel, register
 from layergym.trainer.bank import Bank, groups, passes
@@ -201,7 +202,7 @@ def test_the_default_model_layer_by_layer_for_four_updates(
     AdamW's first steps are the learning rate times g / |g|: where the true gradient is 0, what a
     sum in another order leaves of it counts in full.
     """
-    model, tokenizer = open_model("tiny")
+    model, tokenizer = load_model(source("tiny"), dtype=dtype)
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "recipe.json").write_text('{"model": "new"}')

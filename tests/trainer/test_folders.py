@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from layergym.base.errors import InputError, Notice
 from layergym.base.locks import locked
+from layergym.envs import Outcome, TextEnv, register
 from layergym.trainer.callbacks import Watch
 from layergym.trainer.run import RunSpec, train
 
@@ -48,7 +50,39 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
 
-def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+class Broken(TextEnv):
+    """Can be made, and fails in every episode."""
+
+    max_turns = 2
+
+    def start(self) -> str:
+        return "Go on."
+
+    def play(self, action: str) -> Outcome:
+        raise OSError("the part that this needs is not here")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model": "no-such-model"},
+        {"env": "code-v0", "env_args": {"isolation": "foo"}},
+        {"env": "broken-v0", "env_args": {}},
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_nothing(settings: dict[str, Any], tmp_path: Path) -> None:
+    register("test/Broken-v0", Broken)
+    folder = tmp_path / "run"
     with pytest.raises(InputError):
-        train(replace(SPEC, model="no-such-model"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        train(replace(SPEC, **settings), folder)
+    assert not folder.exists()
+
+
+def test_a_run_that_can_no_longer_be_resumed_keeps_what_it_has(tmp_path: Path) -> None:
+    register("test/Broken-v0", Broken)
+    asked = iter(range(1, 99))
+    train(SPEC, tmp_path / "run", watch=Watch(pause=lambda: next(asked) == 2))
+    before = {p.name for p in (tmp_path / "run").iterdir()}
+    with pytest.raises(InputError, match="every episode"):
+        train(replace(SPEC, env="broken-v0", env_args={}), tmp_path / "run", resume=True)
+    assert {p.name for p in (tmp_path / "run").iterdir()} == before

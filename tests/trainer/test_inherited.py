@@ -1,4 +1,4 @@
-"""Every setting of TRL's: it holds, it is ours, or it is refused."""
+"""Every setting of TRL's: it holds, it is ours, it is idle, or it is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trl import GRPOConfig  # type: ignore[attr-defined]
 from layergym.base.errors import InputError
 from layergym.trainer import inherited
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.inherited import HONOURED, REFUSED
+from layergym.trainer.inherited import HONOURED, IDLE, REFUSED
 
 OURS = frozenset(GiGPOConfig.__annotations__)
 
@@ -25,7 +25,7 @@ def config(folder: Path, **settings: Any) -> GiGPOConfig:
 
 @pytest.mark.parametrize("name", [f.name for f in fields(GRPOConfig)])
 def test_every_setting_of_trl_has_one_entry(name: str) -> None:
-    assert [name in known for known in (HONOURED, OURS, REFUSED)].count(True) == 1
+    assert [name in known for known in (HONOURED, IDLE, OURS, REFUSED)].count(True) == 1
 
 
 def changed(name: str) -> Any:
@@ -43,6 +43,37 @@ def changed(name: str) -> Any:
 def test_a_setting_without_effect_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{name}="):
         config(tmp_path, **{name: changed(name)})
+
+
+@pytest.mark.parametrize("name", sorted(IDLE))
+def test_a_setting_that_could_change_nothing_is_accepted(name: str, tmp_path: Path) -> None:
+    others = {
+        "dataloader_prefetch_factor": {"dataloader_num_workers": 2, name: 4},
+        "hub_strategy": {name: "end"},
+        "pad_to_multiple_of": {name: 64},
+    }
+    settings = others.get(name, {name: changed(name)})
+    assert getattr(config(tmp_path, **settings), name) == settings[name]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fp16": False, "use_vllm": False, "log_completions": False, "push_to_hub": False},
+        {"fp16": None, "deepspeed": "", "fsdp": [], "model_init_kwargs": {}, "debug": []},
+        {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0},
+        {"top_k": None, "reward_weights": [1.0], "include_num_input_tokens_seen": False},
+    ],
+)
+def test_a_setting_that_asks_for_nothing_is_accepted(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config(tmp_path, **settings)
+
+
+def test_zero_is_a_number_and_not_off(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="data_seed=0"):
+        config(tmp_path, data_seed=0)
 
 
 def test_a_setting_of_a_newer_trl_is_refused_and_not_ignored(

@@ -130,6 +130,7 @@ support = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(support)
 for name, (settings, checkpoint) in json.loads(sys.argv[2]).items():
     model = support._tiny_model()
+    model = model.bfloat16() if name.startswith("half") else model
     args = GiGPOConfig(**settings)
     trainer = GiGPOTrainer(
         model, args, panel(support.Echo(), 6), support.sampling_rollout(model),
@@ -163,6 +164,8 @@ CASES: dict[str, dict[str, Any]] = {
     "layers": {"layers": "1,4", "beta": 0.1},
     "all": {"layers": "all", "loss_type": "grpo"},
     "epochs": {"layers": "3", "num_iterations": 2, "max_steps": 4, "save_steps": 2, "beta": 0.1},
+    "half": {"layers": "1,4"},
+    "half-all": {"layers": "all"},
     "adam": {"layers": "2", "optim": "adamw_torch", "learning_rate": 1e-2},
 }
 RESUMED: dict[str, Any] = {**CASES["adam"], "beta": 0.1, "max_steps": 3}
@@ -188,12 +191,18 @@ def distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
 
 
 @pytest.fixture(scope="module")
-def alone(build_in: Build, tmp_path_factory: pytest.TempPathFactory) -> dict[str, GiGPOTrainer]:
+def alone(
+    build_in: Build,
+    tiny_model: Callable[..., PreTrainedModel],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, GiGPOTrainer]:
     """Every case, done by one process."""
     root = tmp_path_factory.mktemp("one")
     done = {}
     for name, settings in (CASES | {"resumed": RESUMED}).items():
-        done[name] = build_in(**{**SHARED, **settings, "output_dir": str(root / name)})
+        model = tiny_model().bfloat16() if name.startswith("half") else tiny_model()
+        where = {"output_dir": str(root / name)}
+        done[name] = build_in(model=model, **{**SHARED, **settings, **where})
         done[name].train()
     return done
 
@@ -227,22 +236,28 @@ def test_two_processes_update_as_one_does(
     one, two = alone[name], load_file(root / name / "final.safetensors")
     found = distance(one.delta().tensors, two)
     print(f"{recipe} {name}: max |dW| = {found:.1e}")
-    assert found <= (1e-4 if name == "adam" else 1e-6)
     start = dict(tiny_model().named_parameters())
-    assert distance(two, {n: start[n].detach() for n in two}) > 1e-3
+    moved = distance(two, {n: start[n].detach() for n in two})
+    assert moved > 1e-3
+    rounded = name.startswith("half")  # In bfloat16, how a pass is cut shows in its last bits.
+    assert found <= (0.1 * moved if rounded else 1e-4 if name == "adam" else 1e-6)
     about, *lines = json.loads((root / name / "history.json").read_text())
     assert about == {"processes": 2, "sharded": recipe == "cpu-2-fsdp2"}
-    same_measures(lines, [line for line in one.state.log_history if "loss" in line])
+    history = [line for line in one.state.log_history if "loss" in line]
+    same_measures(lines, history, rel=0.05 if rounded else 1e-4)
 
 
-def same_measures(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+def same_measures(
+    found: list[dict[str, Any]], expected: list[dict[str, Any]], *, rel: float
+) -> None:
     """Whole-step measures are equal; TRL's means over passes depend on how rows are cut."""
-    names = "loss grad_norm reward success turns rows tokens groups_zero_variance mismatch_max"
+    names = "loss grad_norm reward success turns rows tokens groups_zero_variance"
+    names += " mismatch_max" * (rel < 0.01)
     for one, other in zip(found, expected, strict=True):
         assert one.keys() == other.keys()
         norms = {name for name in other if name.startswith("grad_norm/")}
         for name in (norms | set(names.split())) & other.keys():
-            assert one[name] == pytest.approx(other[name], rel=1e-4, abs=2e-6), name
+            assert one[name] == pytest.approx(other[name], rel=rel, abs=rel / 50), name
 
 
 @pytest.mark.slow

@@ -123,3 +123,9 @@ def test_a_policy_learns_from_recorded_episodes(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="holds episodes of layergym/ALFWorld-v0"):
         warmup(replace(spec, env="math-v0"), tmp_path / "other")
+
+
+def test_an_environment_that_holds_open_files_can_be_learnt_from(tmp_path: Path) -> None:
+    spec = WarmupSpec(env="webshop-v0", model="tiny", steps=1, batch_size=1, random_actions=0.0)
+    warmup(spec, tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "recipe.json").read_text())["env"] == "webshop-v0"

@@ -17,7 +17,6 @@ Layers are indices into the model's own decoder-layer list, never name prefixes,
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from layergym.base.errors import InputError, Notice
+from layergym.base.files import read_json
 
 _GRAMMAR = 'use "all", "14", "10-14", "0,14,27", "middle:5", "top:3@profile.json" or "random"'
 
@@ -266,14 +266,14 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
 
 
 def _read_profile(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f'no layer profile at "{path}"; a sweep writes one')
     try:
-        profile: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        profile = read_json(path)
         int(profile["num_layers"])
         for entry in profile["layers"]:
             int(entry["layer"]), float(entry["contribution"] or 0)
-    except OSError as error:
-        raise InputError(f'no layer profile at "{path}"; a sweep writes one') from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
             f'"{path}" is not a layer profile: it needs "num_layers" and "layers" with "layer" '
             'and "contribution"'

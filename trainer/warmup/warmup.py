@@ -29,7 +29,7 @@ from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device
 from layergym.agents.models.save import RECIPE, save_model
-from layergym.agents.names import LLM, TINY, defaults, open_model
+from layergym.agents.names import LLM, TINY, defaults, num_layers, open_model
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.trajectories import read_records, record_files
@@ -40,7 +40,7 @@ from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
-from layergym.trainer.layers.selection import select
+from layergym.trainer.layers.selection import layer_indices, scattered, select
 from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
 
@@ -133,6 +133,9 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
 def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
+    depth = spec.depth if spec.model == NEW else num_layers(spec.model)
+    if not scattered(spec.layers, depth):
+        layer_indices(spec.layers, depth)  # Refused before thousands of episodes are heard.
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from layergym.evals.contribution.profile import temperature_name
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import percent_with_interval, points, ratio
+from layergym.evals.report.words import named, percent_with_interval, points, ratio
 from layergym.evals.results import Sweep, arm_label
 from layergym.evals.studies.bases import Found, PooledArm, pool, spread
 
@@ -16,10 +16,11 @@ def bases_section(found: Sequence[Found]) -> Section:
     sweeps = [sweep for sweep, _ in found]
     names = [told.name for _, told in found]
     temperatures = _temperatures(sweeps)
+    scored = found[0][1].scored
     blocks: list[Block] = []
     for temperature in temperatures:
         arms = pool(sweeps, temperature)
-        blocks += [_table(arms, temperature_name(temperature), names), *_undefined(arms)]
+        blocks += [_table(arms, temperature_name(temperature), names, scored), *_undefined(arms)]
     return Section("Over base checkpoints", (*blocks, *_texts(sweeps, temperatures[0])))
 
 
@@ -31,11 +32,11 @@ def _temperatures(sweeps: Sequence[Sweep]) -> list[float]:
     return sorted({main, *({0.0} & common)}, reverse=True)
 
 
-def _table(arms: Sequence[PooledArm], measure: str, names: Sequence[str]) -> Table:
+def _table(arms: Sequence[PooledArm], measure: str, names: Sequence[str], scored: str) -> Table:
     caption = (
-        f"At {measure}: score of the base in percent, gain over it in points; mean over "
-        f"{len(names)} base checkpoints, with 95 % intervals over bases and tasks; contribution; "
-        "and the values on each base"
+        f"At {measure}: mean {named(scored)} of the base in percent, gain over it in points; mean "
+        f"over {len(names)} base checkpoints, with 95 % intervals over bases and tasks; "
+        "contribution; and the values on each base"
     )
     return Table(caption, ("arm", "mean", "contribution", *names), tuple(map(_row, arms)))
 

@@ -9,7 +9,7 @@ from layergym.base.errors import InputError, briefly
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report.model import Section, Table, Text
-from layergym.evals.report.words import claim, listed, ratio
+from layergym.evals.report.words import claim, listed, named, ratio
 from layergym.evals.results import Sweep, arm_label, arm_of
 from layergym.evals.stats import Estimate
 from layergym.evals.studies.compare import RANKING, rank_ranges
@@ -58,7 +58,7 @@ def _unrecorded(sweep: Sweep) -> Section | None:
 def _verdict(found: LayerProfile, ranks: Mapping[str, tuple[int, int]]) -> Text:
     first, *others = ranks
     same = [arm_label(arm) for arm in others if ranks[arm][0] == 1]
-    told = f"Highest: {arm_label(first)}"
+    told = f"Highest {named(found.scored)}: {arm_label(first)}"
     if same:
         told += f"; not distinguishable from it: {', '.join(same)}"
     elif others:

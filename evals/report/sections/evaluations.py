@@ -42,11 +42,14 @@ def _blocks(contest: Contest, found: Standings) -> Iterator[Block]:
     for row in rows:
         if row.errors:
             yield Text(_failed(row), "warning")
+        if row.out_of_context:
+            yield Text(_ran_out(row), "warning")
         if row.missing:
             yield Text(f"{row.agent}: {row.missing} episodes were not played yet", "warning")
-    if len(found.tasks) < len(panel):
+    if len(found.tasks) < len(panel) and not all(row.refused for row in rows):
         yield Text(
-            f"Scores are on the {len(found.tasks)} tasks that every agent has played", "warning"
+            f"Scores are on the {len(found.tasks)} tasks that every agent with a score has played",
+            "warning",
         )
 
 
@@ -59,7 +62,10 @@ def _table(rows: tuple[Standing, ...], first: str) -> Table:
         "tokens read/written": [_tokens(row) for row in rows],
         "cost": [_plain(row.cost, "{:.4f}") for row in rows],
         "errors": [str(row.errors) for row in rows],
+        "out of context": [str(row.out_of_context) for row in rows],
     }
+    if not any(row.out_of_context for row in rows):
+        del columns["out of context"]
     if len(rows) < 2:
         del columns["less the first"]
     for name in ("tokens read/written", "cost"):
@@ -96,6 +102,11 @@ def _failed(row: Standing) -> str:
         f"{row.agent}: {row.errors} episodes ended in errors and count in no score; the same "
         f"command plays them again. The last: {row.error}"
     )
+
+
+def _ran_out(row: Standing) -> str:
+    told = f"{row.agent}: {row.out_of_context} episodes ended because its context was full"
+    return told + (" and make no score" if row.refused else " and count as they stood")
 
 
 def _plain(value: float | None, form: str) -> str:

@@ -11,7 +11,7 @@ from layergym.evals.contribution.profile import LayerProfile, temperature_name
 from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.sections.seeds import runs_section, stand_apart
-from layergym.evals.report.words import findings, percent_with_interval, points, ratio
+from layergym.evals.report.words import findings, percent_with_interval, points, ratio, score_of
 from layergym.evals.results import arm_label, is_control
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import agreement
@@ -151,7 +151,8 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
                 *more,
             )
         )
-    caption = "Score in percent" + (", with 95 % intervals" if profile.repeats else "")
+    intervals = ", with 95 % intervals" if profile.repeats else ""
+    caption = f"{score_of(profile.scored)} in percent{intervals}"
     blocks: list[Block] = [Table(caption, tuple(columns), tuple(rows))]
     extra = [arm for arm in main.arms if arm.layer is None]
     if extra:

@@ -10,16 +10,25 @@ import numpy as np
 
 from layergym.evals import stats
 from layergym.evals.contribution.measure import SEED
+from layergym.evals.contribution.moved import moved
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
 from layergym.evals.report.sections.compare import compare_section
+from layergym.evals.report.sections.moved import moved_section
 from layergym.evals.report.sections.predictor import predictor_section
 from layergym.evals.report.sections.retention import retention_section
 from layergym.evals.report.sections.search import search_section
 from layergym.evals.report.sections.unfinished import stopped_section
 from layergym.evals.report.sections.vote import vote_section
-from layergym.evals.report.words import amount, listed, percent_with_interval, together
-from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label
+from layergym.evals.report.words import (
+    amount,
+    listed,
+    named,
+    percent_with_interval,
+    score_of,
+    together,
+)
+from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, cut_short
 from layergym.evals.stats import Floats
 from layergym.evals.studies.predictor import read_prediction
 from layergym.evals.studies.vote import read_votes
@@ -51,6 +60,7 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
         retention_section(sweep.runs),
         vote_section(read_votes(sweep.path)),
         predictor_section(guess, profile.measures[0]) if guess else None,
+        moved_section(sweep.runs),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),
         settings_section(sweep.settings, sweep.manifest, sweep.runs),
@@ -60,6 +70,11 @@ def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
 
 def run_sections(run: Run) -> tuple[Section, ...]:
     """A single training run: its scores, learning curve, cost and settings."""
+    lost = [
+        Text(f"{result.name}: {told}", "warning")
+        for result in run.evals
+        if (told := cut_short(result.errors, result.out_of_context))
+    ]
     scores = [
         (
             result.name,
@@ -70,13 +85,15 @@ def run_sections(run: Run) -> tuple[Section, ...]:
         for result in sorted(run.evals, key=lambda r: -r.temperature)
     ]
     text = Text("This run has not been evaluated yet.", "warning")
+    scored = run.evals[0].scored if run.evals else "success"
     table = Table(
-        "Score in percent, with 95 % bootstrap intervals over tasks",
+        f"{score_of(scored)} in percent, with 95 % bootstrap intervals over tasks",
         ("evaluation", "tasks", "episodes per task", "score"),
         tuple(scores),
     )
     found = [
-        Section("Scores", (table,) if scores else (text,)),
+        Section("Scores", (table, *lost) if scores else (text,)),
+        moved_section((run,)),
         _curves((run,), run.arm),
         _cost((run,)),
         settings_section(run.config, run.manifest, (run,)),
@@ -85,8 +102,10 @@ def run_sections(run: Run) -> tuple[Section, ...]:
 
 
 def costs(runs: Sequence[Run]) -> tuple[Mapping[str, Any], ...]:
-    """The cost of every run as plain numbers."""
-    return tuple({"arm": run.arm, "seed": run.seed, **asdict(run.cost)} for run in runs)
+    """The cost of every run as plain numbers, and how far it moved each layer (`moved`)."""
+    return tuple(
+        {"arm": run.arm, "seed": run.seed, **asdict(run.cost), "moved": moved(run)} for run in runs
+    )
 
 
 def _kinds(sweep: Sweep, temperature: float) -> Section | None:
@@ -102,8 +121,8 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
     rows = zip(map(arm_label, arms), *columns, strict=True)
     counts = ("tasks", *(str(int(mask.sum())) for mask in inside.values()))
     title = (
-        "Success in percent by type of task, with 95 % intervals over its tasks and the seeds, "
-        "each on its own"
+        f"{named(panel.scored).capitalize()} in percent by type of task, with 95 % intervals over "
+        "its tasks and the seeds, each on its own"
     )
     names = tuple(kind.replace("_", " ") or "(none)" for kind in kinds)
     return Section("Types of task", (Table(title, ("arm", *names), (counts, *rows)),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import listed, percent_with_interval
+from layergym.evals.report.words import listed, named, percent_with_interval
 from layergym.evals.results import Sweep, arm_label, layer_of
 from layergym.evals.stats import Estimate
 from layergym.evals.sweep.tuning import GridScore, Tuning, read_tuning
@@ -15,7 +15,7 @@ def search_section(sweep: Sweep) -> Section | None:
     """The decisions, and what they mean for the reader; None where there were none."""
     blocks: list[Block] = []
     if tuning := read_tuning(sweep.path):
-        blocks += _tuning(tuning)
+        blocks += _tuning(tuning, named(sweep.panel.scored if sweep.panel else "success"))
     search = sweep.settings.get("search")
     search = search if isinstance(search, Mapping) else {}
     if stride := search.get("scan"):
@@ -25,7 +25,7 @@ def search_section(sweep: Sweep) -> Section | None:
     return Section("Decisions on the way", tuple(blocks)) if blocks else None
 
 
-def _tuning(tuning: Tuning) -> tuple[Block, ...]:
+def _tuning(tuning: Tuning, scored: str) -> tuple[Block, ...]:
     rows = [
         (
             arm_label(one.arm),
@@ -36,9 +36,9 @@ def _tuning(tuning: Tuning) -> tuple[Block, ...]:
         for one in tuning.grid
     ]
     table = Table(
-        f"Learning rates tried, one run each; success in percent on {tuning.panel}, at "
+        f"Learning rates tried, one run each; {scored} in percent on {tuning.panel}, at "
         "temperature 1, with 95 % intervals over tasks",
-        ("arm", "rate", "success", ""),
+        ("arm", "rate", scored, ""),
         tuple(rows),
     )
     edges = [one.arm for one in tuning.grid if _at_edge(tuning, one)]

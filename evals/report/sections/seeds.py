@@ -5,16 +5,21 @@ from __future__ import annotations
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import RunScore, apart
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.results import arm_label
+from layergym.evals.report.words import score_of
+from layergym.evals.results import arm_label, cut_short
+
+_RULE = (
+    "Episodes that ended in errors count as lost, and those whose context was full as they stood:"
+)
 
 
 def runs_section(profile: LayerProfile) -> Section | None:
-    """Scores by arm and seed; None where every arm has one run and none of them had errors."""
+    """Scores by arm and seed; None where every arm has one run and no episode was cut short."""
     runs = profile.runs
     arms = dict.fromkeys(one.arm for one in runs)
     seeds = sorted({one.seed for one in runs if one.arm != "base"})
-    failed = [one for one in runs if one.errors]
-    if len(seeds) < 2 and not failed:
+    cut = [text for text in map(_cut, runs) if text]
+    if len(seeds) < 2 and not cut:
         return None
     cells = {(one.arm, one.seed): one for one in runs}
     base = next((one for one in runs if one.arm == "base"), None)
@@ -22,9 +27,10 @@ def runs_section(profile: LayerProfile) -> Section | None:
         (arm_label(arm), *(_cell(base if arm == "base" else cells.get((arm, s))) for s in seeds))
         for arm in arms
     ]
-    caption = f"Score of every run at {profile.measures[0].name}, in percent"
+    caption = f"{score_of(profile.scored)} of every run at {profile.measures[0].name}, in percent"
     blocks: list[Block] = [Table(caption, ("arm", *(f"seed {s}" for s in seeds)), tuple(rows))]
-    blocks += [Text(told, "warning") for told in (*stand_apart(profile), *_errors(failed))]
+    blocks += [Text(told, "warning") for told in stand_apart(profile)]
+    blocks += [Text(f"{_RULE} {'; '.join(cut)}.", "warning")] if cut else []
     return Section("Runs", tuple(blocks))
 
 
@@ -49,15 +55,15 @@ def _apart(profile: LayerProfile, arm: str) -> str:
     )
 
 
-def _errors(failed: list[RunScore]) -> list[str]:
-    if not failed:
-        return []
-    listed = "; ".join(f"{arm_label(one.arm)}, seed {one.seed}: {one.errors}" for one in failed)
-    return [f"Episodes that ended in errors, and count as lost: {listed}."]
+def _cut(run: RunScore) -> str:
+    """How many of a run's episodes were cut short; "" for none."""
+    told = cut_short(run.errors, run.out_of_context)
+    return f"{arm_label(run.arm)}, seed {run.seed}: {told}" if told else ""
 
 
 def _cell(run: RunScore | None) -> str:
     if run is None:
         return "-"
     mark = " (apart)" if run.apart else ""
-    return f"{100 * run.score:.1f}{mark}" + (f", {run.errors} errors" if run.errors else "")
+    cut = cut_short(run.errors, run.out_of_context)
+    return f"{100 * run.score:.1f}{mark}" + (f", {cut}" if cut else "")

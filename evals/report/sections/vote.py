@@ -9,7 +9,7 @@ import numpy as np
 from layergym.evals import stats
 from layergym.evals.contribution.measure import SEED
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import percent_with_interval, points, together
+from layergym.evals.report.words import named, percent_with_interval, points, together
 from layergym.evals.stats import Estimate
 from layergym.evals.studies.vote import Votes
 
@@ -45,7 +45,8 @@ def _compared(votes: Votes) -> tuple[Block, ...]:
     caption = (
         f"Majority votes of {together(votes.voters)} on {len(first.tasks)} tasks, "
         f"{first.repeats} episode{'s' * (first.repeats > 1)} per task, "
-        f"{seeds} seed{'s' * (seeds > 1)} of training; percent, with 95 % intervals"
+        f"{seeds} seed{'s' * (seeds > 1)} of training; {named(first.scored)} in percent, "
+        "with 95 % intervals"
     )
     columns = ("voters", "score", f"less {names[other].replace('-x', ' x ')}, points")
     return Table(caption, columns, rows), _verdict(names, other, against(0))

@@ -5,7 +5,7 @@ import errno
 from asyncio import CancelledError
 from collections.abc import Iterable
 
-from layergym.base.texts import whole_texts
+from layergym.base.texts import one_line
 
 FAULTS = (Exception, SystemExit, CancelledError)
 """What code that is not ours may raise, and be reported for; an interrupt by a person is not."""
@@ -36,7 +36,7 @@ class Notice(UserWarning):
 def told(error: BaseException, most: int = 500) -> str:
     """An error as one line of text, its message cut to `most` characters, whatever it holds."""
     try:
-        text = " ".join(whole_texts(str(error)).split())
+        text = one_line(str(error))
     except Exception:  # Its own __str__ is not ours either.
         text = "(without a message)"
     return f"{type(error).__name__}: {text if len(text) <= most else text[:most] + '...'}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ def replacing(path: Path) -> Iterator[Path]:
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def undone(folder: Path, *, where: Callable[[Exception], bool]) -> Iterator[None]:
+    """Take away what has been added to `folder` within the context, `where` an error says so."""
+    before = set(folder.iterdir()) if folder.is_dir() else set()
+    try:
+        yield
+    except Exception as error:
+        if where(error) and folder.is_dir():
+            for path in set(folder.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         raise
 
 

@@ -20,7 +20,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process works in it.
     """
-    made = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
@@ -35,6 +35,6 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows keeps files that are open.
             (folder / LOCK).unlink()
         lock.release()
-        if made:
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):  # What was written into stays.
+            for path in made:
+                path.rmdir()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 
 from layergym.base.errors import InputError
+
+_MOST = 1e300
+"""Beyond it are infinity and whole numbers that no float holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Bounds:
             return False
         assert isinstance(value, (int, float))
         inside = self.low < value if self.above else self.low <= value
-        return isfinite(value) and inside and value <= self.high
+        return inside and value <= self.high and abs(value) < _MOST
 
     def __str__(self) -> str:
         """Say it, as in "gamma must be ..."."""
@@ -51,4 +54,4 @@ def check_numbers(settings: object, bounds: Mapping[str, Bounds]) -> None:
     for name, allowed in bounds.items():
         value = getattr(settings, name)
         if not allowed.hold(value):
-            raise InputError(f"{name} must be {allowed}, not {value!r}")
+            raise InputError(f"{name} must be {allowed}, not {repr(value)[:40]}")

@@ -18,6 +18,11 @@ def whole_texts(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def one_line(text: str) -> str:
+    """`text` as it can be written, with one space for each stretch of white space."""
+    return " ".join(whole_texts(text).split())
+
+
 def printable(text: str) -> str:
     """`text` as a terminal may show it: only line breaks and tabs are left of what steers one."""
     plain = _TURNS.sub("", whole_texts(text).replace("\r\n", "\n"))

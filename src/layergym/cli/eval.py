@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play, show the report; 1 when episodes are missing or ended in errors."""
+    """Play, show the report; 1 when an agent has no score, or episodes missing or in errors."""
     from layergym.agents.servers.openai_client import RequestLimits
     from layergym.evals.report import build, show
     from layergym.evals.score.contest import Contest, ContestSpec
@@ -122,25 +122,12 @@ def run(args: argparse.Namespace) -> int:
                 out.note(f"stopped; go on with: layergym eval --resume {folder}")
             raise
         show(build([folder], kept=folder in (args.resume, args.out)), out.results)
-        for row in standings(contest).rows if out.json else ():
+        rows = standings(contest).rows
+        for row in rows:
             out.record(event="agent", **asdict(row))
-        cut = [name for name in spec.agents if _cut(contest, name)]
-        return int(bool(cut) or any(contest.missing(a, s) for a in spec.agents for s in spec.seeds))
-
-
-def _cut(contest: Contest, name: str) -> bool:
-    """Whether so many episodes ran out of context that the score is none; says so."""
-    from layergym.evals.score.contest import MOST_OUT_OF_CONTEXT
-
-    share = contest.out_of_context(name)
-    if share <= MOST_OUT_OF_CONTEXT:
-        return False
-    complain(
-        "eval",
-        f"{share:.0%} of {name}'s episodes ended because its context was full, so this is no score "
-        "of the agent; allow fewer tokens per reply, or fewer turns",
-    )
-    return True
+            if row.refused:
+                complain("eval", f"{row.agent}: {row.refused}")
+        return int(any(row.refused or row.errors or row.missing for row in rows))
 
 
 def _spec(args: argparse.Namespace) -> ContestSpec:

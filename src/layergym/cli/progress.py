@@ -41,7 +41,15 @@ class StepLines:
             )
             self._print(head, "bold")
         cells = [COLUMNS[n][1].format(metrics.get(n, float("nan"))) for n in self._columns]
-        self._print(" ".join(cells))
+        self._print(" ".join([*cells, *_troubles(metrics)]))
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._console.print(line, style=style, highlight=False, soft_wrap=True)
+
+
+def _troubles(metrics: Mapping[str, float]) -> list[str]:
+    """What went wrong with episodes of a step, where anything did."""
+    failed, full = metrics.get("episodes_failed", 0), metrics.get("out_of_context", 0)
+    told = [f"{failed:.3g} episodes failed"] if failed else []
+    told += [f"{full:.1%} out of context".replace("%", " %")] if full else []
+    return [" " + ", ".join(told)] if told else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -52,9 +53,11 @@ def test_gradients_are_the_same(tokens: int) -> None:
     seen = torch.rand(2, 1, tokens, 50, generator=generator) < 0.5
     seen[..., 0] = True
     mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
+    query, key, value = parts
     found = []
-    for kwargs in ({}, {"position_bias": None}):  # What is not known is left to transformers.
-        output, _ = grouped_attention(module, *parts, mask, scaling=0.3, **kwargs)
+    settings: tuple[dict[str, Any], ...] = ({}, {"position_bias": None})
+    for more in settings:  # What is not known is left to transformers.
+        output, _ = grouped_attention(module, query, key, value, mask, scaling=0.3, **more)
         assert output.shape == (2, tokens, 6, 8)
         found.append((output, *torch.autograd.grad(output.square().sum(), parts)))
     for ours, theirs in zip(*found, strict=True):

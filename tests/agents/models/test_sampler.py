@@ -18,8 +18,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from layergym.agents.models import sampler as module
+from layergym.agents.models.architecture import cache_bytes
 from layergym.agents.models.draw import draw
-from layergym.agents.models.sampler import Request, Sample, TransformersSampler
+from layergym.agents.models.sampler import SHARE, Request, Sample, TransformersSampler
 from layergym.base.errors import InputError
 from tests.agents.conftest import FAMILIES
 
@@ -182,3 +184,19 @@ def test_a_model_without_key_value_cache_is_refused(tokenizer: Tokenizers) -> No
     net = MambaForCausalLM(MambaConfig(vocab_size=300, hidden_size=16, num_hidden_layers=1))
     with pytest.raises(InputError, match="MambaForCausalLM"):
         TransformersSampler(net, tokenizer(None))
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gemma3"])
+def test_episodes_beyond_memory_are_answered_all_the_same(
+    family: str, model: Models, tokenizer: Tokenizers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for two rows at a time, every one of six is computed again in every turn."""
+    net, said = model(family), []
+    slot = cache_bytes(net.config, net.dtype)
+    for room in (1 << 40, 2 * 64 * slot / SHARE + 1):
+        monkeypatch.setattr(module, "free_memory", lambda device, room=room: room)
+        sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=8)
+        said.append([(s, p) for _, s, p in itertools.chain(*dialogues(sampler))])
+    for (ours, read), (theirs, prompt) in zip(*said, strict=True):
+        assert ours.ids == theirs.ids and read == prompt
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-5)

@@ -105,6 +105,33 @@ def test_a_metric_that_is_missing_or_not_a_number_is_a_dot() -> None:
     assert re.search(r"reward +0\.050 +0\.050  ·▁", picture(shown, 80))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "drawn"),
+    [
+        ("out_of_context", 0.125, r"out of context +12\.5 % +1\.2 %"),
+        ("episodes_failed", 3.0, r"failed episodes +3 +0\.3"),
+    ],
+)
+def test_episodes_that_went_wrong_are_drawn(name: str, value: float, drawn: str) -> None:
+    shown = state(9)
+    label = drawn.partition(" +")[0]
+    shown.rows = [{**step, name: 0.0} for step in shown.rows]
+    assert label not in picture(shown, 80)
+    shown.rows = [*shown.rows, row(10, **{name: value})]
+    assert re.search(drawn, picture(shown, 80))
+    assert label in picture(shown, 140)
+
+
+def test_a_log_says_what_went_wrong_with_episodes() -> None:
+    out = StringIO()
+    view = RunView(state(0), Console(file=out, width=60))
+    view.show(row(1, episodes_failed=0.0, out_of_context=0.0))
+    view.show(row(2, episodes_failed=3.0, out_of_context=0.125))
+    _, quiet, told = out.getvalue().splitlines()
+    assert "failed" not in quiet and "context" not in quiet
+    assert told.endswith("3 episodes failed, 12.5 % out of context")
+
+
 def test_the_time_left_follows_from_the_last_steps() -> None:
     shown = state(20)
     assert shown.left_s is None

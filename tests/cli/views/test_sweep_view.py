@@ -114,3 +114,21 @@ def test_tuning_runs_and_stopped_layers_are_told_apart(sweep_folder: Path) -> No
     assert any(line.startswith("layer 1") and "stopped" in line for line in lines)
     assert any("1 stopped, " in line for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+def test_episodes_that_were_cut_short_are_counted(running: list[Arm]) -> None:
+    full, training = running[1].folder, running[3].folder
+    scored = full / "evals" / "t1.0.json"
+    scored.write_text(json.dumps(json.loads(scored.read_text()) | {"out_of_context": 3}))
+    with (training / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 8, "success": 0.5, "episodes_failed": 2.0}) + "\n")
+    lines = lines_of(running, terminal=True)
+    [told] = [line for line in lines if line.startswith("cut short: ")]
+    assert "full seed 0: 3 out of context" in told and "layer 1 seed 0: 2 errors" in told
+    log = lines_of(running, terminal=False)
+    assert any("layer-01 seed 0: training (2 errors)" in line for line in log)
+    assert any("full seed 0: done" in line and "3 out of context" in line for line in log)
+
+
+def test_without_such_episodes_nothing_is_said_of_them(running: list[Arm]) -> None:
+    assert all("cut short" not in line for line in lines_of(running, terminal=True))

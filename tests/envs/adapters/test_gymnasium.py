@@ -1,5 +1,6 @@
 """Gymnasium's environments in words, MiniGrid as the example."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -103,3 +104,77 @@ def test_errors_say_what_to_do() -> None:
 class _Steer(gymnasium.Env[np.ndarray, np.ndarray]):
     action_space = gymnasium.spaces.Box(-1, 1)
     observation_space = gymnasium.spaces.Box(-1, 1)
+
+
+# ---- what is seen and said ----------------------------------------------------------------------
+
+
+class _Shows(gymnasium.Env[Any, str]):
+    """Shows `seen` and takes short lower-case words."""
+
+    action_space = gymnasium.spaces.Text(min_length=1, max_length=4, charset="onf")
+
+    def __init__(self, seen: Any) -> None:
+        self.seen = seen
+        self.said: list[str] = []
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        super().reset(**kwargs)
+        return self.seen, {}
+
+    def step(self, action: str) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.said.append(action)
+        return self.seen, 1.0, True, False, {}
+
+
+@pytest.fixture
+def shows() -> Iterator[str]:
+    gymnasium.register("test/Shows-v0", _Shows)
+    yield "test/Shows-v0"
+    del gymnasium.registry["test/Shows-v0"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ("a door", "a door"),
+        (0.25, "0.25"),
+        (np.float32(0.1), "0.1"),
+        (np.float64(-1.5), "-1.5"),
+        (True, "True"),
+        (np.bool_(False), "False"),
+        (3, "You are in state 3."),
+        (np.int64(3), "You are in state 3."),
+        (np.array([0.5, -2]), "0.5, -2"),
+        (np.array([True, False]), "True, False"),
+        (np.array([123_456, 7]), "123456, 7"),
+        (np.array(7), "7"),
+    ],
+    ids=repr,
+)
+def test_one_value_and_small_arrays_have_words(seen: Any, words: str, shows: str) -> None:
+    env = Gymnasium(env_id=shows, settings={"seen": seen})
+    assert env.reset(seed=0)[0] == words
+    assert env.step("on")[:3] == (words, 1.0, True)
+
+
+@pytest.mark.parametrize(
+    "seen", [None, (1, 2), np.zeros(65), np.array(["a", "b"]), np.array([1j]), b"a"], ids=repr
+)
+def test_what_has_no_obvious_words_needs_a_description(seen: Any, shows: str) -> None:
+    with pytest.raises(lg.InputError, match="write describe"):
+        Gymnasium(env_id=shows, settings={"seen": seen}).reset(seed=0)
+
+
+@pytest.mark.parametrize("action", ["", "fooooo", "off!", "é", "ON", "on\n", "\x00", "o" * 10_000])
+def test_a_text_outside_the_action_space_is_invalid_and_never_passed_on(
+    action: str, shows: str
+) -> None:
+    env = Gymnasium(env_id=shows, settings={"seen": "a door"})
+    env.reset(seed=0)
+    text, reward, terminated, _, info = env.step(action)
+    assert (reward, terminated, info["valid"]) == (0.0, False, False)
+    assert "Text(1, 4" in text
+    assert env.inner.unwrapped.said == []  # type: ignore[attr-defined]
+    assert env.step("on")[1:3] == (1.0, True)
+    assert env.inner.unwrapped.said == ["on"]  # type: ignore[attr-defined]

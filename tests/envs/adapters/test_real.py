@@ -1,10 +1,6 @@
 """Adapters of packages that are large, or do not resolve with the others: run where installed."""
 
 import random
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -72,11 +68,6 @@ from layergym.envs.adapters import verifiers
 
 def load_environment():
     return verifiers.load_environment("alfworld-v0", size=3, max_receptacles=5)
-"""
-SERVER = """
-import sys, uvicorn
-from layergym.envs.adapters.openenv import app
-uvicorn.run(app("alfworld-v0", max_receptacles=5), port=int(sys.argv[1]), log_level="critical")
 """
 
 
@@ -156,38 +147,3 @@ def test_ours_as_one_of_verifiers_is_the_same_game() -> None:
         assert found[1:3] == expected[1:3]
         assert over or found[0] == expected[0]
     assert expected[1] == 1.0
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    """A real OpenEnv server of ours."""
-    pytest.importorskip("openenv.core")
-    server = subprocess.Popen([sys.executable, "-c", SERVER, "8127"])
-    try:
-        yield "http://localhost:8127"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def test_a_server_of_openenv_is_played(url: str) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        env = lg.make("openenv-v0", url=url)
-        try:
-            env.reset(seed=0)
-            break
-        except lg.InputError:
-            assert time.monotonic() < deadline
-            time.sleep(1)
-    assert env.step("inventory")[4]["valid"]
-    env.close()
-    assert conforms(lambda: lg.make("openenv-v0", url=url)) == []
-    with pytest.raises(lg.InputError, match='shows no "output"'):
-        lg.make("openenv-v0", url=url, sees="output").reset()
-
-
-def test_no_server_is_an_input_error() -> None:
-    pytest.importorskip("openenv.core")
-    with pytest.raises(lg.InputError, match="no OpenEnv server answers"):
-        lg.make("openenv-v0", url="http://localhost:9").reset()

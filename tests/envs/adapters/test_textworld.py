@@ -14,10 +14,15 @@ from layergym.agents import ExpertAgent, Job, rollout
 @pytest.fixture(scope="module")
 def game(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A game of one room and a quest of two commands, with its description beside it."""
-    path = tmp_path_factory.mktemp("games") / "quest.z8"
+    return made(tmp_path_factory.mktemp("games") / "quest.z8", rooms=1, objects=2, quest=2)
+
+
+def made(path: Path, *, rooms: int, objects: int, quest: int) -> Path:
+    """A game of this many rooms, objects, and commands to win."""
+    size = {"world-size": rooms, "nb-objects": objects, "quest-length": quest, "seed": 4}
+    options = [f"--{name}={value}" for name, value in size.items()]
     tool = Path(sys.executable).with_name("tw-make")
-    size = ["--world-size", "1", "--nb-objects", "2", "--quest-length", "2", "--seed", "4"]
-    subprocess.run([tool, "custom", *size, "--output", path], check=True, capture_output=True)
+    subprocess.run([tool, "custom", *options, "--output", path], check=True, capture_output=True)
     return path
 
 
@@ -59,11 +64,7 @@ def test_nonsense_costs_a_turn_and_breaks_nothing(game: Path) -> None:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A game of four rooms."""
-    path = tmp_path_factory.mktemp("house") / "house.z8"
-    tool = Path(sys.executable).with_name("tw-make")
-    size = ["--world-size", "4", "--nb-objects", "8", "--quest-length", "4", "--seed", "4"]
-    subprocess.run([tool, "custom", *size, "--output", path], check=True, capture_output=True)
-    return path
+    return made(tmp_path_factory.mktemp("house") / "house.z8", rooms=4, objects=8, quest=4)
 
 
 OUTSIDE = [

@@ -14,12 +14,13 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import layergym
 from layergym.base.errors import InputError
-from layergym.envs.sandbox import CallError, Limits, Sandbox, Suite, jobs, launch
+from layergym.envs.sandbox import CallError, Limits, Sandbox, Suite, jobs, launch, shared
 from layergym.envs.sandbox.launch import Worker
 
 QUICK = Limits(wall_s=5, cpu_s=2)
@@ -41,8 +42,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=unused, symlinks=False)
     (prefix / "bin").mkdir()
     shutil.copy(os.path.realpath(sys.executable), prefix / "bin" / version)
-    for shared in Path(str(sysconfig.get_config_var("LIBDIR"))).glob("libpython*.so*"):
-        shutil.copy(shared, prefix / "lib")
+    for file in Path(str(sysconfig.get_config_var("LIBDIR"))).glob("libpython*.so*"):
+        shutil.copy(file, prefix / "lib")
     package = library / "site-packages" / "layergym"
     source = Path(launch.__file__).resolve().parents[1]
     shutil.copytree(source, package / "envs")
@@ -249,19 +250,31 @@ def test_limits_that_can_be_are_kept() -> None:
             assert sandbox.run("print(1)", limits).text == "1\n"
 
 
-def test_an_isolation_that_there_is_not_is_refused_when_an_environment_is_made() -> None:
-    for env in ("code-v0", "math-v0"):
-        with pytest.raises(InputError, match="isolation"):
-            layergym.make(env, isolation="foo")
+CONFINED: dict[str, dict[str, Any]] = {
+    "code-v0": {},
+    "math-v0": {},
+    "reasoninggym-v0": {"dataset": "countdown", "size": 5},
+}
 
 
-def test_an_isolation_that_cannot_be_had_ends_the_first_reset(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("env", CONFINED)
+@pytest.mark.parametrize("isolation", ["foo", "", "Landlock", "auto "])
+def test_an_isolation_that_there_is_not_is_refused_when_an_environment_is_made(
+    env: str, isolation: str
 ) -> None:
+    with pytest.raises(InputError, match="no isolation"):
+        layergym.make(env, isolation=isolation, **CONFINED[env])
+
+
+@pytest.mark.parametrize("env", CONFINED)
+def test_an_isolation_that_cannot_be_had_ends_the_first_reset(
+    env: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared.cache_clear()  # workers that stand ready
+    made = layergym.make(env, isolation="landlock", **CONFINED[env])
     monkeypatch.setattr(sys, "executable", "/bin/true")
-    env = layergym.make("code-v0", isolation="landlock")
     with pytest.raises(InputError, match="cannot be isolated here"):
-        env.reset(seed=0)
+        made.reset(seed=0)
 
 
 def test_the_hosts_name_is_hidden_with_namespaces(sandbox: Sandbox) -> None:

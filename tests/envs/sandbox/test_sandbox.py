@@ -14,12 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from layergym.base.errors import InputError
 from layergym.envs.sandbox import CallError, Limits, Sandbox, Suite, launch
-from layergym.envs.sandbox.values import decode, encode
 
 
 def test_this_machine_can_isolate() -> None:
@@ -279,27 +276,3 @@ def test_it_works_for_an_unprivileged_user(sandbox: Sandbox, readable_by_all: st
     if done.stderr.startswith("cannot: "):
         pytest.skip(f"this machine {done.stderr.strip()}")
     assert (done.stdout, done.stderr) == ("kept\n", "")
-
-
-_PLAIN = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text()
-    | st.binary()
-    | st.complex_numbers(allow_nan=False),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(st.text() | st.integers(), inner, max_size=4)
-        | st.sets(st.integers() | st.text(), max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@given(_PLAIN)
-def test_plain_values_come_back_the_same(value: object) -> None:
-    back = decode(encode(value))
-    assert (back, type(back)) == (value, type(value))

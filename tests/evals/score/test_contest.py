@@ -153,33 +153,73 @@ def test_a_run_cut_anywhere_is_finished_without_loss_or_repetition(tmp_path: Pat
 
 
 def test_an_error_is_reported_apart_and_played_again(tmp_path: Path, pusher: Pusher) -> None:
-    spec = replace(SPEC, agents=("expert", pusher.name), prices={pusher.name: (2.0, 10.0)})
+    prices = {pusher.name: (2.0, 10.0)}
+    spec = replace(SPEC, agents=("expert", pusher.name), size=40, prices=prices)
     contest = Contest.open(spec, tmp_path)
     task = contest.panel.tasks[0]
     pusher.refused = {task}
     contest.play(IMPATIENT)
     expert, served = standings(contest).rows
-    assert (served.episodes, served.errors, served.missing) == (7, 1, 0)
+    assert (served.episodes, served.errors, served.missing) == (39, 1, 0)
     assert "answered 403" in served.error
     assert served.score and expert.score
     solved = sum(int(t[-1]) % 2 for t in contest.panel.tasks[1:])
-    assert served.score.value == pytest.approx(solved / 7)
+    assert served.score.value == pytest.approx(solved / 39)
     evals = contest.run_folder(pusher.name, 0) / "evals"
     assert not evals.exists()
     text = " ".join(b.text for s in build([tmp_path]).sections for b in s.blocks
                     if isinstance(b, Text))  # fmt: skip
     assert "1 episodes ended in errors and count in no score" in text
-    assert "Scores are on the 7 tasks" in text
+    assert "Scores are on the 39 tasks" in text
 
     pusher.refused = set()
     asked = pusher.asked
     Contest.open(spec, tmp_path).play(IMPATIENT)
     served = standings(contest).rows[1]
-    assert (served.episodes, served.errors) == (8, 0)
+    assert (served.episodes, served.errors) == (40, 0)
     assert pusher.asked - asked <= 2
-    assert len(read_eval(evals / "t1.0.json").tasks) == 8
+    assert len(read_eval(evals / "t1.0.json").tasks) == 40
     assert served.prompt_tokens == 10 * pusher.asked - 10
     assert served.cost == pytest.approx((served.prompt_tokens * 2 + pusher.asked * 10 - 10) / 1e6)
+
+
+def test_with_many_errors_there_is_no_score_and_the_others_keep_theirs(
+    tmp_path: Path, pusher: Pusher, capsys: Any
+) -> None:
+    tasks = Contest.open(replace(SPEC, size=40), tmp_path / "tasks").panel.tasks
+    pusher.refused = set(tasks[-3:])
+    agents = ["--agent", pusher.name, "expert", "random"]
+    command = ["eval", "test/Doors-v0", *agents, "--tasks", "40", "--format", "plain"]
+    assert main([*command, "--retries", "0", "--out", str(tmp_path / "out")]) == 1
+    shown = capsys.readouterr()
+    assert f"{pusher.name}: 3 of 40 episodes ended in errors, which is no score" in shown.err
+    assert "403" in shown.err
+    served, expert, chance = standings(Contest.read(tmp_path / "out")).rows
+    assert (served.episodes, served.errors, served.score) == (37, 3, None)
+    assert expert.score and expert.score.value == 1.0 and chance.score
+    assert expert.difference is chance.difference is None  # Nothing to compare with.
+
+
+@pytest.mark.parametrize(("cut", "refused"), [(4, False), (5, True)])
+def test_more_than_a_tenth_out_of_context_is_no_score(
+    cut: int, refused: bool, tmp_path: Path
+) -> None:
+    contest = Contest.open(replace(SPEC, agents=("expert",), size=40), tmp_path)
+    contest.play()
+    path = contest.run_folder("expert", 0) / NAME
+    records = list(read_records(path))
+    path.unlink()
+    with Recorder(path) as recorder:
+        for place, one in enumerate(records):
+            short = replace(one.trajectory, ended="context", success=False)
+            recorder.write(replace(one, trajectory=short) if place < cut else one)
+    [row] = standings(contest).rows
+    assert row.out_of_context == cut and (row.score is None) == bool(row.refused) == refused
+    if row.score:
+        assert row.score.value == pytest.approx(1 - cut / 40)
+    assert f"{cut} episodes ended because its context was full" in " ".join(
+        b.text for s in build([tmp_path]).sections for b in s.blocks if isinstance(b, Text)
+    )
 
 
 def test_a_server_that_is_gone_stops_its_agent_and_no_other(tmp_path: Path) -> None:
@@ -192,6 +232,7 @@ def test_a_server_that_is_gone_stops_its_agent_and_no_other(tmp_path: Path) -> N
     assert (served.episodes, served.errors, served.missing) == (0, 2, 6)
     assert (expert.episodes, expert.missing) == (8, 0)
     assert served.score is None
+    assert expert.score and expert.score.value == 1.0
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,11 @@ def process_of(work: Callable[..., object], *given: object) -> BaseProcess:
 
 @pytest.fixture(scope="module")
 def told(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a sweep that the command ran, and what it printed."""
+    """The folder of a sweep that the command ran, by a short id, and what it printed."""
     folder, shown = tmp_path_factory.mktemp("work") / "sweep", StringIO()
+    spec = replace(sweep_of(), run=replace(sweep_of().run, env="alfworld-v0"))
     with redirect_stdout(shown):
-        assert go(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
+        assert go(spec, folder, Launch(jobs=2), output(Namespace())) == 0
     return folder, shown.getvalue()
 
 
@@ -55,6 +56,8 @@ def test_a_sweep_leaves_what_a_report_needs(sweep_of: SweepOf, told: tuple[Path,
     assert sweep.temperatures("layer-01") == (1.0, 0.0)
     panels = {result.panel_hash for run in sweep.runs for result in run.evals}
     assert len(panels) == 1
+    configs = [json.loads((run.path / "config.json").read_text()) for run in sweep.runs]
+    assert {config["env"] for config in configs} == {"layergym/ALFWorld-v0"}
     for run in sweep.runs[1:]:
         assert [row["step"] for row in run.metrics] == [1, 2]
         assert run.cost.peak_memory_bytes

@@ -130,5 +130,5 @@ def test_the_rank_that_makes_lora_as_large_as_a_layer(tiny_model: Tiny, tmp_path
 def test_lora_needs_linear_maps_and_a_rank(tiny_model: Tiny) -> None:
     with pytest.raises(InputError, match="no linear map"):
         with_lora(tiny_model("gpt2"), "1", 2, 0)
-    with pytest.raises(InputError, match="rank is 1 or more"):
+    with pytest.raises(InputError, match="LoRA rank lies between 1 and"):
         with_lora(tiny_model("llama"), "1", 0, 0)

@@ -25,6 +25,8 @@ _METRICS = {
     "success": ("success", "{:.1%}"),
     "turns": ("turns", "{:.1f}"),
     "invalid": ("invalid turns", "{:.1%}"),
+    "out_of_context": ("out of context", "{:.1%}"),
+    "episodes_failed": ("failed episodes", "{:.3g}"),
     "groups_zero_variance": ("tasks without signal", "{:.0%}"),
     "step_groups_shared": ("step groups > 1", "{:.0%}"),
     "step_group_size": ("step group size", "{:.2f}"),
@@ -33,6 +35,8 @@ _METRICS = {
     "mismatch": ("sampler mismatch", "{:.1e}"),
 }
 """Metric, name, format."""
+_TROUBLES = frozenset({"out_of_context", "episodes_failed"})
+"""Drawn once there has been any."""
 _NAME, _CELL = max(len(name) for name, _ in _METRICS.values()), 9
 _PHASES = {
     "rollout": ("█", "cyan"),
@@ -107,7 +111,7 @@ def _metrics(rows: Sequence[MetricsRow], width: int) -> list[Text]:
         lines[0].append("  since the first step")
     for key, (name, form) in _METRICS.items():
         values = [_value(row, key) for row in rows]
-        if not any(map(isfinite, values)):
+        if not any(isfinite(v) and (v > 0 or key not in _TROUBLES) for v in values):
             continue
         now, mean = _last(values), _mean(values[-RECENT:])
         cells = (_number(form, value).rjust(_CELL) for value in (now, mean))

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from layergym.base.files import Lines
 from layergym.cli.views.marks import MISSING, bar, duration, percent
-from layergym.evals.results import arm_label, layer_of, read_eval
+from layergym.evals.results import arm_label, cut_short, layer_of, read_eval
 from layergym.evals.sweep.next_jobs import stopped
 from layergym.evals.sweep.run_arm import finished
 from layergym.evals.sweep.spec import Arm
@@ -28,7 +28,7 @@ RECENT = 5
 """Steps over which the training success shown is averaged."""
 _COLUMNS = {"seed": 4, "state": 8, "": 12, "step": 9, "training": 8, "T=1": 7, "greedy": 7}
 """Headings and widths, fixed so that nothing moves while numbers come in."""
-_AROUND = 8
+_AROUND = 9
 """Lines of the terminal that are not rows of the table."""
 
 
@@ -43,7 +43,16 @@ class ArmState:
     success: float | None
     """Success rate in training, over the last steps."""
     scores: tuple[tuple[str, float], ...]
-    """Success on the panel by temperature, as far as it was scored."""
+    """Score on the panel by temperature, as far as it was scored."""
+    errors: int = 0
+    """Episodes that ended in errors, in training and on the panel."""
+    out_of_context: int = 0
+    """Episodes on the panel that ended because the model's context was full."""
+
+    @property
+    def cut(self) -> str:
+        """How many episodes were cut short, by what; "" for none."""
+        return cut_short(self.errors, self.out_of_context)
 
 
 def observe(arm: Arm, metrics: Lines) -> ArmState:
@@ -58,6 +67,9 @@ def observe(arm: Arm, metrics: Lines) -> ArmState:
         step=step,
         success=sum(recent) / len(recent) if recent else None,
         scores=tuple((e.name, float(e.rates.mean())) for e in evals),
+        errors=int(sum(row.get("episodes_failed", 0) for row in rows))
+        + sum(e.errors for e in evals),
+        out_of_context=sum(e.out_of_context for e in evals),
     )
 
 
@@ -149,7 +161,8 @@ class SweepView:
             self._steps_before = _steps(states)
         shown = _shown(states, self._console.height - _AROUND)
         summary = _summary(states, self._elapsed, self._steps_before)
-        return Group(_table(shown), Text(), _scores(states), summary)
+        parts = [_table(shown), Text(), _scores(states), _cut(states), summary]
+        return Group(*(part for part in parts if part is not None))
 
     @property
     def _elapsed(self) -> float:
@@ -217,6 +230,14 @@ def _scores(states: Sequence[ArmState]) -> Text:
     return Text(f"T=1: {'  '.join(told)}" + (f"\nlayers {strip}" if layers else ""))
 
 
+def _cut(states: Sequence[ArmState]) -> Text | None:
+    """Which runs had episodes that were cut short, in one line; None when none had."""
+    told = [f"{_label(one.arm)} seed {one.arm.run.seed}: {one.cut}" for one in states if one.cut]
+    if not told:
+        return None
+    return Text(f"cut short: {'; '.join(told)}", "red", no_wrap=True, overflow="ellipsis")
+
+
 def _steps(states: Sequence[ArmState]) -> int:
     return sum(state.step for state in states)
 
@@ -237,6 +258,7 @@ def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) ->
 
 
 def _line(state: ArmState, elapsed_s: float) -> str:
-    scores = ", ".join(f"{name} {percent(value)}" for name, value in state.scores)
     what = f"{state.arm.name}{_rate(state.arm)} seed {state.arm.run.seed}: {state.state}"
-    return f"[{duration(elapsed_s)}] {what}" + (f" ({scores})" if state.state == "done" else "")
+    found = [f"{name} {percent(value)}" for name, value in state.scores if state.state == "done"]
+    found += [state.cut] if state.cut else []
+    return f"[{duration(elapsed_s)}] {what}" + (f" ({', '.join(found)})" if found else "")

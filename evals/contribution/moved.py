@@ -1,0 +1,43 @@
+"""How far training moved each layer of a run, from what the run logged at its last step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from layergym.evals.results import Run
+
+CHANGE = "change/"
+"""Log keys of the trainer: the length of a layer's change as a share of that of its weights."""
+OTHER = "other"
+"""What is in no layer: embeddings, final norm and head."""
+
+
+def moved(run: Run) -> dict[str, float]:
+    """Frobenius norm of each layer's change over that of its weights at the start.
+
+    By "layer_3" and, for all parameters, "other". Of tensors above `trainer.updates.SAMPLE` entries
+    the trainer compares a sample. Empty for adapters and scattered entries, whose changes are not
+    those of whole weights, and for runs that logged no changes.
+    """
+    partial = run.config.get("lora") or str(run.config.get("layers", "")).startswith("random")
+    last: Mapping[str, Any] = run.metrics[-1] if run.metrics and not partial else {}
+    return {
+        key.removeprefix(CHANGE): float(value)
+        for key, value in last.items()
+        if key.startswith(CHANGE) and isinstance(value, int | float) and 0 <= value < float("inf")
+    }
+
+
+def mean_moved(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """`moved`, mean over the seeds of each arm; arms without any are left out."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for run in runs:
+        for name, share in moved(run).items():
+            found.setdefault(run.arm, {}).setdefault(name, []).append(share)
+    return {
+        arm: {name: float(np.mean(shares)) for name, shares in by_layer.items()}
+        for arm, by_layer in found.items()
+    }
