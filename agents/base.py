@@ -30,7 +30,7 @@ class Episode:
     def admissible(self) -> list[str] | None:
         """Actions that the environment would understand now, or None when it does not say."""
         found = self.env.admissible()
-        return None if found is None else [border.text(each, "an action") for each in found]
+        return None if found is None else [border.safe_text(each, "an action") for each in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class ExpertAgent:
                 "agent"
             )
         action = episode.env.expert()
-        return None if action is None else _say(border.text(action, "what expert() returns"))
+        return None if action is None else _say(border.safe_text(action, "what expert() returns"))
 
 
 class HumanAgent:

@@ -20,7 +20,7 @@ from layergym.agents.models.save import RECIPE
 from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.servers.openai_agent import ServerAgent
-from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, Limits
+from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, RequestLimits
 from layergym.base.errors import InputError
 from layergym.base.files import read_json
 
@@ -142,7 +142,9 @@ class Speech:
     """Where it computes."""
 
 
-def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = None) -> Agent:
+def open_agent(
+    name: str, speech: Speech | None = None, limits: RequestLimits | None = None
+) -> Agent:
     """An agent by name.
 
     Args:
@@ -166,7 +168,7 @@ def open_agent(name: str, speech: Speech | None = None, limits: Limits | None = 
     style = PromptStyle(speech.format or known.format, admissible=speech.admissible)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens
     if name.startswith(PREFIX):
-        client = ChatClient(Endpoint.parse(name), limits or Limits(), speech.omit)
+        client = ChatClient(Endpoint.parse(name), limits or RequestLimits(), speech.omit)
         return ServerAgent(
             client, style, temperature=speech.temperature, max_new_tokens=max_new_tokens
         )

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from layergym.agents.base import Agent, Decision, Episode, Failure, OutOfContext
 from layergym.agents.blocking import CallThread
-from layergym.agents.types import Ended, Trajectory, Turn
+from layergym.agents.types import EpisodeEnd, Trajectory, Turn
 from layergym.base.errors import FAULTS, InputError, told
 from layergym.envs.core import TextEnv
 
@@ -35,7 +35,7 @@ class _Play:
     """Where calls of the environment are made; None: here."""
     observation: str = ""
     turns: list[Turn] = field(default_factory=list)
-    ended: Ended | None = None
+    ended: EpisodeEnd | None = None
     success: bool = False
     kind: str = ""
     error: str = ""

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, get_args
 
-from layergym.agents.types import Ended, Reply, Trajectory, Turn, Usage
+from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
 
@@ -237,7 +237,7 @@ def _line(record: Record) -> bytes:
 
 
 def _record(row: dict[str, Any]) -> Record:
-    if row["ended"] not in get_args(Ended):
+    if row["ended"] not in get_args(EpisodeEnd):
         raise ValueError(f"no episode ends as {row['ended']!r}")
     played = Trajectory(
         env_id=str(row["env_id"]),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Literal
 
-Ended = Literal["terminated", "truncated", "context", "error"]
+EpisodeEnd = Literal["terminated", "truncated", "context", "error"]
 """By the environment, at the limit of turns (or given up), out of the model's context, or by an
 error."""
 CUT = ("truncated", "context")
@@ -82,7 +82,7 @@ class Trajectory:
     task: str
     seed: int
     turns: tuple[Turn, ...]
-    ended: Ended
+    ended: EpisodeEnd
     success: bool
     kind: str = ""
     error: str = ""

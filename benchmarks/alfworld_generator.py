@@ -22,9 +22,9 @@ from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.expert import advise
 from layergym.envs.alfworld.game import Game, build_game
 from layergym.envs.alfworld.games import Games, open_games
-from layergym.envs.alfworld.generator import Recipe, generate
+from layergym.envs.alfworld.generator import GameRecipe, generate
 from layergym.envs.alfworld.memory import Memory
-from layergym.envs.alfworld.oracle import plan
+from layergym.envs.alfworld.oracle import plan_moves
 from layergym.envs.alfworld.tables import room_kind
 
 Rows = dict[tuple[str, str], list[float]]
@@ -61,7 +61,7 @@ def real_games(games: Games, ids: Iterable[str]) -> Iterator[tuple[str, Game]]:
 def generated_games(numbers: Counter[str]) -> Iterator[tuple[str, Game]]:
     for kind, number in sorted(numbers.items()):
         for index in range(number):
-            yield kind, build_game(*generate(Recipe("train", kind, index).id))
+            yield kind, build_game(*generate(GameRecipe("train", kind, index).id))
 
 
 def measure(games: Iterable[tuple[str, Game]]) -> Rows:
@@ -102,7 +102,7 @@ def task_facts(game: Game) -> dict[str, float]:
         memory.observe(command, play.step(command))
         turns += 1
     facts = {
-        "oracle length": float(len(plan(Play(game)) or ())),
+        "oracle length": float(len(plan_moves(Play(game)) or ())),
         "expert won": float(play.won),
         "partly solved": float(partly_solved(game)),
     }

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from layergym.base.errors import InputError
 from layergym.envs.code import datasets, generated
-from layergym.envs.code.problems import Problem
+from layergym.envs.code.problems import CodeProblem
 from layergym.envs.rows import read_rows
 from layergym.envs.sandbox import ISOLATIONS, Sandbox
 
@@ -39,7 +39,7 @@ def main() -> None:
     problems = list(
         datasets.problems(read_rows(options.problems, "test"), "test")
         if options.problems
-        else generated.problems("test")
+        else generated.generated_problems("test")
     )
     chosen = [problems[n % len(problems)] for n in range(options.runs)]
     columns = ("runs/s", "CPU ms", "/core", "p50 ms", "p99 ms", "MiB", "ratio")
@@ -54,7 +54,7 @@ def main() -> None:
                 print(f"warm, {isolation:18}    not available here")
                 continue
 
-            def judge(problem: Problem, sandbox: Sandbox = sandbox) -> None:
+            def judge(problem: CodeProblem, sandbox: Sandbox = sandbox) -> None:
                 verdict = sandbox.examine(problem.source(problem.solution), problem.hidden)
                 assert verdict.passed, (problem.id, verdict)
 
@@ -63,15 +63,15 @@ def main() -> None:
 
 def measure(
     label: str,
-    problems: Sequence[Problem],
-    judge: Callable[[Problem], None],
+    problems: Sequence[CodeProblem],
+    judge: Callable[[CodeProblem], None],
     size: Callable[[], float],
     finish: Callable[[], None] = lambda: None,
     base: float = 0.0,
 ) -> float:
     """Print a row; return the CPU time of a run in ms. `finish` reaps what must be counted."""
 
-    def timed(problem: Problem) -> float:
+    def timed(problem: CodeProblem) -> float:
         start = time.perf_counter()
         judge(problem)
         return time.perf_counter() - start
@@ -92,7 +92,7 @@ def measure(
     return cpu_ms
 
 
-def fresh(problem: Problem) -> None:
+def fresh(problem: CodeProblem) -> None:
     """Program and tests in one new interpreter; the exit code is the verdict."""
     suite = problem.hidden
     names = "".join(f"{local} = {name}\n" for local, name in suite.names.items() if local != name)

@@ -197,15 +197,15 @@ def default_sweep(folder: Path, quick: bool) -> None:
 def choices(model: str, rows: list[int], layers: int) -> None:
     """What `auto` chooses here, for the benchmark's model and for the default sweep."""
     from layergym.evals.sweep.demo import demo_sweep
-    from layergym.trainer.bank.speed import measure as verdict
+    from layergym.trainer.bank.speed import compare_speeds
 
     for count in rows:
         spec = run_spec(model, count)
         specs = [replace(spec, layers=str(layer)) for layer in range(layers)]
-        print(f"auto, {count} rows: {verdict(specs, CORES)}", flush=True)
+        print(f"auto, {count} rows: {compare_speeds(specs, CORES)}", flush=True)
     sweep = demo_sweep((0,))
     specs = [replace(sweep.run, layers=str(layer)) for layer in sweep.layers]
-    print(f"auto, default sweep: {verdict(specs, CORES)}")
+    print(f"auto, default sweep: {compare_speeds(specs, CORES)}")
 
 
 def main() -> None:

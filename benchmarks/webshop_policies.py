@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean
 
 from layergym.envs.webshop import WebShop
-from layergym.envs.webshop.expert import POLICIES, Policy
+from layergym.envs.webshop.expert import POLICIES, ShopPolicy
 from layergym.envs.webshop.generated import DIFFICULTIES
 from layergym.envs.webshop.splits import SPLITS
 
@@ -42,13 +42,13 @@ def panels(data: Path | None) -> Iterator[tuple[str, WebShop]]:
             yield f"real, by {order}", WebShop(data=data, order=order, split=split)
 
 
-def cell(env: WebShop, policy: Policy, tasks: Sequence[str]) -> str:
+def cell(env: WebShop, policy: ShopPolicy, tasks: Sequence[str]) -> str:
     """Score / success."""
     results = [play(env, policy, task) for task in tasks]
     return f"{100 * mean(results):.1f} / {100 * mean(r == 1 for r in results):.1f}"
 
 
-def play(env: WebShop, policy: Policy, task: str) -> float:
+def play(env: WebShop, policy: ShopPolicy, task: str) -> float:
     """The reward of an episode."""
     env.reset(options={"task": task})
     while action := policy(env.shop, env.state, env.goal):

@@ -29,7 +29,7 @@ from typing import Any
 
 from layergym.envs.webshop import WebShop
 from layergym.envs.webshop.expert import query
-from layergym.envs.webshop.generated import generate
+from layergym.envs.webshop.generated import generate_products
 from layergym.envs.webshop.products import Product
 
 ORIGINAL = {"steps/s": 46.0, "memory MB": 510.0, "start s": 3.4}
@@ -154,7 +154,7 @@ def episodes(env: WebShop) -> list[tuple[str, list[str]]]:
 
 def write_files(folder: Path, size: int) -> Path:
     """Generated products as WebShop's files."""
-    products = itertools.islice(generate(1 + size // PRODUCTS_PER_SCALE), size)
+    products = itertools.islice(generate_products(1 + size // PRODUCTS_PER_SCALE), size)
     items: list[dict[str, Any]] = []
     about: dict[str, dict[str, Any]] = {}
     for product in products:

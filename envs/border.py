@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from layergym.base.errors import ContractError, InputError
-from layergym.base.texts import whole
+from layergym.base.texts import whole_texts
 
 LARGEST_REWARD = 1e15
 """Largest size of a reward: sums over an episode, and their squares, stay finite in 32 bits."""
@@ -19,7 +19,7 @@ LARGEST_REWARD = 1e15
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def text(value: Any, what: str) -> str:
+def safe_text(value: Any, what: str) -> str:
     """`value` as a plain text that can be encoded; a lone surrogate becomes U+FFFD.
 
     Raises:
@@ -27,7 +27,7 @@ def text(value: Any, what: str) -> str:
     """
     if not isinstance(value, str):
         raise ContractError(f"{what} is a {type(value).__name__}; it must be a str")
-    return whole(str.__str__(value))
+    return whole_texts(str.__str__(value))
 
 
 def number(value: Any, what: str) -> float:
@@ -81,7 +81,7 @@ def digest(of: Callable[[str], Any], task: str) -> str:
         InputError: it raises, or gives no text.
     """
     try:
-        return text(of(task), "it")
+        return safe_text(of(task), "it")
     except Exception as error:
         raise InputError(
             f'digest("{task}") failed ({type(error).__name__}: {error}); it must give a text for '

@@ -118,7 +118,7 @@ def _names(fresh: Fresh) -> Iterator[str]:
         border.task_id(task)
     for task in list(env.tasks)[:: max(1, len(env.tasks) // TASKS)]:
         border.digest(env.digest, task)
-        border.text(env.kind(task), f'kind("{task}")')
+        border.safe_text(env.kind(task), f'kind("{task}")')
     env.close()
 
 

@@ -170,7 +170,7 @@ class TextEnv(gymnasium.Env[str, str]):
         dynamics = self.np_random
         self._np_random = np.random.Generator(np.random.PCG64(_seed_of(type(self), task)))
         try:
-            self._text = border.text(self.start(), "what start() returns")
+            self._text = border.safe_text(self.start(), "what start() returns")
         finally:
             self._np_random = dynamics
         self._history = _chain(b"", self._text)
@@ -190,7 +190,7 @@ class TextEnv(gymnasium.Env[str, str]):
         if not self._running:
             raise ResetNeeded("the episode has not begun or is over; call reset() first")
         self._running = False  # What raises is over.
-        outcome = _plain(self.play(border.text(action, "an action")))
+        outcome = _plain(self.play(border.safe_text(action, "an action")))
         self.turn += 1
         truncated = not outcome.terminated and self.turn >= self.max_turns
         self._running = not (outcome.terminated or truncated)
@@ -210,7 +210,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def _info(self, *, valid: bool, success: bool) -> dict[str, Any]:
         return {
             "task": self.task,
-            "kind": border.text(self.kind(self.task), "what kind() returns"),
+            "kind": border.safe_text(self.kind(self.task), "what kind() returns"),
             "valid": valid,
             "success": success,
         }
@@ -225,7 +225,7 @@ def _plain(found: Any) -> Outcome:
     if not isinstance(found, Outcome):
         raise ContractError(f"play() returned a {type(found).__name__}; return an Outcome")
     return Outcome(
-        border.text(found.text, "the text of an outcome"),
+        border.safe_text(found.text, "the text of an outcome"),
         border.number(found.reward, "the reward of an outcome"),
         *(border.truth(getattr(found, name), name) for name in ("terminated", "valid", "success")),
     )

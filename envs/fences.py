@@ -25,25 +25,25 @@ _MOST_INSIDE = 32  # fences in one string; with more of them the string is taken
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class FencedPart:
     """A part of a reply, between two fences or outside them."""
 
     text: str
     fenced: bool
 
 
-def blocks(reply: str) -> list[Block]:
+def blocks(reply: str) -> list[FencedPart]:
     """The parts of a reply in order, without empty ones.
 
     A fence that is never closed opens a block up to the next fence with a language, or the end.
     """
-    found: list[Block] = []
+    found: list[FencedPart] = []
     position = 0
     while match := _FENCE.search(reply, position):
-        found.append(Block(reply[position : match.start()], False))
+        found.append(FencedPart(reply[position : match.start()], False))
         start, end, position = _block(reply, match)
-        found.append(Block(reply[start:end], True))
-    found.append(Block(reply[position:], False))
+        found.append(FencedPart(reply[start:end], True))
+    found.append(FencedPart(reply[position:], False))
     return [block for block in found if block.text.strip()]
 
 

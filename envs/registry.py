@@ -156,7 +156,7 @@ def make(name: str, /, *, step_timeout_s: float | None = None, **kwargs: Any) ->
     return env
 
 
-def load(id: str) -> Any:
+def load_entry(id: str) -> Any:
     """What makes the environment of this full id: mostly its class, imported for that.
 
     Raises:
@@ -175,7 +175,7 @@ def about(id: str) -> str:
     Raises:
         BrokenError: it cannot be imported.
     """
-    return (load(id).__doc__ or "").strip().partition("\n")[0]
+    return (load_entry(id).__doc__ or "").strip().partition("\n")[0]
 
 
 def _whose(id: str) -> str:

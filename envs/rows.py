@@ -15,12 +15,12 @@ from layergym.base.errors import InputError
 from layergym.base.texts import lines
 
 T = TypeVar("T")
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 _HUB = "hub:"
 _ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
 
 
-def read_rows(source: str | Path, split: str) -> list[Row]:
+def read_rows(source: str | Path, split: str) -> list[TableRow]:
     """Read the rows of one split.
 
     Args:
@@ -41,7 +41,7 @@ def read_rows(source: str | Path, split: str) -> list[Row]:
 
 
 def read_once(
-    build: Callable[[list[Row], str, str], Sequence[T]], source: str | Path, split: str
+    build: Callable[[list[TableRow], str, str], Sequence[T]], source: str | Path, split: str
 ) -> tuple[T, ...]:
     """What `build(rows, source, split)` makes of a split; made once while its file stays the same.
 
@@ -92,11 +92,11 @@ def _in_folder(folder: Path, split: str) -> Path:
     return present[0]
 
 
-def _from_file(path: Path) -> list[Row]:
+def _from_file(path: Path) -> list[TableRow]:
     if path.suffix == ".parquet":
         from pyarrow.parquet import read_table
 
-        rows: list[Row] = read_table(path).to_pylist()
+        rows: list[TableRow] = read_table(path).to_pylist()
         return rows
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
@@ -106,7 +106,7 @@ def _from_file(path: Path) -> list[Row]:
     return _objects(json.loads(line) for line in lines(text) if line.strip())
 
 
-def _objects(found: Iterable[Any]) -> list[Row]:
+def _objects(found: Iterable[Any]) -> list[TableRow]:
     rows = list(found)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
@@ -114,7 +114,7 @@ def _objects(found: Iterable[Any]) -> list[Row]:
     return rows
 
 
-def _from_hub(name: str, split: str) -> list[Row]:
+def _from_hub(name: str, split: str) -> list[TableRow]:
     from datasets import load_dataset
 
     name, _, config = name.partition(":")

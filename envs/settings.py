@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from layergym.envs.registry import find, load
+from layergym.envs.registry import find, load_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def settings(name: str) -> list[Setting]:
     Raises:
         InputError: there is no such environment, or it cannot be imported.
     """
-    made = load(find(name))
+    made = load_entry(find(name))
     found = {each.name: each for each in _all(made)}
     for name in ("split", "render_mode"):
         found.pop(name, None)

@@ -16,7 +16,7 @@ from layergym.trainer.layers.delta import FILE, LayerDelta
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection, ranges
 from layergym.trainer.masters import SteppedInFloat32
-from layergym.trainer.processes import SeveralProcesses, reshard, spread_like, whole
+from layergym.trainer.processes import SeveralProcesses, gathered, reshard, spread_like
 from layergym.trainer.seals import damage, rotate, seal
 
 
@@ -146,4 +146,4 @@ class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
 
 
 def _on_cpu(value: Any) -> Any:
-    return whole(value).cpu() if isinstance(value, torch.Tensor) else value
+    return gathered(value).cpu() if isinstance(value, torch.Tensor) else value

@@ -27,19 +27,25 @@ _FAR = 0.1
 """Nats per token between an engine's bfloat16 and float32 here stay well below this."""
 
 
-def check_engine(name: str) -> None:
-    """Check the name of an engine.
+def check_sampler(name: str, *, lora: bool = False) -> None:
+    """Refuse a sampler that does not exist, or that cannot sample from what trains.
 
     It is "transformers" for the model itself, "vllm" for vLLM in this process, next to the model
     that trains, or "vllm@URL" for a vLLM server.
 
+    Args:
+        name: of the sampler.
+        lora: whether LoRA adapters train.
+
     Raises:
-        InputError: there is no such engine.
+        InputError: one of these.
     """
     if name not in (HERE, BESIDE) and not name.startswith(SERVER):
         raise InputError(
-            f'no engine "{name}"; there is {HERE}, {BESIDE}, and {SERVER}http://HOST:PORT'
+            f'no sampler "{name}"; there is {HERE}, {BESIDE}, and {SERVER}http://HOST:PORT'
         )
+    if lora and name != HERE:
+        raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --sampler {HERE}")
 
 
 def open_engine(name: str, exchange: Path, model: PreTrainedModel) -> Engine:

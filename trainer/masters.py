@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers import Trainer
 
-from layergym.trainer.processes import whole
+from layergym.trainer.processes import gathered
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -125,4 +125,4 @@ class SteppedInFloat32(Trainer):
         return super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
 
     def _clipped(self, model: nn.Module, most: float) -> torch.Tensor:
-        return whole(nn.utils.clip_grad_norm_(self.stepped(model.parameters()), most))
+        return gathered(nn.utils.clip_grad_norm_(self.stepped(model.parameters()), most))

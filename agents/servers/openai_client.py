@@ -13,7 +13,7 @@ from typing import Any, Literal
 from layergym.agents.servers.http import SHOWN, Patience, Response, Server, Unanswered, split
 from layergym.agents.types import Usage
 from layergym.base.errors import InputError, unknown
-from layergym.base.texts import whole
+from layergym.base.texts import whole_texts
 
 PREFIX = "openai:"
 OFFICIAL = "https://api.openai.com/v1"
@@ -52,7 +52,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """How a server is treated."""
 
     concurrency: int = 16
@@ -74,7 +74,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChatAnswer:
     """What the model said."""
 
     content: str
@@ -95,7 +95,7 @@ class ContextFull(ServerError):
 class ChatClient:
     """Asks one model on one server; safe to use from several threads."""
 
-    def __init__(self, endpoint: Endpoint, limits: Limits, omit: Sequence[str] = ()) -> None:
+    def __init__(self, endpoint: Endpoint, limits: RequestLimits, omit: Sequence[str] = ()) -> None:
         """Ask `endpoint` within `limits`, without the parameters in `omit` (see `OPTIONAL`).
 
         Raises:
@@ -116,7 +116,7 @@ class ChatClient:
         temperature: float,
         max_tokens: int,
         seed: int,
-    ) -> Answer:
+    ) -> ChatAnswer:
         """The model's next message, from its plain distribution as far as the protocol can say.
 
         Raises:
@@ -191,13 +191,13 @@ class _Pace:
         time.sleep(turn - now)
 
 
-def _answer(value: Any) -> Answer:
+def _answer(value: Any) -> ChatAnswer:
     choice = value["choices"][0]
     message = choice["message"]
     if not isinstance(message, dict):
         raise TypeError("the message is no object")
     thought = message.get("reasoning_content") or message.get("reasoning")
-    return Answer(
+    return ChatAnswer(
         content=_text(message.get("content")),
         thought=_text(thought) if isinstance(thought, str | list) else "",
         finish="length" if choice.get("finish_reason") == "length" else "stop",
@@ -213,7 +213,7 @@ def _text(content: Any) -> str:
         return "".join(map(_part, content))
     if not isinstance(content, str):
         raise TypeError(f"the content is a {type(content).__name__}")
-    return whole(content)
+    return whole_texts(content)
 
 
 def _part(part: Any) -> str:

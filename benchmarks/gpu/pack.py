@@ -63,7 +63,7 @@ def questions(out: Path) -> None:
     for split, size in SIZES.items():
         rows = [
             {"id": q.id, "question": q.text, "answer": q.answer}
-            for q in generated.questions(split, FAMILIES, LEVELS, size)
+            for q in generated.generated_questions(split, FAMILIES, LEVELS, size)
         ]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (out / f"{split}.jsonl").write_text(text, encoding="utf-8")

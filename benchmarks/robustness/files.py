@@ -102,7 +102,7 @@ def _changed(value: Mapping[str, Any], odd: Sequence[str]) -> Iterator[tuple[str
 
 KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
     "eval": (
-        ["eval", "alfworld-v0", "--agent", "random", "expert", "--tasks", "3", "--out", "F"],
+        ["eval", "alfworld-v0", "--agent", "random", "expert", "--eval-tasks", "3", "--out", "F"],
         [["report", "F"], ["trajectories", "F"], ["eval", "--resume", "F"]],
     ),
     "train": (

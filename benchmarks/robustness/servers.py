@@ -32,7 +32,15 @@ def chat(name: str, behaviour: Behaviour, folder: Path) -> Case:
     """An evaluation of a hostile server beside an agent that is well."""
     out = folder / "eval"
     with hostile.serving(behaviour) as url:
-        line = ["eval", "alfworld-v0", "--agent", f"openai:m@{url}/v1", "random", "--tasks", "2"]
+        line = [
+            "eval",
+            "alfworld-v0",
+            "--agent",
+            f"openai:m@{url}/v1",
+            "random",
+            "--eval-tasks",
+            "2",
+        ]
         line += ["--env-arg", "max_turns=2", "--timeout", "1", "--retries", "1", "--out", str(out)]
         played = forked(line, folder, LIMIT_S)
     shown = forked(["report", str(out)], folder, LIMIT_S)
@@ -56,7 +64,7 @@ def _chat_verdict(played: Ended, shown: Ended, scored: bool, leak: bool) -> Verd
 def engine(name: str, behaviour: Behaviour, folder: Path) -> Case:
     """A training run whose episodes a hostile vLLM server samples."""
     with hostile.serving(behaviour) as url:
-        line = ["train", "alfworld-v0", "--engine", f"vllm@{url}", "--steps", "1", "--tasks", "1"]
+        line = ["train", "alfworld-v0", "--sampler", f"vllm@{url}", "--steps", "1", "--tasks", "1"]
         line += ["--group", "2", "--layers", "0", "--out", "run", "--quiet"]
         ended = forked(line, folder, LIMIT_S)
     verdict = "leaked" if leaked(folder, ended) else refusal(ended, wrote=False)

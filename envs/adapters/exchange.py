@@ -34,7 +34,7 @@ class Session(Protocol):
         """Let go of an episode that nobody will end; called on the loop."""
 
 
-class Games(Protocol):
+class LibraryEnv(Protocol):
     """An environment of the library."""
 
     rows: Sequence[Mapping[str, Any]]

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from layergym.envs import border
-from layergym.envs.adapters.exchange import Games, prepare, soon, wait
+from layergym.envs.adapters.exchange import LibraryEnv, prepare, soon, wait
 from layergym.envs.adapters.extras import library
 from layergym.envs.adapters.replayed import Replayed
 from layergym.envs.core import Outcome
@@ -111,10 +111,10 @@ def load_environment(env_id: str, *, size: int = 100, **settings: Any) -> Any:
     if _classic():
         from layergym.envs.adapters import verifiers_classic
 
-        return verifiers_classic.exported(env_id, size, settings)
+        return verifiers_classic.exported_environment(env_id, size, settings)
     from layergym.envs.adapters import verifiers_tasksets
 
-    return verifiers_tasksets.exported(env_id, size, settings)
+    return verifiers_tasksets.exported_taskset(env_id, size, settings)
 
 
 def _number(task: str) -> int:
@@ -128,7 +128,7 @@ def _classic() -> bool:
 
 
 @cache
-def _load(name: str, settings: str, split: str) -> Games:
+def _load(name: str, settings: str, split: str) -> LibraryEnv:
     if _classic():
         from layergym.envs.adapters.verifiers_classic import Classic
 

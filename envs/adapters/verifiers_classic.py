@@ -81,7 +81,7 @@ class _Rollout:
         return bool(await self._env.is_completed(self._state))
 
 
-def exported(env_id: str, size: int, settings: Mapping[str, Any]) -> Any:
+def exported_environment(env_id: str, size: int, settings: Mapping[str, Any]) -> Any:
     """One of our environments as a `verifiers.MultiTurnEnv`."""
     vf = library("verifiers.legacy", "verifiers")
     datasets = library("datasets", "verifiers")

@@ -186,7 +186,7 @@ class _Talk:
         return agent.Segment(messages=[response.message], root_reply=reply)
 
 
-def exported(env_id: str, size: int, settings: Mapping[str, Any]) -> tuple[type, type]:
+def exported_taskset(env_id: str, size: int, settings: Mapping[str, Any]) -> tuple[type, type]:
     """One of our environments as a `verifiers.v1` taskset and the environment that plays it.
 
     Returns:

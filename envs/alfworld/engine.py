@@ -14,13 +14,13 @@ from typing import TypeAlias
 
 from layergym.envs.alfworld.describe import describe_object, describe_receptacle
 from layergym.envs.alfworld.game import Game, introduction
-from layergym.envs.alfworld.state import State, settle, start
+from layergym.envs.alfworld.state import State, first_state, settle
 from layergym.envs.alfworld.text import HELP, NOTHING_HAPPENS, WELCOME, listing
 
 _NONE: frozenset[str] = frozenset()
 
-Move: TypeAlias = "Callable[[Game, State, str, str], tuple[State, str]]"
-Command: TypeAlias = tuple[Move, str, str]
+Transition: TypeAlias = "Callable[[Game, State, str, str], tuple[State, str]]"
+Command: TypeAlias = tuple[Transition, str, str]
 
 
 class Play:
@@ -31,7 +31,7 @@ class Play:
     def __init__(self, game: Game, state: State | None = None) -> None:
         """Begin at the start of `game`, or at `state`."""
         self.game = game
-        self.state = start(game) if state is None else state
+        self.state = first_state(game) if state is None else state
         self._commands: dict[str, Command] | None = None
 
     @property
@@ -256,6 +256,6 @@ def _help(game: Game, state: State, _: str, __: str) -> tuple[State, str]:
     return state, HELP
 
 
-_ANYWHERE: dict[str, Move] = {"look": _look, "inventory": _inventory, "help": _help}
-_CHANGES: dict[str, Move] = {"clean": _clean, "heat": _heat, "cool": _cool}
+_ANYWHERE: dict[str, Transition] = {"look": _look, "inventory": _inventory, "help": _help}
+_CHANGES: dict[str, Transition] = {"clean": _clean, "heat": _heat, "cool": _cool}
 _NEEDS = {"clean": "cleanable", "heat": "heatable", "cool": "coolable"}

@@ -16,7 +16,7 @@ from layergym.envs.alfworld.floorplans import SPLITS as GENERATED_SPLITS
 from layergym.envs.alfworld.game import Game, build_game
 from layergym.envs.alfworld.games import OFFICIAL_SPLITS, Games, open_games
 from layergym.envs.alfworld.memory import Memory
-from layergym.envs.alfworld.oracle import plan
+from layergym.envs.alfworld.oracle import plan_moves
 from layergym.envs.alfworld.reference import ReferenceServer, RemotePlay
 from layergym.envs.alfworld.state import write_state
 from layergym.envs.alfworld.tables import KINDS
@@ -157,7 +157,7 @@ class ALFWorld(TextEnv):
 
     def oracle(self) -> list[str] | None:
         """Commands that win from here, by someone who sees everything; None at a dead end."""
-        return plan(self._play)
+        return plan_moves(self._play)
 
     def state_key(self) -> str:
         """The state of the world, together with which receptacles the player knows about."""
@@ -201,7 +201,7 @@ class ALFWorld(TextEnv):
 
     def _remaining(self) -> float:
         """Minus the number of commands that the oracle still needs."""
-        way = plan(self._play)
+        way = plan_moves(self._play)
         return -float(self.max_turns if way is None else len(way))
 
     def _dead_end(self) -> bool:
@@ -210,7 +210,7 @@ class ALFWorld(TextEnv):
         if held is None or self._play.game.fits.get(held):
             return False
         if self._stuck[0] != held:
-            self._stuck = (held, plan(self._play) is None)
+            self._stuck = (held, plan_moves(self._play) is None)
         return self._stuck[1]
 
     def _info(self, *, valid: bool, success: bool) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from layergym.base.errors import InputError
 from layergym.envs.alfworld.dialect_files import domain_and_grammar
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import build_game
-from layergym.envs.alfworld.oracle import plan
-from layergym.envs.alfworld.records import Record, write_compact
+from layergym.envs.alfworld.oracle import plan_moves
+from layergym.envs.alfworld.records import GameRecord, write_compact
 
 OFFICIAL_COUNTS = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
 """Solvable games of ALFWorld's release, by split."""
@@ -31,7 +31,7 @@ OFFICIAL_COUNTS = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
 class FolderGame:
     """A game with what only its own file tells."""
 
-    record: Record
+    record: GameRecord
     domain: str
     walkthrough: tuple[str, ...]
 
@@ -63,7 +63,7 @@ def find_games(folder: Path, left_out: Counter[str] | None = None) -> Iterator[F
 
 
 @lru_cache(maxsize=4)
-def read_folder(folder: Path) -> Mapping[str, Record]:
+def read_folder(folder: Path) -> Mapping[str, GameRecord]:
     """The playable games below `folder`.
 
     Raises:
@@ -83,11 +83,11 @@ def build_index(folder: Path, out: Path) -> IndexReport:
     """
     left_out = Counter[str]()
     notes: list[str] = []
-    records: list[Record] = []
+    records: list[GameRecord] = []
     unplayable = 0
     for game in find_games(folder, left_out):
         play = Play(build_game(game.record.problem, game.record.sentence))
-        if plan(play) is None:
+        if plan_moves(play) is None:
             notes.append(f"{game.record.id} cannot be won")
         if not _is_known_domain(game.domain):
             notes.append(f"{game.record.id} has an altered domain; it is played with ALFWorld's")
@@ -125,8 +125,8 @@ def _read_trial(trial: Path) -> tuple[FolderGame | None, str]:
             f"{path} is not an ALFWorld game: it needs pddl_domain, pddl_problem and a grammar "
             "that names the task"
         )
-    record = Record.of(f"{trial.parent.name}/{trial.name}", sentence[1], problem)
-    if marked is None and plan(Play(build_game(problem, sentence[1]))) is None:
+    record = GameRecord.of(f"{trial.parent.name}/{trial.name}", sentence[1], problem)
+    if marked is None and plan_moves(Play(build_game(problem, sentence[1]))) is None:
         return None, "not marked as solvable, and not won by the oracle"
     return FolderGame(record, domain, tuple(game.get("walkthrough") or ())), ""
 

@@ -12,8 +12,8 @@ from typing import Protocol
 from layergym.base.errors import InputError, unknown
 from layergym.envs.alfworld.floorplans import SPLITS as GENERATED_SPLITS
 from layergym.envs.alfworld.folders import read_folder
-from layergym.envs.alfworld.generator import REVISION, Recipe, generate
-from layergym.envs.alfworld.records import Listed, Record, read_compact
+from layergym.envs.alfworld.generator import REVISION, GameRecipe, generate
+from layergym.envs.alfworld.records import GameRecord, Listed, read_compact
 from layergym.envs.alfworld.tables import KINDS
 
 OFFICIAL_SPLITS = ("train", "valid_seen", "valid_unseen")
@@ -85,7 +85,8 @@ def _listed(split: str, kinds: tuple[str, ...], size: int, *knobs: int | None) -
     """Sorted ids; cached because every environment of a batch lists the same ones."""
     return tuple(
         sorted(
-            Recipe(split, kinds[i % len(kinds)], i // len(kinds), *knobs).id for i in range(size)
+            GameRecipe(split, kinds[i % len(kinds)], i // len(kinds), *knobs).id
+            for i in range(size)
         )
     )
 
@@ -135,7 +136,7 @@ def _official() -> Path:
     return Path(os.environ.get("ALFWORLD_DATA", "~/.cache/alfworld")).expanduser()
 
 
-def _records(path: Path, split: str) -> Mapping[str, Record]:
+def _records(path: Path, split: str) -> Mapping[str, GameRecord]:
     if path.is_file():
         return read_compact(path)
     compact = path / f"{split}_problems.jsonl.xz"

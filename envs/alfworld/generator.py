@@ -55,7 +55,7 @@ _ID = re.compile(r"gen/(train|valid|test)(?:/(r\d+)?-?(o\d+)?)?/(\w+)/(\d{6})")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class GameRecipe:
     """What an id says about its game."""
 
     split: str
@@ -83,7 +83,7 @@ class Recipe:
         return f"gen/{self.split}{middle}/{self.kind}/{self.number:06d}"
 
 
-def read_id(id: str) -> Recipe:
+def read_id(id: str) -> GameRecipe:
     """The recipe that `id` stands for.
 
     Raises:
@@ -94,7 +94,7 @@ def read_id(id: str) -> Recipe:
         raise InputError(f'"{id}" is not the id of a generated ALFWorld game')
     split, receptacles, objects, kind, number = match.groups()
     knobs = [int(knob[1:]) if knob else None for knob in (receptacles, objects)]
-    recipe = Recipe(split, kind, int(number), *knobs)
+    recipe = GameRecipe(split, kind, int(number), *knobs)
     if recipe.id != id:
         raise InputError(f'"{id}" is not the id of a generated ALFWorld game')
     return recipe
@@ -118,7 +118,7 @@ def generate(id: str) -> tuple[str, str]:
     raise InputError(f'no game satisfies "{id}"; allow more receptacles or objects')
 
 
-def _attempt(recipe: Recipe, floor_plan: int, rng: random.Random) -> tuple[str, str] | None:
+def _attempt(recipe: GameRecipe, floor_plan: int, rng: random.Random) -> tuple[str, str] | None:
     room = furnish(floor_plan, rng)
     targets = list(_targets(room, recipe.kind))
     if not targets:
@@ -134,7 +134,7 @@ def _attempt(recipe: Recipe, floor_plan: int, rng: random.Random) -> tuple[str, 
     start = new_location(rng, [r.location for r in kept.receptacles])
     problem = write_problem(recipe.kind, target, kept, things, start)
     sentence = sentence_of(recipe.kind, target, rng)
-    way = oracle.plan(Play(build_game(problem, sentence)))
+    way = oracle.plan_moves(Play(build_game(problem, sentence)))
     if way is None or len(way) < _SHORTEST_PLAN:
         return None
     return problem, sentence
@@ -186,7 +186,7 @@ def _shrink(room: Room, kind: str, target: Target, most: int, rng: random.Random
 # ---- where things lie ---------------------------------------------------------------------------
 
 
-def _essentials(room: Room, recipe: Recipe, target: Target, rng: random.Random) -> list[Thing]:
+def _essentials(room: Room, recipe: GameRecipe, target: Target, rng: random.Random) -> list[Thing]:
     """The things that the task is about, none of them where it should end up."""
     fewest = 2 if recipe.kind == "pick_two_obj_and_place" else 1
     most = MIN_OBJECTS - 1 if recipe.num_objects is not None else 4

@@ -18,7 +18,7 @@ class _Stuck(Exception):
     """This way does not lead to the goal."""
 
 
-def plan(play: Play) -> list[str] | None:
+def plan_moves(play: Play) -> list[str] | None:
     """Commands that win from the present state; `[]` when it is won, None when none were found.
 
     Tries each way in which the goal can be reached, greedily, and returns the shortest. What it

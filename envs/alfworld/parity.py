@@ -13,7 +13,7 @@ from typing import Any
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import build_game
 from layergym.envs.alfworld.games import Games
-from layergym.envs.alfworld.oracle import plan
+from layergym.envs.alfworld.oracle import plan_moves
 from layergym.envs.alfworld.reference import ReferenceServer
 
 _GAMES_PER_PROCESS = 100
@@ -137,7 +137,7 @@ def _commands(play: Play, rng: random.Random, steps: int) -> Iterator[str]:
     """What to play next, seen from the present state each time."""
     for _ in range(steps // 2):
         yield _random_command(play, rng)
-    way = plan(play) or []
+    way = plan_moves(play) or []
     yield from way
     for _ in range(steps - steps // 2 - len(way)):
         yield _random_command(play, rng)

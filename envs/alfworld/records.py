@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from layergym.base.errors import InputError
-from layergym.base.texts import whole
+from layergym.base.texts import whole_texts
 from layergym.envs.alfworld.tables import KINDS
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class GameRecord:
     """One game."""
 
     id: str
@@ -27,7 +27,7 @@ class Record:
     """The PDDL problem, deflated: thousands of them stay in memory."""
 
     @classmethod
-    def of(cls, id: str, sentence: str, problem: str) -> Record:
+    def of(cls, id: str, sentence: str, problem: str) -> GameRecord:
         """Pack a game.
 
         Raises:
@@ -35,7 +35,7 @@ class Record:
         """
         if id.partition("-")[0] not in KINDS:
             raise InputError(f'the game "{id}" is of no known type; ids begin with one of {KINDS}')
-        return cls(id, sentence, zlib.compress(whole(problem).encode(), 1))
+        return cls(id, sentence, zlib.compress(whole_texts(problem).encode(), 1))
 
     @property
     def kind(self) -> str:
@@ -51,7 +51,7 @@ class Record:
 class Listed:
     """A fixed list of games."""
 
-    def __init__(self, records: Mapping[str, Record], kinds: Sequence[str] = KINDS) -> None:
+    def __init__(self, records: Mapping[str, GameRecord], kinds: Sequence[str] = KINDS) -> None:
         """Keep the records of some kinds.
 
         Raises:
@@ -90,7 +90,7 @@ class Listed:
         return record.problem, record.sentence
 
 
-def read_compact(path: Path) -> Mapping[str, Record]:
+def read_compact(path: Path) -> Mapping[str, GameRecord]:
     """The games of a `*_problems.jsonl.xz`: one JSON object `{id, task, problem}` a line.
 
     Raises:
@@ -100,7 +100,7 @@ def read_compact(path: Path) -> Mapping[str, Record]:
 
 
 @lru_cache(maxsize=4)
-def _read_compact(path: Path, changed_ns: int) -> Mapping[str, Record]:
+def _read_compact(path: Path, changed_ns: int) -> Mapping[str, GameRecord]:
     records = {}
     try:
         with lzma.open(path, "rt", encoding="utf-8-sig") as lines:
@@ -116,17 +116,17 @@ def _read_compact(path: Path, changed_ns: int) -> Mapping[str, Record]:
     return records
 
 
-def _record(line: str, where: str) -> Record:
+def _record(line: str, where: str) -> GameRecord:
     try:
         game = json.loads(line)
-        return Record.of(game["id"], game["task"], game["problem"])
+        return GameRecord.of(game["id"], game["task"], game["problem"])
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg})") from error
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{where}: a game needs the texts id, task and problem") from None
 
 
-def write_compact(records: Iterable[Record], path: Path) -> None:
+def write_compact(records: Iterable[GameRecord], path: Path) -> None:
     """Write games as `read_compact` reads them, sorted by id."""
     with lzma.open(path, "wt", encoding="utf-8", preset=6) as lines:
         for record in sorted(records, key=lambda record: record.id):

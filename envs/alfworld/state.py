@@ -30,7 +30,7 @@ class State(NamedTuple):
     won: bool
 
 
-def start(game: Game) -> State:
+def first_state(game: Game) -> State:
     """The state in which `game` begins."""
     problem = game.problem
     contents: dict[str, tuple[str, ...]] = {}

@@ -15,8 +15,8 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from layergym.base.errors import InputError
-from layergym.envs.code.problems import Problem, defined, imports, mentioned, suite
-from layergym.envs.rows import Row
+from layergym.envs.code.problems import CodeProblem, defined, imports, mentioned, suite
+from layergym.envs.rows import TableRow
 from layergym.envs.sandbox import Suite
 
 _MBPP_SPLITS = (("test", 11, 510), ("valid", 511, 600))
@@ -25,7 +25,7 @@ _WRONG_EXAMPLES = {f"HumanEval/{number}" for number in (47, 116, 130, 148)}
 _EXAMPLE = r"^\W*({name}\(.*\))\s*(?:==>?|(?:#\s*)?=>|=|➞|->|returns?)\s*(.+?)\s*(?:[#(].*)?$"
 
 
-def problems(rows: Sequence[Row], split: str) -> list[Problem]:
+def problems(rows: Sequence[TableRow], split: str) -> list[CodeProblem]:
     """The problems of one split, in order of id.
 
     HumanEval is a test set only. MBPP's ids decide its split: 11-510 test, 511-600 valid, the rest
@@ -36,8 +36,8 @@ def problems(rows: Sequence[Row], split: str) -> list[Problem]:
     """
     columns = set(rows[0]) if rows else set()
     if columns >= {"prompt", "entry_point", "canonical_solution", "test"}:
-        build: Callable[[Row], Problem] = _humaneval
-        place: Callable[[Row], str] = _humaneval_split
+        build: Callable[[TableRow], CodeProblem] = _humaneval
+        place: Callable[[TableRow], str] = _humaneval_split
     elif columns >= {"task_id", "code", "test_list"}:
         place, build = _mbpp_split, _mbpp
     else:
@@ -60,22 +60,22 @@ def problems(rows: Sequence[Row], split: str) -> list[Problem]:
     return sorted(found, key=lambda problem: problem.id)
 
 
-def _humaneval_split(_: Row) -> str:
+def _humaneval_split(_: TableRow) -> str:
     return "test"
 
 
-def _mbpp_split(row: Row) -> str:
+def _mbpp_split(row: TableRow) -> str:
     number = int(row["task_id"])
     return next((name for name, low, high in _MBPP_SPLITS if low <= number <= high), "train")
 
 
-def _humaneval(row: Row) -> Problem:
+def _humaneval(row: TableRow) -> CodeProblem:
     prompt, entry = row["prompt"], row["entry_point"]
     solution = prompt + row["canonical_solution"]
     tests = ast.parse(row["test"])
     check = next(n for n in tests.body if isinstance(n, ast.FunctionDef) and n.name == "check")
     helpers = "\n".join(ast.unparse(node) for node in tests.body if node is not check)
-    return Problem(
+    return CodeProblem(
         id=str(row["task_id"]),
         kind="HumanEval",
         statement=f"Complete this Python function:\n\n{prompt.strip()}",
@@ -118,7 +118,7 @@ def _is_literal(node: ast.expr) -> bool:
     return not any(isinstance(inner, ast.Name) for inner in ast.walk(node))
 
 
-def _mbpp(row: Row) -> Problem:
+def _mbpp(row: TableRow) -> CodeProblem:
     code = row["code"].replace("\r\n", "\n")
     shown = list(row["test_list"])
     before = [row.get("test_setup_code") or "", *(row.get("test_imports") or [])]
@@ -130,7 +130,7 @@ def _mbpp(row: Row) -> Problem:
     hidden = [row["test"]] if row.get("test") else [*shown, *(row.get("challenge_test_list") or [])]
     called = [name for name in mentioned(ast.parse(shown[0])) if name in names]
     text = row.get("text") or row["prompt"]
-    return Problem(
+    return CodeProblem(
         id=f"MBPP/{int(row['task_id']):03d}",
         kind="MBPP",
         statement=f"{text.strip()}\nName it so that the tests below can call it.",

@@ -10,10 +10,10 @@ from typing import Literal, Self
 
 from layergym.base.errors import unknown
 from layergym.envs.code import datasets, generated
-from layergym.envs.code.problems import Problem
+from layergym.envs.code.problems import CodeProblem
 from layergym.envs.code.replies import read_program
 from layergym.envs.core import Outcome, TextEnv
-from layergym.envs.rows import Row, read_once
+from layergym.envs.rows import TableRow, read_once
 from layergym.envs.sandbox import Verdict, shared
 
 Reward = Literal["all", "fraction"]
@@ -71,7 +71,7 @@ class Code(TextEnv):
         # HumanEval+ and MBPP+ compare with `numpy.testing`.
         self._sandbox = shared(isolation, ("numpy", "numpy.testing"))
         found = (
-            generated.problems(split)
+            generated.generated_problems(split)
             if problems == "generated"
             else read_once(_posed, problems, split)
         )
@@ -105,7 +105,7 @@ class Code(TextEnv):
         return self._problems[task].statement
 
     @property
-    def _problem(self) -> Problem:
+    def _problem(self) -> CodeProblem:
         return self._problems[self.task]
 
     # ---- play -------------------------------------------------------------------------------
@@ -168,5 +168,5 @@ def _report(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _posed(rows: list[Row], _: str, split: str) -> list[Problem]:
+def _posed(rows: list[TableRow], _: str, split: str) -> list[CodeProblem]:
     return datasets.problems(rows, split)

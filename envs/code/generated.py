@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 from layergym.envs.code.operations import FAMILIES, Family, Step
-from layergym.envs.code.problems import Problem, suite
+from layergym.envs.code.problems import CodeProblem, suite
 
 LEVELS = (1, 2, 3)
 SPLITS = {"train": 600, "valid": 120, "test": 120}
@@ -33,14 +33,14 @@ Chain = tuple[Part, ...]
 
 
 @cache
-def problems(split: str) -> tuple[Problem, ...]:
+def generated_problems(split: str) -> tuple[CodeProblem, ...]:
     """The problems of a split, in order of id."""
     each = SPLITS[split] // (len(FAMILIES) * len(LEVELS))
-    made: list[Problem] = []
+    made: list[CodeProblem] = []
     for family in FAMILIES:
         for level in LEVELS:
             rng = random.Random(f"{split} {family.name} {level}")
-            cell: dict[str, Problem] = {}
+            cell: dict[str, CodeProblem] = {}
             while len(cell) < each:
                 draft = _draft(family, level, rng)
                 if draft.split == split and draft.varied and draft.id not in cell:
@@ -104,7 +104,7 @@ class _Draft:
         doubled = any(a is b for a, b in pairwise(steps))
         return not doubled and len(set(values)) > len(values) // 2
 
-    def problem(self) -> Problem:
+    def problem(self) -> CodeProblem:
         """Write it out."""
         says = [_in_words(step, k) for step, k in self.chain]
         lines = [f"{n}. {text}" for n, text in enumerate(says, 1)]
@@ -113,7 +113,7 @@ class _Draft:
             "in order, each step with the result of the one before:\n" + "\n".join(lines)
         )
         checks = [f"assert solve({given!r}) == {expected!r}" for given, expected in self.cases]
-        return Problem(
+        return CodeProblem(
             id=self.id,
             kind=f"{self.family.name} {self.level}",
             statement=statement,

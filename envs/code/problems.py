@@ -10,7 +10,7 @@ from layergym.envs.sandbox import Suite
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class CodeProblem:
     """One problem. Only `statement` and `visible` are shown to the agent."""
 
     id: str

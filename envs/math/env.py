@@ -17,7 +17,7 @@ from layergym.envs.math.answers import equal
 from layergym.envs.math.find import find_answer
 from layergym.envs.math.grading import grader
 from layergym.envs.math.problems import Question, questions
-from layergym.envs.rows import Row, read_once
+from layergym.envs.rows import TableRow, read_once
 from layergym.envs.sandbox import shared
 from layergym.envs.tags import between
 
@@ -85,7 +85,7 @@ class Math(TextEnv):
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""
         chosen = (tuple(families), tuple(levels), size)
         if problems == "generated":
-            found: Sequence[Question] = generated.questions(split, *chosen)
+            found: Sequence[Question] = generated.generated_questions(split, *chosen)
         elif chosen != (generated.FAMILIES, generated.LEVELS, None):
             raise InputError("families, levels and size can be set for generated questions only")
         else:
@@ -192,5 +192,5 @@ class Math(TextEnv):
         return f"\\boxed{{{self._question.answer}}}"
 
 
-def _asked(rows: list[Row], source: str, _: str) -> list[Question]:
+def _asked(rows: list[TableRow], source: str, _: str) -> list[Question]:
     return questions(rows, source)

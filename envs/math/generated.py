@@ -62,7 +62,7 @@ LEVELS = (1, 2, 3)
 
 
 @lru_cache(maxsize=16)
-def questions(
+def generated_questions(
     split: str,
     families: Sequence[str] = FAMILIES,
     levels: Sequence[int] = LEVELS,

@@ -55,7 +55,7 @@ NUMERALS = frozenset(_ONES) | frozenset(MAGNITUDES) | frozenset(_ORDINALS) | fro
 """Every word that has to do with a number's value; none of them is a unit (but see a second)."""
 
 
-def part(words: Sequence[str]) -> tuple[Fraction, int]:
+def leading_share(words: Sequence[str]) -> tuple[Fraction, int]:
     """A share that begins `words`, such as "a half" or "three quarters", and its length in words.
 
     The length is 0 where no share begins.
@@ -73,7 +73,7 @@ def numeral(words: Sequence[str]) -> tuple[Fraction, int]:
 
     An ordinal counts as its number ("fifth" is 5), a share as the fraction ("one fifth" is 1/5).
     """
-    share, used = part(words)
+    share, used = leading_share(words)
     if used:
         article = len(words) > used and words[used] in ("a", "an")
         multiplied = words[used + article] if len(words) > used + article else ""
@@ -82,7 +82,7 @@ def numeral(words: Sequence[str]) -> tuple[Fraction, int]:
         return share, used
     whole, used = _whole(words)
     if used and tuple(words[used : used + 1]) == ("and",):
-        share, length = part(words[used + 1 :])
+        share, length = leading_share(words[used + 1 :])
         if length:
             return whole + share, used + 1 + length
     return Fraction(whole), used

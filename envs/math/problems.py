@@ -9,7 +9,7 @@ from typing import Any
 
 from layergym.base.errors import InputError
 from layergym.envs.math.find import find_answer
-from layergym.envs.rows import Row
+from layergym.envs.rows import TableRow
 
 _QUESTION = ("problem", "question", "Problem", "Question")
 _ANSWER = ("answer", "Answer", "final_answer", "expected_answer")
@@ -29,7 +29,7 @@ class Question:
     answer: str
 
 
-def questions(rows: Sequence[Row], source: str) -> list[Question]:
+def questions(rows: Sequence[TableRow], source: str) -> list[Question]:
     """Questions from the rows of a dataset, in order of id.
 
     Reads the columns of GSM8K (Cobbe et al., arXiv 2110.14168; the answer follows `####`), MATH and
@@ -51,7 +51,7 @@ def questions(rows: Sequence[Row], source: str) -> list[Question]:
     return sorted(made, key=lambda question: question.id)
 
 
-def _question(row: Row, number: int, digits: int) -> Question:
+def _question(row: TableRow, number: int, digits: int) -> Question:
     text, answer = _text(row), _answer(row)
     if not text or answer is None:
         raise InputError(
@@ -64,7 +64,7 @@ def _question(row: Row, number: int, digits: int) -> Question:
     return Question(name or f"{number:0{digits}d}", kind, text, answer)
 
 
-def _text(row: Row) -> str:
+def _text(row: TableRow) -> str:
     if isinstance(row.get("prompt"), list) and row["prompt"]:
         last = row["prompt"][-1]
         asked = _given(last, ("content",)) if isinstance(last, dict) else ""
@@ -79,7 +79,7 @@ def _given(row: Mapping[str, Any], names: Sequence[str]) -> str:
     return next((text for text in texts if text.strip()), "")
 
 
-def _answer(row: Row) -> str | None:
+def _answer(row: TableRow) -> str | None:
     """The answer, empty when the row gives none; None when it has no column for one."""
     if isinstance(row.get("reward_model"), dict):
         return _given(row["reward_model"], ("ground_truth",)).strip()

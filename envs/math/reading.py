@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 
 from layergym.envs.math.cursor import Cursor
-from layergym.envs.math.numerals import MAGNITUDES, numeral, part
+from layergym.envs.math.numerals import MAGNITUDES, leading_share, numeral
 from layergym.envs.math.quantities import Quantity
 from layergym.envs.math.tails import tail
 from layergym.envs.math.units import CURRENCIES, Unit, unit
@@ -131,7 +131,7 @@ class _Reader(Cursor):
         self.place += joined
         fraction = self._fraction()
         if fraction is None and joined:
-            fraction, used = part(self.words())
+            fraction, used = leading_share(self.words())
             self.skip(used)
         if fraction is None or not 0 < fraction < 1:
             self.place = start

@@ -44,7 +44,7 @@ Not covered:
 `benchmarks/robustness/sandbox.py` tries hostile programs of each kind and counts.
 """
 
-from layergym.envs.sandbox.jobs import CallError, Check, Output, Suite, Verdict
+from layergym.envs.sandbox.jobs import CallError, Check, ScriptOutput, Suite, Verdict
 from layergym.envs.sandbox.launch import ISOLATIONS
 from layergym.envs.sandbox.run import Limits
 from layergym.envs.sandbox.sandbox import Sandbox, shared
@@ -54,8 +54,8 @@ __all__ = [
     "CallError",
     "Check",
     "Limits",
-    "Output",
     "Sandbox",
+    "ScriptOutput",
     "Suite",
     "Verdict",
     "shared",

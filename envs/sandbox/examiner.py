@@ -189,7 +189,7 @@ def _of_one_shape(compare: Callable[..., Any], numpy: Any) -> Callable[..., Any]
 _SIDES = ("actual", "desired", "a", "b", "x", "y")
 
 
-def examine(link: Link, job: dict[str, Any]) -> list[list[Any]]:
+def run_checks(link: Link, job: dict[str, Any]) -> list[list[Any]]:
     """Run the checks of a suite.
 
     Args:

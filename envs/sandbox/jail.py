@@ -39,7 +39,7 @@ _NAMESPACES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class JailPlan:
     """How runs are confined."""
 
     isolation: str
@@ -90,7 +90,7 @@ def _opened(readable: Iterable[str]) -> list[str]:
     return opened
 
 
-def enter(plan: Plan) -> None:
+def enter(plan: JailPlan) -> None:
     """Confine this worker, once, as far as its runs share the confinement.
 
     With namespaces it returns in a child that has process id 1.
@@ -107,7 +107,7 @@ def enter(plan: Plan) -> None:
         kernel.landlock(_opened(plan.readable))
 
 
-def _enter_namespaces(plan: Plan) -> None:
+def _enter_namespaces(plan: JailPlan) -> None:
     user, group = os.geteuid(), os.getegid()
     kernel.unshare(_NAMESPACES)
     _write("/proc/self/setgroups", "deny")
@@ -162,7 +162,7 @@ def _bind(source: str, target: str) -> None:
     kernel.mount(source, target, flags=kernel.MS_BIND | kernel.MS_REC)
 
 
-def confine(plan: Plan, *, cpu_s: int, memory_mb: int) -> None:
+def confine(plan: JailPlan, *, cpu_s: int, memory_mb: int) -> None:
     """Confine this process for one run; nothing of it can be undone.
 
     Raises:

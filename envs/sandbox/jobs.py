@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from layergym.base.errors import InputError
-from layergym.base.texts import whole
+from layergym.base.texts import whole_texts
 from layergym.envs.sandbox.launch import Worker
-from layergym.envs.sandbox.run import Ended, Limits, Run
+from layergym.envs.sandbox.run import Limits, ProgramEnd, WorkerRun
 from layergym.envs.sandbox.values import decode, parsed
 
 _TOO_LONG = "the program is too long"
@@ -17,12 +17,12 @@ _ASKING = b'{"ask":'  # how a request of the tests begins
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class ScriptOutput:
     """What a script wrote and how it ended."""
 
     text: str
     """Standard output and error as they came, up to the limit."""
-    ended: Ended
+    ended: ProgramEnd
     exit_code: int
     """Negative: the number of the signal that ended it."""
     cpu_s: float
@@ -78,22 +78,22 @@ class CallError(RuntimeError):
     """A call in the sandbox raised, ran over a limit, or returned nothing plain."""
 
 
-def scripted(worker: Worker, source: str, limits: Limits) -> Output:
+def scripted(worker: Worker, source: str, limits: Limits) -> ScriptOutput:
     """Run a script as `__main__`."""
-    with Run(worker, limits, keep_output=True) as run:
+    with WorkerRun(worker, limits, keep_output=True) as run:
         try:
             run.send({"kind": "script", "source": source})
         except InputError:
-            return Output(f"{_TOO_LONG}\n", "failed", 1, 0.0)
+            return ScriptOutput(f"{_TOO_LONG}\n", "failed", 1, 0.0)
         report = run.finish()
-        return Output(run.output, report.ended, report.status, report.cpu_s)
+        return ScriptOutput(run.output, report.ended, report.status, report.cpu_s)
 
 
 def called(
     worker: Worker, source: str, name: str, arguments: list[Any], limits: Limits
 ) -> Any | CallError:
     """Load a program and call its function `name`: what that returns, or the error it ends in."""
-    with Run(worker, limits) as run:
+    with WorkerRun(worker, limits) as run:
         if error := _load(run, source):
             return CallError(error)
         answer = _ask(run, do="name", name=name)
@@ -104,18 +104,18 @@ def called(
     try:
         return decode(answer["value"])
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        return CallError(whole(f"{name} returned something that is not plain: {error}"))
+        return CallError(whole_texts(f"{name} returned something that is not plain: {error}"))
 
 
 def examined(one: Worker, other: Worker, source: str, suite: Suite, limits: Limits) -> Verdict:
     """Judge a program in one worker by a suite in another."""
-    with Run(one, limits) as program, Run(other, limits.doubled()) as tests:
+    with WorkerRun(one, limits) as program, WorkerRun(other, limits.doubled()) as tests:
         if error := _load(program, source):
             return Verdict(tuple(Check(s, False, error) for s in suite.checks), error)
         return _relay(program, tests, suite)
 
 
-def _load(run: Run, source: str) -> str:
+def _load(run: WorkerRun, source: str) -> str:
     """Load a program; return why it cannot be, empty when it can."""
     try:
         run.send({"kind": "serve", "source": source})
@@ -125,7 +125,7 @@ def _load(run: Run, source: str) -> str:
     return "" if isinstance(answer, dict) and "loaded" in answer else _why(run, answer)
 
 
-def _ask(run: Run, **request: Any) -> Any:
+def _ask(run: WorkerRun, **request: Any) -> Any:
     try:
         run.send({"ask": request})
     except InputError as error:
@@ -133,18 +133,18 @@ def _ask(run: Run, **request: Any) -> Any:
     return run.receive()
 
 
-def _why(run: Run, answer: Any) -> str:
+def _why(run: WorkerRun, answer: Any) -> str:
     """Why there is no answer: what was raised, or how the process ended."""
     match answer:
         case {"raised": [str(name), str(text), str(trace)]}:
-            return whole(trace or f"{name}: {text}").strip()
+            return whole_texts(trace or f"{name}: {text}").strip()
         case None:
             return run.finish().sentence
     run.stop()
     return "the program tampered with its channel"
 
 
-def _relay(program: Run, tests: Run, suite: Suite) -> Verdict:
+def _relay(program: WorkerRun, tests: WorkerRun, suite: Suite) -> Verdict:
     """Pass requests and answers between the two processes until the tests have their verdict.
 
     An answer is passed on unread: what a program writes to its channel costs this process no more
@@ -176,7 +176,7 @@ def _verdict(message: Any, suite: Suite, error: str) -> Verdict:
         case _:
             results = [[False, error or "the tests gave no verdict"]] * len(suite.checks)
     checks = [
-        Check(source, passed is True, whole(str(detail)))
+        Check(source, passed is True, whole_texts(str(detail)))
         for source, (passed, detail) in zip(suite.checks, results, strict=True)
     ]
     return Verdict(tuple(checks), error)

@@ -122,7 +122,7 @@ class Worker:
             self._process.stderr.close()
 
 
-def start(isolation: str, modules: Sequence[str], prelude: str) -> Worker:
+def start_worker(isolation: str, modules: Sequence[str], prelude: str) -> Worker:
     """Start a worker; `isolation="auto"` takes the strongest that works.
 
     Raises:

@@ -26,8 +26,8 @@ from layergym.envs.sandbox.values import (
     decode,
     encode,
     exception_name,
-    pack,
     read_frame,
+    to_frame,
 )
 
 _FILE = "<program>"
@@ -43,7 +43,7 @@ class Channel:
 
     def send(self, message: Any) -> None:
         """Send one message, all of it."""
-        frame = memoryview(pack(message))
+        frame = memoryview(to_frame(message))
         while frame:
             frame = frame[self._file.write(frame) :]
 
@@ -68,7 +68,7 @@ def main(descriptor: int) -> int:
             return _script(job["source"])
         if job["kind"] == "serve":
             return _serve(channel, job["source"])
-        channel.send({"verdict": examiner.examine(channel, job)})
+        channel.send({"verdict": examiner.run_checks(channel, job)})
         return 0
     finally:
         _flush()
@@ -127,7 +127,7 @@ def _serve(channel: Channel, source: str) -> int:
             return 0
         try:
             answer = _answer(request, scope, objects)
-            pack(answer)
+            to_frame(answer)
         except BaseException as error:
             answer = {"raised": [exception_name(type(error)), _short(error), _trace(error)]}
         channel.send(answer)

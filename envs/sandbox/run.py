@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from layergym.base.errors import InputError
 from layergym.envs.sandbox.launch import Worker
-from layergym.envs.sandbox.values import MAX_FRAME, frame, pack, parsed, split_frame
+from layergym.envs.sandbox.values import MAX_FRAME, frame, parsed, split_frame, to_frame
 
-Ended = Literal["finished", "failed", "time", "output", "killed"]
+ProgramEnd = Literal["finished", "failed", "time", "output", "killed"]
 _GRACE_S = 5.0  # for a worker to report what it has killed
 _EXCESS = 16
 _RANGES = {  # of each limit, smallest and largest
@@ -64,10 +64,10 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProcessReport:
     """How a process ended."""
 
-    ended: Ended
+    ended: ProgramEnd
     status: int
     cpu_s: float
 
@@ -84,7 +84,7 @@ class Report:
         return words[self.ended]
 
 
-class Run:
+class WorkerRun:
     """One process in a worker. Leaving the `with` block ends it."""
 
     def __init__(self, worker: Worker, limits: Limits, *, keep_output: bool = False) -> None:
@@ -96,7 +96,7 @@ class Run:
         self._output = bytearray()
         self._written = 0
         self._stopping = False
-        self._report: Report | None = None
+        self._report: ProcessReport | None = None
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)
         self._pipe, writer = os.pipe()
@@ -114,7 +114,7 @@ class Run:
             theirs.close()
             os.close(writer)
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> WorkerRun:
         """Use as a context."""
         return self
 
@@ -138,7 +138,7 @@ class Run:
             InputError: the message is too long, or cannot be JSON.
         """
         try:
-            frame = pack(message)
+            frame = to_frame(message)
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(f"too much for the sandbox: {error}") from error
         self._write(frame)
@@ -180,7 +180,7 @@ class Run:
             self.stop()
         return message
 
-    def finish(self) -> Report:
+    def finish(self) -> ProcessReport:
         """Wait for the end."""
         while self._report is None:
             self._wait()
@@ -251,12 +251,12 @@ class Run:
         if not said:
             self._lose()
             return
-        self._report = Report(self._how(said), int(said["status"]), float(said["cpu_s"]))
+        self._report = ProcessReport(self._how(said), int(said["status"]), float(said["cpu_s"]))
         for source in list(self._open):
             while self._take(source):
                 continue
 
-    def _how(self, said: dict[str, Any]) -> Ended:
+    def _how(self, said: dict[str, Any]) -> ProgramEnd:
         status = said["status"]
         over_cpu = status == _SIGKILL and said["cpu_s"] >= self._limits.cpu_s
         if said["timed_out"] or status == _SIGXCPU or over_cpu:
@@ -270,4 +270,4 @@ class Run:
     def _lose(self) -> None:
         """The worker is gone or does not answer: it cannot be used again."""
         self._worker.usable = False
-        self._report = Report("killed", _SIGKILL, 0.0)
+        self._report = ProcessReport("killed", _SIGKILL, 0.0)

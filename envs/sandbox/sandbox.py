@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from layergym.base.errors import InputError, unknown
 from layergym.envs.sandbox import jobs
-from layergym.envs.sandbox.jobs import CallError, Output, Suite, Verdict
-from layergym.envs.sandbox.launch import ISOLATIONS, Worker, start
+from layergym.envs.sandbox.jobs import CallError, ScriptOutput, Suite, Verdict
+from layergym.envs.sandbox.launch import ISOLATIONS, Worker, start_worker
 from layergym.envs.sandbox.run import Limits
 from layergym.envs.sandbox.values import encode
 
@@ -81,7 +81,7 @@ class Sandbox:
         with self._lease(1):
             return
 
-    def run(self, source: str, limits: Limits | None = None) -> Output:
+    def run(self, source: str, limits: Limits | None = None) -> ScriptOutput:
         """Run a script as `__main__`, with no input.
 
         Raises:
@@ -163,7 +163,7 @@ class Sandbox:
                 taken.remove(worker)
                 worker.close()
             while len(taken) < count:
-                taken.append(start(self._isolation, self._modules, self._prelude))
+                taken.append(start_worker(self._isolation, self._modules, self._prelude))
             yield taken
         finally:
             for worker in taken:

@@ -227,7 +227,7 @@ def builtin_exception(name: str) -> type[Exception] | None:
     return None
 
 
-def pack(message: Any) -> bytes:
+def to_frame(message: Any) -> bytes:
     """One frame: four bytes of length, big-endian, and the message as JSON.
 
     Raises:

@@ -48,7 +48,7 @@ def main(
     """
     control = socket.socket(fileno=os.dup(control_fd))  # a low number, whatever it was before
     os.close(control_fd)
-    plan = jail.Plan(isolation, readable)
+    plan = jail.JailPlan(isolation, readable)
     library = list(sys.path)
     sys.path += paths
     try:
@@ -82,7 +82,7 @@ def _tell(control: socket.socket, message: dict[str, Any]) -> None:
     control.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _probe(plan: jail.Plan) -> None:
+def _probe(plan: jail.JailPlan) -> None:
     """Confine a process that does nothing, to learn whether the kernel allows it."""
     answer, say = os.pipe()
     child = os.fork()
@@ -104,7 +104,7 @@ def _probe(plan: jail.Plan) -> None:
 def _serve(
     control: socket.socket,
     woken: int,
-    plan: jail.Plan,
+    plan: jail.JailPlan,
     limits: dict[str, Any],
     descriptors: list[int],
 ) -> None:
@@ -150,7 +150,7 @@ def _kill_group(leader: int) -> None:
         return
 
 
-def _become_run(plan: jail.Plan, limits: dict[str, Any], descriptors: list[int]) -> None:
+def _become_run(plan: jail.JailPlan, limits: dict[str, Any], descriptors: list[int]) -> None:
     """In the forked process: keep the job's channel and output, confine, run, end."""
     code = 70
     try:

@@ -38,11 +38,11 @@ _PICTOGRAPHS = (
 
 def terms(text: str) -> list[str]:
     """The search terms of `text`, in order, repeats kept."""
-    found = (_term(token) for token in tokens(text))
+    found = (_term(token) for token in word_tokens(text))
     return [term for term in found if term]
 
 
-def tokens(text: str) -> list[str]:
+def word_tokens(text: str) -> list[str]:
     """UAX #29 words of `text`; words longer than 255 characters are cut into pieces."""
     if text.isascii():
         words = _ASCII_WORD.findall(text)

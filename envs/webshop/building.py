@@ -24,7 +24,7 @@ _SHUFFLE_SEED = 233  # the original's
 _FIELDS = [field.name for field in fields(Product)]
 
 
-def build(
+def build_catalogue(
     folder: Path, products: Iterable[Product], nouns: str, skipped: dict[str, int] | None = None
 ) -> None:
     """Write the catalogue of `products` to `folder`; of products with one asin the first counts.

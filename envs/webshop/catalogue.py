@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from layergym.envs.webshop.analyzer import terms
 from layergym.envs.webshop.bm25 import Index, map_array
 from layergym.envs.webshop.goals import SOURCES, goal_of
-from layergym.envs.webshop.products import Goal, Product, Request
+from layergym.envs.webshop.products import Instruction, Product, ShoppingGoal
 from layergym.envs.webshop.splits import SPLITS, by_order
 
 FORMAT = 1
@@ -62,7 +62,7 @@ class Catalogue:
         row = int(np.searchsorted(self._asins, wanted))
         return row if row < len(self) and self._asins[row] == wanted else None
 
-    def goal(self, source: str, number: int) -> Goal:
+    def goal(self, source: str, number: int) -> ShoppingGoal:
         """Goal `number`, in WebShop's order, from `source`: "synthetic" or "requests"."""
         row, index, *_ = self._goals[source][:, number].tolist()
         return goal_of(self.product(row), source, index)
@@ -86,7 +86,7 @@ class Catalogue:
     def _product(self, row: int) -> Product:
         start, end = self._spans[row].tolist()
         record = json.loads(self._records[start:end].decode("ascii"))
-        record[_REQUESTS] = [Request(*request) for request in record[_REQUESTS]]
+        record[_REQUESTS] = [Instruction(*request) for request in record[_REQUESTS]]
         return Product(*record)
 
     def _search(self, query: str) -> tuple[int, ...]:

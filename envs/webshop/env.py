@@ -18,8 +18,8 @@ from layergym.envs.webshop.expert import oracle, query
 from layergym.envs.webshop.generated import DIFFICULTIES, open_generated
 from layergym.envs.webshop.loading import open_files
 from layergym.envs.webshop.observations import MODES, plain_text, rich_text
-from layergym.envs.webshop.pages import Shop, State, parse_action
-from layergym.envs.webshop.products import Goal
+from layergym.envs.webshop.pages import PageState, Shop, parse_action
+from layergym.envs.webshop.products import ShoppingGoal
 from layergym.envs.webshop.reward import REWARDS
 from layergym.envs.webshop.splits import SPLITS
 from layergym.envs.webshop.tasks import CatalogueGoals, GivenGoals, Goals, Tasks, number_of
@@ -92,7 +92,7 @@ class WebShop(TextEnv):
         self._mode = observation
         self._reward_name = reward
         self._score = 0.0
-        self.state = State()
+        self.state = PageState()
         """Where the shopper is."""
 
     @property
@@ -101,7 +101,7 @@ class WebShop(TextEnv):
         return self._tasks
 
     @property
-    def goal(self) -> Goal:
+    def goal(self) -> ShoppingGoal:
         """What the current task asks for."""
         return self._goal
 
@@ -148,7 +148,7 @@ class WebShop(TextEnv):
         """Open the home page."""
         self._goal = self._goals.goal(number_of(self.task))
         self._score = 0.0
-        self.state = State()
+        self.state = PageState()
         return self._look()
 
     def play(self, action: str) -> Outcome:

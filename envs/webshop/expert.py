@@ -12,17 +12,17 @@ from layergym.envs.webshop.pages import (
     NEXT,
     PAGE_SIZE,
     PREVIOUS,
+    PageState,
     Shop,
-    State,
     parse_action,
 )
-from layergym.envs.webshop.products import Goal, Product
+from layergym.envs.webshop.products import Product, ShoppingGoal
 from layergym.envs.webshop.reward import nearest_options, original_reward
 
-Policy = Callable[[Shop, State, Goal], str | None]
+ShopPolicy = Callable[[Shop, PageState, ShoppingGoal], str | None]
 
 
-def oracle(shop: Shop, state: State, goal: Goal) -> str | None:
+def oracle(shop: Shop, state: PageState, goal: ShoppingGoal) -> str | None:
     """Knows the product that the goal was made from: finds it, chooses its options, buys it.
 
     It searches the instruction, as anyone could, and the product's title only where that fails.
@@ -36,22 +36,22 @@ def oracle(shop: Shop, state: State, goal: Goal) -> str | None:
     return _buy(shop, state, row, keywords, nearest_options(product, goal))
 
 
-def first_hit(shop: Shop, state: State, goal: Goal) -> str | None:
+def first_hit(shop: Shop, state: PageState, goal: ShoppingGoal) -> str | None:
     """Searches the instruction and buys the first hit, without options."""
     return _buy_best(shop, state, goal, hits=1, choose=lambda product: {})
 
 
-def first_hit_substrings(shop: Shop, state: State, goal: Goal) -> str | None:
+def first_hit_substrings(shop: Shop, state: PageState, goal: ShoppingGoal) -> str | None:
     """The same, with every option value that the instruction contains; the longest per name."""
     return _buy_best(shop, state, goal, hits=1, choose=lambda p: named_options(p, goal.instruction))
 
 
-def best_of_ten(shop: Shop, state: State, goal: Goal) -> str | None:
+def best_of_ten(shop: Shop, state: PageState, goal: ShoppingGoal) -> str | None:
     """Buys what the reward likes best among the first ten hits: reading without searching well."""
     return _buy_best(shop, state, goal, hits=PAGE_SIZE, choose=lambda p: nearest_options(p, goal))
 
 
-POLICIES: dict[str, Policy] = {
+POLICIES: dict[str, ShopPolicy] = {
     "first hit, no options": first_hit,
     "first hit, options by substring": first_hit_substrings,
     "best of the first ten": best_of_ten,
@@ -76,8 +76,8 @@ def named_options(product: Product, instruction: str) -> dict[str, str]:
 
 def _buy_best(
     shop: Shop,
-    state: State,
-    goal: Goal,
+    state: PageState,
+    goal: ShoppingGoal,
     hits: int,
     choose: Callable[[Product], Mapping[str, str]],
 ) -> str | None:
@@ -92,7 +92,7 @@ def _buy_best(
 
 
 def _buy(
-    shop: Shop, state: State, row: int, keywords: str, options: Mapping[str, str]
+    shop: Shop, state: PageState, row: int, keywords: str, options: Mapping[str, str]
 ) -> str | None:
     """The next action on the way to buying a product with options; None when there is no way."""
     if state.page == "done":
@@ -117,7 +117,7 @@ def _buy(
     return f"click[{shop.catalogue.product(row).asin.lower()}]"
 
 
-def _leads_to(shop: Shop, state: State, action: str, name: str, value: str) -> bool:
+def _leads_to(shop: Shop, state: PageState, action: str, name: str, value: str) -> bool:
     """Whether the action chooses this option; some values cannot be clicked."""
     kind, argument = parse_action(action)
     after = shop.click(state, argument) if kind == "click" else None

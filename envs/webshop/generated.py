@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from layergym.envs.webshop.building import build
+from layergym.envs.webshop.building import build_catalogue
 from layergym.envs.webshop.catalogue import Catalogue
 from layergym.envs.webshop.goals import goal_of
 from layergym.envs.webshop.loading import cached
-from layergym.envs.webshop.products import Product, Request, price_bound, price_text
+from layergym.envs.webshop.products import Instruction, Product, price_bound, price_text
 from layergym.envs.webshop.reward import alike, nearest_options, original_reward
-from layergym.envs.webshop.vocabulary import DEPARTMENTS, Department, Design, Kind
+from layergym.envs.webshop.vocabulary import DEPARTMENTS, Department, Kind, ProductDesign
 from layergym.envs.webshop.wording import instruction, plural, write_product
 
 VERSION = 1
@@ -77,12 +77,12 @@ def open_generated() -> Catalogue:
     """The generated catalogue; written to the cache on first use, which takes seconds."""
 
     def write(folder: Path) -> None:
-        build(folder, generate(), "generated")
+        build_catalogue(folder, generate_products(), "generated")
 
     return Catalogue(cached(f"generated-{VERSION}", write))
 
 
-def generate(scale: int = 1) -> Iterator[Product]:
+def generate_products(scale: int = 1) -> Iterator[Product]:
     """9,500 products times `scale`, family after family, with the goals written for them."""
     for level in _LEVELS:
         for number in range(level.families * scale):
@@ -109,7 +109,7 @@ def _family(
     other = {option: draw.choice(values) for option, values in first.options.items()}
     asked = [(0, order), (0, replace(order, options=other))]
     asked += [(1 + n, order) for n, what in enumerate(level.twins) if what == "attribute"]
-    requests: dict[int, list[Request]] = {}
+    requests: dict[int, list[Instruction]] = {}
     for place, wish in asked:
         request = _request(draw, level, designs[place], wish)
         known = [known.instruction for known in requests.get(place, [])]
@@ -120,7 +120,7 @@ def _family(
 
 def _design(
     draw: random.Random, level: Level, department: Department, kind: Kind, subtype: str
-) -> Design:
+) -> ProductDesign:
     attributes = []
     for slot, groups in department.attributes.items():
         for group in draw.sample(groups, min(len(groups), draw.randint(1, 3))):
@@ -134,10 +134,10 @@ def _design(
         options[name] = draw.sample(values, draw.randint(3, min(9, len(values))))
     price = round(5 * 40 ** draw.random(), 2)  # 5 to 200 dollars, most of them low
     place = draw.choice(department.places)
-    return Design(department, kind, subtype, place, tuple(attributes), options, price)
+    return ProductDesign(department, kind, subtype, place, tuple(attributes), options, price)
 
 
-def _twin(draw: random.Random, first: Design, what: str, order: _Order) -> Design:
+def _twin(draw: random.Random, first: ProductDesign, what: str, order: _Order) -> ProductDesign:
     """A design that differs from `first` in one thing that matters to the order."""
     if what == "attribute":
         place = draw.randrange(order.wanted)
@@ -170,15 +170,17 @@ def _confused(name: str, wanted: str, chosen: str) -> bool:
     return alike(chosen, str((name, wanted)))
 
 
-def _request(draw: random.Random, level: Level, design: Design, order: _Order) -> Request:
+def _request(
+    draw: random.Random, level: Level, design: ProductDesign, order: _Order
+) -> Instruction:
     said = design.attributes[: order.wanted]
     text = instruction(draw, level.colloquial, plural(design.type_name), said, order.options)
     names = [*(attribute.name for _, attribute in said), design.type_name]
     options = [list(option) for option in order.options.items()]
-    return Request(text + price_text(order.bound), names, options, order.bound, level.name)
+    return Instruction(text + price_text(order.bound), names, options, order.bound, level.name)
 
 
-def _only_one_fits(members: Sequence[Product], place: int, request: Request) -> bool:
+def _only_one_fits(members: Sequence[Product], place: int, request: Instruction) -> bool:
     """Whether of a family the member at `place`, and no other, is worth the full reward."""
     goal = goal_of(replace(members[place], requests=[request]), "requests", 0)
     best = [original_reward(member, goal, nearest_options(member, goal)) for member in members]

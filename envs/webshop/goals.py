@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError
-from layergym.envs.webshop.products import Goal, Product, price_text
+from layergym.envs.webshop.products import Product, ShoppingGoal, price_text
 
 SOURCES = ("synthetic", "requests")
 
@@ -29,7 +29,7 @@ def goal_kind(product: Product, source: str, index: int) -> str:
     return product.requests[index].kind if source == "requests" else product.category
 
 
-def goal_of(product: Product, source: str, index: int) -> Goal:
+def goal_of(product: Product, source: str, index: int) -> ShoppingGoal:
     """A product's goal number `index` from `source`."""
     if source == "synthetic":
         options = _combination(product, index)
@@ -46,8 +46,8 @@ def goal_of(product: Product, source: str, index: int) -> Goal:
     )
 
 
-def _goal(product: Product, text: str, attributes: Any, options: Any, bound: float) -> Goal:
-    return Goal(
+def _goal(product: Product, text: str, attributes: Any, options: Any, bound: float) -> ShoppingGoal:
+    return ShoppingGoal(
         asin=product.asin,
         instruction=text,
         attributes=tuple(attributes),
@@ -109,7 +109,7 @@ class GoalFile:
                 '"goals", as in WebShop, and "product_prices"'
             ) from error
 
-    def goal(self, number: int, target: Product) -> Goal:
+    def goal(self, number: int, target: Product) -> ShoppingGoal:
         """Goal `number`, whose product is `target`."""
         attributes, options = self._wanted[number]
         return _goal(target, self._texts[number], attributes, options, self._bounds[number])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError
-from layergym.envs.webshop.building import build
+from layergym.envs.webshop.building import build_catalogue
 from layergym.envs.webshop.catalogue import FORMAT, Catalogue
 from layergym.envs.webshop.products import BadRow, Product, parse_product
 
@@ -46,7 +46,7 @@ def open_files(data: str) -> Catalogue:
     def write(folder: Path) -> None:
         skipped: dict[str, int] = {}
         products = _products(items, attributes, human, nouns, skipped)
-        build(folder, products, nouns.name if nouns else "approximate", skipped)
+        build_catalogue(folder, products, nouns.name if nouns else "approximate", skipped)
 
     return Catalogue(cached(f"files-{hashlib.sha256(key.encode()).hexdigest()[:16]}", write))
 

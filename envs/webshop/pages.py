@@ -44,7 +44,7 @@ class Node(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PageState:
     """Where the shopper is. The goal is no part of it."""
 
     page: Literal["home", "results", "item", "sub", "done"] = "home"
@@ -85,11 +85,11 @@ class Shop:
 
     # ---- moving ---------------------------------------------------------------------------
 
-    def search(self, state: State, keywords: str, number: int = 1) -> State:
+    def search(self, state: PageState, keywords: str, number: int = 1) -> PageState:
         """Search, from any page: chosen options are forgotten."""
-        return State("results", keywords, number, visited=state.visited)
+        return PageState("results", keywords, number, visited=state.visited)
 
-    def clickables(self, state: State) -> list[str]:
+    def clickables(self, state: PageState) -> list[str]:
         """What the original lists as clickable, in its order (`search` on home cannot be)."""
         if state.page == "home":
             return ["search"]
@@ -102,26 +102,26 @@ class Shop:
         turns = [PREVIOUS, NEXT] if state.number > 1 else [NEXT]
         return list(dict.fromkeys([BACK, *turns, *self._links(state)]))
 
-    def click(self, state: State, name: str) -> State | None:
+    def click(self, state: PageState, name: str) -> PageState | None:
         """The state after clicking `name` (lower case); None when it cannot be clicked."""
         if name == "search" or name not in self.clickables(state):
             return None
         if name == BACK:
-            return State()
+            return PageState()
         if state.page == "results":
             return self._click_on_results(state, name)
         if state.page == "sub":
             return replace(state, page="item", sub="")
         return self._click_on_item(state, name)
 
-    def _click_on_results(self, state: State, name: str) -> State:
+    def _click_on_results(self, state: PageState, name: str) -> PageState:
         if name in (NEXT, PREVIOUS):
             return self.search(state, state.keywords, state.number + (1 if name == NEXT else -1))
         row = self._links(state)[name]
         visited = state.visited | {self.catalogue.product(row).asin}
         return replace(state, page="item", row=row, visited=visited)
 
-    def _click_on_item(self, state: State, name: str) -> State:
+    def _click_on_item(self, state: PageState, name: str) -> PageState:
         if name == PREVIOUS:
             return self.search(state, state.keywords, state.number)
         if name == BUY:
@@ -131,17 +131,17 @@ class Shop:
         option = self._item(state.row).clickables[name] or ""
         return replace(state, options=tuple({**dict(state.options), option: name}.items()))
 
-    def _links(self, state: State) -> dict[str, int]:
+    def _links(self, state: PageState) -> dict[str, int]:
         """Products on a page of results: lower-case asin -> row."""
         return {self.catalogue.product(row).asin.lower(): row for row in self._shown(state)}
 
-    def _shown(self, state: State) -> tuple[int, ...]:
+    def _shown(self, state: PageState) -> tuple[int, ...]:
         end = state.number * PAGE_SIZE
         return self.catalogue.search(state.keywords)[end - PAGE_SIZE : end]
 
     # ---- looking --------------------------------------------------------------------------
 
-    def nodes(self, state: State, instruction: str, reward: float = 0.0) -> list[Node]:
+    def nodes(self, state: PageState, instruction: str, reward: float = 0.0) -> list[Node]:
         """The visible texts of the page, in order; `reward` is what the done page reports."""
         if state.page == "home":
             shown = [*_nodes("text", "WebShop", "Instruction: ", instruction)]
@@ -156,7 +156,7 @@ class Shop:
             return [*head, *self._item(state.row).nodes]
         return head + list(_sub_page(self.catalogue.product(state.row), state.sub))
 
-    def _results(self, state: State) -> list[Node]:
+    def _results(self, state: PageState) -> list[Node]:
         total = len(self.catalogue.search(state.keywords))
         shown = [Node("text", f"Page {state.number} (Total results: {total})")]
         if state.number > 1:
@@ -166,7 +166,7 @@ class Shop:
             shown += self._card(row)
         return shown
 
-    def _done(self, state: State, reward: float) -> list[Node]:
+    def _done(self, state: PageState, reward: float) -> list[Node]:
         options = json.dumps(dict(state.options), sort_keys=True)
         for character in "<>&'":
             options = options.replace(character, f"\\u{ord(character):04x}")
@@ -181,7 +181,7 @@ class Shop:
         ]  # fmt: skip
         return [Node("text", text) for text in texts]
 
-    def url(self, state: State, session: str) -> str:
+    def url(self, state: PageState, session: str) -> str:
         """The address that the original gives the page."""
         base = "http://127.0.0.1:3000"
         if state.page == "home":

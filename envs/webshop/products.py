@@ -21,7 +21,7 @@ _LONGEST_ASIN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Instruction:
     """An instruction written for a product, with what it asks for."""
 
     instruction: str
@@ -55,7 +55,7 @@ class Product:
     instruction_attributes: Sequence[str] = ()
     price_upper: float = NO_LIMIT
     """The price bound of the synthetic goals."""
-    requests: Sequence[Request] = ()
+    requests: Sequence[Instruction] = ()
     family: str = ""
     """Products of one family go to the same split; empty: the product is its own family."""
 
@@ -67,7 +67,7 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class ShoppingGoal:
     """What the shopper wants, and what the reward compares a purchase with."""
 
     asin: str
@@ -171,7 +171,7 @@ def approximate_nouns(title: str) -> list[str]:
     return [word for word in words if word not in _NOT_NOUNS]
 
 
-def _requests(asin: str, price: float, category: str, entries: object) -> list[Request]:
+def _requests(asin: str, price: float, category: str, entries: object) -> list[Instruction]:
     """The human goals of a product; those without attributes are left out, as in WebShop."""
     if not isinstance(entries, list):
         return []
@@ -185,7 +185,7 @@ def _requests(asin: str, price: float, category: str, entries: object) -> list[R
             bound = price_bound(price, random.Random(f"bound of {asin}, human goal {number}"))
             options = _strings(entry.get("instruction_options"))
             text = text.strip(".") + price_text(bound)
-            found.append(Request(text, wanted, options, bound, category))
+            found.append(Instruction(text, wanted, options, bound, category))
     return found
 
 

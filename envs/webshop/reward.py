@@ -15,9 +15,9 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from layergym.envs.webshop.products import PATH_SEPARATOR, Goal, Product
+from layergym.envs.webshop.products import PATH_SEPARATOR, Product, ShoppingGoal
 
-Reward = Callable[[Product, Goal, Mapping[str, str]], float]
+RewardRule = Callable[[Product, ShoppingGoal, Mapping[str, str]], float]
 """(purchased product, goal, chosen options name -> value) -> reward in [0, 1]."""
 
 # The original's colours, in its order: an option value counts as the first of them it contains.
@@ -37,7 +37,7 @@ _LATIN_1 = dict.fromkeys(range(128, 256))
 _NOT_WORD = re.compile(r"\W")
 
 
-def original_reward(product: Product, goal: Goal, options: Mapping[str, str]) -> float:
+def original_reward(product: Product, goal: ShoppingGoal, options: Mapping[str, str]) -> float:
     """The reward of the original code, its looseness included.
 
     A synthetic goal's option is compared as the text of a (name, value) pair, and every value that
@@ -50,7 +50,7 @@ def original_reward(product: Product, goal: Goal, options: Mapping[str, str]) ->
     return _total(product, goal, matched)
 
 
-def strict_reward(product: Product, goal: Goal, options: Mapping[str, str]) -> float:
+def strict_reward(product: Product, goal: ShoppingGoal, options: Mapping[str, str]) -> float:
     """The same, but an option counts only when exactly the value asked for was chosen."""
     chosen = options.items()
     matched = sum(
@@ -60,7 +60,7 @@ def strict_reward(product: Product, goal: Goal, options: Mapping[str, str]) -> f
     return _total(product, goal, matched)
 
 
-def nearest_options(product: Product, goal: Goal) -> dict[str, str]:
+def nearest_options(product: Product, goal: ShoppingGoal) -> dict[str, str]:
     """Per option of the goal the product's value that is or comes near it: name -> value."""
     pairs = [(name, value) for name, values in product.options.items() for value in values]
     chosen: dict[str, str] = {}
@@ -72,16 +72,16 @@ def nearest_options(product: Product, goal: Goal) -> dict[str, str]:
     return chosen
 
 
-REWARDS: dict[str, Reward] = {"original": original_reward, "strict": strict_reward}
+REWARDS: dict[str, RewardRule] = {"original": original_reward, "strict": strict_reward}
 
 
-def _total(product: Product, goal: Goal, options_matched: int) -> float:
+def _total(product: Product, goal: ShoppingGoal, options_matched: int) -> float:
     matched = sum(has_attribute(product, attribute) for attribute in goal.attributes)
     points = matched + options_matched + (product.price <= goal.price_upper)
     return points / (len(goal.attributes) + len(goal.options) + 1) * type_factor(product, goal)
 
 
-def type_factor(product: Product, goal: Goal) -> float:
+def type_factor(product: Product, goal: ShoppingGoal) -> float:
     """How far the product is of the kind asked for: 1, 0.5, 0.1 or 0."""
     wanted = goal.nouns
     shared = len(set(product.nouns) & set(wanted)) / len(wanted) if wanted else 0.2
@@ -104,7 +104,7 @@ def has_attribute(product: Product, attribute: str) -> bool:
     )
 
 
-def _parts(item: Product | Goal) -> set[str]:
+def _parts(item: Product | ShoppingGoal) -> set[str]:
     return {part.strip() for part in item.product_category.split(PATH_SEPARATOR)}
 
 

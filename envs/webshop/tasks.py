@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from layergym.base.errors import InputError
 from layergym.envs.webshop.catalogue import Catalogue
 from layergym.envs.webshop.goals import GoalFile
-from layergym.envs.webshop.products import Goal, Product
+from layergym.envs.webshop.products import Product, ShoppingGoal
 from layergym.envs.webshop.splits import by_order, split_of
 
 _PREFIX, _DIGITS = "goal-", 8
@@ -24,7 +24,7 @@ _ID = re.compile(rf"{_PREFIX}\d{{8,12}}", re.ASCII)
 class Goals(Hashable, Protocol):
     """Numbered goals and the prices they go with."""
 
-    def goal(self, number: int) -> Goal:
+    def goal(self, number: int) -> ShoppingGoal:
         """Goal `number`."""
 
     def kind(self, number: int) -> str:
@@ -45,7 +45,7 @@ class CatalogueGoals:
     source: str
     only: str = ""
 
-    def goal(self, number: int) -> Goal:
+    def goal(self, number: int) -> ShoppingGoal:
         """Goal `number` of WebShop's order."""
         return self.catalogue.goal(self.source, number)
 
@@ -78,7 +78,7 @@ class GivenGoals:
             raise InputError(f"{path} has goals for {missing[0]}, which is not in the catalogue")
         self._rows = [row for _, row in rows if row is not None]
 
-    def goal(self, number: int) -> Goal:
+    def goal(self, number: int) -> ShoppingGoal:
         """Goal `number` of the file."""
         return self._file.goal(number, self._catalogue.product(self._rows[number]))
 

@@ -43,7 +43,7 @@ class Department:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class ProductDesign:
     """What a product is, before it is put into words."""
 
     department: Department

@@ -7,7 +7,7 @@ import string
 from collections.abc import Mapping, Sequence
 
 from layergym.envs.webshop.products import PATH_SEPARATOR, Product
-from layergym.envs.webshop.vocabulary import Attribute, Design
+from layergym.envs.webshop.vocabulary import Attribute, ProductDesign
 
 _ONSETS, _VOWELS, _CODAS = "b d f g k l m n p r s t v z br cl dr fl gr pl st tr", "aeiou", "lnrsx"
 _SAYINGS = (
@@ -42,7 +42,9 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "sh", "x", "ch")) else "s")
 
 
-def write_product(draw: random.Random, design: Design, in_title: float, hidden: float) -> Product:
+def write_product(
+    draw: random.Random, design: ProductDesign, in_title: float, hidden: float
+) -> Product:
     """Put a design into words, with a brand, a product code and filler of its own."""
     brand = _brand(draw)
     words = {
@@ -130,7 +132,7 @@ def _colloquial(
     return text + (f", in {' and '.join(values)}" if values else "")
 
 
-def _title(draw: random.Random, brand: str, design: Design, titled: Sequence[str]) -> str:
+def _title(draw: random.Random, brand: str, design: ProductDesign, titled: Sequence[str]) -> str:
     model = f"{draw.choice(string.ascii_uppercase)}{draw.randint(10, 999)}"
     parts = [f"{brand} {design.type_name.title()} {model} for {design.place}"]
     parts += [name.title() for name in titled]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from layergym.base.errors import unknown
 from layergym.base.files import write_bytes
@@ -18,11 +19,21 @@ from layergym.evals.report.model import Report
 from layergym.evals.report.render import markdown, page, png, terminal
 from layergym.evals.report.render.terminal import show
 
-__all__ = ["FORMATS", "Report", "build", "show", "write_report"]
+__all__ = ["FORMATS", "Report", "as_values", "build", "by_format", "show", "write_report"]
+
+
+def as_values(report: Report) -> dict[str, Any]:
+    """A report as JSON takes it: what report.json holds."""
+    return {"format": 1, **asdict(report)}
+
+
+def by_format(files: Sequence[Path]) -> dict[str, Path]:
+    """Files of `write_report` by what they hold: "html", "json", "md", "png", "txt", "profile"."""
+    return {f.stem if f.stem == "profile" else f.suffix[1:]: f for f in files}
 
 
 def _json(report: Report) -> str:
-    return json.dumps({"format": 1, **asdict(report)}, indent=1, allow_nan=False) + "\n"
+    return json.dumps(as_values(report), indent=1, allow_nan=False) + "\n"
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Report], str | bytes]]] = {

@@ -23,7 +23,7 @@ def score_of(scored: str) -> str:
     return "Score" if scored == "success" else f"Score (mean {named(scored)})"
 
 
-def percent(estimate: Estimate | None) -> str:
+def percent_with_interval(estimate: Estimate | None) -> str:
     """A score in percent with its interval."""
     return with_interval(estimate, 100, "{:z.1f}")
 

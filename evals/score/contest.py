@@ -22,7 +22,7 @@ from layergym.agents.base import Agent
 from layergym.agents.names import Speech, open_agent
 from layergym.agents.parsing import Format
 from layergym.agents.rollouts import Job, rollout
-from layergym.agents.servers.openai_client import PREFIX, Endpoint, Limits, check_omitted
+from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimits, check_omitted
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
 from layergym.agents.types import Trajectory
 from layergym.base.errors import briefly
@@ -208,7 +208,7 @@ class Contest:
 
     def play(
         self,
-        limits: Limits | None = None,
+        limits: RequestLimits | None = None,
         on_episode: OnEpisode | None = None,
         in_flight: int = CHUNK,
     ) -> None:

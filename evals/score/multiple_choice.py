@@ -32,7 +32,7 @@ _LETTERS = "ABCDEFGH"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ChoiceQuestion:
     """One prompt with its possible continuations, without the space before them."""
 
     prompt: str
@@ -45,7 +45,7 @@ class Question:
             raise ValueError(f"answer {self.answer} of {len(self.choices)} choices")
 
 
-def read_questions(path: Path) -> tuple[Question, ...]:
+def read_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
     """Read a file of questions.
 
     Raises:
@@ -71,7 +71,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 
 def score_questions(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[ChoiceQuestion]
 ) -> dict[str, tuple[float, ...]]:
     """Whether each question is answered correctly, 1 or 0, as "acc" and "acc_norm".
 
@@ -194,7 +194,7 @@ def _lines(text: str) -> Iterator[Any]:
     return (json.loads(line) for line in lines(text) if line.strip())
 
 
-def _question(row: Mapping[str, Any]) -> Question:
+def _question(row: Mapping[str, Any]) -> ChoiceQuestion:
     if "options" in row:
         text, choices = row["centerpiece"], row["options"]
         return _worded(text, choices, int(row["correct_options_idx"][0]))
@@ -208,16 +208,18 @@ def _question(row: Mapping[str, Any]) -> Question:
     return _lettered(text, choices or (), int(row["answer"]))
 
 
-def _worded(text: str, choices: Sequence[str], answer: int) -> Question:
-    return Question(f"Question: {text}\nAnswer:", tuple(map(str, choices)), answer)
+def _worded(text: str, choices: Sequence[str], answer: int) -> ChoiceQuestion:
+    return ChoiceQuestion(f"Question: {text}\nAnswer:", tuple(map(str, choices)), answer)
 
 
-def _lettered(text: str, choices: Sequence[str], answer: int) -> Question:
+def _lettered(text: str, choices: Sequence[str], answer: int) -> ChoiceQuestion:
     listed = "".join(f"{n}. {c}\n" for n, c in zip(_LETTERS, choices, strict=False))
-    return Question(f"{text.strip()}\n{listed}Answer:", tuple(_LETTERS[: len(choices)]), answer)
+    return ChoiceQuestion(
+        f"{text.strip()}\n{listed}Answer:", tuple(_LETTERS[: len(choices)]), answer
+    )
 
 
-def _read_csv(path: Path, text: str) -> tuple[Question, ...]:
+def _read_csv(path: Path, text: str) -> tuple[ChoiceQuestion, ...]:
     found = []
     try:
         rows = csv_rows(text)

@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from layergym.evals.results import Floats
 from layergym.evals.stats.seeds import seed_spread
-
-Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 DRAWS = 4000

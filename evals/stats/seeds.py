@@ -21,10 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from layergym.evals.results import Floats
 
 ALPHA = 0.01
 """The chance, over all arms, that one stands apart although all vary alike."""

@@ -33,7 +33,7 @@ _FREE = {
     "save_every",
     "rows_per_pass",
     "tokens_per_pass",
-    "engine",
+    "sampler",
     "dtype",
     "device",
 }
@@ -53,7 +53,7 @@ class PooledArm:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class BaseSpread:
     """Standard deviations of success rates, the noise of tasks and sampling taken off."""
 
     base: float
@@ -110,7 +110,7 @@ def pool(sweeps: Sequence[Sweep], temperature: float) -> tuple[PooledArm, ...]:
     )
 
 
-def spread(sweeps: Sequence[Sweep], temperature: float) -> Spread:
+def spread(sweeps: Sequence[Sweep], temperature: float) -> BaseSpread:
     """How far bases lie apart, and seeds on one base."""
     cells = _gains(sweeps, ["base", "full"], temperature)
     base, gain = (stats.seed_variance([cells[:, :, place]])[0] for place in (0, 1))
@@ -121,7 +121,7 @@ def spread(sweeps: Sequence[Sweep], temperature: float) -> Spread:
         if arm != "base" and sweep.results(arm, temperature)
     ]
     seeds, freedom = stats.seed_variance(trained)
-    return Spread(base**0.5, gain**0.5, seeds**0.5 if freedom else None)
+    return BaseSpread(base**0.5, gain**0.5, seeds**0.5 if freedom else None)
 
 
 def _shared(sweeps: Sequence[Sweep], temperature: float) -> list[str]:

@@ -105,7 +105,7 @@ def chosen(arm: str, num_layers: int) -> tuple[int, ...]:
     return layer_indices(layers, num_layers)
 
 
-def standings(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
+def rank_ranges(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
     """Best and worst rank of every trained arm that the data allow, the highest score first.
 
     The sets hold for all arms together with 95 % confidence (`stats.rank_sets`).

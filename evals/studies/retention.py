@@ -22,7 +22,7 @@ from layergym.base.files import read_json, write_json
 from layergym.evals import stats
 from layergym.evals.results import Run, Sweep
 from layergym.evals.score.multiple_choice import (
-    Question,
+    ChoiceQuestion,
     read_questions,
     score_questions,
     score_text,
@@ -58,7 +58,7 @@ class Choice:
     """Multiple-choice questions."""
 
     name: str
-    questions: tuple[Question, ...]
+    questions: tuple[ChoiceQuestion, ...]
 
     @classmethod
     def read(cls, path: Path, limit: int | None) -> Choice:

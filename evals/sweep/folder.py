@@ -1,11 +1,11 @@
 """A sweep: base, full, and every chosen layer alone, on one panel with the same seeds.
 
     FOLDER/sweep.json                settings
-    FOLDER/manifest.json             versions, seeds, panel hashes, commit, command, engine
+    FOLDER/manifest.json             versions, seeds, panel hashes, commit, command, executors
     FOLDER/tuning.json, tuning/      learning rates that were tried, if any
     FOLDER/arms/<arm>/seed-<seed>/   one run each
 
-What is to be run follows from the settings and the folder (`plan`); an engine runs it. Any run,
+What is to be run follows from the settings and the folder (`plan`); an executor runs it. Any run,
 and the sweep itself, may be killed at any moment and is resumed by the next call on the folder.
 """
 
@@ -20,8 +20,8 @@ from typing import Any
 from layergym.agents.names import open_stored
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, find, panel
-from layergym.evals.sweep.executors.job import Engine
-from layergym.evals.sweep.executors.launch import Choice
+from layergym.evals.sweep.executors.job import Executor
+from layergym.evals.sweep.executors.launch import Chosen
 from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
 from layergym.evals.sweep.search import Search
@@ -57,11 +57,11 @@ def write_sweep(spec: SweepSpec, folder: Path) -> None:
     write_json(folder / "sweep.json", settings)
 
 
-def note_engine(folder: Path, choice: Choice) -> None:
-    """Add to the sweep's manifest which engine runs it from now on, and why."""
+def note_executor(folder: Path, chosen: Chosen) -> None:
+    """Add to the sweep's manifest which executor runs it from now on, and why."""
     path = folder / "manifest.json"
     known = read_json(path)
-    write_json(path, known | {"engines": [*known.get("engines", []), str(choice)]})
+    write_json(path, known | {"executors": [*known.get("executors", []), str(chosen)]})
 
 
 def read_spec(folder: Path) -> SweepSpec:
@@ -76,7 +76,7 @@ def read_spec(folder: Path) -> SweepSpec:
         if "dev" in search:
             search["dev"] = _build(EvalSpec, search["dev"])
         parts = {
-            "run": _build(RunSpec, values["run"]),
+            "run": RunSpec.of(values["run"]),
             "eval": _build(EvalSpec, values["eval"]),
             "search": _build(Search, search),
         }
@@ -96,17 +96,17 @@ def _build(kind: type, values: Mapping[str, Any]) -> Any:
 def run_sweep(
     spec: SweepSpec,
     folder: Path,
-    engine: Engine,
+    executor: Executor,
     *,
     deadline: float | None = None,
     on_poll: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Run what is not finished, on `engine`, which is closed at the end.
+    """Run what is not finished, on `executor`, which is closed at the end.
 
     Args:
         spec: the sweep's settings.
         folder: its folder.
-        engine: runs jobs.
+        executor: runs jobs.
         deadline: time (seconds since the epoch) at which nothing more is started and runs pause.
         on_poll: called several times a second.
 
@@ -118,18 +118,18 @@ def run_sweep(
         (arm.folder / "error.txt").unlink(missing_ok=True)  # What failed is tried again.
     waiting = next_jobs(spec, folder)
     try:
-        while waiting or engine.running:
+        while waiting or executor.running:
             if deadline is None or time.time() < deadline:
-                engine.offer([replace(job, deadline=deadline) for job in waiting])
-            elif not engine.running:
+                executor.offer([replace(job, deadline=deadline) for job in waiting])
+            elif not executor.running:
                 break
             time.sleep(POLL_S)
-            if ended := engine.ended():
+            if ended := executor.ended():
                 failures |= {e.job.folder: f"{e.job}: {e.error}" for e in ended if e.error}
                 waiting = next_jobs(spec, folder, failures)
             on_poll()
     finally:
-        engine.close()
+        executor.close()
     return list(failures.values())
 
 

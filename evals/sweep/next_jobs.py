@@ -15,15 +15,15 @@ import numpy as np
 from layergym.base.files import read_json, write_json
 from layergym.evals.results import arm_label, arm_of, layer_of
 from layergym.evals.stats import Floats
-from layergym.evals.sweep.executors.job import Job
+from layergym.evals.sweep.executors.job import SweepJob
 from layergym.evals.sweep.racing import Behind, behind
 from layergym.evals.sweep.run_arm import drop_checkpoints, finished, looked
 from layergym.evals.sweep.scan import waves
 from layergym.evals.sweep.spec import Arm, SweepSpec, arm_name, arm_run, arms, recipe, run_folder
-from layergym.evals.sweep.tuning import settle, tuning_arms
+from layergym.evals.sweep.tuning import settle_rates, tuning_arms
 
 
-def next_jobs(spec: SweepSpec, folder: Path, failed: Collection[Path] = ()) -> list[Job]:
+def next_jobs(spec: SweepSpec, folder: Path, failed: Collection[Path] = ()) -> list[SweepJob]:
     """The jobs that may start, or are under way, in the order in which they should start.
 
     Args:
@@ -32,15 +32,15 @@ def next_jobs(spec: SweepSpec, folder: Path, failed: Collection[Path] = ()) -> l
         failed: folders of runs that failed and are left alone for now.
     """
     jobs = []
-    tuning = settle(spec, folder)
+    tuning = settle_rates(spec, folder)
     if tuning:
         search = replace(spec.search, lr_grid=())
         spec = replace(spec, lr_full=tuning.full, lr_layer=tuning.layer, search=search)
     elif spec.search.lr_grid:
         tried = replace(spec.search.dev, temperatures=(1.0,))
-        jobs = [Job(arm, tried) for arm in tuning_arms(spec, folder)]
+        jobs = [SweepJob(arm, tried) for arm in tuning_arms(spec, folder)]
     listed = [arm for arm in arms(spec, folder) if arm.name == "base" or not jobs]
-    jobs += [Job(arm, spec.eval) for arm in listed if layer_of(arm.name) is None]
+    jobs += [SweepJob(arm, spec.eval) for arm in listed if layer_of(arm.name) is None]
     if runs := _by_layer(listed):
         jobs += _Layers(spec, runs, failed).jobs()
     return [job for job in jobs if not finished(job.folder) and job.folder not in failed]
@@ -96,9 +96,9 @@ class _Layers:
     def looks(self) -> tuple[int, ...]:
         return self.spec.search.looks(self.spec.run.steps)
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[SweepJob]:
         """What is to be done for the layers that are in it."""
-        jobs, known = list[Job](), list[int]()
+        jobs, known = list[SweepJob](), list[int]()
         for wave in self.waves():
             known += wave
             jobs += self._wave(wave, known)
@@ -114,17 +114,17 @@ class _Layers:
         scores = {k: float(t.mean()) for k, t in tables.items() if t is not None}
         return waves(layers, self.spec.search.scan, scores, out)
 
-    def _wave(self, wave: Sequence[int], known: Sequence[int]) -> list[Job]:
+    def _wave(self, wave: Sequence[int], known: Sequence[int]) -> list[SweepJob]:
         """The jobs of one wave; it races against what ran before it, never against what follows."""
         going = [layer for layer in wave if not self._out(layer)]
         for step in self.looks:
             going_arms = [arm for layer in going for arm in self.runs[layer]]
             if lacking := [arm for arm in going_arms if looked(arm.folder, step) is None]:
-                return [Job(arm, self.spec.search.dev, step) for arm in lacking]
+                return [SweepJob(arm, self.spec.search.dev, step) for arm in lacking]
             if step in self.spec.search.race:
                 self._judge(step, going, known)
                 going = [layer for layer in going if not self._out(layer)]
-        return [Job(arm, self.spec.eval) for layer in going for arm in self.runs[layer]]
+        return [SweepJob(arm, self.spec.eval) for layer in going for arm in self.runs[layer]]
 
     def _judge(self, step: int, going: Sequence[int], known: Sequence[int]) -> None:
         """Stop those of `going` that are behind any of the `known` layers at `step`."""

@@ -4,7 +4,7 @@ What can be written::
 
     base                     the untrained model
     full                     every parameter
-    3 | 10-14 | middle:5     only these layers: the `layers=` grammar
+    3 | 0+14 | middle:5      only these layers: the `layers=` grammar
     boost-<layers>[*2]       every parameter, these layers at a multiple of the learning rate
     random | random:2        control: single entries, scattered, as many as so many layers have
     lora | lora-<layers>     control: LoRA on all or these layers, as large as one layer

@@ -66,7 +66,7 @@ def tuning_arms(spec: SweepSpec, folder: Path) -> list[Arm]:
     return listed
 
 
-def settle(spec: SweepSpec, folder: Path) -> Tuning | None:
+def settle_rates(spec: SweepSpec, folder: Path) -> Tuning | None:
     """The choice, written down once all runs of the grid are finished; None before.
 
     The rate with the highest success on the development panel is taken; of equals, the lowest.

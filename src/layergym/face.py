@@ -116,14 +116,16 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
             failed. The other runs are finished then, and the next call tries the failed ones again.
     """
     from layergym.evals.report import build, write_report
-    from layergym.evals.sweep.executors.launch import Launch, open_engine
-    from layergym.evals.sweep.folder import note_engine, run_sweep
+    from layergym.evals.sweep.executors.launch import Launch, open_executor
+    from layergym.evals.sweep.folder import note_executor, run_sweep
 
     place = Path(folder)
+    launch = launch or Launch()
+    launch.check(spec.run.sampler)
     spec = _begun(spec, place)
-    choice = open_engine(launch or Launch(), spec, place)
-    note_engine(place, choice)
-    if failures := run_sweep(spec, place, choice.engine):
+    chosen = open_executor(launch, spec, place)
+    note_executor(place, chosen)
+    if failures := run_sweep(spec, place, chosen.executor):
         raise InputError(f"{'; '.join(failures)}; mend the cause and call sweep again")
     made = build([place])
     write_report(made, place / "report")

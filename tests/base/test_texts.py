@@ -2,11 +2,11 @@
 
 import pytest
 
-from layergym.base.texts import csv_rows, lines, one_line, printable, whole
+from layergym.base.texts import csv_rows, lines, one_line, printable, whole_texts
 
 
 def test_surrogates_are_joined_or_replaced() -> None:
-    assert whole("a\ud83d\ude00b\ud800c\udc00d") == "a\U0001f600b\ufffdc\ufffdd"
+    assert whole_texts("a\ud83d\ude00b\ud800c\udc00d") == "a\U0001f600b\ufffdc\ufffdd"
 
 
 def test_a_text_of_one_line_has_no_break_and_can_be_written() -> None:

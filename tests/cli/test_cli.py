@@ -57,7 +57,7 @@ def test_report_writes_the_files_that_were_asked_for(
     table = tmp_path / "table.csv"
     rows = ("Base,10,20", "Full,30,50", *(f"L{k},{20 + k},{40 - k}" for k in range(4)))
     table.write_text("\n".join(("arm,a,b", *rows)))
-    assert main(["report", str(table), "--json", "--png", "--out", str(tmp_path / "out")]) == 0
+    assert main(["report", str(table), "--png", "--out", str(tmp_path / "out")]) == 0
     written = {"report.json", "report.png", "profile.json"}
     assert {file.name for file in (tmp_path / "out").iterdir()} == written
     assert str(tmp_path / "out" / "report.png") in capsys.readouterr().out.splitlines()
@@ -162,7 +162,7 @@ def test_settings_beside_resume_are_refused(
     assert "leave out --admissible, --dry-run," in failed(
         capsys, "train", *go_on, "--dry-run", "--admissible"
     )
-    assert main(["sweep", *go_on, "--engine", "processes", "--jobs", "1", "--max-time", "0s"]) == 0
+    assert main(["sweep", *go_on, "--on", "processes", "--jobs", "1", "--max-time", "0s"]) == 0
     assert main(["sweep", *go_on, "--max-time", "0s", "--quiet", "--json"]) == 0
 
 

@@ -22,7 +22,7 @@ def test_smollm2_is_scored(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings = ["--env-arg", f"problems={shared_data / data}", "--env-arg", f"max_turns={turns}"]
-    options = ["--tasks", "20", "--temperature", "0", "--max-new-tokens", "160"]
+    options = ["--eval-tasks", "20", "--temperature", "0", "--max-new-tokens", "160"]
     assert main(["eval", env, "--agent", smollm2, *settings, *options]) == 0
     shown = capsys.readouterr().out
     assert "20 tasks" in shown

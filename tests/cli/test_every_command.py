@@ -32,7 +32,7 @@ CALLS = {
     "envs check": Call("check code-v0", "conforms"),
     "play": Call("math-v0 --agent expert", "solved, reward 1"),
     "new-env": Call("my_garden --out {new}", "my_garden", "{new}/pyproject.toml"),
-    "eval": Call("math-v0 --agent expert --tasks 3 --out {new}", "100.0", "{new}/eval.json"),
+    "eval": Call("math-v0 --agent expert --eval-tasks 3 --out {new}", "100.0", "{new}/eval.json"),
     "trajectories": Call("{run}", "turns"),
     "plan": Call("--model tiny --layers 3", "memory"),
     "warmup": Call(

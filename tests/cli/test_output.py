@@ -59,7 +59,7 @@ def test_a_terminal_that_cannot_draw_gets_a_line_a_step(term: str, tmp_path: Pat
         (["play", "math-v0", "--agent", "expert"], "episode", {"task", "success", "reward"}),
         (["plan", "--model", "tiny"], "plan", {"layers", "trained", "peak_bytes", "update_s"}),
         (
-            ["eval", "alfworld-v0", "--agent", "random", "expert", "--tasks", "3"],
+            ["eval", "alfworld-v0", "--agent", "random", "expert", "--eval-tasks", "3"],
             "agent",
             {"agent", "episodes", "errors", "score", "difference"},
         ),
@@ -79,7 +79,7 @@ def test_commands_speak_json(
 def test_an_evaluation_sends_nobody_to_what_it_does_not_keep(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    once = ["eval", "alfworld-v0", "--agent", "expert", "--tasks", "2", "--quiet"]
+    once = ["eval", "alfworld-v0", "--agent", "expert", "--eval-tasks", "2", "--quiet"]
     assert main(once) == 0
     shown = capsys.readouterr().out
     assert tempfile.gettempdir() not in shown and "trajectories" not in shown

@@ -9,7 +9,7 @@ import pytest
 import layergym as lg
 from layergym.envs.code.datasets import problems
 from layergym.envs.math.problems import questions
-from layergym.envs.rows import Row, read_once, read_rows
+from layergym.envs.rows import TableRow, read_once, read_rows
 
 ODD = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
 """Characters that Unicode takes for line ends, and a file of JSON lines does not."""
@@ -117,5 +117,5 @@ def test_a_file_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
     assert read_once(_values, tmp_path, "train") == (1, 22)
 
 
-def _values(rows: list[Row], source: str, split: str) -> list[int]:
+def _values(rows: list[TableRow], source: str, split: str) -> list[int]:
     return [row["a"] for row in rows]

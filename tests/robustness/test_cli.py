@@ -40,8 +40,8 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_done(wrong: Modul
 @pytest.mark.parametrize(
     "line",
     [
-        "train alfworld-v0 --engine vllm@nowhere --out run",
-        "train alfworld-v0 --engine vllm@nowhere --out a/b/run",
+        "train alfworld-v0 --sampler vllm@nowhere --out run",
+        "train alfworld-v0 --sampler vllm@nowhere --out a/b/run",
         "train nothing-v0 --out a/b/run",
         "warmup alfworld-v0 --layers 8 --out a/run",
         "train alfworld-v0 --layers 0-99999999999 --out run",
@@ -55,8 +55,8 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_done(wrong: Modul
         "train alfworld-v0 --out FILE/x",
         "sweep alfworld-v0 --scan coarse:0 --out run",
         "sweep alfworld-v0 --arms boost-0*nan --out run",
-        "sweep alfworld-v0 --engine ray --ray-address 127.0.0.1:9 --layers 0 --out run",
-        "eval alfworld-v0 --agent random --tasks 99999 --out run",
+        "sweep alfworld-v0 --on ray --ray-address 127.0.0.1:9 --layers 0 --out run",
+        "eval alfworld-v0 --agent random --eval-tasks 99999 --out run",
         "eval alfworld-v0 --agent openai:m@http://h:99999/v1 --out run",
         "plan --model tiny --sampled 5000 --tokens 10",
         "warmup alfworld-v0 --out FILE",

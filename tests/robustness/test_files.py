@@ -24,7 +24,7 @@ SETTINGS = {"eval.json", "config.json", "manifest.json", "trajectories.jsonl"}
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("good") / "F"
-    line = ["eval", "alfworld-v0", "--agent", "random", "--tasks", "2", "--quiet"]
+    line = ["eval", "alfworld-v0", "--agent", "random", "--eval-tasks", "2", "--quiet"]
     assert main([*line, "--env-arg", "max_turns=2", "--out", str(folder)]) == 0
     return folder
 

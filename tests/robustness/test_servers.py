@@ -13,10 +13,10 @@ import pytest
 from layergym.agents.servers import vllm_server
 from layergym.agents.servers.http import MAX_BYTES, Key, retry_after_s
 from layergym.agents.servers.openai_client import (
-    Answer,
+    ChatAnswer,
     ChatClient,
     Endpoint,
-    Limits,
+    RequestLimits,
     ServerError,
 )
 from layergym.agents.servers.vllm_server import VLLMServer
@@ -39,9 +39,9 @@ def key(hostile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield hostile.KEY
 
 
-def ask(url: str, **limits: Any) -> Answer | ServerError:
+def ask(url: str, **limits: Any) -> ChatAnswer | ServerError:
     settings: dict[str, Any] = {"timeout_s": 1.5, "retries": 0} | limits
-    client = ChatClient(Endpoint("m", f"{url}/v1"), Limits(**settings))
+    client = ChatClient(Endpoint("m", f"{url}/v1"), RequestLimits(**settings))
     try:
         return client.complete([{"role": "user", "content": "hi"}], **ASKED)
     except ServerError as error:
@@ -58,7 +58,7 @@ def test_every_behaviour_of_a_chat_server_is_an_answer_or_an_error(
         with hostile.serving(behaviour) as url:
             found = ask(url)
         assert key[: len(key) // 2] not in str(found), name
-        if isinstance(found, Answer) and found.usage:
+        if isinstance(found, ChatAnswer) and found.usage:
             assert 0 <= found.usage.prompt <= MOST_TOKENS, name
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert grown < 40 * MAX_BYTES
@@ -80,7 +80,7 @@ def test_every_behaviour_of_a_chat_server_is_an_answer_or_an_error(
 def test_what_can_be_understood_is(hostile: ModuleType, name: str, content: str) -> None:
     with hostile.serving(hostile.openai()[name]) as url:
         found = ask(url)
-    assert isinstance(found, Answer), found
+    assert isinstance(found, ChatAnswer), found
     assert (found.content, found.usage) == (content, None)
 
 
@@ -108,12 +108,12 @@ def test_a_refused_parameter_is_named_and_can_be_left_out(hostile: ModuleType) -
         hostile.body(hostile.message(content="look"))(connection, request)
 
     with hostile.serving(remember) as url:
-        client = ChatClient(Endpoint("m", f"{url}/v1"), Limits(), ["seed", "temperature"])
+        client = ChatClient(Endpoint("m", f"{url}/v1"), RequestLimits(), ["seed", "temperature"])
         client.complete([], **ASKED)
     assert b'"max_tokens"' in sent[0]
     assert b'"seed"' not in sent[0] and b'"temperature"' not in sent[0]
     with pytest.raises(InputError, match='no parameter to leave out "model"'):
-        ChatClient(Endpoint("m", "http://127.0.0.1/v1"), Limits(), ["model"])
+        ChatClient(Endpoint("m", "http://127.0.0.1/v1"), RequestLimits(), ["model"])
 
 
 # ---- keys ---------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_a_key_that_no_header_takes_is_refused_and_not_shown(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"sk-first{inside}second")
     with pytest.raises(InputError, match=r"\$OPENAI_API_KEY") as caught:
-        ChatClient(Endpoint("m", "http://127.0.0.1/v1"), Limits())
+        ChatClient(Endpoint("m", "http://127.0.0.1/v1"), RequestLimits())
     assert not {"first", "second"} & set(str(caught.value).split())
     assert "first" not in str(caught.value)
 

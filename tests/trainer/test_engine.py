@@ -6,11 +6,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
 from typing import Any
 
 import pytest
@@ -19,88 +16,18 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from layergym.agents import Job, LLMAgent, PromptStyle, Trajectory, TransformersSampler, rollout
-from layergym.agents.models.sampler import Request
 from layergym.agents.names import open_model
 from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv, make, panel
-from layergym.trainer.engine import check_engine, in_checkpoint_form, open_engine, through
+from layergym.trainer.engine import check_sampler, in_checkpoint_form, open_engine, through
 from layergym.trainer.run import RunSpec, train
-
-
-class Backend(ThreadingHTTPServer):
-    """The tiny model behind vLLM's addresses."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.model, self.words = open_model("tiny")
-        self.asked: list[dict[str, Any]] = []
-        self.loaded: list[dict[str, torch.Tensor]] = []
-        self.lock = Lock()  # One model, many requests.
-        self.busy = False
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
-        self.asked.append(body)
-        sampler = TransformersSampler(
-            self.model,
-            self.words,
-            max_new_tokens=body["max_tokens"],
-            temperature=body["temperature"],
-            stop_ids=body["stop_token_ids"],
-        )
-        [said] = sampler.sample([Request(0, tuple(body["prompt"]), False, body["seed"])])
-        return {"choices": [{"token_ids": said.ids, "logprobs": {"token_logprobs": said.logprobs}}]}
-
-    def reload(self, path: str) -> dict[str, Any]:
-        if path == "tiny":
-            self.model, _ = open_model("tiny")
-            return {"results": [None]}
-        tensors = load_file(Path(path) / "model.safetensors")
-        self.loaded.append(tensors)
-        assert not self.model.load_state_dict(tensors, strict=False).unexpected_keys
-        return {"results": [None]}
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Backend
-
-    def do_GET(self) -> None:
-        assert self.path == "/v1/models"
-        self._say({"data": [{"id": "policy", "root": "tiny", "max_model_len": 500}]})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "{}")
-        with self.server.lock:
-            if self.path == "/v1/completions":
-                self._say(self.server.complete(body))
-            elif self.path == "/reset_prefix_cache":
-                self._say({"success": not self.server.busy})
-            else:
-                assert (self.path, body["method"]) == ("/collective_rpc", "reload_weights")
-                self._say(self.server.reload(body["kwargs"]["weights_path"]))
-
-    def _say(self, value: Any) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+from tests.trainer.vllm_backend import Backend, serving
 
 
 @pytest.fixture
 def backend() -> Iterator[Backend]:
-    with Backend() as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +85,7 @@ def spec(backend: Backend, **more: Any) -> RunSpec:
     return RunSpec(
         env="alfworld-v0",
         env_args={"max_turns": 3},
-        engine=f"vllm@{backend.url}",
+        sampler=f"vllm@{backend.url}",
         layers="4",
         steps=2,
         tasks_per_step=2,
@@ -198,8 +125,8 @@ def test_a_stopped_run_goes_on_with_its_own_weights(backend: Backend, tmp_path: 
 def test_what_is_wrong_is_said_before_the_run(
     backend: Backend, model: PreTrainedModel, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match='no engine "vlm"'):
-        check_engine("vlm")
+    with pytest.raises(InputError, match='no sampler "vlm"'):
+        check_sampler("vlm")
     if not importlib.util.find_spec("vllm"):
         with pytest.raises(InputError, match="vLLM cannot be imported here"):
             open_engine("vllm", tmp_path, model)

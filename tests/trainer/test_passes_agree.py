@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from layergym.agents.rollouts import Job
-from layergym.agents.types import Ended, Trajectory
+from layergym.agents.types import EpisodeEnd, Trajectory
 from layergym.base.errors import InputError
 from layergym.trainer.credit.collect import Rollout
 from layergym.trainer.pass_means import PassLog, over_passes
@@ -24,7 +24,7 @@ Sampling = Callable[[PreTrainedModel], Rollout]
 STEPS: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.5, "max_steps": 2}
 
 
-def uneven(play: Rollout, *, cut: Ended = "terminated") -> Rollout:
+def uneven(play: Rollout, *, cut: EpisodeEnd = "terminated") -> Rollout:
     """Rows of different lengths: every other episode loses its later turns."""
 
     def shorter(jobs: Sequence[Job]) -> list[Trajectory]:

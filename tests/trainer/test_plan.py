@@ -78,6 +78,22 @@ def test_shards_divide_what_is_sharded() -> None:
     assert two.update_s == pytest.approx(one.update_s / 2)
 
 
+def test_a_pass_has_the_rows_that_fit() -> None:
+    work = replace(WORK, episodes=8, rows_per_pass=64)
+    assert plan(CONFIG, "2", work, GPU).rows == 8
+    small = replace(GPU, memory_gb=2e-3)
+    some = plan(CONFIG, "2", work, small)
+    assert 1 <= some.rows < 8 and some.peak < 2e6
+    assert plan(CONFIG, "2", replace(work, tokens_per_pass=3 * WORK.tokens), GPU).rows == 3
+
+
+def test_with_vllm_the_cache_is_not_in_the_trainer() -> None:
+    here, there = (plan(CONFIG, "2", w, GPU) for w in (WORK, replace(WORK, old=True, beside=0.3)))
+    assert there.memory["key-value cache"] == 0 < here.memory["key-value cache"]
+    assert there.memory["vLLM"] == 0.3 * GPU.memory_gb * 1e9
+    assert there.update_flops > here.update_flops and there.rollout_s == here.rollout_s
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_shapes_have_the_published_size(name: str) -> None:
     config = published(name)

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from layergym.base.errors import InputError
 from layergym.trainer.processes import Share
 from layergym.trainer.rows.packing import Row
-from layergym.trainer.rows.passes import Pass, Room, minibatches, passes
+from layergym.trainer.rows.passes import Pass, PassLimits, minibatches, passes
 from layergym.trainer.trainer import GiGPOTrainer
 
 Build = Callable[..., GiGPOTrainer]
@@ -38,7 +38,7 @@ def dealt(lengths: list[int], world: int, size: int, loss_type: str) -> list[lis
     return [
         passes(
             minibatch,
-            room=Room(size),
+            room=PassLimits(size),
             loss_type=loss_type,
             rollout_tokens=minibatch.all_tokens,
             device=torch.device("cpu"),

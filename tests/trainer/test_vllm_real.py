@@ -189,7 +189,7 @@ def test_training_stays_on_policy(
         env="alfworld-v0",
         env_args={"games": games, "max_turns": 3},
         model=smollm2,
-        engine=f"vllm@{url}",
+        sampler=f"vllm@{url}",
         format="plain",
         admissible=True,
         layers=str(LAYER),

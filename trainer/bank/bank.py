@@ -35,13 +35,14 @@ from layergym.trainer.bank.paths import Rows
 from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.bank.trainer import BankTrainer, Place
 from layergym.trainer.callbacks import NOBODY, Watch
+from layergym.trainer.engine import HERE
 from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
 from layergym.trainer.layers.selection import decoder_layers, layer_indices
 from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
 from layergym.trainer.seals import last_whole
 
 T = TypeVar("T")
-AgentAt = Callable[[float], LLMAgent]
+VariantAt = Callable[[float], LLMAgent]
 """A variant's agent at a temperature."""
 
 EPISODES = 1024
@@ -63,7 +64,7 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
     """Which runs can share banks: indices into `specs`, bank by bank.
 
     Runs share a bank when they have the same model, agent and length. Runs that train every layer,
-    entries scattered over all of them, or LoRA adapters, or that sample by another engine, are in
+    entries scattered over all of them, or LoRA adapters, or that sample with vLLM, are in
     no bank.
 
     Args:
@@ -85,7 +86,7 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
 
 def _fits(spec: RunSpec) -> bool:
     """Whether a run can be in a bank at all."""
-    own = spec.lora or spec.engine != "transformers"
+    own = spec.lora or spec.sampler != HERE
     return not own and not re.match("all|random", spec.layers.strip())
 
 
@@ -103,7 +104,7 @@ class Bank:
         if not all(map(_fits, specs)):
             raise InputError(
                 'a bank trains whole layers and samples by itself: no layers="all" or "random", '
-                "no LoRA, no other engine"
+                "no LoRA, no vLLM"
             )
         self.specs = tuple(specs)
         self.base, self.tokenizer = open_model(
@@ -165,7 +166,7 @@ class Bank:
             _check_shared(one, self.base)
         return [trained[i] for i in range(len(works))]
 
-    def each(self, work: Callable[[int, AgentAt], T]) -> list[T]:
+    def each(self, work: Callable[[int, VariantAt], T]) -> list[T]:
         """`work(i, agent_at)` for every variant, their agents sampling in common batches.
 
         Works run in threads, one at a time. Those that ask for the same temperatures in the same

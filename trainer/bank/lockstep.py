@@ -18,7 +18,7 @@ Serve = Callable[[Sequence[Any]], Sequence[Any]]
 """Answers the first few of several requests at once, in order; the others wait."""
 
 
-class Ended(BaseException):
+class Cancelled(BaseException):
     """Raised in a work because another one failed; no work should catch it."""
 
 
@@ -67,7 +67,7 @@ class Seat:
         self.turn.wait_for(lambda: self.request is None)
         self.since = self.now()
         if self.over:
-            raise Ended
+            raise Cancelled
         answer, self.answer = self.answer, None
         return answer
 
@@ -141,7 +141,7 @@ def _serve_next(seats: Sequence[Seat], turn: threading.Condition) -> bool:
 
 
 def _end(seats: Sequence[Seat], turn: threading.Condition) -> None:
-    """Let works that still wait raise `Ended`."""
+    """Let works that still wait raise `Cancelled`."""
     for seat in seats:
         seat.over, seat.request = True, None
     turn.notify_all()

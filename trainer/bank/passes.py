@@ -52,7 +52,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredRows:
     """Log-probabilities and entropies (B, T - 1) of one variant's rows.
 
     Under grad, both are leaves: the loss is differentiated with respect to them, and the bank
@@ -90,16 +90,16 @@ class JointPasses:
                     found[i] = spread.of(own, one.trees)
         return [found[i] for i in range(len(asked))]
 
-    def score(self, asked: Sequence[Asked]) -> list[Scored]:
+    def score(self, asked: Sequence[Asked]) -> list[ScoredRows]:
         """One forward pass with grad over the rows of the first few variants."""
         return self._score(_few(asked))
 
     @torch.no_grad()
-    def score_only(self, asked: Sequence[Asked]) -> list[Scored]:
+    def score_only(self, asked: Sequence[Asked]) -> list[ScoredRows]:
         """One forward pass without."""
         return self._score(_few(asked))
 
-    def backward(self, scored: Sequence[Scored]) -> list[None]:
+    def backward(self, scored: Sequence[ScoredRows]) -> list[None]:
         """One backward pass for the gradients that the variants' losses left in their leaves."""
         pairs = [
             (joint, leaf.grad)
@@ -133,7 +133,7 @@ class JointPasses:
             parts.append(climb.left)
         return _Spread(until, torch.cat(parts), trees, {n: row for row, n in enumerate(order)})
 
-    def _score(self, asked: Sequence[Asked]) -> list[Scored]:
+    def _score(self, asked: Sequence[Asked]) -> list[ScoredRows]:
         order = sorted(range(len(asked)), key=lambda i: asked[i].start)
         parts = [asked[i] for i in order]
         trees = side_by_side([part.trees for part in parts])
@@ -149,7 +149,7 @@ class JointPasses:
         layers = len(decoder_layers(self._model))
         with parts[0].autocast(), self._rows.on(Climb(entering, layers)):
             logprobs, entropy, _ = sampled_logprobs(self._model, self._model, trees, sampled)
-        result: dict[int, Scored] = {}
+        result: dict[int, ScoredRows] = {}
         row = 0
         for i, part in zip(order, parts, strict=True):
             rows, tokens = part.sampled.shape
@@ -195,8 +195,8 @@ def _few(asked: Sequence[Asked]) -> Sequence[Asked]:
     return asked
 
 
-def _scored(logprobs: torch.Tensor, entropy: torch.Tensor) -> Scored:
+def _scored(logprobs: torch.Tensor, entropy: torch.Tensor) -> ScoredRows:
     def leaf(values: torch.Tensor) -> torch.Tensor:
         return values.detach().requires_grad_(values.requires_grad)
 
-    return Scored(leaf(logprobs), leaf(entropy), logprobs, entropy)
+    return ScoredRows(leaf(logprobs), leaf(entropy), logprobs, entropy)

@@ -36,8 +36,8 @@ ENOUGH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Which engine samples and learns faster, in sampled tokens per second."""
+class Speeds:
+    """Which of the two samples and learns faster, in sampled tokens per second."""
 
     bank: float
     """All variants in one bank."""
@@ -50,7 +50,7 @@ class Verdict:
     jobs: int
 
     @property
-    def engine(self) -> str:
+    def faster(self) -> str:
         """The faster one: "bank" or "processes"."""
         return "bank" if self.bank > self.processes else "processes"
 
@@ -59,28 +59,28 @@ class Verdict:
         why = (
             f"with {self.rows} episodes per run, a run alone waits more for weights and launches "
             "than for arithmetic"
-            if self.engine == "bank"
+            if self.faster == "bank"
             else f"with {self.rows} episodes per run the cores are full already"
         )
         return (
-            f"{self.engine}: a bank of {self.variants} handles {self.bank:,.0f} tokens/s, "
+            f"{self.faster}: a bank of {self.variants} handles {self.bank:,.0f} tokens/s, "
             f"{self.jobs} process{'es' if self.jobs > 1 else ''} {self.processes:,.0f}; {why}"
         )
 
 
-def measure(specs: Sequence[RunSpec], jobs: int) -> Verdict:
+def compare_speeds(specs: Sequence[RunSpec], jobs: int) -> Speeds:
     """Go through random prompts by a bank of `specs`, and by `jobs` single runs side by side.
 
     Args:
         specs: runs that can share a bank, as `groups` finds them.
-        jobs: processes that the other engine would run at a time.
+        jobs: processes that would run at a time.
     """
     rows = max(spec.tasks_per_step * spec.group_size for spec in specs)
     variants = min(len(specs), max(2, ROWS // rows))
     # Those that lie apart, as a bank of all does: its lowest and highest layers, and between.
     chosen = [specs[i * len(specs) // variants] for i in range(variants)]
     processes = _side_by_side(specs[0], rows, jobs)
-    return Verdict(_speed(chosen, rows), processes, rows, variants, jobs)
+    return Speeds(_speed(chosen, rows), processes, rows, variants, jobs)
 
 
 def _side_by_side(spec: RunSpec, rows: int, jobs: int) -> float:

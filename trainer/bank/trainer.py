@@ -10,7 +10,7 @@ import torch
 from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import BACKWARD, BELOW, READY, SCORE, ready
 from layergym.trainer.bank.lockstep import Seat
-from layergym.trainer.bank.passes import Asked, JointPasses, Scored
+from layergym.trainer.bank.passes import Asked, JointPasses, ScoredRows
 from layergym.trainer.layers.delta import FrozenCheck
 from layergym.trainer.rows.passes import Pass
 from layergym.trainer.trainer import GiGPOTrainer
@@ -35,7 +35,7 @@ class BankTrainer(GiGPOTrainer):
     def __init__(self, *args: Any, place: Place, **kwargs: Any) -> None:
         """As `GiGPOTrainer`, at `place`."""
         self._place = place
-        self._scored: Scored | None = None
+        self._scored: ScoredRows | None = None
         super().__init__(*args, **kwargs)
         # A run killed while others of its bank save finds the checkpoint before, which all have,
         # and one more in case that is damaged.
@@ -70,7 +70,7 @@ class BankTrainer(GiGPOTrainer):
             one.prefix.hidden = entering
         asked = replace(asked, entering=entering)
         if not torch.is_grad_enabled():
-            scored: Scored = seat.ask(SCORE, passes.score_only, asked)
+            scored: ScoredRows = seat.ask(SCORE, passes.score_only, asked)
             self._next_pass()
         else:
             scored = self._scored = seat.ask(SCORE, passes.score, asked)

@@ -22,7 +22,7 @@ from layergym.agents.types import Group, Trajectory
 
 Advantages = tuple[tuple[float, ...], ...]
 """Per trajectory, per turn."""
-Norm = Literal["std", "none"]
+GroupNorm = Literal["std", "none"]
 """F_norm of GiGPO: the sample standard deviation, or 1."""
 Compat = Literal["verl-agent"]
 """An implementation whose departures from the papers are repeated."""
@@ -70,7 +70,7 @@ def gigpo(
     *,
     gamma: float = 0.95,
     omega: float = 1.0,
-    norm: Norm = "std",
+    norm: GroupNorm = "std",
     penalty: float = 0.0,
     similarity: float | None = None,
     compat: Compat | None = None,
@@ -211,7 +211,7 @@ def statistics(groups: Iterable[Group], similarity: float | None = None) -> Cred
 def _episode_advantages(
     kept: Sequence[Trajectory],
     invalid: Sequence[Sequence[float]],
-    norm: Norm,
+    norm: GroupNorm,
     *,
     per_turn: bool,
     eps: float,
@@ -228,7 +228,7 @@ def _episode_advantages(
     return [[(score - mean) / scale for score in row] for row in scores]
 
 
-def _relative(values: Sequence[float], norm: Norm, epsilon: float) -> list[float]:
+def _relative(values: Sequence[float], norm: GroupNorm, epsilon: float) -> list[float]:
     """(x - mean) / F_norm; exactly 0 where all values are equal."""
     if len(set(values)) <= 1:
         return [0.0] * len(values)
@@ -236,7 +236,7 @@ def _relative(values: Sequence[float], norm: Norm, epsilon: float) -> list[float
     return [(value - mean) / scale for value in values]
 
 
-def _scale(values: Sequence[float], norm: Norm, epsilon: float) -> float:
+def _scale(values: Sequence[float], norm: GroupNorm, epsilon: float) -> float:
     if norm == "none" or len(values) < 2:
         return 1.0
     mean = fmean(values)

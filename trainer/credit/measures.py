@@ -13,7 +13,7 @@ import torch
 from layergym.agents.base import Agent, Episode, Move
 from layergym.agents.types import Group
 from layergym.trainer.credit.advantages import CreditStatistics
-from layergym.trainer.processes import whole
+from layergym.trainer.processes import gathered
 from layergym.trainer.rows.passes import Pass
 
 
@@ -55,7 +55,7 @@ def gradient_norms(layers: Mapping[str, Iterable[torch.nn.Parameter]]) -> dict[s
     for name, parameters in layers.items():
         gradients = [p.grad for p in parameters if p.grad is not None]
         if gradients:
-            norms[f"grad_norm/{name}"] = float(whole(torch.nn.utils.get_total_norm(gradients)))
+            norms[f"grad_norm/{name}"] = float(gathered(torch.nn.utils.get_total_norm(gradients)))
     return norms
 
 

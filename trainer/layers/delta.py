@@ -30,7 +30,7 @@ from layergym.base.errors import InputError, Notice
 from layergym.base.files import replacing
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.selection import causal_model
-from layergym.trainer.processes import part, spread_like, whole
+from layergym.trainer.processes import gathered, part, spread_like
 
 FILE = "layer_delta.safetensors"
 _KEY = "layergym_delta"
@@ -149,7 +149,7 @@ class LayerDelta:
     ) -> LayerDelta:
         """Copy every parameter of `model` that trains, as it is stepped, to main memory."""
         tensors = {
-            name: full_precision(whole(stepped(p).detach())).cpu().clone()
+            name: full_precision(gathered(stepped(p).detach())).cpu().clone()
             for name, p in model.named_parameters()
             if p.requires_grad
         }
@@ -211,7 +211,7 @@ class LayerDelta:
         old = {}
         with torch.no_grad():
             for name in sorted(self.changes):
-                old[name] = whole(parameters[name].detach()).cpu().clone()
+                old[name] = gathered(parameters[name].detach()).cpu().clone()
                 value = self.value(name, old[name])
                 parameters[name].copy_(spread_like(value, parameters[name]))
         return LayerDelta(self.base, self.layers, old)
@@ -244,7 +244,7 @@ def full_precision(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptUpdate:
     """How much of an update a model keeps that is open in 16 bits. `str()` is a sentence."""
 
     dtype: torch.dtype
@@ -263,7 +263,7 @@ class Kept:
         )
 
 
-def kept_of(delta: LayerDelta, undo: LayerDelta) -> Kept | None:
+def kept_of(delta: LayerDelta, undo: LayerDelta) -> KeptUpdate | None:
     """What a model in 16 bits keeps of `delta`; None for a model in full precision.
 
     Args:
@@ -285,7 +285,7 @@ def kept_of(delta: LayerDelta, undo: LayerDelta) -> Kept | None:
         return None
     both, whole_, left_ = dots.tolist()
     cosine = both / (whole_ * left_) ** 0.5 if left_ else 0.0
-    return Kept(dtypes.pop(), differ / moved, cosine)
+    return KeptUpdate(dtypes.pop(), differ / moved, cosine)
 
 
 def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:

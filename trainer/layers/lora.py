@@ -13,7 +13,7 @@ from layergym.agents.names import source
 from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta, Stepped, full_precision, low_rank_names
 from layergym.trainer.layers.selection import decoder_layers, layer_indices, layer_size
-from layergym.trainer.processes import whole
+from layergym.trainer.processes import gathered
 
 _WRAPPED = "base_model.model."
 
@@ -116,8 +116,8 @@ def lora_delta(
             raise InputError(f"{name} is not plain LoRA; a layer delta cannot hold its adapter")
         down, up = low_rank_names(f"{name.removeprefix(_WRAPPED)}.weight")
         a, b = (stepped(one[adapter].weight).detach() for one in (module.lora_A, module.lora_B))
-        tensors[down] = full_precision(whole(a)).cpu().clone()
-        tensors[up] = module.scaling[adapter] * full_precision(whole(b)).cpu()
+        tensors[down] = full_precision(gathered(a)).cpu().clone()
+        tensors[up] = module.scaling[adapter] * full_precision(gathered(b)).cpu()
     return LayerDelta(base, layers, tensors)
 
 

@@ -3,7 +3,8 @@
 What can be written::
 
     all                     every parameter, embeddings included
-    14 | 10-14 | 0,14,27    decoder layers by index, from 0; ranges include both ends
+    14 | 10-14 | 0,14,27    decoder layers by index, from 0; ranges include both ends; "+" joins
+                            them as well, where commas separate arms: 0+14+27
     middle | middle:5       the k layers around the middle (one when k is left out)
     top:3@profile.json      the k layers with the highest contribution in a profile
     bottom:3@profile.json   the k with the lowest
@@ -87,7 +88,7 @@ def layer_indices(spec: str, num_layers: int) -> tuple[int, ...]:
         ranked = _ranked(Path(match[3]), num_layers)
         k = _count(match[2], len(ranked), text)
         return tuple(sorted(ranked[:k] if match[1] == "top" else ranked[-k:]))
-    ranges = [_range(part, text) for part in text.split(",")]
+    ranges = [_range(part, text) for part in re.split("[,+]", text)]
     if (last := max(each[-1] for each in ranges)) >= num_layers:
         raise InputError(
             f"the model has {num_layers} layers, 0 to {num_layers - 1}; there is no layer {last}"

@@ -72,7 +72,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class PassLimits:
     """What one pass of one process holds at most."""
 
     rows: int
@@ -80,7 +80,7 @@ class Room:
     """Padding included; a single row may have more."""
 
 
-_ALONE = Room(1)
+_ALONE = PassLimits(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def minibatches(
     order: Sequence[int],
     skip_idle: bool,
     reach: float | None = None,
-    room: Room = _ALONE,
+    room: PassLimits = _ALONE,
 ) -> list[Minibatch]:
     """Split `rows` into `count` optimiser steps of nearly equal size.
 
@@ -134,7 +134,7 @@ def minibatches(
 def passes(
     minibatch: Minibatch,
     *,
-    room: Room,
+    room: PassLimits,
     loss_type: str,
     rollout_tokens: int,
     device: torch.device,
@@ -183,7 +183,7 @@ def passes(
 
 
 def _laid(
-    block: Sequence[tuple[Row, ...]], reach: float | None, room: Room, share: Share
+    block: Sequence[tuple[Row, ...]], reach: float | None, room: PassLimits, share: Share
 ) -> tuple[list[Row], list[bool], Trees]:
     """This process's rows of a block, whether they count, and their layout, in its order."""
     mine = list(share.deal(block))
@@ -199,7 +199,7 @@ def _laid(
 
 
 def _blocks(
-    trees: Sequence[tuple[Row, ...]], room: Room, processes: int
+    trees: Sequence[tuple[Row, ...]], room: PassLimits, processes: int
 ) -> Iterator[list[tuple[Row, ...]]]:
     """Trees in order, as many at a time as leave every process few enough rows and tokens."""
     block: list[tuple[Row, ...]] = []

@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from layergym.evals.report.model import Block, Plot, Report
-from layergym.evals.report.render.svg import draw
+from layergym.evals.report.render.svg import draw_plot
 
 _WIDE, _NARROW = 720, 360
 _ENVIRONMENT = jinja2.Environment(
@@ -32,4 +32,4 @@ def _kind(block: Block) -> str:
 
 
 def _svg(width: int) -> Callable[[Plot], Markup]:
-    return lambda plot: Markup(draw(plot, width))
+    return lambda plot: Markup(draw_plot(plot, width))

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from layergym.base.errors import InputError
 from layergym.evals.report.model import Plot, Report
-from layergym.evals.report.render.svg import draw
+from layergym.evals.report.render.svg import draw_plot
 from layergym.evals.report.render.terminal import clean
 
 _WIDTH = 720
@@ -64,7 +64,7 @@ def _light() -> tuple[str, str]:
 
 def _captioned(plot: Plot) -> str:
     lines = textwrap.wrap(clean(plot.caption), _LETTERS)
-    inner = fromstring(clean(draw(plot, _WIDTH)))
+    inner = fromstring(clean(draw_plot(plot, _WIDTH)))
     height = int(inner.attrib["viewBox"].split()[3])
     top = _MARGIN + _LINE * len(lines)
     inner.attrib |= {"x": str(_MARGIN), "y": str(top), "height": str(height), "overflow": "visible"}

@@ -48,7 +48,7 @@ class _Frame:
         return _TOP + _INNER - (value - self.y0) / span * _INNER
 
 
-def draw(plot: Plot, width: int) -> str:
+def draw_plot(plot: Plot, width: int) -> str:
     """The plot as one `<svg>` element, `width` pixels wide at its natural size."""
     frame = _frame(plot, width)
     root = Element(

@@ -61,13 +61,13 @@ def _block(block: Block, width: int) -> RenderableType:
     if isinstance(block, Table):
         return _table(block, width)
     if isinstance(block, Story):
-        return story(block)
+        return draw_story(block)
     if block.joined:
         return _curves(block, width)
     return Group(_text(f"{block.caption}; {block.y_label}", "italic"), strip(block, width))
 
 
-def story(block: Story) -> RenderableType:
+def draw_story(block: Story) -> RenderableType:
     """An episode, turn by turn."""
     parts = [_text(block.title, "bold")]
     for number, (seen, said, note) in enumerate(block.turns, start=1):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from layergym.evals.contribution.profile import temperature_name
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import named, percent, points, ratio
+from layergym.evals.report.words import named, percent_with_interval, points, ratio
 from layergym.evals.results import Sweep, arm_label
 from layergym.evals.studies.bases import Found, PooledArm, pool, spread
 
@@ -43,7 +43,12 @@ def _table(arms: Sequence[PooledArm], measure: str, names: Sequence[str], scored
 
 def _row(arm: PooledArm) -> tuple[str, ...]:
     if arm.arm == "base":
-        return "base", percent(arm.mean), "", *(f"{100 * value:.1f}" for value in arm.values)
+        return (
+            "base",
+            percent_with_interval(arm.mean),
+            "",
+            *(f"{100 * value:.1f}" for value in arm.values),
+        )
     share = "" if arm.arm == "full" else ratio(arm.contribution)
     gains = (f"{100 * value:+.1f}" for value in arm.values)
     return f"{arm_label(arm.arm)} - base", points(arm.mean), share, *gains

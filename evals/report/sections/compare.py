@@ -12,7 +12,7 @@ from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.words import claim, listed, named, ratio
 from layergym.evals.results import Sweep, arm_label, arm_of
 from layergym.evals.stats import Estimate
-from layergym.evals.studies.compare import RANKING, standings
+from layergym.evals.studies.compare import RANKING, rank_ranges
 
 
 def compare_section(sweep: Sweep, found: LayerProfile, temperature: float) -> Section | None:
@@ -32,7 +32,7 @@ def compare_section(sweep: Sweep, found: LayerProfile, temperature: float) -> Se
     if not isinstance(origin, Mapping):
         return _unrecorded(sweep)
     ranking = read_profile(sweep.path / RANKING)
-    ranks = standings(sweep, temperature)
+    ranks = rank_ranges(sweep, temperature)
     try:
         told = _origin(origin, ranking, sweep, found)
         table = _table(origin["layers"], ranking, found, ranks)

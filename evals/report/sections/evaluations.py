@@ -8,7 +8,7 @@ from pathlib import Path
 from layergym.base.files import read_json
 from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.sections.run import settings_section
-from layergym.evals.report.words import amount, percent, points
+from layergym.evals.report.words import amount, percent_with_interval, points
 from layergym.evals.results import read_run
 from layergym.evals.score.contest import FILE, Contest
 from layergym.evals.score.standings import Standing, Standings, standings
@@ -55,7 +55,7 @@ def _blocks(contest: Contest, found: Standings) -> Iterator[Block]:
 
 def _table(rows: tuple[Standing, ...], first: str) -> Table:
     columns = {
-        "success (%)": [percent(row.score) if row.score else "-" for row in rows],
+        "success (%)": [percent_with_interval(row.score) if row.score else "-" for row in rows],
         "less the first": [points(row.difference) if row.difference else "" for row in rows],
         "turns": [_plain(row.turns, "{:.1f}") for row in rows],
         "invalid (%)": [_plain(row.invalid, "{:.1%}").rstrip("%") for row in rows],
@@ -90,7 +90,10 @@ def _kinds(rows: tuple[Standing, ...]) -> Table:
     return Table(
         "Success by type of task (%)",
         ("type", *(row.agent for row in rows)),
-        tuple((k.replace("_", " "), *(percent(row.kinds.get(k)) for row in rows)) for k in kinds),
+        tuple(
+            (k.replace("_", " "), *(percent_with_interval(row.kinds.get(k)) for row in rows))
+            for k in kinds
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from layergym.evals.contribution.profile import LayerProfile, temperature_name
 from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.sections.seeds import runs_section, stand_apart
-from layergym.evals.report.words import findings, percent, points, ratio, score_of
+from layergym.evals.report.words import findings, percent_with_interval, points, ratio, score_of
 from layergym.evals.results import arm_label, is_control
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import agreement
@@ -128,15 +128,24 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
     columns = ["arm", main.name, "less base, points", f"less full, points{joint}"]
     columns += [m.name for m in plain[1:]]
     rows = [
-        ("base", percent(main.base), "", points(_negative(main.gain)), *_of(plain, "base")),
-        ("full", percent(main.full), points(main.gain), "", *_of(plain, "full")),
+        (
+            "base",
+            percent_with_interval(main.base),
+            "",
+            points(_negative(main.gain)),
+            *_of(plain, "base"),
+        ),
+        ("full", percent_with_interval(main.full), points(main.gain), "", *_of(plain, "full")),
     ]
     for arm in main.arms:
-        more = [percent(other[arm.arm].score) if arm.arm in other else "-" for other in others]
+        more = [
+            percent_with_interval(other[arm.arm].score) if arm.arm in other else "-"
+            for other in others
+        ]
         rows.append(
             (
                 arm_label(arm.arm),
-                percent(arm.score),
+                percent_with_interval(arm.score),
                 points(arm.gain),
                 points(arm.against_full),
                 *more,
@@ -160,7 +169,7 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
                 "The untrained base by sampling temperature",
                 ("temperature", "score, percent"),
                 tuple(
-                    (temperature_name(t).removeprefix("temperature "), percent(score))
+                    (temperature_name(t).removeprefix("temperature "), percent_with_interval(score))
                     for t, score in profile.base_by_temperature
                 ),
             )
@@ -169,7 +178,7 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
 
 
 def _of(measures: Sequence[Measure], arm: str) -> list[str]:
-    return [percent(m.base if arm == "base" else m.full) for m in measures[1:]]
+    return [percent_with_interval(m.base if arm == "base" else m.full) for m in measures[1:]]
 
 
 def _contributions(profile: LayerProfile, name: str) -> list[str]:

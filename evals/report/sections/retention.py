@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import percent, points, with_interval
+from layergym.evals.report.words import percent_with_interval, points, with_interval
 from layergym.evals.results import Run, arm_label
 from layergym.evals.stats import Estimate
 from layergym.evals.studies.retention import NLL, Comparison, compared, read_kept
@@ -37,7 +37,12 @@ def _table(found: Comparison) -> Table:
     else:
         what = f"{found.source}, {measure} ({found.items} questions), percent"
         rows = [
-            (arm_label(a.arm), percent(a.score), _points(a.less_base), _points(a.less_full))
+            (
+                arm_label(a.arm),
+                percent_with_interval(a.score),
+                _points(a.less_base),
+                _points(a.less_full),
+            )
             for a in arms
         ]
         columns = ("arm", measure, "less base, points", "less full, points")

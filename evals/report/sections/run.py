@@ -20,7 +20,14 @@ from layergym.evals.report.sections.retention import retention_section
 from layergym.evals.report.sections.search import search_section
 from layergym.evals.report.sections.unfinished import stopped_section
 from layergym.evals.report.sections.vote import vote_section
-from layergym.evals.report.words import amount, listed, named, percent, score_of, together
+from layergym.evals.report.words import (
+    amount,
+    listed,
+    named,
+    percent_with_interval,
+    score_of,
+    together,
+)
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, cut_short
 from layergym.evals.stats import Floats
 from layergym.evals.studies.predictor import read_prediction
@@ -69,7 +76,12 @@ def run_sections(run: Run) -> tuple[Section, ...]:
         if (told := cut_short(result.errors, result.out_of_context))
     ]
     scores = [
-        (result.name, str(len(result.tasks)), str(result.repeats), percent(_score(result)))
+        (
+            result.name,
+            str(len(result.tasks)),
+            str(result.repeats),
+            percent_with_interval(_score(result)),
+        )
         for result in sorted(run.evals, key=lambda r: -r.temperature)
     ]
     text = Text("This run has not been evaluated yet.", "warning")
@@ -119,9 +131,11 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
 def _kind(tables: Sequence[Floats], trained: Sequence[bool]) -> list[str]:
     """Scores of all arms on the tasks of one type; a single task has no interval."""
     if tables[0].shape[1] < 2:
-        return [percent(stats.Estimate(float(table.mean()))) for table in tables]
+        return [percent_with_interval(stats.Estimate(float(table.mean()))) for table in tables]
     draws = stats.joint_draws(tables, trained, seed=SEED)
-    return [percent(stats.score_interval(t, draws[:, i])) for i, t in enumerate(tables)]
+    return [
+        percent_with_interval(stats.score_interval(t, draws[:, i])) for i, t in enumerate(tables)
+    ]
 
 
 def _curves(runs: Sequence[Run], best: str) -> Section | None:
@@ -214,7 +228,7 @@ def _brief(manifest: Mapping[str, Any], runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs})
     told += [f"seed{'s' * (len(seeds) > 1)} {listed(seeds)}"]
     told += [f"commit {str(commit)[:8]}"] if (commit := manifest.get("commit")) else []
-    return f"{', '.join(told)}. All settings: layergym report with --html, --json or --md."
+    return f"{', '.join(told)}. All settings: layergym report with --html or --md."
 
 
 def _flat(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import listed, named, percent
+from layergym.evals.report.words import listed, named, percent_with_interval
 from layergym.evals.results import Sweep, arm_label, layer_of
 from layergym.evals.stats import Estimate
 from layergym.evals.sweep.tuning import GridScore, Tuning, read_tuning
@@ -30,7 +30,7 @@ def _tuning(tuning: Tuning, scored: str) -> tuple[Block, ...]:
         (
             arm_label(one.arm),
             f"{one.rate:g}",
-            percent(Estimate(one.score, one.low, one.high)),
+            percent_with_interval(Estimate(one.score, one.low, one.high)),
             "chosen" if one.rate == _chosen(tuning, one) else "",
         )
         for one in tuning.grid

@@ -9,7 +9,7 @@ import numpy as np
 from layergym.evals import stats
 from layergym.evals.contribution.measure import SEED
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import named, percent, points, together
+from layergym.evals.report.words import named, percent_with_interval, points, together
 from layergym.evals.stats import Estimate
 from layergym.evals.studies.vote import Votes
 
@@ -36,7 +36,7 @@ def _compared(votes: Votes) -> tuple[Block, ...]:
     rows = tuple(
         (
             name.replace("-x", " x "),
-            percent(stats.score_interval(tables[place], draws[:, place])),
+            percent_with_interval(stats.score_interval(tables[place], draws[:, place])),
             "" if place == other else points(against(place)),
         )
         for place, name in enumerate(names)

@@ -1,1 +1,1 @@
-"""Where the runs of a sweep are executed: engines behind one small protocol, `job.Engine`."""
+"""Where the runs of a sweep are executed: executors behind one small protocol, `job.Executor`."""

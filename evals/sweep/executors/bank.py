@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layergym.evals.sweep.executors.job import Job
+from layergym.evals.sweep.executors.job import SweepJob
 from layergym.evals.sweep.executors.processes import Bundle
 from layergym.trainer.bank import groups
 
 
-def banks(jobs: Sequence[Job]) -> list[Bundle]:
+def banks(jobs: Sequence[SweepJob]) -> list[Bundle]:
     """Bundle the jobs that one bank can do: same model and length, same step, same panel.
 
     A bundle has the place of its first job, so base and full start first where they come first.

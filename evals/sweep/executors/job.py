@@ -1,4 +1,4 @@
-"""One piece of a sweep's work: what every engine runs, wherever it runs it."""
+"""One piece of a sweep's work: what every executor runs, wherever it runs it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOCK_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SweepJob:
     """Bring one arm to its end or, with `look`, to that step, and score it there."""
 
     arm: Arm
@@ -54,32 +54,32 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobResult:
     """A job that is over."""
 
-    job: Job
+    job: SweepJob
     error: str | None = None
     """Why it failed, in one line; its traceback is in error.txt of its folder."""
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Runs jobs somewhere. It never has two jobs in one folder."""
 
     @property
     def running(self) -> Set[Path]:
         """Folders of the jobs that are under way."""
 
-    def offer(self, jobs: Sequence[Job]) -> None:
+    def offer(self, jobs: Sequence[SweepJob]) -> None:
         """Start what fits of `jobs`, in their order; those under way may be among them."""
 
-    def ended(self) -> list[Ended]:
+    def ended(self) -> list[JobResult]:
         """Jobs that ended since this was asked last."""
 
     def close(self) -> None:
         """End what is under way; it is resumed when it is offered again."""
 
 
-def work(jobs: Sequence[Job]) -> None:
+def work(jobs: Sequence[SweepJob]) -> None:
     """Do the jobs in this process, several as one bank; interrupted runs are resumed.
 
     A file lock keeps two processes out of one run, whatever started them.
@@ -106,7 +106,7 @@ def work(jobs: Sequence[Job]) -> None:
         raise
 
 
-def _alone(job: Job) -> None:
+def _alone(job: SweepJob) -> None:
     given = (job.arm.run, job.eval, job.arm.name, job.folder)
     if job.look is None:
         run_arm(*given, watch=_watch(job))
@@ -114,7 +114,7 @@ def _alone(job: Job) -> None:
         take_look(*given, step=job.look, watch=_watch(job))
 
 
-def _together(jobs: Sequence[Job]) -> None:
+def _together(jobs: Sequence[SweepJob]) -> None:
     """All jobs as variants of one bank; they have the same look and the same evaluation."""
     from layergym.trainer.bank import Bank
 
@@ -137,16 +137,16 @@ def _together(jobs: Sequence[Job]) -> None:
             file_scores(job.folder, results, replace(training_cost(done), eval_s=eval_s))
 
 
-def _scores(job: Job, agent_at: AgentAt) -> list[EvalResult]:
+def _scores(job: SweepJob, agent_at: AgentAt) -> list[EvalResult]:
     temperatures = job.eval.temperatures if job.look is None else (LOOK_AT,)
     return score(job.arm.run, job.eval, agent_at, arm=job.arm.name, temperatures=temperatures)
 
 
-def _watch(job: Job) -> Watch:
+def _watch(job: SweepJob) -> Watch:
     return Watch(pause=lambda: job.deadline is not None and time.time() >= job.deadline)
 
 
-def why(job: Job, otherwise: str) -> str:
+def why(job: SweepJob, otherwise: str) -> str:
     """The last line of a failed job's traceback, or `otherwise` when it left none."""
     error = job.folder / "error.txt"
     lines = error.read_text().strip().splitlines() if error.is_file() else []

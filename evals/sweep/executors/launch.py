@@ -1,30 +1,32 @@
-"""From what was asked for to an engine, and what there is to say about the choice."""
+"""From what was asked for to an executor, and what there is to say about it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, unknown
 from layergym.evals.results import layer_of
 from layergym.evals.sweep.executors.bank import banks
-from layergym.evals.sweep.executors.job import Engine
+from layergym.evals.sweep.executors.job import Executor
 from layergym.evals.sweep.executors.processes import Processes, cores, gpus, one_each
 from layergym.evals.sweep.executors.ray import RayTasks
 from layergym.evals.sweep.spec import SweepSpec, arms
 from layergym.trainer.bank import groups
-from layergym.trainer.bank.speed import measure
+from layergym.trainer.bank.speed import compare_speeds
+from layergym.trainer.engine import HERE, SERVER
 
-ENGINES = ("auto", "processes", "bank", "ray")
+EXECUTORS = ("auto", "processes", "bank", "ray")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """Where a sweep runs. It changes how long the sweep takes, not what comes out."""
 
-    engine: str = "processes"
+    on: str = "processes"
+    """Separate processes, one bank, Ray tasks, or "auto": what is faster of the first two."""
     jobs: int | None = None
-    """Processes side by side; None: one per GPU, or one per core."""
+    """Processes side by side; None: one per GPU, or one per core, or one that uses a server."""
     ray_address: str | None = None
     cpus: float = 1
     """Processors per run, on Ray."""
@@ -32,22 +34,38 @@ class Launch:
     """GPUs per run, on Ray."""
 
     def __post_init__(self) -> None:
-        """Refuse an engine that does not exist and a machine without room.
+        """Refuse an executor that does not exist and a machine without room.
 
         Raises:
             InputError: one of these.
         """
-        if self.engine not in ENGINES:
-            raise InputError(f'no engine "{self.engine}"; there is {", ".join(ENGINES)}')
+        if self.on not in EXECUTORS:
+            raise unknown("executor", self.on, EXECUTORS)
         if self.jobs is not None and self.jobs < 1:
             raise InputError(f"--jobs must be at least 1, not {self.jobs}")
 
+    def check(self, sampler: str) -> None:
+        """Refuse to run a sweep here whose runs sample with `sampler`, where that cannot work.
+
+        Raises:
+            InputError: a bank would sample with vLLM, or several runs at once with one server.
+        """
+        if self.on == "bank" and sampler != HERE:
+            raise InputError(
+                f"a bank samples by itself, not with {sampler}; use --on processes, or leave out "
+                "--sampler"
+            )
+        if sampler.startswith(SERVER) and (self.on == "ray" or (self.jobs or 1) > 1):
+            raise InputError(
+                "a vLLM server has the weights of one run at a time; use --on processes --jobs 1"
+            )
+
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The engine that runs a sweep."""
+class Chosen:
+    """The executor that runs a sweep."""
 
-    engine: Engine
+    executor: Executor
     about: str
     """What it is and why it was chosen, in a few words."""
 
@@ -56,27 +74,29 @@ class Choice:
         return self.about
 
 
-def open_engine(launch: Launch, spec: SweepSpec, folder: Path) -> Choice:
-    """Open the engine that was asked for; "auto" measures which one suits.
+def open_executor(launch: Launch, spec: SweepSpec, folder: Path) -> Chosen:
+    """Open the executor that was asked for; "auto" measures which one suits.
 
     Raises:
-        InputError: the engine cannot be used here.
+        InputError: it cannot be used here, or not for this sweep.
     """
-    if launch.engine == "ray":
-        engine = RayTasks(folder, address=launch.ray_address, cpus=launch.cpus, gpus=launch.gpus)
-        return Choice(engine, f"ray, {engine.about}")
+    launch.check(spec.run.sampler)
+    if launch.on == "ray":
+        tasks = RayTasks(folder, address=launch.ray_address, cpus=launch.cpus, gpus=launch.gpus)
+        return Chosen(tasks, f"ray, {tasks.about}")
     devices = gpus()
-    slots = launch.jobs or len(devices) or cores()
+    alone = spec.run.sampler.startswith(SERVER)
+    slots = 1 if alone else launch.jobs or len(devices) or cores()
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
-    name, about = launch.engine, launch.engine
-    if launch.engine == "auto":
+    name, about = launch.on, launch.on
+    if launch.on == "auto":
         name, about = _measured(spec, folder, slots, max(1, len(devices)))
     bundle = banks if name == "bank" else one_each
-    return Choice(Processes(slots, devices, bundle), f"{about}; {room}")
+    return Chosen(Processes(slots, devices, bundle), f"{about}; {room}")
 
 
 def _measured(spec: SweepSpec, folder: Path, slots: int, devices: int) -> tuple[str, str]:
-    """The faster engine for the single-layer runs, and what was measured.
+    """What is faster for the single-layer runs, and what was measured.
 
     One device is measured, with as many runs as fall to it; further ones serve separate runs as
     well again, and a bank not at all.
@@ -85,6 +105,6 @@ def _measured(spec: SweepSpec, folder: Path, slots: int, devices: int) -> tuple[
     shared = groups(runs)
     if not shared or len(shared[0]) < 2:
         return "processes", "processes: no two runs could share a bank"
-    one = measure([runs[place] for place in shared[0]], max(1, slots // devices))
-    verdict = replace(one, processes=one.processes * devices, jobs=one.jobs * devices)
-    return verdict.engine, f"auto chose {verdict}"
+    one = compare_speeds([runs[place] for place in shared[0]], max(1, slots // devices))
+    speeds = replace(one, processes=one.processes * devices, jobs=one.jobs * devices)
+    return speeds.faster, f"auto chose {speeds}"

@@ -12,13 +12,13 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from layergym.evals.sweep.executors.job import Ended, Job, why, work
+from layergym.evals.sweep.executors.job import JobResult, SweepJob, why, work
 
-Bundle = tuple[Job, ...]
+Bundle = tuple[SweepJob, ...]
 """Jobs that one process does together."""
 
 
-def one_each(jobs: Sequence[Job]) -> list[Bundle]:
+def one_each(jobs: Sequence[SweepJob]) -> list[Bundle]:
     """A process for every job."""
     return [(job,) for job in jobs]
 
@@ -30,7 +30,7 @@ class Processes:
         self,
         slots: int,
         devices: Sequence[str] = (),
-        bundle: Callable[[Sequence[Job]], list[Bundle]] = one_each,
+        bundle: Callable[[Sequence[SweepJob]], list[Bundle]] = one_each,
     ) -> None:
         """Carry `slots` processes side by side, each on one of `devices` in turn.
 
@@ -50,7 +50,7 @@ class Processes:
         """Folders of the jobs that are under way."""
         return {job.folder for held in self._slots if held for job in held[0]}
 
-    def offer(self, jobs: Sequence[Job]) -> None:
+    def offer(self, jobs: Sequence[SweepJob]) -> None:
         """Start what fits of `jobs`, in their order."""
         running = self.running
         bundles = self._bundle([job for job in jobs if job.folder not in running])
@@ -58,7 +58,7 @@ class Processes:
         for slot, bundle in zip(free, bundles, strict=False):
             self._slots[slot] = bundle, self._start(slot, bundle)
 
-    def ended(self) -> list[Ended]:
+    def ended(self) -> list[JobResult]:
         """Jobs that ended since this was asked last."""
         found = []
         for slot, held in enumerate(self._slots):
@@ -85,8 +85,8 @@ class Processes:
         return process
 
 
-def _outcome(job: Job, code: int) -> Ended:
-    return Ended(job, why(job, f"its process ended with code {code}") if code else None)
+def _outcome(job: SweepJob, code: int) -> JobResult:
+    return JobResult(job, why(job, f"its process ended with code {code}") if code else None)
 
 
 def cores() -> int:

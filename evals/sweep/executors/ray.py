@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from layergym.base.errors import InputError
-from layergym.evals.sweep.executors.job import Ended, Job, why, work
+from layergym.evals.sweep.executors.job import JobResult, SweepJob, why, work
 
 RETRIES = 3
 """How often a run is started again after its machine or process was lost."""
@@ -53,7 +53,7 @@ class RayTasks:
         self._shared = _shared(self._ray, folder.resolve())
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES, "max_calls": 1}
         self._task = self._ray.remote(**options)(_run)
-        self._jobs: dict[Any, Job] = {}
+        self._jobs: dict[Any, SweepJob] = {}
 
     @property
     def about(self) -> str:
@@ -67,16 +67,16 @@ class RayTasks:
         """Folders of the jobs that were handed over; Ray starts them as resources allow."""
         return {job.folder for job in self._jobs.values()}
 
-    def offer(self, jobs: Sequence[Job]) -> None:
+    def offer(self, jobs: Sequence[SweepJob]) -> None:
         """Hand over all of `jobs`; the queue is Ray's."""
         running = self.running
         for job in jobs:
             if job.folder not in running:
                 here = _at(job, job.folder.resolve())
-                files = None if self._shared else pack(job.folder)
+                files = None if self._shared else pack_folder(job.folder)
                 self._jobs[self._task.remote(here, files)] = job
 
-    def ended(self) -> list[Ended]:
+    def ended(self) -> list[JobResult]:
         """Jobs that ended since this was asked last; what ran elsewhere is brought back."""
         if not self._jobs:
             return []
@@ -93,18 +93,18 @@ class RayTasks:
         self._jobs.clear()
         self._ray.shutdown()
 
-    def _reap(self, ref: Any, job: Job) -> Ended:
+    def _reap(self, ref: Any, job: SweepJob) -> JobResult:
         try:
             files = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None) or error
-            return Ended(job, why(job, str(cause).strip().splitlines()[-1]))
+            return JobResult(job, why(job, str(cause).strip().splitlines()[-1]))
         if files is not None:
-            unpack(files, job.folder)
-        return Ended(job)
+            unpack_folder(files, job.folder)
+        return JobResult(job)
 
 
-def pack(folder: Path) -> bytes:
+def pack_folder(folder: Path) -> bytes:
     """All files of a run folder as one archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -113,7 +113,7 @@ def pack(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(files: bytes, folder: Path) -> None:
+def unpack_folder(files: bytes, folder: Path) -> None:
     """Make `folder` hold the files of an archive and no others."""
     new = folder.with_name(f".{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
@@ -124,19 +124,19 @@ def unpack(files: bytes, folder: Path) -> None:
     new.rename(folder)
 
 
-def _run(job: Job, files: bytes | None) -> bytes | None:
+def _run(job: SweepJob, files: bytes | None) -> bytes | None:
     """The task: in place where `files` is None, else on a copy that is returned."""
     if files is None:
         work((job,))
         return None
     with tempfile.TemporaryDirectory(prefix="layergym-") as place:
         folder = Path(place) / "run"
-        unpack(files, folder)
+        unpack_folder(files, folder)
         work((_at(job, folder),))
-        return pack(folder)
+        return pack_folder(folder)
 
 
-def _at(job: Job, folder: Path) -> Job:
+def _at(job: SweepJob, folder: Path) -> SweepJob:
     return replace(job, arm=replace(job.arm, folder=folder))
 
 

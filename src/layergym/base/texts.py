@@ -11,7 +11,7 @@ _TURNS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters that turn the direction of what follows, so that it reads as something else."""
 
 
-def whole(text: str) -> str:
+def whole_texts(text: str) -> str:
     """`text` with surrogates joined to the characters that they stand for, or replaced."""
     if text.isascii():
         return text
@@ -20,12 +20,12 @@ def whole(text: str) -> str:
 
 def one_line(text: str) -> str:
     """`text` as it can be written, with one space for each stretch of white space."""
-    return " ".join(whole(text).split())
+    return " ".join(whole_texts(text).split())
 
 
 def printable(text: str) -> str:
     """`text` as a terminal may show it: only line breaks and tabs are left of what steers one."""
-    plain = _TURNS.sub("", whole(text).replace("\r\n", "\n"))
+    plain = _TURNS.sub("", whole_texts(text).replace("\r\n", "\n"))
     return _CONTROL.sub(" ", plain)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import add_output, output
-from layergym.cli.options import new_folder
+from layergym.cli.options import add_arms, arms_of, new_folder
 from layergym.cli.values import JOBS, SEED, TASKS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ lucky draw. Go on after an interruption with: layergym sweep --resume OUT
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder with a ranking of the layers")
-    parser.add_argument("--arms", help="expressions, separated by commas (default: see examples)")
+    add_arms(parser, "who is compared (default: the second example's)")
     parser.add_argument("--seeds", type=SEED, nargs="+", help="default: as many as the sweep, new")
     parser.add_argument("--eval-split", help="split of the scored tasks (default: the sweep's)")
     parser.add_argument(
@@ -57,13 +57,15 @@ def run(args: argparse.Namespace) -> int:
     sweep = _finished(args.sweep)
     ranking = profile(read_sweep(args.sweep))
     folder = new_folder(args.out or f"{args.sweep}-compared", "layergym sweep --resume")
+    launch = Launch(jobs=args.jobs)
+    launch.check(sweep.run.sampler)
     spec = _spec(args, sweep, ranking, folder)
     begin(spec, folder, sweep, ranking)
     out.show(
         f"ranked on {ranking.tasks} tasks of {args.sweep}; compared on {spec.eval.size} others, "
         f"with seeds {', '.join(map(str, spec.seeds))}"
     )
-    return go(spec, folder, Launch(engine="processes", jobs=args.jobs), out)
+    return go(spec, folder, launch, out)
 
 
 def _finished(folder: Path) -> SweepSpec:
@@ -84,13 +86,13 @@ def _spec(
     args: argparse.Namespace, sweep: SweepSpec, ranking: LayerProfile, folder: Path
 ) -> SweepSpec:
     from layergym.evals.studies.compare import STRATEGIES, comparison, seen_seeds
-    from layergym.evals.sweep.tuning import settle
+    from layergym.evals.sweep.tuning import settle_rates
 
-    arms = [arm.strip() for arm in args.arms.split(",")] if args.arms else STRATEGIES
+    arms = arms_of(args.arms) or STRATEGIES
     after = max(seen_seeds(sweep)) + 1
     seeds = args.seeds or range(after, after + len(sweep.seeds))
     spec = comparison(
         sweep, ranking, folder, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
     )
-    tuning = settle(sweep, args.sweep)
+    tuning = settle_rates(sweep, args.sweep)
     return replace(spec, lr_full=tuning.full, lr_layer=tuning.layer) if tuning else spec

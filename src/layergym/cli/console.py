@@ -96,7 +96,7 @@ def _print(console: Console, what: RenderableType, style: str | None) -> None:
         console.print(what, style=style, markup=False)
 
 
-def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+def finite_or_none(values: Mapping[str, float]) -> dict[str, float | None]:
     """Metrics as JSON takes them: None where a number is not finite."""
     return {
         k: None if v != v or v in (float("inf"), float("-inf")) else v for k, v in values.items()

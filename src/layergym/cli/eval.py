@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, complain, output
-from layergym.cli.options import add_compute, add_env, env_args, only_to_resume, required_env
+from layergym.cli.options import (
+    add_compute,
+    add_env,
+    add_panel,
+    env_args,
+    only_to_resume,
+    required_env,
+)
 from layergym.cli.values import (
-    REPEATS,
     SECONDS,
     SEED,
-    TASKS,
     TEMPERATURE,
     TOKENS,
     real,
@@ -27,14 +32,14 @@ from layergym.cli.values import (
 )
 
 if TYPE_CHECKING:
-    from layergym.agents.servers.openai_client import Limits
+    from layergym.agents.servers.openai_client import RequestLimits
     from layergym.agents.types import Trajectory
     from layergym.evals.score.contest import Contest, ContestSpec
 
 EXAMPLES = """
 examples:
-  layergym eval alfworld-v0 --agent expert --tasks 100
-  layergym eval alfworld-v0 --agent random expert tiny --split test --out runs/three
+  layergym eval alfworld-v0 --agent expert --eval-tasks 100
+  layergym eval alfworld-v0 --agent random expert tiny --eval-split valid --out runs/three
   layergym eval alfworld-v0 --agent smollm2 openai:my-model@http://localhost:8000/v1 --temperature 0
   layergym eval --resume runs/three              play what is missing or ended in errors
 
@@ -53,9 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent", nargs="+", default=["tiny"], help="who plays; compared with the first"
     )
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--tasks", type=TASKS, help="tasks of the panel (default: all)")
-    parser.add_argument("--repeats", type=REPEATS, default=1, help="episodes per task and seed")
+    parser.add_argument("--eval-split", default="test", help="split of the panel (default: test)")
+    add_panel(parser, repeats=1)
     parser.add_argument(
         "--temperature", type=TEMPERATURE, default=1.0, help="of models; 0 is greedy"
     )
@@ -64,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--admissible", action="store_true", help="list the admissible actions in every prompt"
     )
-    parser.add_argument("--seed", type=SEED, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     add_compute(parser)
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="finish what was interrupted")
@@ -99,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play, show the report; 1 when an agent has no score, or episodes missing or in errors."""
-    from layergym.agents.servers.openai_client import Limits
+    from layergym.agents.servers.openai_client import RequestLimits
     from layergym.evals.report import build, show
     from layergym.evals.score.contest import Contest, ContestSpec
     from layergym.evals.score.standings import standings
@@ -107,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
-    limits = Limits(args.concurrency, args.per_minute, args.retries, args.timeout)
+    limits = RequestLimits(args.concurrency, args.per_minute, args.retries, args.timeout)
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
     with _folder(args.resume or args.out) as folder:
         contest = Contest.open(spec, folder)
@@ -133,10 +137,10 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         env=required_env(args),
         env_args=env_args(args.env_arg),
         agents=tuple(args.agent),
-        split=args.split,
-        size=args.tasks,
-        repeats=args.repeats,
-        seeds=tuple(args.seed),
+        split=args.eval_split,
+        size=args.eval_tasks,
+        repeats=args.eval_repeats,
+        seeds=tuple(args.seeds),
         temperature=args.temperature,
         max_new_tokens=args.max_new_tokens,
         format=args.format,
@@ -189,7 +193,7 @@ class _Tally:
         return f"{self.played}/{self.total}, {self.solved} solved{errors}"
 
 
-def _play(contest: Contest, limits: Limits, in_flight: int, out: Output) -> None:
+def _play(contest: Contest, limits: RequestLimits, in_flight: int, out: Output) -> None:
     """Play what is missing; a bar per agent on a terminal, ten lines per agent elsewhere."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

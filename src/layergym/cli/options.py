@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from layergym import InputError
+from layergym.cli.values import REPEATS, TASKS
 
 
 def add_env(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +150,48 @@ def only_to_resume(
             f"--resume goes on with the settings in {args.resume}; leave out {options}, or begin "
             "anew in another folder"
         )
+
+
+def add_arms(parser: argparse._ActionsContainer, help: str) -> None:
+    """Arms of a sweep, written the same way in every command."""
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        default=[],
+        metavar="ARM",
+        help=f"{help}; separated by spaces or commas",
+    )
+
+
+def arms_of(texts: Sequence[str]) -> list[str]:
+    """The expressions of `--arms`; several layers of one arm are joined by "+", as in "0+14".
+
+    Raises:
+        InputError: the option was given without an arm.
+    """
+    found = [arm.strip() for text in texts for arm in text.split(",") if arm.strip()]
+    if texts and not found:
+        raise InputError('--arms is empty; name arms, such as "full" or "middle:5"')
+    return found
+
+
+def add_panel(
+    parser: argparse._ActionsContainer, *, repeats: int | None = None, of: str = "all"
+) -> None:
+    """How large the panel is on which something is scored.
+
+    Args:
+        parser: gets `--eval-tasks` and `--eval-repeats`.
+        repeats: their default; None for that of the sweep.
+        of: the tasks that are taken by default.
+    """
+    parser.add_argument("--eval-tasks", type=TASKS, help=f"tasks of the panel (default: {of})")
+    parser.add_argument(
+        "--eval-repeats",
+        type=REPEATS,
+        default=repeats,
+        help=f"episodes per task and seed (default: {repeats or of})",
+    )
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

@@ -3,77 +3,79 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
 from layergym.cli.console import add_output, output
-from layergym.cli.values import GPUS, REPEATS, ROWS, TOKENS, whole
+from layergym.cli.run_options import add_run, add_single, single_spec
+from layergym.cli.values import GPUS, TOKENS, whole
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from transformers import PreTrainedConfig
 
-    from layergym.trainer.plan import Plan
+    from layergym.trainer.plan import Plan, Workload
+    from layergym.trainer.run import RunSpec
 
 EXAMPLES = """
 examples:
   layergym plan --model qwen2.5-1.5b --layers 14 --gpu h100
-  layergym plan --model Qwen/Qwen2.5-7B-Instruct --layers middle:5 --gpus 8 --beta
-  layergym plan --model models/mine --layers 3 --gpu rtx-4090 --episodes 64 --tokens 2048
+  layergym plan --model Qwen/Qwen2.5-7B-Instruct --layers middle:5 --gpus 8 --beta 0.01
+  layergym plan --model models/mine --layers 3 --gpu rtx-4090 --tasks 8 --group 8 --tokens 2048
+
+It takes the options of the run that you are about to start (layergym train), with their defaults.
 """
+
+_ANY = "alfworld-v0"
+"""A run has an environment; memory and time depend on it by `--tokens` and `--sampled` alone."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--model", required=True, help="a published shape, a folder or a hub id")
-    parser.add_argument("--layers", default="middle", help="what trains, beside all")
+    add_run(parser)
+    add_single(parser)
     parser.add_argument("--gpu", default="h100", help="an accelerator by name (default h100)")
     parser.add_argument("--gpus", type=GPUS, default=1, help="how many, sharded with FSDP2")
     parser.add_argument(
-        "--episodes", type=whole(1, 1_000_000), default=128, help="episodes of a rollout"
+        "--tokens", type=TOKENS, default=4096, help="tokens of an episode (default 4096)"
     )
-    parser.add_argument("--tokens", type=TOKENS, default=4096, help="tokens of an episode")
     parser.add_argument(
-        "--sampled", type=whole(0, 10_000_000), default=1024, help="of them said by the model"
+        "--sampled",
+        type=whole(0, 10_000_000),
+        default=1024,
+        help="how many of them the model says (default 1024)",
     )
-    parser.add_argument("--rows-per-pass", type=ROWS, default=1, help="rows in one pass, per GPU")
-    parser.add_argument("--epochs", type=REPEATS, default=1, help="epochs over a rollout")
-    parser.add_argument("--beta", action="store_true", help="with a KL term to the start")
-    parser.add_argument("--fp32", action="store_true", help="weights in fp32 instead of bf16")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print memory and time of full and of targeted training side by side."""
-    import torch
-
+    """Print memory and time of the run, beside those of full training."""
     from layergym.agents.models.load import load_config
     from layergym.agents.models.shapes import published
     from layergym.agents.names import source
     from layergym.base.errors import unknown
-    from layergym.trainer.plan import DEVICES, OF_BANDWIDTH, OF_PEAK, Workload, plan
+    from layergym.envs import find
+    from layergym.trainer.plan import DEVICES, OF_BANDWIDTH, OF_PEAK, plan
 
     if args.gpu not in DEVICES:
         raise unknown("accelerator", args.gpu, tuple(DEVICES))
     if args.sampled > args.tokens:
         raise InputError(f"of {args.tokens} tokens, {args.sampled} cannot be sampled")
+    if args.lora:
+        raise InputError("the plan counts whole layers, not LoRA adapters; leave out --lora")
+    spec = single_spec(args, env=find(args.env) if args.env else _ANY)
     device = DEVICES[args.gpu]
-    work = Workload(
-        episodes=args.episodes,
-        tokens=args.tokens,
-        sampled=args.sampled,
-        rows_per_pass=args.rows_per_pass,
-        epochs=args.epochs,
-        reference=args.beta,
-        devices=args.gpus,
-        dtype=torch.float32 if args.fp32 else torch.bfloat16,
-    )
-    config = published(args.model) or load_config(source(args.model))
+    config = published(args.model) or load_config(source(spec.model))
+    work = _workload(spec, args, config)
+    runs = {"all layers": "all"}
+    if spec.layers != "all":
+        runs[f"layers {spec.layers}"] = spec.layers
     out = output(args)
     with out.progress.status("counting operations and bytes"):
-        full, some = (plan(config, layers, work, device) for layers in ("all", args.layers))
-    title = f"{args.model}: one optimiser step on {args.gpus} x {args.gpu}"
-    out.show(_table(title, f"layers {args.layers}", full, some))
-    for name, arm in (("all layers", full), (f"layers {args.layers}", some)):
+        plans = {name: plan(config, layers, work, device) for name, layers in runs.items()}
+    out.show(_table(f"{args.model}: one optimiser step on {args.gpus} x {args.gpu}", plans))
+    for name, arm in plans.items():
         fits = "fits" if arm.peak / 1e9 < 0.9 * device.memory_gb else "does not fit"
         out.show(f"{name}: {fits} into {device.memory_gb:g} GB with a tenth to spare")
     out.show(
@@ -81,11 +83,12 @@ def run(args: argparse.Namespace) -> int:
         f"data sheet's {device.tflops:g} TFLOP/s and {OF_BANDWIDTH:.0%} of its "
         f"{device.gb_per_s:g} GB/s, and leave the environment out."
     )
-    for layers, arm in (("all", full), (args.layers, some)):
+    for name, arm in plans.items():
         out.record(
             event="plan",
-            layers=layers,
+            layers=runs[name],
             trained=arm.trained,
+            rows_per_pass=arm.rows,
             memory_bytes=arm.memory,
             peak_bytes=arm.peak,
             update_flops=arm.update_flops,
@@ -95,23 +98,50 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(title: str, layers: str, full: Plan, some: Plan) -> Table:
+def _workload(spec: RunSpec, args: argparse.Namespace, config: PreTrainedConfig) -> Workload:
+    import torch
+
+    from layergym.agents.servers.vllm_here import MEMORY
+    from layergym.trainer.engine import BESIDE, HERE
+    from layergym.trainer.plan import Workload
+
+    stored = getattr(config, "dtype", None) or torch.bfloat16
+    usual = torch.float32 if stored == torch.float16 else stored
+    return Workload(
+        episodes=spec.tasks_per_step * spec.group_size,
+        tokens=args.tokens,
+        sampled=args.sampled,
+        rows_per_pass=spec.rows_per_pass,
+        tokens_per_pass=spec.tokens_per_pass,
+        reference=spec.beta > 0,
+        old=spec.sampler != HERE,
+        beside=MEMORY if spec.sampler == BESIDE else 0.0,
+        devices=args.gpus,
+        dtype=usual if spec.dtype == "auto" else getattr(torch, spec.dtype),
+    )
+
+
+def _table(title: str, plans: Mapping[str, Plan]) -> Table:
     from rich.table import Table
 
+    listed = list(plans.values())
+    first, last = listed[0], listed[-1]
     table = Table(title=title)
-    for name in ("", "all layers", layers, "ratio"):
+    for name in ("", *plans, *["ratio"] * (len(plans) > 1)):
         table.add_column(name, justify="left" if not name else "right")
 
-    def row(name: str, first: float, second: float, unit: str) -> None:
-        share = f"{second / first:.2f}" if first else ""
-        table.add_row(name, f"{first:,.2f} {unit}", f"{second:,.2f} {unit}", share)
+    def row(name: str, of: Callable[[Plan], float], unit: str, digits: int = 2) -> None:
+        cells = [f"{of(arm):,.{digits}f} {unit}".strip() for arm in plans.values()]
+        share = [f"{of(last) / of(first):.2f}" if of(first) else ""] * (len(plans) > 1)
+        table.add_row(name, *cells, *share)
 
-    row("trainable parameters", full.trained / 1e6, some.trained / 1e6, "M")
-    for name in full.memory:
-        row(name, full.memory[name] / 1e9, some.memory[name] / 1e9, "GB")
+    row("trainable parameters", lambda arm: arm.trained / 1e6, "M")
+    for purpose in first.memory:
+        row(purpose, lambda arm, purpose=purpose: arm.memory[purpose] / 1e9, "GB")  # type: ignore[misc]
     table.add_section()
-    row("peak memory per GPU", full.peak / 1e9, some.peak / 1e9, "GB")
-    row("update", full.update_flops / 1e15, some.update_flops / 1e15, "PFLOP")
-    row("update, estimated", full.update_s, some.update_s, "s")
-    row("rollout, estimated", full.rollout_s, some.rollout_s, "s")
+    row("peak memory per GPU", lambda arm: arm.peak / 1e9, "GB")
+    row("rows in one pass", lambda arm: arm.rows, "", 0)
+    row("update", lambda arm: arm.update_flops / 1e15, "PFLOP")
+    row("update, estimated", lambda arm: arm.update_s, "s")
+    row("rollout, estimated", lambda arm: arm.rollout_s, "s")
     return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from layergym.cli.console import output
+from layergym.cli.console import add_output, output
 
 EXAMPLES = """
 examples:
@@ -25,27 +25,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folders of sweeps, runs or evaluations, profile.json files, CSV tables",
     )
-    for name in ("html", "json", "md", "png"):
+    for name in ("html", "md", "png"):
         parser.add_argument(
             f"--{name}",
             action="append_const",
             dest="formats",
             const=name,
-            help=f"also write report.{name}",
+            help=f"also write report.{name}, beside report.json",
         )
     parser.add_argument("--out", type=Path, help="where to write (default: FIRST/report)")
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show the report and write the files that were asked for."""
-    from layergym.evals.report import build, show, write_report
+    from layergym.evals.report import as_values, build, by_format, show, write_report
 
     out = output(args)
     report = build(args.runs)
     show(report, out.results)
+    files: dict[str, Path] = {}
     if args.formats:
         first: Path = args.runs[0]
         folder = args.out or (first / "report" if first.is_dir() else first.with_suffix(""))
-        for file in write_report(report, folder, args.formats):
+        files = by_format(write_report(report, folder, ["json", *args.formats]))
+        for file in files.values():
             out.show(str(file))
+    out.record(event="report", files=files, **as_values(report))
     return 0

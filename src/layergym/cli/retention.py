@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import add_output, output
-from layergym.cli.options import add_compute
+from layergym.cli.options import add_arms, add_compute, arms_of
 from layergym.cli.values import ROWS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 examples:
   layergym retention runs/sweep --choice arc_challenge_test.json --text novel.txt
-  layergym retention runs/sweep --arms base full layer-03 random --choice mmlu/test/anatomy_test.csv
+  layergym retention runs/sweep --arms base full 3 random --choice mmlu/test/anatomy_test.csv
   layergym retention runs/sweep --lm-eval hellaswag --limit 500   needs: layergym[lm-eval]
 
 Questions are in ARC's or MMLU's formats. What was scored already is kept; reports show it.
@@ -29,7 +29,7 @@ Questions are in ARC's or MMLU's formats. What was scored already is kept; repor
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
-    parser.add_argument("--arms", nargs="+", help="default: base, full and the highest layer")
+    add_arms(parser, "who is scored (default: base, full and the highest layer)")
     parser.add_argument("--choice", nargs="+", type=Path, default=[], help="files of questions")
     parser.add_argument("--text", nargs="+", type=Path, default=[], help="plain texts: perplexity")
     parser.add_argument("--lm-eval", nargs="+", default=[], metavar="TASK", help="harness tasks")
@@ -45,11 +45,12 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.report.sections.retention import retention_section
     from layergym.evals.results import read_sweep
     from layergym.evals.studies.retention import compared, read_kept, retain
+    from layergym.evals.sweep.spec import arm_name
 
     out = output(args)
     sweep = read_sweep(args.sweep)
     sources = _sources(args)
-    arms = args.arms or _usual(sweep)
+    arms = list(map(arm_name, arms_of(args.arms))) or _usual(sweep)
     retain(
         sweep,
         arms,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
 from layergym.cli.options import add_compute, add_env, env_args, required_env
-from layergym.cli.values import ROWS, SHARE, STEPS, TASKS, TOKENS, WEIGHT, real, whole
+from layergym.cli.values import RATE, ROWS, SEED, SHARE, STEPS, TASKS, TOKENS, WEIGHT, real, whole
 
 if TYPE_CHECKING:
     from layergym.trainer.run import RunSpec
@@ -19,7 +19,7 @@ MOST_EPISODES = 1_000_000
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """What `train` and `sweep` share."""
+    """What `train`, `sweep` and `plan` share."""
     add_env(parser)
     parser.add_argument(
         "--model",
@@ -69,11 +69,61 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--tokens-per-pass", type=TOKENS, help="tokens in one pass at most (default: what fits)"
     )
     parser.add_argument("--save-every", type=STEPS, default=10, help="steps between checkpoints")
+    parser.add_argument(
+        "--sampler",
+        default="transformers",
+        metavar="NAME",
+        help="what samples: transformers (default), vllm (in this process), vllm@URL (a server)",
+    )
     add_compute(parser)
 
 
-def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
+def add_single(parser: argparse.ArgumentParser) -> None:
+    """What a single run has besides: a sweep sets these for each of its arms."""
+    parser.add_argument(
+        "--layers",
+        default="all",
+        help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json"',
+    )
+    parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
+    parser.add_argument(
+        "--lora",
+        type=whole(0, 65_536),
+        default=0,
+        metavar="RANK",
+        help="train LoRA adapters on these layers",
+    )
+    parser.add_argument("--lr", type=RATE, help="learning rate (default: what suits the model)")
+    parser.add_argument("--seed", type=SEED, default=0)
+    parser.add_argument(
+        "--patience",
+        type=STEPS,
+        metavar="N",
+        help="end early when the reward, in means over 10 rollouts, has had no new best N times",
+    )
+
+
+def single_spec(args: argparse.Namespace, *, env: str | None = None) -> RunSpec:
+    """The single run that the arguments describe; for `env`, see `run_spec`."""
+    return run_spec(
+        args,
+        env=env,
+        layers=args.layers,
+        boost=args.boost,
+        lora=args.lora,
+        learning_rate=args.lr,
+        seed=args.seed,
+        patience=args.patience,
+    )
+
+
+def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object) -> RunSpec:
     """The run that the arguments describe.
+
+    Args:
+        args: of a command with `add_run`.
+        env: in place of the one that the arguments must name.
+        **more: further fields of the run.
 
     Raises:
         InputError: a rollout of so many episodes would never end.
@@ -87,7 +137,7 @@ def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
         )
 
     return RunSpec(
-        env=required_env(args),
+        env=env or required_env(args),
         env_args=env_args(args.env_arg),
         model=_model(args.model),
         format=args.format,
@@ -111,6 +161,7 @@ def run_spec(args: argparse.Namespace, **more: object) -> RunSpec:
         dtype=args.dtype,
         device=args.device,
         save_every=args.save_every,
+        sampler=args.sampler,
         **more,  # type: ignore[arg-type]
     )
 

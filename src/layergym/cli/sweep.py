@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.console import Output, add_output, complain, output
-from layergym.cli.options import new_folder, numbers, only_to_resume
+from layergym.cli.options import add_arms, add_panel, arms_of, new_folder, numbers, only_to_resume
 from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
-from layergym.cli.values import JOBS, RATE, REPEATS, SEED, TASKS, real
+from layergym.cli.values import JOBS, RATE, SEED, TASKS, real
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.executors.launch import Choice, Launch
+    from layergym.evals.sweep.executors.launch import Chosen, Launch
     from layergym.evals.sweep.search import Search
     from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.run import RunSpec
@@ -28,12 +28,12 @@ examples:
   layergym sweep alfworld-v0 --layers 0,4,7 --lr-full 1e-3 --lr-layer 3e-3
   layergym sweep alfworld-v0 --lr-grid 1e-4,3e-4,1e-3    tune both rates on other tasks first
   layergym sweep alfworld-v0 --scan coarse:4 --race 8,16 the best layers, sooner
-  layergym sweep alfworld-v0 --engine ray --ray-address auto --gpus-per-run 1
+  layergym sweep alfworld-v0 --on ray --ray-address auto --gpus-per-run 1
   layergym sweep --resume runs/alfworld --max-time 2h    finish what was interrupted
 """
 
 
-_ANY_TIME = ("engine", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time")
+_ANY_TIME = ("on", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time")
 """What may differ from one call on a folder to the next."""
 
 
@@ -42,27 +42,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     arms = parser.add_argument_group("arms")
     arms.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
-    arms.add_argument(
-        "--arms",
-        nargs="+",
-        default=[],
-        help='further arms: random, lora, "middle:5", "lora-middle:5", "boost-middle:5"',
+    add_arms(
+        arms, 'further arms: random, lora, "middle:5", "0+7", "lora-middle:5", "boost-middle:5"'
     )
     arms.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     arms.add_argument("--lr-full", type=RATE, help="learning rate of the full-parameter arm")
     arms.add_argument("--lr-layer", type=RATE, help="learning rate of single layers")
     final = parser.add_argument_group("final scores")
     final.add_argument("--eval-split", default="test", help="split of the scored panel")
-    final.add_argument("--eval-tasks", type=TASKS, help="tasks of the panel (default: all)")
+    add_panel(final, repeats=2)
     final.add_argument(
         "--score",
         choices=("success", "reward"),
         default="success",
         help="what a score is the mean of; returns must lie between 0 and 1 (WebShop, code)",
     )
-    final.add_argument("--eval-repeats", type=REPEATS, default=2, help="episodes per task, sampled")
     _add_search(parser.add_argument_group("decisions on the way, on a development panel"))
-    _add_engine(parser.add_argument_group("where it runs"))
+    _add_launch(parser.add_argument_group("where it runs"))
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted sweep")
     add_output(parser)
@@ -88,9 +84,9 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dev-tasks", type=TASKS, default=64, help="its tasks (default 64)")
 
 
-def _add_engine(group: argparse._ArgumentGroup) -> None:
+def _add_launch(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--engine",
+        "--on",
         default="processes",
         choices=["auto", "processes", "bank", "ray"],
         help="separate processes (default), single layers in one bank, Ray tasks; auto measures",
@@ -110,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.sweep.folder import read_spec
 
     launch = Launch(
-        engine=args.engine,
+        on=args.on,
         jobs=args.jobs,
         ray_address=args.ray_address,
         cpus=args.cpus_per_run,
@@ -143,7 +139,7 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
             score=args.score,
         ),
         layers=layers_of(args.layers, depth),
-        extra=tuple(args.arms),
+        extra=tuple(arms_of(args.arms)),
         num_layers=depth,
         seeds=tuple(args.seeds),
         lr_full=args.lr_full,
@@ -177,22 +173,22 @@ def _steps(text: str) -> tuple[int, ...]:
     return tuple(map(int, steps))
 
 
-def _opened(spec: SweepSpec, folder: Path, launch: Launch) -> Choice:
-    """The engine, and a folder that is begun: neither where the other cannot be."""
-    from layergym.evals.sweep.executors.launch import open_engine
+def _opened(spec: SweepSpec, folder: Path, launch: Launch) -> Chosen:
+    """The executor, and a folder that is begun: neither where the other cannot be."""
+    from layergym.evals.sweep.executors.launch import open_executor
     from layergym.evals.sweep.folder import write_sweep
     from layergym.evals.sweep.spec import check_arms
 
     if (folder / "sweep.json").is_file():
-        return open_engine(launch, spec, folder)
+        return open_executor(launch, spec, folder)
     check_arms(spec)
-    choice = open_engine(launch, spec, folder)
+    chosen = open_executor(launch, spec, folder)
     try:
         write_sweep(spec, folder)
     except BaseException:
-        choice.engine.close()
+        chosen.executor.close()
         raise
-    return choice
+    return chosen
 
 
 def go(
@@ -200,17 +196,17 @@ def go(
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from layergym.cli.views.sweep_view import SweepView
-    from layergym.evals.report import build, show, write_report
-    from layergym.evals.sweep.folder import note_engine, run_sweep
+    from layergym.evals.report import build, by_format, show, write_report
+    from layergym.evals.sweep.folder import note_executor, run_sweep
     from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 
-    choice = _opened(spec, folder, launch)
-    note_engine(folder, choice)
+    chosen = _opened(spec, folder, launch)
+    note_executor(folder, chosen)
     again = f"layergym sweep --resume {folder}"
     try:
-        with SweepView(all_arms(spec, folder), out.progress, title=f"engine {choice}") as view:
+        with SweepView(all_arms(spec, folder), out.progress, title=f"on {chosen}") as view:
             failures = run_sweep(
-                spec, folder, choice.engine, deadline=deadline, on_poll=view.update
+                spec, folder, chosen.executor, deadline=deadline, on_poll=view.update
             )
     except KeyboardInterrupt:
         out.note(f"stopped; go on with: {again}")
@@ -227,5 +223,5 @@ def go(
     show(report, out.results)
     files = write_report(report, folder / "report")
     out.show(f"\nreport: {files[0]}")
-    out.record(event="report", **{file.suffix[1:]: file for file in files})
+    out.record(event="report", **by_format(files))
     return 0

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, finite, output
+from layergym.cli.console import Output, add_output, finite_or_none, output
 from layergym.cli.options import new_folder, only_to_resume
 from layergym.cli.pausing import PauseRequest, seconds
-from layergym.cli.run_options import add_run, run_spec
-from layergym.cli.values import RATE, SEED, STEPS, whole
+from layergym.cli.run_options import add_run, add_single, single_spec
 
 if TYPE_CHECKING:
     from layergym.trainer.run import RunSpec, Trained
@@ -32,33 +31,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
-    parser.add_argument(
-        "--layers",
-        default="all",
-        help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json"',
-    )
-    parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
-    parser.add_argument(
-        "--lora",
-        type=whole(0, 65_536),
-        default=0,
-        metavar="RANK",
-        help="train LoRA adapters on these layers",
-    )
-    parser.add_argument("--lr", type=RATE, help="learning rate (default: what suits the model)")
-    parser.add_argument(
-        "--engine",
-        default="transformers",
-        metavar="ENGINE",
-        help="what samples: transformers, vllm (in this process) or vllm@URL (its server)",
-    )
-    parser.add_argument("--seed", type=SEED, default=0)
-    parser.add_argument(
-        "--patience",
-        type=STEPS,
-        metavar="N",
-        help="end early when the reward, in means over 10 rollouts, has had no new best N times",
-    )
+    add_single(parser)
     parser.add_argument("--out", default="runs/train", help="run folder (default runs/train)")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted run")
     parser.add_argument(
@@ -94,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         from layergym.cli.dry_run import dry_run
 
-        dry_run(_new(args), out)
+        dry_run(single_spec(args), out)
         return 0
     max_s = None if args.max_time is None else seconds(args.max_time)
     check_trackers(args.report_to)
@@ -105,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
     def on_step(row: Mapping[str, float]) -> None:
         view.show(row)
-        out.record(event="step", **finite(row))
+        out.record(event="step", **finite_or_none(row))
 
     watch = Watch(
         on_step=on_step, on_turn=view.turn, pause=request, report_to=tuple(args.report_to)
@@ -120,25 +93,12 @@ def run(args: argparse.Namespace) -> int:
     return 128 + request.signal if done.ended == "paused" and request.signal else 0
 
 
-def _new(args: argparse.Namespace) -> RunSpec:
-    return run_spec(
-        args,
-        layers=args.layers,
-        boost=args.boost,
-        lora=args.lora,
-        learning_rate=args.lr,
-        seed=args.seed,
-        engine=args.engine,
-        patience=args.patience,
-    )
-
-
 def _described(args: argparse.Namespace) -> tuple[RunSpec, Path]:
     from layergym.agents.names import num_layers
     from layergym.trainer.run import RunSpec, check_run
 
     if not args.resume:
-        spec = _new(args)
+        spec = single_spec(args)
         check_run(spec, num_layers(spec.model))
         return spec, new_folder(args.out, "layergym train --resume")
     folder = Path(args.resume)

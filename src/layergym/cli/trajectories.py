@@ -115,7 +115,7 @@ def _list(chosen: Iterator[Record], out: Output) -> int:
 def _full(chosen: Iterator[Record], out: Output) -> int:
     from rich.rule import Rule
 
-    from layergym.evals.report.render.terminal import story as shown
+    from layergym.evals.report.render.terminal import draw_story as shown
     from layergym.evals.report.sections.episodes import story
 
     for record in chosen:

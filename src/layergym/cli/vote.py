@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from layergym.cli.console import add_output, output
-from layergym.cli.options import add_compute
-from layergym.cli.values import REPEATS, TASKS
+from layergym.cli.options import add_arms, add_compute, add_panel, arms_of
 
 EXAMPLES = """
 examples:
   layergym vote runs/sweep                             all single layers against full, base
-  layergym vote runs/sweep --arms layer-03 layer-04 layer-05 --tasks 100
+  layergym vote runs/sweep --arms 3 4 5 --eval-tasks 100
 
 At every turn each model is sampled once and the most frequent action is taken. Full training and
 the base are sampled as many times: self-consistency at the same price. Reports show it.
@@ -23,9 +22,8 @@ the base are sampled as many times: self-consistency at the same price. Reports 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep folder")
-    parser.add_argument("--arms", nargs="+", help="who votes (default: all single layers)")
-    parser.add_argument("--tasks", type=TASKS, help="tasks of the panel (default: the sweep's)")
-    parser.add_argument("--repeats", type=REPEATS, help="episodes per task (default: the sweep's)")
+    add_arms(parser, "who votes (default: all single layers)")
+    add_panel(parser, of="the sweep's")
     add_compute(parser, of="as the sweep")
     add_output(parser)
 
@@ -37,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.results import arm_label, layer_of, read_sweep
     from layergym.evals.studies.vote import vote_all
     from layergym.evals.sweep.folder import read_spec
+    from layergym.evals.sweep.spec import arm_name
 
     out = output(args)
     sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)
@@ -44,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     spec = replace(spec, run=run)
     scored = replace(
         spec.eval,
-        size=spec.eval.size if args.tasks is None else args.tasks,
-        repeats=spec.eval.repeats if args.repeats is None else args.repeats,
+        size=spec.eval.size if args.eval_tasks is None else args.eval_tasks,
+        repeats=spec.eval.repeats if args.eval_repeats is None else args.eval_repeats,
     )
-    voters = args.arms or [
+    voters = list(map(arm_name, arms_of(args.arms))) or [
         arm for arm in sweep.arms if layer_of(arm) is not None and sweep.temperatures(arm)
     ]
     out.note(f"voters: {', '.join(map(arm_label, voters))}")

@@ -21,7 +21,7 @@ from layergym.agents.servers.openai_client import (
     ChatClient,
     ContextFull,
     Endpoint,
-    Limits,
+    RequestLimits,
     ServerError,
 )
 from layergym.agents.types import Usage
@@ -51,7 +51,7 @@ class Server:
     busiest: int = 0
 
     def client(self, **limits: Any) -> ChatClient:
-        return ChatClient(Endpoint("m", self.url), Limits(**limits))
+        return ChatClient(Endpoint("m", self.url), RequestLimits(**limits))
 
     def ask(self, **limits: Any) -> str:
         client = self.client(**limits)
@@ -144,7 +144,7 @@ def test_a_server_cannot_be_trained() -> None:
 @pytest.mark.parametrize("limits", [{"concurrency": 0}, {"timeout_s": 0}, {"per_minute": 0}])
 def test_limits_that_never_work(limits: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        Limits(**limits)
+        RequestLimits(**limits)
 
 
 # ---- one request -------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_a_silent_server_is_asked_again(server: Server) -> None:
 
 
 def test_a_server_that_is_gone() -> None:
-    client = ChatClient(Endpoint("m", "http://127.0.0.1:1/v1"), Limits(retries=0))
+    client = ChatClient(Endpoint("m", "http://127.0.0.1:1/v1"), RequestLimits(retries=0))
     with pytest.raises(ServerError, match=r"does not answer: .*refused"):
         client.complete([USER], temperature=0.0, max_tokens=5, seed=1)
 

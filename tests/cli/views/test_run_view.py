@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from layergym.agents.types import Reply, Turn
-from layergym.cli.views.run_drawing import draw
+from layergym.cli.views.run_drawing import draw_run
 from layergym.cli.views.run_state import RunState
 from layergym.cli.views.run_view import RunView
 from layergym.trainer.run import RunSpec
@@ -52,13 +52,13 @@ def state(steps: int, **settings: object) -> RunState:
 
 
 def picture(shown: RunState, width: int, height: int = 40) -> str:
-    return "\n".join(line.plain.rstrip() for line in draw(shown, width, height))
+    return "\n".join(line.plain.rstrip() for line in draw_run(shown, width, height))
 
 
 def test_a_picture_fits_its_terminal() -> None:
     widths, heights, steps = (20, 40, 59, 60, 80, 109, 110, 300), (1, 5, 12, 24, 60), (0, 1, 20)
     for width, height, step in product(widths, heights, steps):
-        lines = draw(state(step), width, height)
+        lines = draw_run(state(step), width, height)
         assert len(lines) <= height
         assert all(line.cell_len <= width for line in lines)
 

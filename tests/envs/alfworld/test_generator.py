@@ -7,8 +7,8 @@ import pytest
 from layergym.base.errors import InputError
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import Game, build_game, introduction
-from layergym.envs.alfworld.generator import REVISION, Recipe, generate, read_id
-from layergym.envs.alfworld.oracle import plan
+from layergym.envs.alfworld.generator import REVISION, GameRecipe, generate, read_id
+from layergym.envs.alfworld.oracle import plan_moves
 from layergym.envs.alfworld.tables import KINDS
 
 GOLDEN = (2, "2c0db51595653518")
@@ -56,7 +56,7 @@ def test_the_same_id_is_the_same_game() -> None:
 
 def test_another_game_under_the_same_id_needs_another_revision() -> None:
     ids = [
-        Recipe(split, kind, 7, *knobs).id
+        GameRecipe(split, kind, 7, *knobs).id
         for split in ("train", "test")
         for kind in KINDS
         for knobs in ((None, None), (8, 10))
@@ -71,13 +71,13 @@ def test_games_satisfy_their_knobs_and_can_be_won(
     kind: str, receptacles: int | None, objects: int | None
 ) -> None:
     for number in range(4):
-        made = game(Recipe("train", kind, number, receptacles, objects).id)
+        made = game(GameRecipe("train", kind, number, receptacles, objects).id)
         if receptacles is not None:
             assert len(made.receptacles) <= receptacles
         if objects is not None:
             assert len(made.problem.all("inreceptacle")) == objects
         play = Play(made)
-        way = plan(play)
+        way = plan_moves(play)
         assert way is not None and len(way) >= 3
         for command in way:
             assert not play.won
@@ -87,7 +87,7 @@ def test_games_satisfy_their_knobs_and_can_be_won(
 
 def test_no_pair_is_half_done_at_the_start() -> None:
     for number in range(30):
-        made = game(Recipe("train", "pick_two_obj_and_place", number).id)
+        made = game(GameRecipe("train", "pick_two_obj_and_place", number).id)
         placed = {atom for atom in made.goal.clauses_with if atom[0] == "inreceptacle"}
         lying = {("inreceptacle", *fact) for fact in made.problem.all("inreceptacle")}
         assert placed and not placed & lying
@@ -97,7 +97,7 @@ def test_no_pair_is_half_done_at_the_start() -> None:
 def test_no_room_of_one_split_occurs_in_another(receptacles: int | None) -> None:
     rooms = {
         split: {
-            introduction(game(Recipe(split, kind, number, receptacles).id))
+            introduction(game(GameRecipe(split, kind, number, receptacles).id))
             for kind in KINDS
             for number in range(15)
         }

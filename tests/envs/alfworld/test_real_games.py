@@ -6,7 +6,7 @@ from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.expert import advise
 from layergym.envs.alfworld.game import Game, build_game
 from layergym.envs.alfworld.memory import Memory
-from layergym.envs.alfworld.oracle import plan
+from layergym.envs.alfworld.oracle import plan_moves
 from layergym.envs.alfworld.records import Listed
 
 
@@ -17,14 +17,14 @@ def games(listed: Listed, every: int = 1) -> list[Game]:
 def test_the_oracle_wins_every_game(valid_seen: Listed) -> None:
     for game in games(valid_seen):
         play = Play(game)
-        for command in plan(play) or ():
+        for command in plan_moves(play) or ():
             play.step(command)
         assert play.won, game.sentence
 
 
 def test_the_oracle_wins_training_games(train: Listed) -> None:
     for game in games(train, every=25):
-        assert plan(Play(game)), game.sentence
+        assert plan_moves(Play(game)), game.sentence
 
 
 def test_the_expert_wins_nearly_always_within_fifty_turns(valid_seen: Listed) -> None:
@@ -57,7 +57,7 @@ def test_the_expert_repairs_what_others_did(valid_seen: Listed) -> None:
             memory.observe(command, play.step(command))
             if play.won:
                 break
-        tried += plan(play) is not None
+        tried += plan_moves(play) is not None
         won += play.won
     assert won >= 0.9 * tried
 
@@ -70,7 +70,7 @@ def test_only_things_that_fit_nowhere_make_a_dead_end(valid_seen: Listed) -> Non
         for _ in range(40):
             here = [c for c in play.admissible() if not c.startswith("go to ")]
             play.step(rng.choice(here if rng.random() < 0.7 else play.admissible()))
-        if plan(play) is None:
+        if plan_moves(play) is None:
             held = play.state.held
             assert held is not None and not game.fits.get(held)
             ends += 1

@@ -197,7 +197,7 @@ def test_the_hub_library_loads_a_dataset(tmp_path: Path, monkeypatch: pytest.Mon
 def test_generated_splits_are_disjoint_and_even() -> None:
     seen: dict[str, str] = {}
     for split in generated.SPLITS:
-        problems = generated.problems(split)
+        problems = generated.generated_problems(split)
         assert len(problems) == generated.SPLITS[split]
         kinds = [problem.kind for problem in problems]
         assert {kinds.count(kind) for kind in kinds} == {len(kinds) // 12}

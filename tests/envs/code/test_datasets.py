@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 
 from layergym.envs.code import Code, datasets, generated
-from layergym.envs.code.problems import Problem
+from layergym.envs.code.problems import CodeProblem
 from layergym.envs.rows import overlap, read_rows
 from layergym.envs.sandbox import Limits, Sandbox
 
 QUICK = Limits(wall_s=3.0, cpu_s=2)
 
 
-def humaneval(data: Path) -> list[Problem]:
+def humaneval(data: Path) -> list[CodeProblem]:
     rows = read_rows(data / "humaneval" / "HumanEval.jsonl.gz", "test")
     return datasets.problems(rows, "test")
 
 
-def mbpp(data: Path) -> list[Problem]:
+def mbpp(data: Path) -> list[CodeProblem]:
     rows = read_rows(data / "mbpp" / "mbpp.jsonl", "test")
     return [p for split in Code.splits for p in datasets.problems(rows, split)]
 
 
-def failing(problems: list[Problem]) -> list[str]:
+def failing(problems: list[CodeProblem]) -> list[str]:
     with Sandbox() as sandbox:
         return [
             problem.id
@@ -72,7 +72,7 @@ def test_all_164_mutants_of_humaneval_fail(shared_data: Path) -> None:
     assert survivors == []
 
 
-def _tree(problem: Problem) -> ast.Module:
+def _tree(problem: CodeProblem) -> ast.Module:
     return ast.parse(problem.solution)
 
 
@@ -93,7 +93,10 @@ def test_all_974_solutions_of_mbpp_pass(shared_data: Path) -> None:
 
 @pytest.mark.slow
 def test_all_generated_solutions_pass() -> None:
-    assert failing([p for split in generated.SPLITS for p in generated.problems(split)]) == []
+    assert (
+        failing([p for split in generated.SPLITS for p in generated.generated_problems(split)])
+        == []
+    )
 
 
 def test_docstring_examples_become_visible_tests(shared_data: Path) -> None:
@@ -117,7 +120,7 @@ def test_a_body_alone_completes_the_prompt(shared_data: Path) -> None:
 
 def test_no_humaneval_problem_is_in_a_training_panel(shared_data: Path) -> None:
     held_out = [problem.statement.partition("\n\n")[2] for problem in humaneval(shared_data)]
-    training = [p.statement for p in generated.problems("train")]
+    training = [p.statement for p in generated.generated_problems("train")]
     rows = read_rows(shared_data / "mbpp" / "mbpp.jsonl", "train")
     training += [p.statement for p in datasets.problems(rows, "train")]
     assert overlap(training, held_out) == []

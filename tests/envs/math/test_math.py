@@ -171,7 +171,7 @@ def test_real_datasets_load(shared_data: Path) -> None:
 def test_generated_splits_are_disjoint_and_even() -> None:
     seen: dict[str, str] = {}
     for split, size in generated.SPLITS.items():
-        found = generated.questions(split)
+        found = generated.generated_questions(split)
         assert len(found) == size
         kinds = [question.kind for question in found]
         assert {kinds.count(kind) for kind in kinds} == {size // 21}
@@ -215,7 +215,7 @@ def test_no_test_question_is_in_a_training_panel(shared_data: Path) -> None:
         rows = read_rows(shared_data / path, split)
         return [question.text for question in questions(rows, path)]
 
-    training = texts("gsm8k", "train") + [q.text for q in generated.questions("train")]
+    training = texts("gsm8k", "train") + [q.text for q in generated.generated_questions("train")]
     held_out = texts("math/MATH-500.jsonl", "test") + texts("gsm8k", "test")
     assert overlap(training, held_out) == []
     longest = max(held_out, key=len)

@@ -6,13 +6,13 @@ import pytest
 
 from layergym.envs.webshop import WebShop
 from layergym.envs.webshop.catalogue import Catalogue
-from layergym.envs.webshop.expert import Policy, first_hit_substrings, oracle
+from layergym.envs.webshop.expert import ShopPolicy, first_hit_substrings, oracle
 from layergym.envs.webshop.generated import DIFFICULTIES
 from layergym.envs.webshop.reward import nearest_options, original_reward
 from layergym.envs.webshop.vocabulary import DEPARTMENTS
 
 
-def success(policy: Policy, goals: str, split: str, limit: int = 200) -> float:
+def success(policy: ShopPolicy, goals: str, split: str, limit: int = 200) -> float:
     env = WebShop(goals=goals, split=split)
     solved = []
     for task in env.tasks[:limit]:

@@ -9,10 +9,10 @@ import pytest
 from rapidfuzz import fuzz
 
 from layergym.envs.webshop.catalogue import Catalogue
-from layergym.envs.webshop.products import Goal, Product
+from layergym.envs.webshop.products import Product, ShoppingGoal
 from layergym.envs.webshop.reward import (
     COLOURS,
-    Reward,
+    RewardRule,
     original_reward,
     strict_reward,
     type_factor,
@@ -40,7 +40,7 @@ def normalize_color(value: Any) -> Any:
     return value
 
 
-def transcription(product: Product, goal: Goal, options: dict[str, str]) -> float:
+def transcription(product: Product, goal: ShoppingGoal, options: dict[str, str]) -> float:
     """`get_reward` of web_agent_site/engine/goal.py, step by step as it is written there."""
     attributes = 0
     for wanted in goal.attributes:
@@ -79,7 +79,9 @@ def transcription(product: Product, goal: Goal, options: dict[str, str]) -> floa
     return total * r_type
 
 
-def triples(catalogue: Catalogue, source: str, count: int) -> list[tuple[Product, Goal, Any]]:
+def triples(
+    catalogue: Catalogue, source: str, count: int
+) -> list[tuple[Product, ShoppingGoal, Any]]:
     """Half of the products are those of the goal or of its query."""
     draw = random.Random(0)
     goals = CatalogueGoals(catalogue, source)
@@ -118,7 +120,7 @@ SHIRT = Product(
     "A", "Blue Shirt", "", [], {"color": ["light blue", "navy blue", "red"]}, ["slim fit"],
     "$10.0", 10.0, "fashion", "shirts", "Clothing \u203a Men \u203a Shirts", ["blue", "shirt"],
 )  # fmt: skip
-WANTED = Goal(
+WANTED = ShoppingGoal(
     "A", "", ("slim fit",), (("color", "navy blue"),), 20.0, "shirts",
     "Clothing \u203a Men \u203a Shirts", ("blue", "shirt"),
 )  # fmt: skip
@@ -134,7 +136,7 @@ WANTED = Goal(
         (strict_reward, "light blue", 2 / 3),
     ],
 )
-def test_strict_wants_the_very_option(reward: Reward, color: str, expected: float) -> None:
+def test_strict_wants_the_very_option(reward: RewardRule, color: str, expected: float) -> None:
     assert reward(SHIRT, WANTED, {"color": color}) == expected
 
 
@@ -153,7 +155,7 @@ def test_strict_wants_the_very_option(reward: Reward, color: str, expected: floa
 )
 def test_type_factor(nouns: str, query: str, path: str, expected: float) -> None:
     wanted = nouns.split()
-    goal = Goal("B", "", (), (), 20.0, query, path, tuple(wanted))
+    goal = ShoppingGoal("B", "", (), (), 20.0, query, path, tuple(wanted))
     own = ["shirt", "blue"]
     product = Product("A", "", "", [], {}, [], "", 1, "", "shirts", SHIRT.product_category, own)
     assert type_factor(product, goal) == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layergym.envs.webshop.analyzer import terms, tokens
+from layergym.envs.webshop.analyzer import terms, word_tokens
 from layergym.envs.webshop.bm25 import Index, IndexWriter
 from layergym.envs.webshop.catalogue import Catalogue
 from layergym.envs.webshop.porter import stem
@@ -50,7 +50,7 @@ def test_terms(text: str, expected: list[str]) -> None:
 
 
 def test_long_words_are_cut() -> None:
-    assert [len(token) for token in tokens("a" * 600 + " b")] == [255, 255, 90, 1]
+    assert [len(token) for token in word_tokens("a" * 600 + " b")] == [255, 255, 90, 1]
 
 
 @pytest.mark.parametrize(

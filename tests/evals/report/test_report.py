@@ -27,7 +27,7 @@ from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Plot, Section, Series, Table, Text
 from layergym.evals.report.render.page import render as render_page
 from layergym.evals.report.render.strip import strip
-from layergym.evals.report.render.svg import draw, ticks
+from layergym.evals.report.render.svg import draw_plot, ticks
 from layergym.evals.report.render.terminal import as_text
 from layergym.evals.report.words import amount, listed, points, recommendation
 from layergym.evals.results import arm_of
@@ -273,7 +273,7 @@ def test_long_names_stand_whole_in_a_legend_inside_the_plot(make_sweep: MakeSwee
     report = build([make_sweep(name, seed=i) for i, name in enumerate(names)])
     curves = next(b for b in report.sections[0].blocks if isinstance(b, Plot))
     for width in (360, 720):
-        svg = ElementTree.fromstring(draw(curves, width))
+        svg = ElementTree.fromstring(draw_plot(curves, width))
         labels = [e for e in svg.iter("text") if e.attrib["class"].startswith("name")]
         assert "".join(e.text or "" for e in labels) == "".join(names)
         for label in labels:
@@ -284,7 +284,7 @@ def test_long_names_stand_whole_in_a_legend_inside_the_plot(make_sweep: MakeSwee
 
 def test_short_names_stand_beside_their_curves() -> None:
     curves = (Series("full", (0.0, 1.0), (0.0, 1.0)), Series("layer 12", (0.0, 1.0), (0.0, 0.5)))
-    svg = ElementTree.fromstring(draw(Plot("c", "step", "y", curves, joined=True), 360))
+    svg = ElementTree.fromstring(draw_plot(Plot("c", "step", "y", curves, joined=True), 360))
     labels = {e.text: e for e in svg.iter("text") if e.attrib["class"].startswith("name")}
     assert set(labels) == {"full", "layer 12"}
     assert all(float(e.attrib["x"]) > 360 - 76 for e in labels.values())
@@ -574,20 +574,20 @@ def test_svg_is_well_formed_even_without_spread() -> None:
         "c", "x", "y", (Series("a", (1.0,), (0.5,)), Series("b", (1.0,), (0.5,))), (), True
     )
     for plot in (flat, empty, equal):
-        assert ElementTree.fromstring(draw(plot, 360)).tag == "svg"
+        assert ElementTree.fromstring(draw_plot(plot, 360)).tag == "svg"
 
 
 def test_names_of_lines_that_almost_touch_stay_apart() -> None:
     series = (Series("s", (0.0, 1.0), (0.0, 100.0)),)
     plot = Plot("c", "layer", "y", series, (("full", 0.1), ("base", 0.0)), span=1.0)
-    labels = ElementTree.fromstring(draw(plot, 360)).iter("text")
+    labels = ElementTree.fromstring(draw_plot(plot, 360)).iter("text")
     at = {label.text: float(label.attrib["y"]) for label in labels if label.text}
     assert at["base"] - at["full"] >= 12
 
 
 def test_steps_are_whole_numbers_on_the_axis() -> None:
     plot = Plot("c", "step", "y", (Series("s", (1.0, 2.0, 3.0), (0.0, 10.0, 20.0)),), joined=True)
-    labels = ElementTree.fromstring(draw(plot, 720)).iter("text")
+    labels = ElementTree.fromstring(draw_plot(plot, 720)).iter("text")
     assert [e.text for e in labels if e.attrib["text-anchor"] == "middle"] == [
         "1",
         "2",

@@ -15,7 +15,7 @@ import pytest
 
 import layergym as lg
 from layergym.__main__ import main
-from layergym.agents.servers.openai_client import Limits
+from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, Recorder, read_records
 from layergym.envs.core import Outcome, TextEnv
 from layergym.evals import stats
@@ -99,7 +99,7 @@ def pusher() -> Iterator[Pusher]:
 
 
 SPEC = ContestSpec(env="test/Doors-v0", agents=("expert", "random"), size=8, format="plain")
-IMPATIENT = Limits(retries=0)
+IMPATIENT = RequestLimits(retries=0)
 
 
 def keys(contest: Contest, agent: str) -> list[tuple[str, int]]:
@@ -302,20 +302,20 @@ def test_a_report_shows_episodes_and_runs_nothing_in_them(tmp_path: Path) -> Non
 def test_the_command_goes_on_where_it_was(tmp_path: Path, capsys: Any) -> None:
     out = str(tmp_path / "out")
     command = ["eval", "test/Doors-v0", "--agent", "expert", "random", "--out", out]
-    assert main([*command, "--tasks", "6"]) == 0
+    assert main([*command, "--eval-tasks", "6"]) == 0
     first = capsys.readouterr()
     assert "100.0 [54.1, 100.0]" in first.out
     assert "expert 6/6, 6 solved" in first.err
     assert main(["eval", "--resume", out]) == 0
     again = capsys.readouterr()
     assert (again.out, again.err) == (first.out, "")
-    assert main([*command, "--tasks", "7"]) == 2
+    assert main([*command, "--eval-tasks", "7"]) == 2
     assert "other settings" in capsys.readouterr().err
 
 
 def test_the_command_says_when_something_is_missing(tmp_path: Path, capsys: Any) -> None:
     command = ["eval", "test/Doors-v0", "--agent", "openai:m@http://127.0.0.1:1/v1", "--retries"]
-    assert main([*command, "0", "--tasks", "3"]) == 1
+    assert main([*command, "0", "--eval-tasks", "3"]) == 1
     assert "3 episodes ended in errors" in " ".join(capsys.readouterr().out.split())
 
 

@@ -10,7 +10,7 @@ from tokenizers.processors import TemplateProcessing
 from layergym.agents.names import open_model
 from layergym.base.errors import InputError, Notice
 from layergym.evals.score.multiple_choice import (
-    Question,
+    ChoiceQuestion,
     beginning,
     loglikelihoods,
     score_questions,
@@ -32,7 +32,7 @@ def test_bos_is_fed_where_the_tokenizer_adds_it_itself() -> None:
     model, plain = open_model("tiny")
     gemma = with_bos(plain)
     assert beginning(plain) == [] and beginning(gemma) == [0]
-    question = Question("Question: go to\nAnswer:", ("look", "go"), 0)
+    question = ChoiceQuestion("Question: go to\nAnswer:", ("look", "go"), 0)
     ids = [gemma(question.prompt + f" {c}")["input_ids"] for c in question.choices]
     cut = len(gemma(question.prompt)["input_ids"])
     own = loglikelihoods(model, [(row[:cut], row[cut:]) for row in ids])
@@ -45,8 +45,8 @@ def test_long_questions_lose_their_beginning_with_a_notice() -> None:
     model, tokenizer = open_model("tiny")
     room = model.config.max_position_embeddings
     end = "go to the sofa\nAnswer:"
-    long = Question("look " * (room + 50) + end, ("look", "go"), 0)
+    long = ChoiceQuestion("look " * (room + 50) + end, ("look", "go"), 0)
     with pytest.warns(Notice, match="lost their beginning"), torch.no_grad():
         assert set(score_questions(model, tokenizer, [long])) == {"acc", "acc_norm"}
     with pytest.raises(InputError, match="a choice is longer"):
-        score_questions(model, tokenizer, [Question("a", ("look " * (room + 9), "go"), 1)])
+        score_questions(model, tokenizer, [ChoiceQuestion("a", ("look " * (room + 9), "go"), 1)])

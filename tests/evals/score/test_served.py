@@ -17,7 +17,7 @@ import pytest
 
 import layergym as lg
 from layergym.agents.models.pull import pulled
-from layergym.agents.servers.openai_client import Limits
+from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, read_records
 from layergym.agents.types import Trajectory
 from layergym.envs.core import Outcome, TextEnv
@@ -114,13 +114,13 @@ def test_a_server_gives_the_same_greedy_episodes_even_when_it_is_killed(
             server.kill()
             server.wait()
 
-    contest.play(Limits(retries=0), kill)
+    contest.play(RequestLimits(retries=0), kill)
     cut = standings(contest).rows[1]
     assert cut.episodes >= 1 and cut.errors >= 1
     done = {job: t for job, t in contest.played(name, 0).items() if t.ended != "error"}
 
     serve()
-    contest.play(Limits(retries=0))
+    contest.play(RequestLimits(retries=0))
     here, served = standings(contest).rows
     assert (served.episodes, served.errors, served.missing) == (8, 0, 0)
     records = [r.trajectory for r in read_records(contest.run_folder(name, 0) / NAME)]

@@ -18,7 +18,7 @@ from layergym.evals.report.model import Table, Text
 from layergym.evals.results import read_sweep
 from layergym.evals.score.harness import Harness
 from layergym.evals.score.multiple_choice import (
-    Question,
+    ChoiceQuestion,
     loglikelihoods,
     read_questions,
     score_questions,
@@ -28,7 +28,7 @@ from layergym.evals.studies.retention import Choice, Kept, Prose, Source, compar
 
 MakeSweep = Callable[..., Path]
 ARC = "arc/arc_challenge_test.json"
-SAME = Question("Question: Where is a mug?\nAnswer:", ("fridge 1", "sofa", "sink"), 1)
+SAME = ChoiceQuestion("Question: Where is a mug?\nAnswer:", ("fridge 1", "sofa", "sink"), 1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import read_profile, write_profile
 from layergym.evals.report import build
 from layergym.evals.report.model import Plot, Text
-from layergym.evals.report.render.svg import draw
+from layergym.evals.report.render.svg import draw_plot
 from layergym.evals.results import read_sweep
 from layergym.evals.stats.simulate import Design
 
@@ -47,7 +47,7 @@ def test_the_report_says_and_draws_it(folder: Path) -> None:
     assert "distinguishably better layers 0-1, 3, worse layer 2" in told
     plot = next(b for b in section.blocks if isinstance(b, Plot))
     assert [row[0] for row in plot.table().rows] == ["0", "1", "2", "3", "lora", "random"]
-    svg = draw(plot, 720)
+    svg = draw_plot(plot, 720)
     assert svg.count('class="control-mark"') == 2 == svg.count('class="control-bar"')
 
 

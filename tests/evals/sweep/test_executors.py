@@ -1,4 +1,4 @@
-"""Engines: the same runs, wherever they are executed."""
+"""Executors: the same runs, wherever they are executed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,10 +13,10 @@ from layergym.envs import InputError
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
-from layergym.evals.sweep.executors.job import Job, work
-from layergym.evals.sweep.executors.launch import Launch
+from layergym.evals.sweep.executors.job import SweepJob, work
+from layergym.evals.sweep.executors.launch import Launch, open_executor
 from layergym.evals.sweep.executors.processes import Processes
-from layergym.evals.sweep.executors.ray import RayTasks, _run, pack, unpack
+from layergym.evals.sweep.executors.ray import RayTasks, _run, pack_folder, unpack_folder
 from layergym.evals.sweep.folder import run_sweep, write_sweep
 from layergym.evals.sweep.run_arm import finished
 from layergym.evals.sweep.spec import SweepSpec, arms
@@ -28,8 +28,8 @@ def sweep_over(sweep_of: SweepOf, *layers: int, steps: int = 2) -> SweepSpec:
     return replace(sweep_of(steps), layers=layers)
 
 
-def jobs_of(spec: SweepSpec, folder: Path) -> list[Job]:
-    return [Job(arm, spec.eval) for arm in arms(spec, folder)]
+def jobs_of(spec: SweepSpec, folder: Path) -> list[SweepJob]:
+    return [SweepJob(arm, spec.eval) for arm in arms(spec, folder)]
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +74,43 @@ def test_a_run_is_never_done_by_two_processes(
 def test_a_run_elsewhere_is_brought_back_whole(sweep_of: SweepOf, tmp_path: Path) -> None:
     base, *_ = jobs_of(sweep_of(), tmp_path / "here")
     (base.folder / "old").mkdir(parents=True)
-    files = _run(base, pack(base.folder))
+    files = _run(base, pack_folder(base.folder))
     assert files is not None and not finished(base.folder)
-    unpack(files, base.folder)
+    unpack_folder(files, base.folder)
     assert finished(base.folder) and (base.folder / "old").is_dir()
     assert len(list((base.folder / "evals").iterdir())) == 3
     assert [path.name for path in base.folder.parent.iterdir()] == [base.folder.name]
 
 
-def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(InputError, match='no engine "slurm"; there is auto'):
-        Launch(engine="slurm")
+def test_an_unknown_executor_is_refused() -> None:
+    with pytest.raises(InputError, match=r'"slurm".*auto'):
+        Launch(on="slurm")
+
+
+@pytest.mark.parametrize(
+    ("launch", "sampler"),
+    [
+        (Launch(on="bank"), "vllm"),
+        (Launch(on="bank"), "vllm@http://127.0.0.1:9"),
+        (Launch(on="ray"), "vllm@http://127.0.0.1:9"),
+        (Launch(jobs=2), "vllm@http://127.0.0.1:9"),
+    ],
+)
+def test_where_a_sampler_cannot_work_is_refused(
+    sweep_of: SweepOf, tmp_path: Path, launch: Launch, sampler: str
+) -> None:
+    spec = sweep_of()
+    spec = replace(spec, run=replace(spec.run, sampler=sampler))
+    with pytest.raises(InputError, match=r"vllm|vLLM"):
+        open_executor(launch, spec, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_that_share_a_server_take_turns(sweep_of: SweepOf, tmp_path: Path) -> None:
+    spec = sweep_of()
+    spec = replace(spec, run=replace(spec.run, sampler="vllm@http://127.0.0.1:9"))
+    for on in ("processes", "auto"):
+        assert "1 at a time" in str(open_executor(Launch(on=on), spec, tmp_path))
 
 
 def test_a_bank_leaves_what_separate_runs_leave(
@@ -122,8 +148,8 @@ def test_ray_goes_on_when_a_machine_is_lost(
 ) -> None:
     spec = sweep_over(sweep_of, 3, 5, steps=5)
     write_sweep(spec, tmp_path)
-    engine = RayTasks(tmp_path, address=cluster.address, cpus=1, gpus=0)
-    assert "3 nodes, one folder for all" in engine.about
+    tasks = RayTasks(tmp_path, address=cluster.address, cpus=1, gpus=0)
+    assert "3 nodes, one folder for all" in tasks.about
     lost: list[str] = []
 
     def lose_a_machine() -> None:
@@ -132,7 +158,7 @@ def test_ray_goes_on_when_a_machine_is_lost(
             lost.extend(path.parent.parent.name for path in going)
             cluster.remove_node(cluster.workers[0], allow_graceful=False)
 
-    assert run_sweep(spec, tmp_path, engine, on_poll=lose_a_machine) == []
+    assert run_sweep(spec, tmp_path, tasks, on_poll=lose_a_machine) == []
     assert lost
     sweep = read_sweep(tmp_path)
     assert sweep.arms == ("base", "full", "layer-03", "layer-05")

@@ -152,7 +152,7 @@ def test_time_that_is_up_pauses_runs_at_a_checkpoint(sweep_of: SweepOf, tmp_path
     spec = replace(sweep_of(steps=500), layers=(3,))
     write_sweep(spec, tmp_path)
     full = tmp_path / "arms" / "full" / "seed-0"
-    engine = Processes(2)
+    two = Processes(2)
     late: list[float] = []
 
     def until_it_trains() -> None:
@@ -161,10 +161,10 @@ def test_time_that_is_up_pauses_runs_at_a_checkpoint(sweep_of: SweepOf, tmp_path
 
     for seconds in (6, 12, 24, 48, 96):  # However slow the machine is, it comes to train.
         deadline = time.time() + seconds
-        assert run_sweep(spec, tmp_path, engine, deadline=deadline, on_poll=until_it_trains) == []
+        assert run_sweep(spec, tmp_path, two, deadline=deadline, on_poll=until_it_trains) == []
         if late:
             break
-    assert late and not finished(full) and not engine.running
+    assert late and not finished(full) and not two.running
     assert list(full.glob("checkpoint-*"))
 
 

@@ -10,7 +10,7 @@ from layergym.base.files import write_json
 from layergym.envs import InputError
 from layergym.evals.report import build
 from layergym.evals.results import Cost, EvalResult, arm_of, layer_of, read_sweep
-from layergym.evals.sweep.executors.job import Job
+from layergym.evals.sweep.executors.job import SweepJob
 from layergym.evals.sweep.next_jobs import next_jobs, stopped
 from layergym.evals.sweep.run_arm import EvalSpec, file_look, file_scores, finished
 from layergym.evals.sweep.search import Search
@@ -18,7 +18,7 @@ from layergym.evals.sweep.spec import SweepSpec
 from layergym.evals.sweep.tuning import read_tuning
 from layergym.trainer.run import RunSpec
 
-Score = Callable[[Job], float]
+Score = Callable[[SweepJob], float]
 PEAK = 5
 
 
@@ -32,7 +32,7 @@ def spec_of(layers: int = 12, seeds: tuple[int, ...] = (0,), **search: object) -
     )
 
 
-def by_depth(job: Job) -> float:
+def by_depth(job: SweepJob) -> float:
     """A success rate that falls with the distance from layer 5, and is best at rate 1e-3."""
     layer = layer_of(job.arm.name)
     best = {"base": 0.1, "full": 0.8}.get(job.arm.name, 0.7)
@@ -41,7 +41,7 @@ def by_depth(job: Job) -> float:
     return max(0.02, best - off - (0.1 if rate not in (None, 1e-3) else 0.0))
 
 
-def pretend(job: Job, score: Score) -> None:
+def pretend(job: SweepJob, score: Score) -> None:
     """Leave what the job leaves, with a score of its own."""
     chance = score(job)
     tasks = 64

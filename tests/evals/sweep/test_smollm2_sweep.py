@@ -16,7 +16,7 @@ LAYERS = (0, 6, 12, 18, 24, 29)
 SETTINGS = """
     --env-arg max_receptacles=8 --env-arg num_objects=8 --env-arg max_turns=2 --env-arg size=64
     --format plain --max-new-tokens 8 --steps 2 --tasks 2 --group 4 --invalid-penalty 0.1
-    --lr-full 1e-5 --lr-layer 1e-4 --eval-tasks 2 --eval-repeats 1 --engine bank --jobs 1
+    --lr-full 1e-5 --lr-layer 1e-4 --eval-tasks 2 --eval-repeats 1 --on bank --jobs 1
 """
 
 

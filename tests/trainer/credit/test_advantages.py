@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layergym.agents.types import Ended, Group, Reply, Trajectory, Turn
+from layergym.agents.types import EpisodeEnd, Group, Reply, Trajectory, Turn
 from layergym.trainer.credit.advantages import (
     EPSILON,
     EPSILON_VERL_AGENT,
@@ -35,7 +35,7 @@ def episode(
     states: Sequence[Hashable] | None = None,
     *,
     invalid: Sequence[int] = (),
-    ended: Ended = "terminated",
+    ended: EpisodeEnd = "terminated",
 ) -> Trajectory:
     keys = range(len(rewards)) if states is None else states
     turns = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from layergym.agents.types import Ended, Reply, Trajectory, Turn
+from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn
 from layergym.trainer.rows.packing import collate, pack, rows_of
 
 
@@ -15,7 +15,7 @@ def turn(prompt: list[int], ids: list[int], *, extends: bool) -> Turn:
     return Turn("", 0, reply, "", 0.0, True)
 
 
-def trajectory(*turns: Turn, ended: Ended = "terminated") -> Trajectory:
+def trajectory(*turns: Turn, ended: EpisodeEnd = "terminated") -> Trajectory:
     return Trajectory("E", "t", 0, turns, ended, success=False)
 
 

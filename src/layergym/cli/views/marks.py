@@ -42,7 +42,7 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Seconds as 1:05 or 2:01:05."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

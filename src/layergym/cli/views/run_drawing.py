@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from layergym.cli.views.marks import MISSING, bar, clock, curve, percent
+from layergym.cli.views.marks import MISSING, bar, curve, duration, percent
 
 if TYPE_CHECKING:
     from layergym.cli.views.run_state import RunState
@@ -45,10 +45,10 @@ _PHASES = {
     "sync": ("░", "yellow"),
 }
 
-Row = Mapping[str, float]
+MetricsRow = Mapping[str, float]
 
 
-def draw(state: RunState, width: int, height: int) -> list[Text]:
+def draw_run(state: RunState, width: int, height: int) -> list[Text]:
     """The run as lines of at most `width` columns, at most `height` of them.
 
     What matters least is left out first where there are too few lines.
@@ -86,8 +86,8 @@ def _title(state: RunState, width: int) -> Text:
 def _progress(state: RunState, width: int) -> Text:
     step, steps = state.step, state.spec.steps
     before = f"step {step} of {steps} "
-    left = f", about {clock(state.left_s)} left" if state.left_s and step < steps else ""
-    after = f" {clock(state.elapsed_s)}{left}"
+    left = f", about {duration(state.left_s)} left" if state.left_s and step < steps else ""
+    after = f" {duration(state.elapsed_s)}{left}"
     room = min(60, max(0, width - len(before) - len(after)))
     done = room * step // max(steps, 1)
     line = Text(before).append("━" * done, "green").append("─" * (room - done), "dim")
@@ -104,7 +104,7 @@ def _doing(state: RunState) -> Text:
     return Text(f"playing {episodes} episodes, turn {longest}, {turns:,} in all", style="dim")
 
 
-def _metrics(rows: Sequence[Row], width: int) -> list[Text]:
+def _metrics(rows: Sequence[MetricsRow], width: int) -> list[Text]:
     room = width - _NAME - 2 * (_CELL + 1)
     lines = [Text(f"{'':{_NAME}} {'now':>{_CELL}} {f'mean {RECENT}':>{_CELL}}", style="dim")]
     if room > 12:
@@ -122,7 +122,7 @@ def _metrics(rows: Sequence[Row], width: int) -> list[Text]:
     return lines
 
 
-def _strip(last: Row, num_layers: int, width: int) -> list[Text]:
+def _strip(last: MetricsRow, num_layers: int, width: int) -> list[Text]:
     """Gradient norm by layer in the last step, the largest highest; a dot does not train."""
     found = {i: _value(last, f"grad_norm/layer_{i}") for i in range(num_layers)}
     norms = {i: norm for i, norm in found.items() if isfinite(norm)}
@@ -139,7 +139,7 @@ def _strip(last: Row, num_layers: int, width: int) -> list[Text]:
     return [title, *(Text(part, style="cyan") for part in parts)]
 
 
-def _kinds(rows: Sequence[Row], width: int) -> list[Text]:
+def _kinds(rows: Sequence[MetricsRow], width: int) -> list[Text]:
     """Success by kind of task over the last steps."""
     recent = rows[-RECENT:]
     names = sorted({k for row in recent for k in row if k.startswith("success/")})
@@ -156,7 +156,7 @@ def _kinds(rows: Sequence[Row], width: int) -> list[Text]:
     return lines
 
 
-def _time(rows: Sequence[Row], width: int) -> list[Text]:
+def _time(rows: Sequence[MetricsRow], width: int) -> list[Text]:
     """Where the time of the last steps went, tokens per second, memory."""
     recent = rows[-RECENT:]
     spent = {name: _mean([_phase(row, name) for row in recent]) for name in _PHASES}
@@ -179,7 +179,7 @@ def _time(rows: Sequence[Row], width: int) -> list[Text]:
     return [title, chart, legend, Text("   ".join(facts))]
 
 
-def _phase(row: Row, name: str) -> float:
+def _phase(row: MetricsRow, name: str) -> float:
     """Seconds of a step; the environments' and the weights' way to a sampler are in a rollout."""
     env, sync = row.get("time/env_s", 0.0), row.get("time/sync_s", 0.0)
     return {
@@ -197,7 +197,7 @@ def _number(form: str, value: float) -> str:
     return form.format(value).replace("%", " %") if isfinite(value) else MISSING
 
 
-def _value(row: Row, key: str) -> float:
+def _value(row: MetricsRow, key: str) -> float:
     """A metric; not-a-number where it is missing, which TRL's log writes as None."""
     value: float | None = row.get(key)
     return float("nan") if value is None else value

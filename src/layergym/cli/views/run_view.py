@@ -13,7 +13,7 @@ from rich.live import Live
 
 from layergym.agents.types import Turn
 from layergym.cli.progress import StepLines
-from layergym.cli.views.run_drawing import draw
+from layergym.cli.views.run_drawing import draw_run
 from layergym.cli.views.run_state import RunState
 
 
@@ -64,4 +64,4 @@ class RunView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What `Live` draws."""
         # The cursor's own line is not for drawing: a full screen would scroll.
-        yield from draw(self.state, options.max_width, console.height - 1)
+        yield from draw_run(self.state, options.max_width, console.height - 1)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layergym.base.files import Lines
-from layergym.cli.views.marks import MISSING, bar, clock, percent
+from layergym.cli.views.marks import MISSING, bar, duration, percent
 from layergym.evals.results import arm_label, cut_short, layer_of, read_eval
 from layergym.evals.sweep.next_jobs import stopped
 from layergym.evals.sweep.run_arm import finished
@@ -248,11 +248,11 @@ def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) ->
     going = [s for s in states if s.arm.name != "base" and s.state not in over]
     taken = _steps(states) - steps_before
     rest = sum(state.arm.run.steps - state.step for state in going)
-    left = f", about {clock(elapsed_s * rest / taken)} left" if taken and rest else ""
+    left = f", about {duration(elapsed_s * rest / taken)} left" if taken and rest else ""
     out = f"{count['stopped']} stopped, " if count["stopped"] else ""
     return Text(
         f"{count['done']} of {len(states)} runs done, {out}{count['waiting']} waiting, "
-        f"{clock(elapsed_s)}{left}",
+        f"{duration(elapsed_s)}{left}",
         style="dim",
     )
 
@@ -261,4 +261,4 @@ def _line(state: ArmState, elapsed_s: float) -> str:
     what = f"{state.arm.name}{_rate(state.arm)} seed {state.arm.run.seed}: {state.state}"
     found = [f"{name} {percent(value)}" for name, value in state.scores if state.state == "done"]
     found += [state.cut] if state.cut else []
-    return f"[{clock(elapsed_s)}] {what}" + (f" ({', '.join(found)})" if found else "")
+    return f"[{duration(elapsed_s)}] {what}" + (f" ({', '.join(found)})" if found else "")

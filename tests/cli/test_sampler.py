@@ -1,0 +1,69 @@
+"""`--sampler` says what samples, `--on` where a sweep runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from layergym.__main__ import main
+from layergym.base.files import read_json, write_json
+from layergym.evals.sweep.folder import read_spec
+from layergym.trainer.run import RunSpec
+from tests.trainer.vllm_backend import serving
+
+SMALL = ("alfworld-v0", "--steps", "1", "--tasks", "1", "--group", "2", "--quiet")
+SMALL += ("--env-arg", "max_turns=2", "--layers", "3", "--eval-tasks", "2", "--eval-repeats", "1")
+
+
+def test_a_sweep_samples_every_arm_through_a_server(tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    with serving() as server:
+        url = f"vllm@{server.url}"
+        assert main(["sweep", *SMALL, "--sampler", url, "--out", str(out)]) == 0
+        assert server.asked
+        assert any(".layers.3." in name for tensors in server.loaded for name in tensors)
+    assert read_spec(out).run.sampler == url
+    for arm in ("full", "layer-03"):
+        assert RunSpec.read(out / "arms" / arm / "seed-0").sampler == url
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--sampler vllm --on bank",
+        "--sampler vllm@http://127.0.0.1:9 --on bank",
+        "--sampler vllm@http://127.0.0.1:9 --jobs 2",
+        "--sampler vllm@http://127.0.0.1:9 --on ray",
+        "--sampler vllm --arms lora",
+        "--sampler vlm",
+    ],
+)
+def test_a_sampler_that_cannot_work_is_refused_before_anything_is_written(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sweep"
+    assert main(["sweep", *SMALL, *line.split(), "--out", str(out)]) == 2
+    [said] = capsys.readouterr().err.strip().splitlines()
+    assert said.startswith("layergym sweep: ")
+    assert not out.exists()
+
+
+def test_adapters_and_vllm_are_refused_in_a_single_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    line = ["train", "alfworld-v0", "--lora", "4", "--sampler", "vllm", "--out", str(out)]
+    assert main(line) == 2
+    assert "LoRA" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_folders_that_say_engine_are_read(tmp_path: Path) -> None:
+    old = {"env": "alfworld-v0", "engine": "vllm@http://127.0.0.1:9", "layers": "3"}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert RunSpec.read(tmp_path).sampler == old["engine"]
+    write_json(tmp_path / "sweep.json", {"run": old, "eval": {}, "layers": [3]})
+    assert read_spec(tmp_path).run.sampler == old["engine"]
+    assert "engine" in read_json(tmp_path / "sweep.json")["run"]
