@@ -1,10 +1,10 @@
 """Statistics: intervals of scores and contributions, agreement of profiles, simulation."""
 
+from layergym.evals.results import Floats
 from layergym.evals.stats.intervals import (
     DRAWS,
     LEVEL,
     Estimate,
-    Floats,
     Z,
     contributions,
     critical,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from scipy import stats
 
-from layergym.evals.stats.intervals import LEVEL, Estimate, Floats
+from layergym.evals.results import Floats
+from layergym.evals.stats.intervals import LEVEL, Estimate
 
 
 def reliability(scores: Floats) -> Estimate | None:

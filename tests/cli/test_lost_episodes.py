@@ -75,7 +75,7 @@ def test_a_demo_of_errors_alone_fails_with_the_cause_and_writes_no_report(
 
 
 def test_an_evaluation_of_errors_alone_has_no_score(installed: Path) -> None:
-    command = ["eval", "broken/Broken-v0", "--agent", "tiny", "--tasks", "2"]
+    command = ["eval", "broken/Broken-v0", "--agent", "tiny", "--eval-tasks", "2"]
     done = run(installed, "-m", "layergym", *command)
     assert done.returncode == 1, done.stderr
     assert "2 of 2 episodes ended in errors, which is no score" in done.stderr

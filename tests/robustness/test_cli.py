@@ -91,7 +91,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_kept_is_whole(
         "alfworld-v0",
         "--agent",
         "random",
-        "--tasks",
+        "--eval-tasks",
         "4",
         "--out",
         str(tmp_path / "e"),

@@ -189,7 +189,7 @@ def test_with_many_errors_there_is_no_score_and_the_others_keep_theirs(
     tasks = Contest.open(replace(SPEC, size=40), tmp_path / "tasks").panel.tasks
     pusher.refused = set(tasks[-3:])
     agents = ["--agent", pusher.name, "expert", "random"]
-    command = ["eval", "test/Doors-v0", *agents, "--tasks", "40", "--format", "plain"]
+    command = ["eval", "test/Doors-v0", *agents, "--eval-tasks", "40", "--format", "plain"]
     assert main([*command, "--retries", "0", "--out", str(tmp_path / "out")]) == 1
     shown = capsys.readouterr()
     assert f"{pusher.name}: 3 of 40 episodes ended in errors, which is no score" in shown.err
