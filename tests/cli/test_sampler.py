@@ -13,8 +13,10 @@ from layergym.evals.sweep.folder import read_spec
 from layergym.trainer.run import RunSpec
 from tests.trainer.vllm_backend import serving
 
-SMALL = ("alfworld-v0", "--steps", "1", "--tasks", "1", "--group", "2", "--quiet")
-SMALL += ("--env-arg", "max_turns=2", "--layers", "3", "--eval-tasks", "2", "--eval-repeats", "1")
+SMALL = (
+    *("alfworld-v0", "--steps", "1", "--tasks", "1", "--group", "2", "--quiet"),
+    *("--env-arg", "max_turns=2", "--layers", "3", "--eval-tasks", "2", "--eval-repeats", "1"),
+)
 
 
 def test_a_sweep_samples_every_arm_through_a_server(tmp_path: Path) -> None:

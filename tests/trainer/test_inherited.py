@@ -47,7 +47,7 @@ def test_a_setting_without_effect_is_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(IDLE))
 def test_a_setting_that_could_change_nothing_is_accepted(name: str, tmp_path: Path) -> None:
-    others = {
+    others: dict[str, dict[str, object]] = {
         "dataloader_prefetch_factor": {"dataloader_num_workers": 2, name: 4},
         "hub_strategy": {name: "end"},
         "pad_to_multiple_of": {name: 64},
