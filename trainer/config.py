@@ -114,8 +114,8 @@ class GiGPOConfig(GRPOConfig):
     deterministic: bool = field(
         default=True,
         metadata={
-            "help": "on a GPU, add gradients up in a fixed order, so that equal runs, and a resumed "
-            "one, are equal to the bit; costs speed in attention's backward pass"
+            "help": "on a GPU, add gradients up in a fixed order, so that equal runs, and one that "
+            "is resumed, are equal to the bit; costs speed in attention's backward pass"
         },
     )
     offload_prefix: bool = field(

@@ -45,7 +45,7 @@ def test_without_a_gpu_nothing_changes() -> None:
 @pytest.mark.usefixtures("on_a_gpu")
 def test_an_operation_without_a_fixed_order_is_named_with_the_remedy() -> None:
     place = torch.tensor([0, 0])
-    with pytest.raises(InputError, match="--no-deterministic.*put_"), repeatable():
+    with pytest.raises(InputError, match=r"--no-deterministic.*put_"), repeatable():
         torch.zeros(2).put_(place, torch.ones(2))
     assert torch.get_deterministic_debug_mode() == 0
     with pytest.raises(RuntimeError, match="shape"), repeatable():
