@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,9 +26,14 @@ from layergym.trainer.run import RunSpec, train
 from tests.trainer.conftest import Build
 from tests.trainer.rows.test_trees import FAR, ROWS, laid, scores
 
-_IDS = {"vocab_size": 24, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
-_SHAPE = {**_IDS, "hidden_size": 32, "num_attention_heads": 4, "max_position_embeddings": 128}
-_LONG = {
+_IDS: dict[str, Any] = {"vocab_size": 24, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+_SHAPE: dict[str, Any] = {
+    **_IDS,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+}
+_LONG: dict[str, Any] = {
     "rope_type": "longrope",
     "rope_theta": 1e4,
     "short_factor": [1.0] * 4,

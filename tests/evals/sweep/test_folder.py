@@ -10,6 +10,7 @@ from dataclasses import replace
 from io import StringIO
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def told(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 def test_a_sweep_of_what_cannot_be_exact_leaves_no_folder(
     sweep_of: SweepOf, tmp_path: Path
 ) -> None:
-    shape = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2}
+    shape: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2}
     for part in (FalconForCausalLM(FalconConfig(**shape, alibi=True)), load_tokenizer(FOLDER)):
         part.save_pretrained(tmp_path / "falcon")
     spec = replace(sweep_of(), run=replace(sweep_of().run, model=str(tmp_path / "falcon")))

@@ -172,11 +172,11 @@ def test_one_nudged_frozen_tensor_is_found(tiny_model: Tiny, dtype: torch.dtype)
 
 
 def test_a_nudged_buffer_is_found(tiny_model: Tiny) -> None:
-    model = tiny_model()
-    model.register_buffer("bias", torch.zeros(2))
+    model, bias = tiny_model(), torch.zeros(2)
+    model.register_buffer("bias", bias)
     select(model, "2")
     check = FrozenCheck.of(model, "layer 2")
-    model.bias[0] += 1
+    bias[0] += 1
     with pytest.raises(FrozenTensorChanged, match="bias changed"):
         check.verify(model)
 
