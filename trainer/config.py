@@ -111,6 +111,13 @@ class GiGPOConfig(GRPOConfig):
             "help": "episodes are sampled outside this model (vLLM): FSDP2 does not put it together"
         },
     )
+    deterministic: bool = field(
+        default=True,
+        metadata={
+            "help": "on a GPU, add gradients up in a fixed order, so that equal runs, and one that "
+            "is resumed, are equal to the bit; costs speed in attention's backward pass"
+        },
+    )
     offload_prefix: bool = field(
         default=False, metadata={"help": "keep cached activations in main memory"}
     )

@@ -123,6 +123,8 @@ class RunSpec:
     """What the model computes with (`agents.compute`); what trains is stepped in float32."""
     device: str = "auto"
     """Where it computes."""
+    deterministic: bool = True
+    """On a GPU, gradients are added up in a fixed order, so that a resumed run is exact."""
     seed: int = 0
     save_every: int = 10
     """Optimiser steps between checkpoints."""
@@ -381,6 +383,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         seed=spec.seed,
         use_cpu=choose_device(spec.device).type == "cpu",
         bf16=False,
+        deterministic=spec.deterministic,
         save_steps=spec.save_every,
         save_total_limit=2,
         report_to=list(report_to),

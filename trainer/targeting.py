@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from layergym.agents.models.architecture import check_exact
 from layergym.base.errors import InputError
 from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
@@ -72,8 +73,10 @@ class LayerTargeting(DeltaCheckpoints):
         """Check that the model can be trained this way.
 
         Raises:
-            InputError: it drops out, or has a router loss that needs all layers.
+            InputError: it drops out, has a router loss that needs all layers, or cannot be batched
+                exactly.
         """
+        check_exact(self.model.config)
         refuse_dropout(self.model)
         if self.aux_loss_enabled and not self.selection.whole_model:
             raise InputError(

@@ -21,7 +21,8 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from layergym.agents.models.compute import clock
+from layergym.agents.models.architecture import check_rows
+from layergym.agents.models.compute import clock, repeatable, repeatable_attention
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError, Notice
@@ -112,6 +113,8 @@ class GiGPOTrainer(LayerTargeting):
             args.beta = beta
         self.beta = beta
         self.check_model()
+        if args.deterministic:
+            repeatable_attention(args.device)
         found = found or digests(self.model)
         own = base_hash({base: found[name] for name, base in base_names(self.model).items()})
         # Accelerate may have loaded the weights in the first process only.
@@ -264,7 +267,8 @@ class GiGPOTrainer(LayerTargeting):
 
     def _backward(self, loss: torch.Tensor) -> None:
         """Add the gradient of one pass."""
-        self.accelerator.backward(loss)
+        with repeatable(self.args.deterministic):
+            self.accelerator.backward(loss)
 
     # ---- one rollout ------------------------------------------------------------------------
 
@@ -279,6 +283,7 @@ class GiGPOTrainer(LayerTargeting):
         with self._timed("rollout"), torch.no_grad():
             self._collected = collect(self.panel, self._play_together, self.args.rollout, number)
         self.model.train()
+        check_rows(causal_model(self.model).config, (row.ids for row in self._collected.rows))
         if self.on_rollout:
             self.on_rollout(self.state.global_step, self._collected)
         self.note(self._collected.measures)

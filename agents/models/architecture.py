@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -26,6 +27,62 @@ def context_limit(config: PreTrainedConfig, wanted: int | None) -> int:
     return wanted or built_for
 
 
+def check_rows(config: PreTrainedConfig, rows: Iterable[Sequence[int]]) -> None:
+    """Refuse rows of tokens for whose ends a model has no positions.
+
+    Raises:
+        InputError: a row is longer than the model was built for.
+    """
+    longest, most = max(map(len, rows), default=0), context_limit(_text(config), None)
+    if longest > most:
+        raise InputError(
+            f"an episode has {longest} tokens, and the model was built for {most}; end episodes "
+            "earlier, or take another model"
+        )
+
+
+def check_exact(config: PreTrainedConfig) -> None:
+    """Refuse a model whose rows would come out differently in a batch than alone.
+
+    Rotary frequencies of kind "dynamic" pass: they only change beyond `context_limit`.
+
+    Raises:
+        InputError: rotary frequencies depend on the longest row (LongRoPE), or attention depends on
+            where keys lie in memory, not on their positions (alibi, GPT-Neo's local windows).
+    """
+    config = _text(config)
+    longest = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    found = ""
+    for rope in _ropes(config):
+        short = rope.get("original_max_position_embeddings") or longest
+        if rope.get("rope_type") == "longrope" and short < longest:
+            found = f"LongRoPE: one row above {short} tokens changes the positions of all rows"
+    if getattr(config, "alibi", False) or config.model_type in ("bloom", "mpt"):
+        found = "alibi: what a token attends to depends on the padding beside it"
+    local = "local" in getattr(config, "attention_layers", ())
+    if local and config.window_size < longest:
+        found = f"local attention: its window of {config.window_size} tokens counts padding"
+    if found:
+        raise InputError(
+            f"a model of type {config.model_type} cannot be batched exactly ({found}); "
+            "choose one with plain rotary or learned positions, such as Qwen, Llama or GPT-2"
+        )
+
+
+def _text(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of the language model alone."""
+    text: PreTrainedConfig = config.get_text_config(decoder=True)
+    return text
+
+
+def _ropes(config: PreTrainedConfig) -> list[dict[str, Any]]:
+    """The parameters of rotary positions: one set, or one per kind of layer."""
+    found = getattr(config, "rope_parameters", None) or {}
+    sets = [found, *(value for value in found.values() if isinstance(value, dict))]
+    whole = getattr(config, "original_max_position_embeddings", None)
+    return [{"original_max_position_embeddings": whole, **one} for one in sets]
+
+
 def stop_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, more: Iterable[int]
 ) -> frozenset[int]:
@@ -37,7 +94,7 @@ def stop_tokens(
 
 def cache_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
     """Bytes that the keys and values of one token take in all layers."""
-    text = config.get_text_config(decoder=True)
+    text = _text(config)
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return int(2 * text.num_hidden_layers * heads * width * dtype.itemsize)

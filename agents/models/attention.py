@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from layergym.agents.models.architecture import check_exact
 from layergym.agents.models.cache import cache_keyword
 from layergym.agents.models.grouped import GROUPED
 from layergym.base.errors import InputError
@@ -19,9 +20,11 @@ def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
 
     Raises:
         InputError: some layers are no softmax attention (state-space models, say), positions
-            cannot be given, or the attention kernel takes no mask of its own per row.
+            cannot be given, the attention kernel takes no mask of its own per row, or `check_exact`
+            refuses the model.
     """
     config = model.config.get_text_config(decoder=True)
+    check_exact(config)
     window = getattr(config, "sliding_window", None)
     kinds = getattr(config, "layer_types", None) or [
         "sliding_attention" if window else "full_attention"

@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -31,6 +33,8 @@ def choose_device(name: str = "auto") -> torch.device:
         name = "cuda" if there["cuda"] else "cpu"
     if not there[name]:
         raise InputError(f'there is no device "{name}" here; use --device auto')
+    if name == "cuda":
+        repeatable_cublas()
     return torch.device(name)
 
 
@@ -81,6 +85,47 @@ def multiply_float32(device: torch.device, dtype: str) -> None:
     """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest" if dtype == "float32" else "high")
+
+
+def repeatable_cublas() -> None:
+    """Let cuBLAS add up in one order, where nobody chose: read when CUDA first multiplies."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextmanager
+def repeatable(wanted: bool = True) -> Iterator[None]:
+    """In here, operations on GPUs give the same bits in every run, as those on CPUs do anyway.
+
+    It rests on PyTorch's promise for `torch.use_deterministic_algorithms`: attention's backward
+    pass, which by default adds up in whatever order its parts are ready, then has a fixed order.
+    It is a setting of the process, put back at the end.
+
+    Raises:
+        InputError: an operation has no such form.
+    """
+    if not (wanted and torch.cuda.is_initialized()):
+        yield
+        return
+    repeatable_cublas()
+    before = torch.get_deterministic_debug_mode()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise InputError(
+            "this model's backward pass cannot be repeated to the bit on a GPU; give "
+            f"--no-deterministic (deterministic=False): {' '.join(str(error).split())[:200]}"
+        ) from error
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
+def repeatable_attention(device: torch.device) -> None:
+    """Never choose cuDNN's attention, whose backward pass has no fixed order; for the process."""
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def free_memory(device: torch.device) -> int:

@@ -36,6 +36,7 @@ _FREE = {
     "sampler",
     "dtype",
     "device",
+    "deterministic",
 }
 """Settings of a run that may differ: the base, what an arm sets, and what changes no result."""
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from layergym.agents.models.attention import attention_windows
 from layergym.agents.names import open_stored
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError, find, panel
@@ -49,6 +50,7 @@ def write_sweep(spec: SweepSpec, folder: Path) -> None:
     settings = asdict(spec)
     settings["run"]["env"] = find(spec.run.env)
     model, _ = open_stored(spec.run.model, spec.run.dtype)
+    attention_windows(model)
     found = base_hash(digests(model, buffers=False))
     for arm in spec.extra:
         notice_origin(arm, found)

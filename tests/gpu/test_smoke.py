@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from layergym.agents.models.compute import repeatable, repeatable_attention
 from layergym.agents.models.sampler import Request, TransformersSampler
 from layergym.agents.names import open_model
 from layergym.agents.trajectories import read_records
@@ -116,6 +118,31 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path: Path) -> None:
     train(SPEC, tmp_path / "halves", resume=True)
     whole, halves = delta(tmp_path / "whole"), delta(tmp_path / "halves")
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attentions_gradients_repeat_to_the_bit(masked: bool) -> None:
+    """Of long rows, whose parts a GPU works on side by side."""
+    length = 1024 if DEVICE == "cuda" else 64
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn() -> torch.Tensor:
+        values = torch.randn(2, 4, length, 64, generator=generator, dtype=torch.float32)
+        return values.to(DEVICE, torch.bfloat16).requires_grad_()
+
+    queries, keys, values = drawn(), drawn(), drawn()
+    mask = torch.ones(length, length, dtype=torch.bool, device=DEVICE).tril() if masked else None
+    repeatable_attention(torch.device(DEVICE))
+    found = []
+    for _ in range(4):
+        mixed = scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, is_causal=not masked
+        )
+        with repeatable():
+            gradients = torch.autograd.grad(mixed.float().square().sum(), (queries, keys, values))
+        found.append(gradients)
+    for again in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], again, strict=True))
 
 
 def test_a_bank_is_the_runs_alone(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class Bank:
         self.starts = [layer_indices(spec.layers, depth)[0] for spec in specs]
         self._rows = Rows()
         self._model = routed(self.base, self.views, self._rows)
-        self.passes = JointPasses(self._model, self._rows)
+        self.passes = JointPasses(self._model, self._rows, specs[0].deterministic)
         add_fused_lm_head(
             self._model, temperature=specs[0].temperature, outputs=("log_probs", "entropy")
         )

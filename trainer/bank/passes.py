@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from layergym.agents.models.compute import repeatable
 from layergym.trainer.bank.paths import Climb, Rows
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.rows.prefix import sampled_logprobs
@@ -68,8 +69,9 @@ class ScoredRows:
 class JointPasses:
     """Computes the passes of variants that ask at the same time."""
 
-    def __init__(self, model: PreTrainedModel, rows: Rows) -> None:
-        """Compute with `model`, as `routing.routed` makes it of `rows`."""
+    def __init__(self, model: PreTrainedModel, rows: Rows, deterministic: bool = True) -> None:
+        """Compute with `model`, as `routing.routed` makes it of `rows`; `compute.repeatable`."""
+        self._deterministic = deterministic
         self._model = model
         self._rows = rows
         self.reach = attention_reach(model)
@@ -110,7 +112,8 @@ class JointPasses:
             )
             if leaf.grad is not None and joint.requires_grad
         ]
-        torch.autograd.backward([joint for joint, _ in pairs], [grad for _, grad in pairs])
+        with repeatable(self._deterministic):
+            torch.autograd.backward([joint for joint, _ in pairs], [grad for _, grad in pairs])
         return [None] * len(scored)
 
     def _climbed(self, old: _Spread | None, rows: Mapping[int, Ids], until: int) -> _Spread:

@@ -50,12 +50,16 @@ def digests(
 ) -> dict[str, str]:
     """SHA-256 of every tensor of `model`, or `only` of some, by name: data type, shape and bytes.
 
-    Tensors in 16 bits count as the float32 values that they stand for.
+    Tensors in 16 bits count as the float32 values that they stand for. Buffers that a checkpoint
+    does not hold are left out: the model computes them from its configuration, and some anew in
+    every pass.
 
     A tensor that two modules share (tied embeddings) has one name, the first.
     """
     named: list[tuple[str, torch.Tensor]] = list(model.named_parameters())
-    named += model.named_buffers() if buffers else []
+    if buffers:
+        stored = model.state_dict().keys()
+        named += [(name, buffer) for name, buffer in model.named_buffers() if name in stored]
     named = [(name, tensor) for name, tensor in named if only is None or name in only]
     with ThreadPoolExecutor(max_workers=4) as pool:
         return dict(
@@ -96,7 +100,7 @@ class FrozenCheck:
         found: dict[str, str] | None = None,
         masks: Mapping[str, torch.Tensor] | None = None,
     ) -> FrozenCheck:
-        """Record every buffer and every parameter that does not train.
+        """Record every stored buffer and every parameter that does not train.
 
         Args:
             model: its `requires_grad` flags say what trains.

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from layergym.agents import Job, LLMAgent, PromptStyle, RandomAgent, Trajectory, rollout
 from layergym.agents.base import Decision, Episode, Move
 from layergym.agents.conversation import Layout
-from layergym.agents.models.architecture import context_limit
+from layergym.agents.models.architecture import check_exact, context_limit
 from layergym.agents.models.load import load_config, load_tokenizer
 from layergym.agents.models.sampler import Request, Sample
 from layergym.agents.names import defaults, num_layers, source
@@ -94,6 +94,7 @@ def dry_run(spec: RunSpec, out: Output) -> None:
     known = defaults(spec.model)
     tokenizer = load_tokenizer(source(spec.model))
     config = load_config(source(spec.model)).get_text_config(decoder=True)
+    check_exact(config)
     longest = context_limit(config, None)
     sampler = Dictated(tokenizer, spec.max_new_tokens or known.max_new_tokens, longest)
     style = PromptStyle(spec.format or known.format, admissible=spec.admissible)

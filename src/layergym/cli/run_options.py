@@ -68,6 +68,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens-per-pass", type=TOKENS, help="tokens in one pass at most (default: what fits)"
     )
+    parser.add_argument(
+        "--no-deterministic",
+        action="store_false",
+        dest="deterministic",
+        help="on a GPU, let gradients be added up in any order: faster, and no longer repeatable",
+    )
     parser.add_argument("--save-every", type=STEPS, default=10, help="steps between checkpoints")
     parser.add_argument(
         "--sampler",
@@ -160,6 +166,7 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
         tokens_per_pass=args.tokens_per_pass,
         dtype=args.dtype,
         device=args.device,
+        deterministic=args.deterministic,
         save_every=args.save_every,
         sampler=args.sampler,
         **more,  # type: ignore[arg-type]

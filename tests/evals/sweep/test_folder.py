@@ -10,11 +10,15 @@ from dataclasses import replace
 from io import StringIO
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import FalconConfig, FalconForCausalLM
 
+from layergym.agents.models.load import load_tokenizer
+from layergym.agents.models.tiny import FOLDER
 from layergym.base.files import write_json
 from layergym.cli.console import output
 from layergym.cli.sweep import go
@@ -45,6 +49,18 @@ def told(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     with redirect_stdout(shown):
         assert go(spec, folder, Launch(jobs=2), output(Namespace())) == 0
     return folder, shown.getvalue()
+
+
+def test_a_sweep_of_what_cannot_be_exact_leaves_no_folder(
+    sweep_of: SweepOf, tmp_path: Path
+) -> None:
+    shape: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2}
+    for part in (FalconForCausalLM(FalconConfig(**shape, alibi=True)), load_tokenizer(FOLDER)):
+        part.save_pretrained(tmp_path / "falcon")
+    spec = replace(sweep_of(), run=replace(sweep_of().run, model=str(tmp_path / "falcon")))
+    with pytest.raises(InputError, match=r"falcon.*alibi"):
+        write_sweep(spec, tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_a_sweep_leaves_what_a_report_needs(sweep_of: SweepOf, told: tuple[Path, str]) -> None:

@@ -172,12 +172,24 @@ def test_one_nudged_frozen_tensor_is_found(tiny_model: Tiny, dtype: torch.dtype)
 
 
 def test_a_nudged_buffer_is_found(tiny_model: Tiny) -> None:
-    model = tiny_model()
+    model, bias = tiny_model(), torch.zeros(2)
+    model.register_buffer("bias", bias)
     select(model, "2")
     check = FrozenCheck.of(model, "layer 2")
-    model.model.rotary_emb.inv_freq[0] += 1
-    with pytest.raises(FrozenTensorChanged, match="inv_freq changed"):
+    bias[0] += 1
+    with pytest.raises(FrozenTensorChanged, match="bias changed"):
         check.verify(model)
+
+
+def test_what_a_model_computes_from_its_configuration_is_no_frozen_tensor(
+    tiny_model: Tiny,
+) -> None:
+    model = tiny_model()
+    select(model, "2")
+    before, check = hash_of(model), FrozenCheck.of(model, "layer 2")
+    model.model.rotary_emb.inv_freq[0] += 1
+    check.verify(model)
+    assert hash_of(model) == before
 
 
 def test_a_shared_embedding_is_checked_once_and_found(tiny_model: Tiny) -> None:
