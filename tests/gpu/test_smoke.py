@@ -157,6 +157,9 @@ def test_a_bank_is_the_runs_alone(tmp_path: Path) -> None:
         assert apart <= 0.05 * moved
 
 
+@pytest.mark.filterwarnings(
+    "ignore::layergym.base.errors.Notice"
+)  # Updates this small hardly show.
 def test_a_model_stored_in_bfloat16_learns_like_its_float32_values(tmp_path: Path) -> None:
     model, tokenizer = open_model("tiny", device="cpu")
     for name, types in (("half", (torch.bfloat16,)), ("single", (torch.bfloat16, torch.float32))):
