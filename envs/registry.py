@@ -90,7 +90,12 @@ def load_plugins() -> tuple[Trouble, ...]:
 def ids() -> list[str]:
     """All registered ids, sorted."""
     load_plugins()
-    return sorted(_ids)
+    return sorted(_known())
+
+
+def _known() -> set[str]:
+    """Ids that Gymnasium still has: what is taken out of its registry is gone here too."""
+    return _ids & gymnasium.registry.keys()
 
 
 def find(name: str) -> str:
@@ -100,9 +105,9 @@ def find(name: str) -> str:
         InputError: there is none, or more than one.
     """
     load_plugins()
-    if name in _ids:
+    known = sorted(_known())
+    if name in known:
         return name
-    known = sorted(_ids)
     wanted = name.lower()
     loose = [i for i in known if wanted in _names(i)]
     ours = [i for i in loose if _packages.get(i) == OURS]

@@ -61,8 +61,8 @@ CALLS = {
     ),
     "predict": Call("{sweep} --tasks 8", "gradient norm", "{sweep}/predictor.json"),
 }
-SLOW = ("demo", "pull")
-"""Half a minute, and a download."""
+SLOW = ("compare", "demo", "pull", "sweep")
+"""Minutes, or a download."""
 
 
 @pytest.fixture(scope="module")
