@@ -11,7 +11,7 @@ demo: .venv/ready
 	$(BIN)/layergym demo
 
 test: .venv/ready
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2
 
 test-slow: .venv/ready
 	$(BIN)/pytest -q -m slow
