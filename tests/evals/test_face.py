@@ -94,11 +94,11 @@ def test_a_sweep_is_run_once_and_can_be_read(sweep_of: SweepOf, tmp_path: Path) 
     assert (read_spec(tmp_path).num_layers, found.num_layers) == (8, 8)
     assert found.measures[0].layers == lg.contributions(tmp_path)
     assert (tmp_path / "report" / "report.html").is_file()
-    engines = len(read_json(tmp_path / "manifest.json")["engines"])
+    engines = len(read_json(tmp_path / "manifest.json")["executors"])
     costs = {file: file.stat().st_mtime_ns for file in tmp_path.glob("arms/*/*/cost.json")}
     assert len(costs) == 3
     assert lg.sweep(spec, tmp_path) == found  # Nothing is trained again.
     assert {file: file.stat().st_mtime_ns for file in costs} == costs
-    assert len(read_json(tmp_path / "manifest.json")["engines"]) == engines + 1
+    assert len(read_json(tmp_path / "manifest.json")["executors"]) == engines + 1
     with pytest.raises(lg.InputError, match="other settings"):
         lg.sweep(replace(spec, seeds=(1,)), tmp_path)

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -78,8 +78,14 @@ class Processes:
 
     def _start(self, slot: int, bundle: Bundle) -> BaseProcess:
         device = self._devices[slot % len(self._devices)] if self._devices else None
+        # What children are made from keeps the environment of the day that it began.
+        environment = dict(os.environ)
+        if device is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = device
         process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
-            target=_child, args=(bundle, self._threads, device), name=str(bundle[0].folder)
+            target=_child,
+            args=(bundle, self._threads, environment),
+            name=str(bundle[0].folder),
         )
         process.start()
         return process
@@ -113,15 +119,14 @@ def _context() -> BaseContext:
     return context
 
 
-def _child(bundle: Bundle, threads: int, device: str | None) -> None:
+def _child(bundle: Bundle, threads: int, environment: Mapping[str, str]) -> None:
     """The child process: quiet on Ctrl-C, which the parent handles; ends when the parent does."""
     import torch
 
     gc.freeze()  # Looking for garbage among what was imported would copy memory that is shared.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if device is not None:  # Before CUDA is touched, which reads this once.
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    os.environ.update(environment)  # Before CUDA is touched, which reads its part once.
     torch.set_num_threads(threads)
     folder = bundle[0].folder
     folder.mkdir(parents=True, exist_ok=True)
