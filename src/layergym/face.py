@@ -115,7 +115,8 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
         InputError: the sweep cannot be carried out, the folder holds something else, or a run
             failed. The other runs are finished then, and the next call tries the failed ones again.
     """
-    from layergym.evals.report import build, write_report
+    from layergym.evals.report.build import build
+    from layergym.evals.report.write import write_report
     from layergym.evals.sweep.executors.launch import Launch, open_executor
     from layergym.evals.sweep.folder import note_executor, run_sweep
 
@@ -200,7 +201,8 @@ def report(*paths: str | Path, out: str | Path | None = None) -> Report:
     Raises:
         InputError: no path is given, or one of them is none of these or is damaged.
     """
-    from layergym.evals.report import build, write_report
+    from layergym.evals.report.build import build
+    from layergym.evals.report.write import write_report
 
     made = build([Path(path) for path in paths])
     if out is not None:

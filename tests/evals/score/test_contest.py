@@ -19,7 +19,7 @@ from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, Recorder, read_records
 from layergym.envs.core import Outcome, TextEnv
 from layergym.evals import stats
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Story, Table, Text
 from layergym.evals.report.render.page import render
 from layergym.evals.results import read_eval, read_run

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from layergym import InputError
-from layergym.cli.values import REPEATS, TASKS
+from layergym.base.errors import InputError
+from layergym.command.values import REPEATS, TASKS
 
 
 def add_env(parser: argparse.ArgumentParser) -> None:
