@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
+from layergym.base.locks import vacant
 from layergym.envs import find
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _begun(spec: SweepSpec, folder: Path) -> SweepSpec:
     if is_sweep(folder):
         if read_spec(folder) != spec:
             raise InputError(f"{folder} holds a sweep with other settings; give another folder")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.is_file() or not vacant(folder):
         raise InputError(f"{folder} holds something that is not a sweep; give another folder")
     else:
         write_sweep(spec, folder)
