@@ -21,7 +21,7 @@ from layergym.agents.conversation import Layout
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.names import open_model
-from layergym.agents.parsing import Format, parse
+from layergym.agents.formats import parse
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.results import EvalResult, Run, Sweep, layer_of, read_eval, write_eval
@@ -51,7 +51,7 @@ class VoteSampler:
         model: PreTrainedModel,
         members: Sequence[Member],
         tokenizer: PreTrainedTokenizerBase,
-        format: Format,
+        format: str,
     ) -> None:
         """Let `members`, whose samplers all run `model`, vote on actions in `format`."""
         self._model, self._members = model, members

@@ -1,21 +1,23 @@
 """What an agent is told."""
 
-from layergym.agents.prompts import PromptStyle, system_text, user_text
+from layergym.agents.prompts import PromptStyle, Scene
+
+ROOM = Scene("Find the key.\n", "A room.", "A room.", admissible=("go", "look"))
 
 
 def test_instructions_come_first_and_the_form_of_a_reply_last() -> None:
-    text = system_text(PromptStyle(), "Find the key.\n")
+    text = PromptStyle().system(ROOM)
     assert text.startswith("Find the key.\n\n")
     assert "<action>" in text
 
 
 def test_a_small_model_is_told_only_what_it_needs() -> None:
-    assert system_text(PromptStyle("plain"), "Find the key.") == "Find the key."
-    assert system_text(PromptStyle("plain", instructions=False), "Find the key.") == ""
+    assert PromptStyle("plain").system(ROOM) == "Find the key."
+    assert PromptStyle("plain", instructions=False).system(ROOM) == ""
 
 
 def test_admissible_actions_are_listed_on_request() -> None:
-    assert user_text(PromptStyle(), "A room.", ["go", "look"]) == "A room."
+    assert PromptStyle().user(ROOM) == "A room."
     listed = PromptStyle(admissible=True)
-    assert user_text(listed, "A room.", ["go", "look"]).endswith("\nAdmissible actions: go, look.")
-    assert user_text(listed, "A room.", None) == "A room."
+    assert listed.user(ROOM).endswith("\nAdmissible actions: go, look.")
+    assert listed.user(Scene("", "A room.", "A room.")) == "A room."

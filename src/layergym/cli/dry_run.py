@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents import Job, LLMAgent, PromptStyle, RandomAgent, Trajectory, rollout
+from layergym.agents import Job, LLMAgent, RandomAgent, Trajectory, rollout
 from layergym.agents.base import Decision, Episode, Move
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import check_exact, context_limit
@@ -22,7 +22,7 @@ from layergym.cli.console import Output
 from layergym.envs import panel
 from layergym.trainer.credit.collect import RolloutSpec, collect
 from layergym.trainer.rows.packing import Row, rows_of
-from layergym.trainer.run import RunSpec, check_run, make_env_of
+from layergym.trainer.run import RunSpec, check_run, make_env_of, prompt_style
 
 OPEN, CLOSE = "⟦", "⟧"
 
@@ -69,9 +69,7 @@ class RandomSpeaker(LLMAgent):
         assert isinstance(self.sampler, Dictated)
         for episode in episodes:
             action = _random_action(episode)
-            plain = self.style.format == "plain"
-            said = action if plain else f"<think></think><action>{action}</action>"
-            self.sampler.text[episode.id] = said
+            self.sampler.text[episode.id] = self.style.reply.write(action)
         return super().act(episodes)
 
 
@@ -97,8 +95,7 @@ def dry_run(spec: RunSpec, out: Output) -> None:
     check_exact(config)
     longest = context_limit(config, None)
     sampler = Dictated(tokenizer, spec.max_new_tokens or known.max_new_tokens, longest)
-    style = PromptStyle(spec.format or known.format, admissible=spec.admissible)
-    agent = RandomSpeaker(sampler, tokenizer, style)
+    agent = RandomSpeaker(sampler, tokenizer, prompt_style(spec))
     fresh = make_env_of(spec, "train")
     played: list[Trajectory] = []
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from layergym.agents.parsing import Parsed, parse
+from layergym.agents.formats import Parsed, parse
 
 
 @pytest.mark.parametrize(
