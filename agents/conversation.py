@@ -158,7 +158,7 @@ class Conversation:
         self._layout = layout
         self._system = layout.as_text(system)
         self._turns: list[Message] = []
-        """What was posed and answered, as it was given; `_messages` are as the template gets them."""
+        """What was posed and answered as it was given; `_messages` are what the template gets."""
         self._messages: list[Message] = []
         self._answered = False
         self._text = ""

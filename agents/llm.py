@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
 from layergym.agents.conversation import Conversation, Layout, Prompt
-from layergym.agents.memory import Memory, listed
+from layergym.agents.memory import EpisodeMemory, listed_actions
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.types import Reply
@@ -19,8 +19,8 @@ class LLMAgent:
     """Holds one conversation per episode and samples all replies of a turn in one batch.
 
     Where a prompt leaves no room for a whole reply in the model's context, earlier turns are
-    forgotten (`Memory`). An episode whose task and present observation alone leave none ends there:
-    it is `OutOfContext`.
+    forgotten (`EpisodeMemory`). An episode whose task and present observation alone leave none ends
+    there: it is `OutOfContext`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LLMAgent:
         self.sampler = sampler
         self.style = style or PromptStyle()
         self._layout = Layout(tokenizer)
-        self._talks: dict[int, tuple[Memory, Conversation]] = {}
+        self._talks: dict[int, tuple[EpisodeMemory, Conversation]] = {}
         self._spoke = False
 
     def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
@@ -77,11 +77,11 @@ class LLMAgent:
         self.sampler.release(over)
 
     def _ask(self, episode: Episode) -> Prompt | Failure | None:
-        admissible = listed(self.style, episode)
+        admissible = listed_actions(self.style, episode)
         if isinstance(admissible, Failure):
             return admissible
         if episode.id not in self._talks:
-            memory = Memory(self.style, episode.env.instructions, episode.observation)
+            memory = EpisodeMemory(self.style, episode.env.instructions, episode.observation)
             self._talks[episode.id] = (memory, Conversation(self._layout, memory.system))
         memory, talk = self._talks[episode.id]
         memory.see(episode.observation, admissible)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from layergym.agents.base import Episode, Failure, asked
 from layergym.agents.contexts import Exchange
 from layergym.agents.prompts import PromptStyle, Scene, Turns, turns_of
 
 
-class Memory:
+class EpisodeMemory:
     """One episode so far: what the style's context policy shows of it goes into the prompts.
 
     What no longer fits into the model's context is forgotten by one rule, whatever the policy: the
@@ -28,7 +30,7 @@ class Memory:
         self.system = style.system(self._now)
         """The system message, the same at every turn."""
 
-    def see(self, observation: str, admissible: list[str] | None) -> None:
+    def see(self, observation: str, admissible: Sequence[str] | None) -> None:
         """Take in what the environment says now."""
         listed = None if admissible is None else tuple(admissible)
         self._now = Scene(
@@ -55,12 +57,10 @@ class Memory:
     def remember(self, reply: str, action: str, ids: tuple[int, ...] = ()) -> None:
         """Take in what was said."""
         now = self._now
-        self._past.append(
-            Exchange(now.observation, self._user, reply, action, now.admissible, ids)
-        )
+        self._past.append(Exchange(now.observation, self._user, reply, action, now.admissible, ids))
 
 
-def listed(style: PromptStyle, episode: Episode) -> list[str] | None | Failure:
+def listed_actions(style: PromptStyle, episode: Episode) -> list[str] | Failure | None:
     """The admissible actions that a prompt lists, if it lists any."""
     wanted = style.admissible or style.template
     return asked(Episode.admissible, episode) if wanted else None

@@ -31,8 +31,8 @@ from layergym.agents.models.compute import choose_device
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
-from layergym.agents.shots import SPLIT
 from layergym.agents.servers.vllm import VLLMSampler
+from layergym.agents.shots import SPLIT
 from layergym.agents.styles import check_style, style_of
 from layergym.agents.types import Trajectory
 from layergym.base.errors import Diverged

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TypeVar
 
 from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
-from layergym.agents.memory import Memory, listed
+from layergym.agents.memory import EpisodeMemory, listed_actions
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.servers.openai_client import ChatAnswer, ChatClient, ContextFull, ServerError
 from layergym.agents.types import Reply
@@ -43,7 +43,7 @@ class ServerAgent:
         self.style = style or PromptStyle()
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
-        self._memories: dict[int, Memory] = {}
+        self._memories: dict[int, EpisodeMemory] = {}
 
     def act(self, episodes: Sequence[Episode]) -> list[Move]:
         """Decide for each episode, in order."""
@@ -59,11 +59,11 @@ class ServerAgent:
             self._memories.pop(episode, None)
 
     def _ask(self, episode: Episode) -> Failure | None:
-        admissible = listed(self.style, episode)
+        admissible = listed_actions(self.style, episode)
         if isinstance(admissible, Failure):
             return admissible
         if episode.id not in self._memories:
-            self._memories[episode.id] = Memory(
+            self._memories[episode.id] = EpisodeMemory(
                 self.style, episode.env.instructions, episode.observation
             )
         self._memories[episode.id].see(episode.observation, admissible)
@@ -84,7 +84,7 @@ class ServerAgent:
         reply = Reply(text, finish=answer.finish, usage=answer.usage, forgotten=memory.forgotten)
         return Decision(reply, parsed.action, parsed.ok)
 
-    def _answer(self, episode: Episode, memory: Memory) -> ChatAnswer | None:
+    def _answer(self, episode: Episode, memory: EpisodeMemory) -> ChatAnswer | None:
         """What the server says; None where nothing is left to forget and its context is full."""
         system = memory.system
         opening = [{"role": "system", "content": system}] if system else []

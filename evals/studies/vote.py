@@ -18,10 +18,10 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.conversation import Layout
+from layergym.agents.formats import parse
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models.sampler import Request, Sample, Sampler
 from layergym.agents.names import open_model
-from layergym.agents.formats import parse
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.results import EvalResult, Run, Sweep, layer_of, read_eval, write_eval

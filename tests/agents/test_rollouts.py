@@ -30,8 +30,8 @@ from layergym.agents import (
     rollout,
 )
 from layergym.base.errors import InputError
-from layergym.trainer.rows.packing import rows_of
 from layergym.envs.core import Outcome, TextEnv
+from layergym.trainer.rows.packing import rows_of
 from tests.agents.conftest import CHATML, FORGETFUL
 
 Models = Callable[[str], PreTrainedModel]
@@ -227,7 +227,7 @@ def test_a_full_context_forgets_the_oldest_turns_and_ends_only_where_none_are_le
         starts = [i for i, turn in enumerate(trajectory.turns) if not turn.reply.extends]
         assert len(rows) == len(starts) == len(set(forgotten)) > 1
         assert forgotten == sorted(forgotten)
-        shown = words.decode(trajectory.turns[starts[1]].reply.prompt_ids)
+        shown = str(words.decode(list(trajectory.turns[starts[1]].reply.prompt_ids)))
         assert shown.startswith(trajectory.turns[0].observation), "the task stays"
         assert f"[Turns 1 to {forgotten[starts[1]]} are left out.]" in shown
     for trajectory in played(75):

@@ -10,7 +10,7 @@ import numpy as np
 
 from layergym.agents.conversation import Conversation, Layout
 from layergym.agents.formats import parse
-from layergym.agents.memory import Memory
+from layergym.agents.memory import EpisodeMemory
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.types import Trajectory
 from layergym.envs import InputError, TextEnv
@@ -38,7 +38,7 @@ class Writer:
 
         With `observations` its texts are to be learnt too.
         """
-        self._memory = Memory(style, env.instructions, task)
+        self._memory = EpisodeMemory(style, env.instructions, task)
         self._talk = Conversation(layout, self._memory.system)
         self._observations = observations
         self._ids: list[int] = []
@@ -134,4 +134,3 @@ class Teacher:
             raise InputError(f"{type(env).__name__} has no expert to learn from; define expert()")
         self._earlier.append(action)
         return action, True
-
