@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Generic, TypeVar, cast
 
+from layergym.base.announced import announced
 from layergym.base.errors import FAULTS, InputError, told, unknown
-from layergym.envs.announced import announced
 
 T = TypeVar("T")
 Maker = Callable[[str], T]

@@ -121,7 +121,7 @@ class PromptStyle:
 
     def _written(self, scene: Scene) -> Any:
         values = {
-            "admissible": scene.admissible,
+            "admissible": scene.admissible or (),
             "examples": self.examples,
             "format": self.reply.request,
             "history": scene.view.exchanges,
