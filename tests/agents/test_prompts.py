@@ -119,7 +119,7 @@ def test_a_template_that_cannot_be_or_goes_too_far_is_refused(template: str, why
 
 
 def test_examples_are_played_by_the_expert_and_shown_in_the_form_of_replies() -> None:
-    found = shots(lambda: make("math-v0", size=20), 2, open_format("think"))
+    found = shots(lambda: make("math-v0", size=50), 2, open_format("think"))
     assert len(found) == 2 and found[0] != found[1]
     for example in found:
         for one in example:
