@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.presets import add_preset, note_differences, with_preset
 from layergym.command.console import Output, add_output, complain, output
 from layergym.command.options import (
     add_address,
@@ -57,6 +58,7 @@ _ANY_TIME = ("in_flight", "concurrency", "per_minute", "retries", "timeout")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_env(parser)
+    add_preset(parser)
     parser.add_argument(
         "--agent", nargs="+", default=["tiny"], help="who plays; compared with the first"
     )
@@ -111,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
+    args = with_preset(args, add_arguments, "eval")
+    note_differences(args, out)
     limits = RequestLimits(args.concurrency, args.per_minute, args.retries, args.timeout)
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
     with _folder(args.resume or args.out) as folder:

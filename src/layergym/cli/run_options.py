@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
+from layergym.cli.presets import add_preset
 from layergym.command.options import (
     add_address,
     add_compute,
@@ -39,6 +40,7 @@ MOST_EPISODES = 1_000_000
 def add_run(parser: argparse.ArgumentParser) -> None:
     """What `train`, `sweep` and `plan` share."""
     add_env(parser)
+    add_preset(parser)
     parser.add_argument(
         "--model",
         default="tiny",
