@@ -32,7 +32,8 @@ from layergym.evals.score.evaluate import Label, evaluate
 from layergym.trainer.engine import open_engine, through
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.selection import select
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 

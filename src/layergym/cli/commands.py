@@ -84,7 +84,7 @@ def _study_command(found: FoundStudy) -> Command:
         if begun is None:
             return 0
         from layergym.cli.sweep import go
-        from layergym.evals.sweep.folder import read_spec
+        from layergym.evals.sweep.spec import read_spec
 
         return go(read_spec(begun.folder), begun.folder, begun.launch, out)
 

@@ -22,7 +22,7 @@ from layergym.command.values import (
 )
 
 if TYPE_CHECKING:
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
 
 MOST_EPISODES = 1_000_000
@@ -145,7 +145,7 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
     Raises:
         InputError: a rollout of so many episodes would never end.
     """
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
     if args.tasks * args.group > MOST_EPISODES:
         raise InputError(
