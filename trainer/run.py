@@ -118,7 +118,7 @@ def check_layers(spec: RunSpec, num_layers: int) -> None:
 
 def train(
     spec: RunSpec,
-    folder: Path,
+    folder: str | Path,
     *,
     resume: bool = False,
     until: int | None = None,
@@ -136,6 +136,7 @@ def train(
             it holds a run that is not to be resumed. Before the first step it leaves nothing.
         Diverged: a loss, gradient or weight is no longer finite. The last checkpoint is kept.
     """
+    folder = Path(folder)
     check_trackers(watch.report_to)
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.

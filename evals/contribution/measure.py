@@ -233,7 +233,7 @@ def _arm_scores(board: Board, layers: Sequence[ArmName]) -> tuple[ArmScore, ...]
     (full,), full_draws = board.less([FULL], BASE)
     # An arm equal to full on every task is not known to contribute exactly 1.
     parts = (gains, float(full), draws + board.unseen(arms, FULL), full_draws[:, 0])
-    ratios = stats.contributions(*parts)
+    ratios = stats.contribution_ratios(*parts)
     joint_ratios = stats.joint_contributions(*parts, board.degrees)
     joint = stats.simultaneous(gains, draws, board.degrees)
     versus = stats.simultaneous(*board.less(arms, FULL), board.degrees)

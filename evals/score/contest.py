@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from layergym.agents.base import Agent
-from layergym.agents.names import Speech, open_agent
 from layergym.agents.parsing import Format
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimits, check_omitted
@@ -224,7 +223,7 @@ class Contest:
         """
         for name in self.spec.agents:
             if any(self.missing(name, seed) for seed in self.spec.seeds):
-                agent = open_agent(name, _speech(self.spec), limits)
+                agent = _agent(name, self.spec, limits)
                 play = partial(self._play, name, agent, on_episode, in_flight)
                 all(map(play, self.spec.seeds))
                 del agent, play  # Before the next one is loaded.
@@ -272,8 +271,10 @@ def _maker(spec: ContestSpec) -> Callable[[], TextEnv]:
     return lambda: make(spec.env, split=spec.split, **spec.env_args)
 
 
-def _speech(spec: ContestSpec) -> Speech:
-    return Speech(
+def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> Agent:
+    from layergym.agents.names import Speech, open_agent  # With torch, which reports do without.
+
+    speech = Speech(
         temperature=spec.temperature,
         max_new_tokens=spec.max_new_tokens,
         format=spec.format,
@@ -282,3 +283,4 @@ def _speech(spec: ContestSpec) -> Speech:
         dtype=spec.dtype,
         device=spec.device,
     )
+    return open_agent(name, speech, limits)

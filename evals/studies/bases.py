@@ -132,7 +132,7 @@ def pool(sweeps: Sequence[Sweep], temperature: float) -> tuple[PooledArm, ...]:
     values = cells.mean(axis=1)
     means, draws = values.mean(axis=0), _draws(cells)
     draws[:, 0] = draws[:, 0].clip(0, 1)
-    ratios = stats.contributions(means[2:], float(means[1]), draws[:, 2:], draws[:, 1])
+    ratios = stats.contribution_ratios(means[2:], float(means[1]), draws[:, 2:], draws[:, 1])
     contributions: list[Estimate | None] = [None] * len(arms)
     contributions[2:] = ratios or contributions[2:]
     return tuple(

@@ -112,7 +112,7 @@ def vote(
     """
     from layergym.agents.llm import LLMAgent
     from layergym.agents.names import open_model
-    from layergym.evals.score.evaluate import Label, evaluate
+    from layergym.evals.score.evaluate import Label, play_panel
     from layergym.evals.score.voting import Member, VoteSampler
     from layergym.evals.sweep.panels import scored_panel
     from layergym.trainer.run import agent_of
@@ -128,7 +128,7 @@ def vote(
     members = [Member(a.sampler, d) for a, d in zip(alone, deltas, strict=True)]
     style = alone[0].style
     voters = VoteSampler(model, members, tokenizer, style.format)
-    return evaluate(
+    return play_panel(
         LLMAgent(voters, tokenizer, style),
         make_env_of(run, spec.split),
         scored_panel(run, spec),

@@ -16,7 +16,7 @@ from layergym.agents.names import open_model
 from layergym.base.files import write_json
 from layergym.envs import find
 from layergym.evals.results import Cost, EvalResult
-from layergym.evals.score.evaluate import Label, evaluate
+from layergym.evals.score.evaluate import Label, play_panel
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores
 from layergym.trainer.callbacks import NOBODY, Watch
@@ -45,7 +45,7 @@ def score(
     """
     tasks = scored_panel(run, spec)
     return [
-        evaluate(
+        play_panel(
             agent_at(temperature),
             make_env_of(run, spec.split),
             tasks,

@@ -129,9 +129,9 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_p
     rows = [{"layer": layer, "contribution": layer / 8} for layer in range(8)]
     write_json(profile, {"num_layers": 8, "layers": rows})
     spec = replace(sweep_of(), layers=(0,), extra=(f"top:1@{profile}",))
-    write_sweep(spec, tmp_path)
+    sweep = write_sweep(spec, tmp_path)
     profile.unlink()
-    [failure] = run_sweep(resolve(spec, tmp_path), Processes(2))
+    [failure] = run_sweep(sweep, Processes(2))
     assert "top-1, seed 0" in failure
     assert "no layer profile" in failure
     assert finished(tmp_path / "arms" / "layer-00" / "seed-0")

@@ -16,9 +16,9 @@ def loaded_hash(model: str, dtype: str = "auto") -> str:
     return base_hash(digests(open_model(model, dtype=dtype)[0], buffers=False))
 
 
-def saved(folder: Path, **options: object) -> str:
+def saved(folder: Path, shard: str = "1GB") -> str:
     model, tokenizer = open_stored("tiny")
-    model.save_pretrained(folder, **options)
+    model.save_pretrained(folder, max_shard_size=shard)
     tokenizer.save_pretrained(folder)
     return str(folder)
 
@@ -37,7 +37,7 @@ def test_files_give_the_hash_of_the_model_that_they_load_as(
 
 
 def test_so_do_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = saved(tmp_path, max_shard_size="300KB")
+    folder = saved(tmp_path, "300KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     monkeypatch.setattr(stored, "open_stored", refuse)
     assert stored_hash(folder) == loaded_hash("tiny")
