@@ -31,6 +31,8 @@ from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.vllm import VLLMSampler
+from layergym.agents.shots import SPLIT
+from layergym.agents.styles import style_of
 from layergym.agents.types import Trajectory
 from layergym.base.errors import Diverged
 from layergym.base.files import undone, write_json
@@ -78,6 +80,11 @@ class Trained:
     ended: TrainingEnd = "steps"
 
 
+def prompt_style(spec: RunSpec) -> PromptStyle:
+    """How the run's model is addressed."""
+    return style_of(spec, defaults(spec.model).format, make_env_of(spec, SPLIT))
+
+
 def agent_of(
     spec: RunSpec,
     model: PreTrainedModel,
@@ -89,7 +96,7 @@ def agent_of(
     return llm_agent(
         model,
         tokenizer,
-        PromptStyle(spec.format or known.format, admissible=spec.admissible),
+        prompt_style(spec),
         temperature=temperature,
         max_new_tokens=spec.max_new_tokens or known.max_new_tokens,
     )
@@ -213,8 +220,8 @@ def train_policy(
     with undone(folder, where=lambda error: _in_vain(error, trainer)):
         if checkpoint is None and trainer.is_world_process_zero():
             found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
-            write_json(folder / "config.json", asdict(spec) | found)
             write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
+            write_json(folder / "config.json", asdict(spec) | found)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
     ended: TrainingEnd = "stale" if log.stale else "paused" if pause.paused else "steps"

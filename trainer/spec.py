@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from layergym.agents.parsing import Format
-from layergym.base.errors import InputError, unknown
+from layergym.agents.styles import check_style
+from layergym.base.errors import InputError
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import TextEnv, find, make
 from layergym.trainer.credit.advantages import Compat
@@ -42,8 +42,16 @@ class RunSpec:
     env: str
     env_args: Mapping[str, Any] = field(default_factory=dict)
     model: str = "tiny"
-    format: Format | None = None
+    format: str | None = None
+    """The form of a reply: "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
     admissible: bool = False
+    """List the admissible actions in every prompt."""
+    context: str = "whole"
+    """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""
+    prompt: str = ""
+    """The text of a Jinja template for the prompt; see `PromptStyle`."""
+    shots: int = 0
+    """Episodes of the environment's expert that the prompt shows as examples."""
     algorithm: str = "gigpo"
     layers: str = "all"
     boost: str = ""
@@ -93,8 +101,7 @@ class RunSpec:
                 algorithm.
         """
         check_numbers(self, _BOUNDS)
-        if self.format not in (None, "think", "plain"):
-            raise unknown("format", str(self.format), ("think", "plain"))
+        check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
 

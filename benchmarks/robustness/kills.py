@@ -1,8 +1,8 @@
 """kill -9 at any moment: what is started again ends as if nothing had happened.
 
-Each command runs once undisturbed. Then it is started again and again, and killed each time at a
-moment drawn anew, until it was killed so many times and ended. What it leaves is compared with the
-undisturbed run byte for byte: weights, scores, episodes, and metrics without their times.
+Each command runs once undisturbed. Then it is started again and again, and killed at moments drawn
+anew, until it was killed so many times. Whenever it ends by itself, what it leaves is compared
+with the undisturbed run byte for byte: weights, scores, episodes, and metrics without their times.
 
     python benchmarks/robustness/kills.py                     # some minutes
     python benchmarks/robustness/kills.py --only sweep --kills 20
@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -96,26 +97,34 @@ def tried(name: str, kills: int, seed: int) -> Iterator[Case]:
         ended = forked([*command.start, "--quiet", "--out", str(whole)], Path(place), LIMIT_S)
         length_s = time.monotonic() - began
         assert ended.code == 0, ended.err
-        for number in range(kills + 1):
-            last = number == kills
-            resumed = [command.start[0], "--resume", str(broken), "--quiet"]
-            fresh = [*command.start, "--quiet", "--out", str(broken)]
-            argv = resumed if (broken / command.sign).is_file() else fresh
-            limit_s = LIMIT_S if last else moments.uniform(0.02, 0.6) * length_s
+        killed = 0
+        while True:
+            argv = _next(command, broken)
+            limit_s = moments.uniform(0.02, 0.3) * length_s if killed < kills else LIMIT_S
             ended = forked(argv, Path(place), limit_s)
-            what = f"{name}: start {number + 1}, {limit_s:.2f} s"
-            if ended.traceback:
-                yield Case(what, "traceback", ended.err)
-            elif ended.code not in (0, None) or (last and ended.code is None):
-                yield Case(what, "killed", ended.err)
+            what = f"{name}: after {killed} kills, {limit_s:.2f} s"
+            if ended.code is None and killed < kills:
+                killed += 1
+                yield Case(what, "fine", "killed")
+            elif ended.code != 0:
+                yield Case(what, "traceback" if ended.traceback else "killed", ended.err)
+                return
             else:
-                yield Case(what, "fine", "killed" if ended.code is None else "ended by itself")
-        same = left_by(whole) == left_by(broken)
-        yield Case(f"{name}: what it left", "fine" if same else "lost", _differing(whole, broken))
+                differing = _differing(left_by(whole), left_by(broken))
+                yield Case(what, "lost" if differing else "fine", f"ended: {differing}")
+                if killed == kills:
+                    return
+                shutil.rmtree(broken)
 
 
-def _differing(whole: Path, broken: Path) -> str:
-    left, right = left_by(whole), left_by(broken)
+def _next(command: Tried, folder: Path) -> list[str]:
+    """Begin, or go on where there is something to go on with."""
+    if (folder / command.sign).is_file():
+        return [command.start[0], "--resume", str(folder), "--quiet"]
+    return [*command.start, "--quiet", "--out", str(folder)]
+
+
+def _differing(left: dict[str, str], right: dict[str, str]) -> str:
     return ", ".join(sorted(n for n in left | right if left.get(n) != right.get(n)))
 
 

@@ -16,16 +16,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from layergym.agents.base import Agent
-from layergym.agents.parsing import Format
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimits, check_omitted
+from layergym.agents.shots import SPLIT
+from layergym.agents.styles import check_style
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
 from layergym.agents.types import Trajectory
 from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
+from layergym.base.locks import vacant
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
 from layergym.evals.results import write_eval
 from layergym.evals.score.evaluate import CHUNK, Label, panel_jobs, result_of
@@ -58,8 +60,12 @@ class ContestSpec:
     """What models that are loaded here compute with (`agents.compute`)."""
     device: str = "auto"
     """Where they compute."""
-    format: Format | None = None
+    format: str | None = None
     admissible: bool = False
+    context: str = "whole"
+    prompt: str = ""
+    shots: int = 0
+    """How models are addressed, as in `RunSpec`."""
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Per agent, for a million tokens read and a million written."""
     omit: tuple[str, ...] = ()
@@ -116,8 +122,9 @@ def _check_kinds(spec: ContestSpec) -> None:
     hot = spec.temperature
     if isinstance(hot, bool) or not isinstance(hot, int | float) or not 0 <= hot < math.inf:
         raise InputError(f"a temperature is 0 or more, not {str(hot)[:40]}")
-    if spec.format not in (None, *get_args(Format)) or not isinstance(spec.env_args, Mapping):
-        raise InputError("the format is think or plain, and settings have names")
+    if not isinstance(spec.env_args, Mapping):
+        raise InputError("settings of an environment have names")
+    check_style(spec)
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ class Contest:
                 raise InputError(f"{folder} holds an evaluation with other settings; give another")
             if held.panel != contest.panel:
                 raise InputError(f"the tasks have changed since {folder} was begun; give another")
-        elif folder.is_dir() and any(folder.iterdir()):
+        elif not vacant(folder):
             raise InputError(f"{folder} is not empty and holds no evaluation; give another folder")
         else:
             write_json(folder / "manifest.json", manifest([contest.panel], spec.seeds))
@@ -279,8 +286,12 @@ def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> Agent:
         max_new_tokens=spec.max_new_tokens,
         format=spec.format,
         admissible=spec.admissible,
+        context=spec.context,
+        prompt=spec.prompt,
+        shots=spec.shots,
         omit=spec.omit,
         dtype=spec.dtype,
         device=spec.device,
     )
-    return open_agent(name, speech, limits)
+    examples = _maker(replace(spec, split=SPLIT))
+    return open_agent(name, speech, limits, examples=examples)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
+from layergym.base.locks import vacant
 
 if TYPE_CHECKING:
     from layergym.evals.contribution.measure import ArmScore
@@ -143,7 +144,7 @@ def _begin(sweep: ResolvedSweep) -> None:
     if is_sweep(folder):
         if read_spec(folder) != sweep.spec:
             raise InputError(f"{folder} holds a sweep with other settings; give another folder")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.is_file() or not vacant(folder):
         raise InputError(f"{folder} holds something that is not a sweep; give another folder")
     else:
         begin_folder(sweep)

@@ -30,6 +30,7 @@ class Call:
 
 CALLS = {
     "demo": Call("--fast --jobs 1 --out {new}", "report", "{new}/report/report.html"),
+    "doctor": Call("", "isolation"),
     "pull": Call("smollm2", "smollm2"),
     "envs": Call("", "layergym/ALFWorld-v0"),
     "envs check": Call("check code-v0", "conforms"),

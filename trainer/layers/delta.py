@@ -65,7 +65,7 @@ def digests(
         return dict(
             zip(
                 (name for name, _ in named),
-                pool.map(digest, (tensor for _, tensor in named)),
+                pool.map(tensor_digest, (tensor for _, tensor in named)),
                 strict=True,
             )
         )
@@ -336,10 +336,10 @@ def merge(
 def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Digests of the frozen entries alone."""
     parameters = dict(model.named_parameters())
-    return {name: digest(parameters[name].detach()[mask]) for name, mask in masks.items()}
+    return {name: tensor_digest(parameters[name].detach()[mask]) for name, mask in masks.items()}
 
 
-def digest(tensor: torch.Tensor) -> str:
+def tensor_digest(tensor: torch.Tensor) -> str:
     """SHA-256 of one tensor's data type, shape and values; see `digests`."""
     flat = part(tensor.detach()).contiguous().reshape(-1)
     half = tensor.is_floating_point() and tensor.dtype.itemsize < 4

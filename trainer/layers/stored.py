@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from layergym.agents.models.attention import attention_windows
 from layergym.agents.models.load import load_config
 from layergym.agents.names import open_stored, source
-from layergym.trainer.layers.delta import base_hash, digest, digests
+from layergym.trainer.layers.delta import base_hash, digests, tensor_digest
 
 
 def stored_hash(model: str, dtype: str = "auto") -> str:
@@ -54,5 +54,5 @@ def _stored_digests(folder: Path, dtype: str) -> dict[str, str] | None:
                 value = tensors.get_tensor(name)
                 if tuple(value.shape) != wanted[name] or not value.is_floating_point():
                     return None
-                found[name] = digest(value if opened is None else value.to(opened))
+                found[name] = tensor_digest(value if opened is None else value.to(opened))
     return found if found.keys() == wanted.keys() else None

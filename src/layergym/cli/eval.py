@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from layergym import InputError
 from layergym.command.console import Output, add_output, complain, output
 from layergym.command.options import (
+    add_address,
     add_compute,
     add_env,
     add_panel,
+    address,
     env_args,
     only_to_resume,
     required_env,
@@ -64,10 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=TEMPERATURE, default=1.0, help="of models; 0 is greedy"
     )
     parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a model's reply at most")
-    parser.add_argument("--format", choices=["think", "plain"], help="form of a model's reply")
-    parser.add_argument(
-        "--admissible", action="store_true", help="list the admissible actions in every prompt"
-    )
+    add_address(parser)
     parser.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     add_compute(parser)
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
@@ -144,8 +143,7 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         seeds=tuple(args.seeds),
         temperature=args.temperature,
         max_new_tokens=args.max_new_tokens,
-        format=args.format,
-        admissible=args.admissible,
+        **address(args),
         dtype=args.dtype,
         device=args.device,
         prices=dict(map(_price, args.price)),
