@@ -25,7 +25,7 @@ from layergym.base.errors import InputError
 
 BOOST = 2
 _RANKED = re.compile(r"(?<![\w:])(single:best|(?:top|bottom):(\d+))(?!@)")
-Kind = Literal["base", "full", "layers", "boost", "random", "lora"]
+ArmKind = Literal["base", "full", "layers", "boost", "random", "lora"]
 
 
 class ArmName(str):
@@ -86,7 +86,7 @@ class Arm:
     name: ArmName
     """Also its folder's."""
     expression: str
-    kind: Kind
+    kind: ArmKind
     layers: str = "all"
     """What trains, or is boosted, in the `layers=` grammar."""
     factor: str = ""
@@ -111,7 +111,7 @@ class Arm:
             return Arm(name, expression, "boost", layers, factor or str(BOOST))
         if text == "lora" or text.startswith("lora-"):
             return Arm(name, expression, "lora", text.removeprefix("lora").lstrip("-") or "all")
-        kind: Kind = "random" if text.startswith("random") else "layers"
+        kind: ArmKind = "random" if text.startswith("random") else "layers"
         return Arm(name, expression, kind, text)
 
     @property

@@ -22,7 +22,7 @@ SEED = 0
 """Of the bootstrap: reports made twice are the same."""
 
 
-Name = TypeVar("Name", bound=str)
+_Name = TypeVar("_Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Board:
 
 def measure(
     name: str,
-    tables: Mapping[Name, Floats],
+    tables: Mapping[_Name, Floats],
     num_layers: int,
     *,
     sharpened: Floats | None = None,

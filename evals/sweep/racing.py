@@ -41,7 +41,7 @@ ALPHA = 0.05
 TASKS = 32
 """A development panel smaller than this cannot carry a race."""
 SEED = 0
-Name = TypeVar("Name", bound=str)
+_Name = TypeVar("_Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Behind:
     """Lower bound of the leader's lead."""
 
 
-def behind(tables: Mapping[Name, Floats], looks: int) -> list[Behind]:
+def behind(tables: Mapping[_Name, Floats], looks: int) -> list[Behind]:
     """The layers that stop at this look.
 
     Args:

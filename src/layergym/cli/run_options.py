@@ -38,6 +38,8 @@ MOST_EPISODES = 1_000_000
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """What `train`, `sweep` and `plan` share."""
+    from layergym.trainer.credit.algorithms import ALGORITHMS
+
     add_env(parser)
     parser.add_argument(
         "--model",
@@ -46,7 +48,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add_address(parser)
     parser.add_argument(
-        "--algorithm", default="gigpo", metavar="NAME", help="gigpo (default), grpo, dr_grpo, rloo"
+        "--algorithm",
+        default="gigpo",
+        metavar="NAME",
+        help=f"how turns are credited: {', '.join(ALGORITHMS)} (default gigpo)",
     )
     parser.add_argument("--steps", type=STEPS, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--tasks", type=TASKS, default=16, help="tasks per step (default 16)")

@@ -545,14 +545,14 @@ def test_a_picture_bears_strange_names() -> None:
 
 def drawn(plot: Plot) -> str | bytes:
     """The plot as PNG."""
-    return FORMATS["png"][1](Report("", "", (Section("", (plot,)),), ()))
+    return FORMATS["png"].render(Report("", "", (Section("", (plot,)),), ()))
 
 
 def test_a_picture_needs_its_extra_and_a_plot(
     sweep_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="no plot"):
-        FORMATS["png"][1](Report("nothing", "", (), ()))
+        FORMATS["png"].render(Report("nothing", "", (), ()))
     for part in ("resvg_py", "font_source_sans_pro"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, part, None)
