@@ -101,7 +101,9 @@ def _add_launch(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--jobs", type=JOBS, help="processes side by side (default: cores or GPUs)")
     group.add_argument("--ray-address", help='"auto", or host:port of a cluster\'s head')
     group.add_argument("--cpus-per-run", type=real(0, 4096), default=1, help="on Ray (default 1)")
-    group.add_argument("--gpus-per-run", type=real(0, 4096), default=0, help="on Ray (default 0)")
+    group.add_argument(
+        "--gpus-per-run", type=real(0, 1), help="on Ray (default: 1 where there are GPUs, else 0)"
+    )
     group.add_argument(
         "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
     )
