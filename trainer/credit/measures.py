@@ -42,6 +42,7 @@ def rollout_measures(groups: Sequence[Group], statistics: CreditStatistics) -> d
         "turns": len(turns) / len(kept),
         "truncated": fmean(t.ended == "truncated" for t in kept),
         "out_of_context": fmean(t.ended == "context" for t in kept),
+        "shortened": fmean(t.shortened for t in kept),
         "invalid": fmean(not turn.valid for turn in turns) if turns else 0.0,
     }
     return measures | {
