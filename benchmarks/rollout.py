@@ -97,12 +97,24 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
     arguments = parser.parse_args()
     load = Load(arguments.environments, arguments.turns, arguments.reply)
+    warm = Load(min(load.environments, 2 * GROUP), 2, 4)
+    began = time.perf_counter()
+
+    def progress(done: str, **found: float) -> None:
+        """A line as soon as a part is done: a time box may end the rest."""
+        if arguments.json:
+            after = round(time.perf_counter() - began, 1)
+            print(json.dumps({"done": done, "after_s": after, **found}), flush=True)
+
+    progress("imports")
     model = drawn(arguments.size, getattr(torch, arguments.dtype), arguments.device)
-    for generate in (by_sampler(model, load), by_trl(model, load)):
-        play(generate, model, Load(min(load.environments, 2 * GROUP), 2, 4))  # Warm up.
+    progress("model")
+    play(by_sampler(model, load), model, warm)
+    progress("layergym, warm")
     ours, our_replies = play(by_sampler(model, load), model, load)
-    if arguments.json:
-        print(json.dumps({"arm": "layergym", "s": round(sum(ours), 2)}), flush=True)
+    progress("layergym", s=round(sum(ours), 2))
+    play(by_trl(model, load), model, warm)
+    progress("TRL, warm")
     trl, trl_replies = play(by_trl(model, load), model, load)
     found = {
         "size": arguments.size,

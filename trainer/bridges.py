@@ -100,7 +100,7 @@ def rollout_func(
     return play
 
 
-def episode_reward(*, episode_reward: Sequence[float], **_: Any) -> list[float]:
+def episode_reward(*, episode_reward: Sequence[float], **_: Any) -> list[float | None]:
     """TRL's reward function for `rollout_func`: what the environment gave in the whole episode."""
     return list(episode_reward)
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +53,9 @@ from layergym.trainer.samples import Samples
 from layergym.trainer.seals import last_whole
 from layergym.trainer.spec import HERE, RunSpec, make_env_of
 from layergym.trainer.trainer import GiGPOTrainer
+
+LATE = timedelta(hours=2)
+"""How long processes wait for the one whose rollout is slowest; NCCL's own limit is 10 minutes."""
 
 TrainingEnd = Literal["steps", "stale", "paused"]
 """All steps taken; the reward no longer improved; to be resumed."""
@@ -147,7 +151,8 @@ def train(
     check_trackers(watch.report_to)
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.
-    state = PartialState(cpu=choose_device(spec.device).type == "cpu")
+    on_cpu = choose_device(spec.device).type == "cpu"
+    state = PartialState(cpu=on_cpu, timeout=LATE)
     with locked(folder) if state.is_main_process else nullcontext():
         if not resume and state.is_main_process and (folder / "config.json").exists():
             raise InputError(f"{folder} holds a run already; resume it, or give another folder")

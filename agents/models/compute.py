@@ -131,9 +131,12 @@ def repeatable_attention(device: torch.device) -> None:
 def free_memory(device: torch.device) -> int:
     """Bytes that a device has left for this process: of a CPU, what the machine has available."""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(free + cached)
+        free, total = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_allocated(device)
+        cached = torch.cuda.memory_reserved(device) - held
+        # Several runs on one GPU have a part of it each.
+        own = torch.cuda.get_per_process_memory_fraction(device) * total
+        return max(0, int(min(free + cached, own - held)))
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
     return _available_on_cpu()

@@ -43,15 +43,17 @@ def steps(pack: Path, device: str, small: bool) -> list[Step]:
     rollout = (sys.executable, str(HERE.parent / "rollout.py"), "--json", "--device", device)
     size = ("--size", "tiny") if small else ("--size", "qwen2.5-1.5b", "--dtype", "bfloat16")
     many = ("--environments", "64", "--turns", "4", "--reply", "32")
-    tests = (sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-W", "ignore", "--timeout", "40")
+    tests = (sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-W", "ignore", "--timeout", "60")
     folder = str(HERE.parents[1] / "tests" / "gpu")
+    seven = ("--shape", "qwen2.5-7b", "--arms", "ours", "frozen, tuned")
     return [
         Step("probe", own("probe.py"), 40),
-        Step("smoke", (*tests, "-p", "no:cacheprovider", folder), 90),
+        Step("smoke", (*tests, "-p", "no:cacheprovider", folder), 150),
         Step("update-1.5b", own("update.py", "--shape", "qwen2.5-1.5b"), 60),
-        Step("rollout", (*rollout, *size, *many), 60),
+        # About 1,200 launches a token and 10 microseconds each: 128 tokens take 2 s in each arm.
+        Step("rollout", (*rollout, *size, *many), 90),
+        Step("update-7b", own("update.py", *seven), 80),
         Step("profile", own("layer_profile.py", "--pack", str(pack)), 240),
-        Step("update-7b", own("update.py", "--shape", "qwen2.5-7b"), 110),
     ]
 
 

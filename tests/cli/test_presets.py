@@ -16,10 +16,12 @@ from layergym.agents.types import Reply
 from layergym.cli import sweep
 from layergym.cli.presets import COMMANDS, presets, with_preset
 from layergym.cli.run_options import single_spec
-from layergym.evals.sweep.spec import SweepSpec, arms
+from layergym.evals.sweep.resolve import resolve
+from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.credit.advantages import gigpo
 from layergym.trainer.credit.algorithms import Compared, give_credit
-from layergym.trainer.run import RunSpec, prompt_style
+from layergym.trainer.run import prompt_style
+from layergym.trainer.spec import RunSpec
 
 
 def parsed(command: str, *argv: str) -> argparse.Namespace:
@@ -93,7 +95,7 @@ def test_every_arm_of_a_sweep_gives_credit_as_the_published_code(tmp_path: Path)
     won = episode(turn("a", 0.0), turn("b", 0.0), turn("c", 1.0))
     lost = episode(turn("a", 0.0, valid=False))
     whole = swept("gigpo-alfworld", "--layers", "0,3")
-    for arm in arms(whole, tmp_path):
+    for arm in resolve(whole, tmp_path).runs:
         credit = arm.run.credit
         [found] = give_credit([Compared.of(Group((won, lost)), credit)], credit)
         totals = (1.0, 1.0, 1.0, -0.01)
@@ -111,10 +113,19 @@ def test_every_arm_of_a_sweep_gives_credit_as_the_published_code(tmp_path: Path)
 
 
 def test_a_dry_run_by_preset_shows_one_message_a_turn(capsys: pytest.CaptureFixture[str]) -> None:
-    small = ("--model", "tiny", "--group", "2", "--env-arg", "max_turns=3", "--env-arg", "games=generated")
+    small = (
+        "--model",
+        "tiny",
+        "--group",
+        "2",
+        "--env-arg",
+        "max_turns=3",
+        "--env-arg",
+        "games=generated",
+    )
     given: tuple[str, ...] = ("--preset", "gigpo-alfworld", *small, "--max-new-tokens", "8")
     assert main(["train", *given, "--dry-run", "--json"]) == 0
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert told["episodes"] == 2
-    # Small models know few of the words, so most are unknown to `tiny`; the rows count all the same.
+    # Small models know few of the words, so most are unknown to `tiny`; rows count all the same.
     assert told["tokens"] > told["trained"] > 0

@@ -170,7 +170,7 @@ def _accumulated(
 
 @cache
 def _is_made_of_others(func: Any) -> bool:
-    """Whether PyTorch has no kernel of an operation's own: in inference mode it comes here whole."""
+    """Whether an operation has no kernel of its own: in inference mode it comes here whole."""
     return torch._C._dispatch_has_kernel_for_dispatch_key(
         func.name(), torch._C.DispatchKey.CompositeImplicitAutograd
     )
@@ -222,7 +222,7 @@ def _place() -> str:
     return f"{last.filename.split('layergym/')[-1]}:{last.lineno}"
 
 
-# ---- what Python asks of tensors and of torch.cuda ------------------------------------------------
+# ---- what Python asks of tensors and of torch.cuda -------------------------------------------
 
 
 def _patch_tensors(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
@@ -246,16 +246,6 @@ def _patch_tensors(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
     def device(self: Tensor) -> torch.device:
         return GPU if gpu.holds(self) else _REAL["device"].__get__(self)
 
-    def made(function: Any) -> Any:
-        def make(data: Any, *args: Any, device: Any = None, **kwargs: Any) -> Tensor:
-            one: Tensor = function(data, *args, **kwargs)
-            if device is None or not _is_gpu(device):
-                return one if device is None else one.to(device)
-            gpu._wait(function.__name__)
-            return gpu.put(one.clone() if one is data else one)
-
-        return make
-
     patch.setattr(Tensor, "device", property(device))
     patch.setattr(Tensor, "is_cuda", property(gpu.holds))
     patch.setattr(Tensor, "to", to)
@@ -266,8 +256,21 @@ def _patch_tensors(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Tensor, "__array__", lambda self, *args, **kwargs: numpy(self).__array__(*args))
     # What `with torch.device(...)` reaches is kept at its first use: with PyTorch's own functions.
     _device_constructors()
-    patch.setattr(torch, "tensor", made(torch.tensor))
-    patch.setattr(torch, "as_tensor", made(torch.as_tensor))
+    patch.setattr(torch, "tensor", _maker(gpu, torch.tensor))
+    patch.setattr(torch, "as_tensor", _maker(gpu, torch.as_tensor))
+
+
+def _maker(gpu: FakeGPU, function: Any) -> Any:
+    """`torch.tensor` and its like, which go past what follows operations."""
+
+    def make(data: Any, *args: Any, device: Any = None, **kwargs: Any) -> Tensor:
+        one: Tensor = function(data, *args, **kwargs)
+        if device is None or not _is_gpu(device):
+            return one if device is None else one.to(device)
+        gpu._wait(function.__name__)
+        return gpu.put(one.clone() if one is data else one)
+
+    return make
 
 
 def _patch_cuda(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
@@ -281,6 +284,7 @@ def _patch_cuda(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
         "get_device_capability": (9, 0),
         "get_device_name": "a GPU that is not there",
         "mem_get_info": (FREE, FREE),
+        "get_per_process_memory_fraction": 1.0,
         "memory_reserved": 0,
         "memory_allocated": 0,
         "max_memory_allocated": 1,

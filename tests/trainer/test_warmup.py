@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from layergym.agents import ExpertAgent, Job, PromptStyle, Reply, rollout
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
+from layergym.agents.models.load import stored_dtype
 from layergym.agents.names import defaults, open_model
 from layergym.agents.trajectories import Record, write_records
 from layergym.envs import InputError, Outcome, TextEnv, make
@@ -32,6 +34,16 @@ def test_a_new_policy_speaks_the_language_of_any_environment(tmp_path: Path) -> 
     assert json.loads((first / "recipe.json").read_text())["env"] == "math-v0"
     warmup(replace(spec, model=str(first), steps=1), second)
     assert defaults(str(first)) == defaults(str(second)) == defaults("tiny")
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_a_new_policy_computes_in_the_type_that_was_asked_for(tmp_path: Path, dtype: str) -> None:
+    spec = WarmupSpec(
+        env="math-v0", env_args=SUMS, steps=1, batch_size=2, depth=2, width=32, dtype=dtype
+    )
+    warmup(spec, tmp_path / "model")
+    wanted = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    assert stored_dtype(tmp_path / "model") == wanted
 
 
 def test_an_alfworld_policy_reads_whole_words() -> None:

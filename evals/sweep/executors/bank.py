@@ -9,10 +9,14 @@ from layergym.evals.sweep.jobs import SweepJob
 from layergym.trainer.bank import groups
 
 
-def banks(jobs: Sequence[SweepJob]) -> list[Bundle]:
+def banks(jobs: Sequence[SweepJob], at_once: int = 1) -> list[Bundle]:
     """Bundle the jobs that one bank can do: same model and length, same step, same panel.
 
     A bundle has the place of its first job, so base and full start first where they come first.
+
+    Args:
+        jobs: what waits.
+        at_once: how many banks may run side by side, on GPUs of their own: none shall stay idle.
     """
     alike: dict[str, list[int]] = {}
     for place, job in enumerate(jobs):
@@ -20,7 +24,9 @@ def banks(jobs: Sequence[SweepJob]) -> list[Bundle]:
     found = []
     for places in alike.values():
         shared = groups([jobs[place].arm.run for place in places])
-        bundles = [tuple(places[index] for index in group) for group in shared]
+        most = -(-sum(map(len, shared)) // at_once)
+        parts = [group[i : i + most] for group in shared for i in range(0, len(group), most)]
+        bundles = [tuple(places[index] for index in part) for part in parts]
         inside = {place for bundle in bundles for place in bundle}
         found += bundles + [(place,) for place in places if place not in inside]
     return [tuple(jobs[place] for place in bundle) for bundle in sorted(found)]

@@ -12,6 +12,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from layergym.evals.sweep.executors.devices import Seat
 from layergym.evals.sweep.executors.job import JobResult, why, work
 from layergym.evals.sweep.jobs import SweepJob
 
@@ -30,14 +31,14 @@ class Processes:
     def __init__(
         self,
         slots: int,
-        devices: Sequence[str] = (),
+        devices: Sequence[Seat] = (),
         bundle: Callable[[Sequence[SweepJob]], list[Bundle]] = one_each,
     ) -> None:
         """Carry `slots` processes side by side, each on one of `devices` in turn.
 
         Args:
             slots: processes at a time.
-            devices: names of GPUs as CUDA_VISIBLE_DEVICES takes them; none for a machine without.
+            devices: places on GPUs; none for a machine without.
             bundle: which of the waiting jobs share a process.
         """
         self._slots: list[tuple[Bundle, BaseProcess] | None] = [None] * slots
@@ -78,14 +79,14 @@ class Processes:
         self._slots = [None] * len(self._slots)
 
     def _start(self, slot: int, bundle: Bundle) -> BaseProcess:
-        device = self._devices[slot % len(self._devices)] if self._devices else None
+        seat = self._devices[slot % len(self._devices)] if self._devices else None
         # What children are made from keeps the environment of the day that it began.
         environment = dict(os.environ)
-        if device is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = device
+        if seat is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = seat.name
         process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=_child,
-            args=(bundle, self._threads, environment),
+            args=(bundle, self._threads, environment, seat.share if seat else 1.0),
             name=str(bundle[0].folder),
         )
         process.start()
@@ -102,16 +103,6 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def gpus() -> tuple[str, ...]:
-    """GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return ()
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return tuple(named or map(str, range(torch.cuda.device_count())))
-
-
 def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -120,7 +111,7 @@ def _context() -> BaseContext:
     return context
 
 
-def _child(bundle: Bundle, threads: int, environment: Mapping[str, str]) -> None:
+def _child(bundle: Bundle, threads: int, environment: Mapping[str, str], share: float) -> None:
     """The child process: quiet on Ctrl-C, which the parent handles; ends when the parent does."""
     import torch
 
@@ -129,6 +120,8 @@ def _child(bundle: Bundle, threads: int, environment: Mapping[str, str]) -> None
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)  # Before CUDA is touched, which reads its part once.
     torch.set_num_threads(threads)
+    if share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
     folder = bundle[0].folder
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a", buffering=1) as log:

@@ -35,7 +35,9 @@ KNOCK_S = 10.0
 class RayTasks:
     """One Ray task per run."""
 
-    def __init__(self, folder: Path, *, address: str | None, cpus: float, gpus: float) -> None:
+    def __init__(
+        self, folder: Path, *, address: str | None, cpus: float, gpus: float | None
+    ) -> None:
         """Connect to a cluster, or start one on this machine.
 
         Args:
@@ -43,13 +45,16 @@ class RayTasks:
             address: of the cluster's head ("host:6379", "auto"); None: RAY_ADDRESS, or this
                 machine alone.
             cpus: processors that one run occupies.
-            gpus: GPUs that one run occupies; parts are possible.
+            gpus: GPUs that one run occupies; parts are possible. None: one where any node has some.
+                Ray does not hide GPUs from a task that asks for none: all would use the first.
 
         Raises:
             InputError: Ray is not installed, the cluster does not answer, or none of its nodes has
                 what one run occupies.
         """
         self._ray = _connect(address)
+        if gpus is None:
+            gpus = float(self._ray.cluster_resources().get("GPU", 0) > 0)
         _check_room(self._ray, cpus, gpus)
         self._shared = _shared(self._ray, folder.resolve())
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES, "max_calls": 1}

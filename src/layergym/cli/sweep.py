@@ -111,7 +111,9 @@ def _add_launch(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--jobs", type=JOBS, help="processes side by side (default: cores or GPUs)")
     group.add_argument("--ray-address", help='"auto", or host:port of a cluster\'s head')
     group.add_argument("--cpus-per-run", type=real(0, 4096), default=1, help="on Ray (default 1)")
-    group.add_argument("--gpus-per-run", type=real(0, 4096), default=0, help="on Ray (default 0)")
+    group.add_argument(
+        "--gpus-per-run", type=real(0, 1), help="on Ray (default: 1 where there are GPUs, else 0)"
+    )
     group.add_argument(
         "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
     )
@@ -156,7 +158,8 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
             size=args.eval_tasks,
             repeats=args.eval_repeats,
             score=args.score,
-            **_temperatures(args.eval_temperatures),
+            temperatures=tuple(args.eval_temperatures),
+            base_temperatures=_of_base(args.eval_temperatures),
         ),
         layers=layers_of(args.layers, depth),
         extra=tuple(arms_of(args.arms)),
@@ -168,12 +171,11 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
     )
 
 
-def _temperatures(given: Sequence[float]) -> dict[str, tuple[float, ...]]:
-    """Those of trained models, and of the base, which is scored at further ones."""
-    from layergym.evals.sweep.run_arm import EvalSpec
+def _of_base(given: Sequence[float]) -> tuple[float, ...]:
+    """The temperatures that the base is scored at: those of trained models, and further ones."""
+    from layergym.evals.sweep.panels import EvalSpec
 
-    every = dict.fromkeys((*EvalSpec().base_temperatures, *given))
-    return {"temperatures": tuple(given), "base_temperatures": tuple(every)}
+    return tuple(dict.fromkeys((*EvalSpec().base_temperatures, *given)))
 
 
 def _search(args: argparse.Namespace, run: RunSpec) -> Search:
