@@ -71,7 +71,7 @@ class FakeGPU(TorchDispatchMode):
 
     def __init__(self) -> None:
         """Nothing is on the device yet."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.counts = Counts()
         self._there: dict[int, StorageWeakRef] = {}
         self._purge_at = 4096
@@ -291,8 +291,10 @@ def _patch_cuda(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
         "get_rng_state": state,
         "get_rng_state_all": [state],
     }
-    nothing = ("set_device", "empty_cache", "reset_peak_memory_stats", "manual_seed", "_lazy_init")
-    nothing += ("manual_seed_all", "set_rng_state", "set_rng_state_all")
+    nothing = [
+        *("set_device", "empty_cache", "reset_peak_memory_stats", "manual_seed", "_lazy_init"),
+        *("manual_seed_all", "set_rng_state", "set_rng_state_all"),
+    ]
     for name, answer in (answers | dict.fromkeys(nothing)).items():
         for module in (torch.cuda, torch.cuda.random, torch.cuda.memory):
             if hasattr(module, name):
