@@ -156,7 +156,8 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
             size=args.eval_tasks,
             repeats=args.eval_repeats,
             score=args.score,
-            **_temperatures(args.eval_temperatures),
+            temperatures=tuple(args.eval_temperatures),
+            base_temperatures=_of_the_base(args.eval_temperatures),
         ),
         layers=layers_of(args.layers, depth),
         extra=tuple(arms_of(args.arms)),
@@ -168,12 +169,11 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
     )
 
 
-def _temperatures(given: Sequence[float]) -> dict[str, tuple[float, ...]]:
-    """Those of trained models, and of the base, which is scored at further ones."""
+def _of_the_base(given: Sequence[float]) -> tuple[float, ...]:
+    """The usual ones, and those at which trained models are scored."""
     from layergym.evals.sweep.run_arm import EvalSpec
 
-    every = dict.fromkeys((*EvalSpec().base_temperatures, *given))
-    return {"temperatures": tuple(given), "base_temperatures": tuple(every)}
+    return tuple(dict.fromkeys((*EvalSpec().base_temperatures, *given)))
 
 
 def _search(args: argparse.Namespace, run: RunSpec) -> Search:

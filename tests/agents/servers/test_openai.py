@@ -341,7 +341,7 @@ def test_a_request_that_fails_for_good_costs_its_own_episode_only(server: Server
 
 
 def test_a_full_context_ends_the_episode_as_in_process(server: Server) -> None:
-    full = (400, {}, {"error": {"message": "context length"}})
+    full: Answer = (400, {}, {"error": {"message": "context length"}})
     server.answer = in_turn(said("down"), full, said("down"), full, full)
     [played] = play(server, ["train-0004"])
     assert [turn.reply.forgotten for turn in played.turns] == [0, 1]
