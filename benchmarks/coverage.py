@@ -25,10 +25,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy import stats
 
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure, measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.words import recommendation
-from layergym.evals.results import arm_of
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import thirds
 from layergym.evals.stats.simulate import Design, outcomes
@@ -101,7 +101,7 @@ def simulate(
     base: float, full: float, layers: Sequence[float], design: Design, sweeps: int
 ) -> Outcome:
     """Analyse `sweeps` synthetic sweeps of known truth and count what was right."""
-    names = ["base", "full", *map(arm_of, range(len(layers)))]
+    names = ["base", "full", *map(ArmName.of_layer, range(len(layers)))]
     trained = [name != "base" for name in names]
     given, kept = (base, full, *layers), design.expected
     full, layers = full * kept, [score * kept for score in layers]

@@ -25,8 +25,10 @@ from scipy import stats
 from layergym.base.files import read_lines
 from layergym.evals.results import read_eval
 from layergym.evals.stats import interval, joint_draws
-from layergym.evals.sweep.run_arm import EvalSpec, finished, run_arm
-from layergym.trainer.run import RunSpec
+from layergym.evals.sweep.panels import EvalSpec
+from layergym.evals.sweep.run_arm import run_arm
+from layergym.evals.sweep.run_folder import finished
+from layergym.trainer.spec import RunSpec
 
 ALGORITHMS = ("gigpo", "grpo", "dr_grpo")
 RATES = (1e-4, 3e-4, 1e-3)

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layergym.trainer.run import RunSpec, Trained
+    from layergym.trainer.run import Trained
+    from layergym.trainer.spec import RunSpec
 
 PROMPT, NEW = 64, 24
 ENV = "benchmark/Talk-v0"
@@ -97,7 +98,7 @@ def register_env() -> None:
 
 def run_spec(model: str, rows: int) -> RunSpec:
     """One update of `rows` episodes from one task."""
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
     return RunSpec(
         env=ENV, model=model, steps=1, tasks_per_step=1, group_size=rows, max_new_tokens=NEW

@@ -28,7 +28,8 @@ from layergym.trainer.layers.selection import select
 from layergym.trainer.rows.packing import Row, pack
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import Trees, arranged, attention_reach, plant
-from layergym.trainer.run import agent_of, make_env_of
+from layergym.trainer.run import agent_of
+from layergym.trainer.spec import make_env_of
 
 SHAPES = ("smollm2-135m", "smollm2-360m")
 QUICK = LlamaConfig(

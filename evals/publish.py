@@ -14,7 +14,7 @@ from layergym.base.errors import InputError
 from layergym.base.files import write_json, write_text
 from layergym.evals.results import EvalResult, Run, read_run
 from layergym.trainer.layers.delta import LayerDelta, merge
-from layergym.trainer.layers.selection import ranges
+from layergym.trainer.layers.grammar import ranges
 
 _FILES = ("delta.safetensors", "config.json", "manifest.json")
 

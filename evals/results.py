@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, read_lines, write_json, write_text
+from layergym.evals.arms import ArmName
 
 FORMAT = 1
 RANKING = Path("ranking", "profile.json")
@@ -134,7 +135,7 @@ class Run:
     """One run folder as it was read. A run that is still going lacks evaluations."""
 
     path: Path
-    arm: str
+    arm: ArmName
     seed: int
     config: Mapping[str, Any]
     manifest: Mapping[str, Any]
@@ -153,9 +154,9 @@ class Sweep:
     runs: tuple[Run, ...]
 
     @property
-    def arms(self) -> tuple[str, ...]:
+    def arms(self) -> tuple[ArmName, ...]:
         """Arms: base, full, the layers by index, then the others by name."""
-        return tuple(sorted({run.arm for run in self.runs}, key=_arm_order))
+        return tuple(sorted({run.arm for run in self.runs}, key=lambda arm: arm.order))
 
     def results(self, arm: str, temperature: float) -> tuple[EvalResult, ...]:
         """Evaluations of `arm` at `temperature`, one per seed, by seed; none of stopped runs."""
@@ -184,29 +185,6 @@ class Sweep:
     def panel(self) -> EvalResult | None:
         """Any evaluation, for what all of them share: tasks, kinds, panel hash."""
         return next((result for run in self.runs for result in run.evals), None)
-
-
-def layer_of(arm: str) -> int | None:
-    """The index of the layer that arm "layer-<index>" trains, None for other arms."""
-    match = re.fullmatch(r"layer-(\d{1,4})", arm)
-    return int(match[1]) if match else None
-
-
-def arm_of(layer: int) -> str:
-    """The name of the arm that trains `layer` alone."""
-    return f"layer-{layer:02d}"
-
-
-def is_control(arm: str) -> bool:
-    """Whether the arm is what a layer must beat: random entries or LoRA of the size of one."""
-    return arm in ("random", "lora")
-
-
-def arm_label(arm: str) -> str:
-    """How a report calls an arm: "layer 3" for "layer-03", else its name."""
-    layer = layer_of(arm)
-    named = {"random": "random entries", "lora": "LoRA"}.get(arm, arm)
-    return named if layer is None else f"layer {layer}"
 
 
 def cut_short(errors: int, out_of_context: int, shortened: int = 0) -> str:
@@ -292,7 +270,7 @@ def read_run(path: Path) -> Run:
             )
     return Run(
         path=path,
-        arm=arm,
+        arm=ArmName(arm),
         seed=seed if isinstance(seed, int) else 0,
         config=config,
         manifest=_optional(path / "manifest.json"),
@@ -310,7 +288,7 @@ def read_sweep(path: Path) -> Sweep:
     """
     settings = read_json(path / "sweep.json")
     folders = [f for f in (path / "arms").glob("*/seed-*") if (f / "config.json").is_file()]
-    runs = sorted(map(read_run, folders), key=lambda run: (_arm_order(run.arm), run.seed))
+    runs = sorted(map(read_run, folders), key=lambda run: (run.arm.order, run.seed))
     results = [result for run in runs for result in run.evals]
     for result in results:
         if (result.env_id, result.panel_hash, result.tasks) != (
@@ -336,13 +314,6 @@ def _cost(path: Path) -> Cost:
         return Cost(**{k: _number(v) for k, v in value.items() if k in known and v is not None})
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} does not hold costs ({error})") from None
-
-
-def _arm_order(arm: str) -> tuple[int, int, str]:
-    layer = layer_of(arm)
-    if layer is not None:
-        return 2, layer, arm
-    return {"base": 0, "full": 1}.get(arm, 3), 0, arm
 
 
 def _table(rows: Any, cell: Callable[[Any], T]) -> tuple[tuple[T, ...], ...]:

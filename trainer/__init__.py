@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from layergym.trainer.config import GiGPOConfig
     from layergym.trainer.layers.delta import LayerDelta
-    from layergym.trainer.run import RunSpec, train
+    from layergym.trainer.run import train
+    from layergym.trainer.spec import RunSpec
     from layergym.trainer.trainer import GiGPOTrainer
 
 _LAZY = {
     "GiGPOConfig": "config",
     "GiGPOTrainer": "trainer",
     "LayerDelta": "layers.delta",
-    "RunSpec": "run",
+    "RunSpec": "spec",
     "train": "run",
 }
 

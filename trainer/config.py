@@ -68,7 +68,7 @@ class GiGPOConfig(GRPOConfig):
     model computes in the type that it is loaded in, the same when it samples and when it learns.
     """
 
-    algorithm: str = field(default="gigpo", metadata={"help": "gigpo, grpo, dr_grpo or rloo"})
+    algorithm: str = field(default="gigpo", metadata={"help": ", ".join(ALGORITHMS)})
     layers: str = field(
         default="all",
         metadata={"help": 'what trains: "all", "14", "10-14", "middle:5", "top:3@profile.json"'},

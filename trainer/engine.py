@@ -17,35 +17,12 @@ from layergym.agents.servers.vllm_here import VLLMHere
 from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.base.errors import InputError
 from layergym.trainer.layers.selection import causal_model
+from layergym.trainer.spec import BESIDE, SERVER
 from layergym.trainer.trainer import GiGPOTrainer
 
-HERE = "transformers"
-BESIDE = "vllm"
-SERVER = "vllm@"
 _PROBE, _REPLY = 16, 8
 _FAR = 0.1
 """Nats per token between an engine's bfloat16 and float32 here stay well below this."""
-
-
-def check_sampler(name: str, *, lora: bool = False) -> None:
-    """Refuse a sampler that does not exist, or that cannot sample from what trains.
-
-    It is "transformers" for the model itself, "vllm" for vLLM in this process, next to the model
-    that trains, or "vllm@URL" for a vLLM server.
-
-    Args:
-        name: of the sampler.
-        lora: whether LoRA adapters train.
-
-    Raises:
-        InputError: one of these.
-    """
-    if name not in (HERE, BESIDE) and not name.startswith(SERVER):
-        raise InputError(
-            f'no sampler "{name}"; there is {HERE}, {BESIDE}, and {SERVER}http://HOST:PORT'
-        )
-    if lora and name != HERE:
-        raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --sampler {HERE}")
 
 
 def open_engine(name: str, exchange: Path, model: PreTrainedModel) -> Engine:

@@ -10,13 +10,12 @@ FOLDER/delta.safetensors  the trained tensors, once the run is finished
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import PartialState
@@ -33,156 +32,29 @@ from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.vllm import VLLMSampler
 from layergym.agents.shots import SPLIT
-from layergym.agents.styles import check_style, style_of
+from layergym.agents.styles import style_of
 from layergym.agents.types import Trajectory
 from layergym.base.errors import Diverged
 from layergym.base.files import undone, write_json
 from layergym.base.locks import locked
-from layergym.base.numbers import Bounds, check_numbers
-from layergym.envs import InputError, TextEnv, find, make, panel
+from layergym.envs import InputError, find, panel
 from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.credit.advantages import Compat
-from layergym.trainer.credit.algorithms import Credit, Norm
 from layergym.trainer.credit.collect import Collected
 from layergym.trainer.credit.measures import TimedAgent
-from layergym.trainer.engine import HERE, check_sampler, open_engine, publish, through
+from layergym.trainer.engine import open_engine, publish, through
+from layergym.trainer.layers.grammar import boost_factors, layer_indices, scattered
 from layergym.trainer.layers.lora import with_lora
-from layergym.trainer.layers.selection import (
-    LayerSelection,
-    boost_factors,
-    causal_model,
-    layer_indices,
-    scattered,
-)
+from layergym.trainer.layers.selection import LayerSelection, causal_model
 from layergym.trainer.manifest import manifest
 from layergym.trainer.processes import fsdp_asked
 from layergym.trainer.samples import Samples
 from layergym.trainer.seals import last_whole
+from layergym.trainer.spec import HERE, RunSpec, make_env_of
 from layergym.trainer.trainer import GiGPOTrainer
 
 TrainingEnd = Literal["steps", "stale", "paused"]
 """All steps taken; the reward no longer improved; to be resumed."""
-
-
-_BOUNDS = {
-    "lora": Bounds(0, whole=True),
-    "steps": Bounds(1, whole=True),
-    "tasks_per_step": Bounds(1, whole=True),
-    "group_size": Bounds(2, whole=True),
-    "dynamic_sampling": Bounds(0, whole=True),
-    "learning_rate": Bounds(0, above=True, optional=True),
-    "beta": Bounds(0),
-    "temperature": Bounds(0, above=True),
-    "max_new_tokens": Bounds(1, whole=True, optional=True),
-    "rows_per_pass": Bounds(1, whole=True),
-    "seed": Bounds(0, 2**32 - 1, whole=True),
-    "save_every": Bounds(1, whole=True),
-    "patience": Bounds(1, whole=True, optional=True),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec:
-    """Everything that determines a training run. None means: what suits the model."""
-
-    env: str
-    env_args: Mapping[str, Any] = field(default_factory=dict)
-    model: str = "tiny"
-    format: str | None = None
-    """The form of a reply: "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
-    admissible: bool = False
-    """List the admissible actions in every prompt."""
-    context: str = "whole"
-    """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""
-    prompt: str = ""
-    """The text of a Jinja template for the prompt; see `PromptStyle`."""
-    shots: int = 0
-    """Episodes of the environment's expert that the prompt shows as examples."""
-    algorithm: str = "gigpo"
-    layers: str = "all"
-    boost: str = ""
-    lora: int = 0
-    """Rank of LoRA adapters that train on the chosen layers in place of weights; 0 for none."""
-    steps: int = 30
-    """Optimiser steps, each on a fresh rollout."""
-    tasks_per_step: int = 16
-    group_size: int = 8
-    dynamic_sampling: int = 0
-    """Rounds in which groups that earned the same throughout are replaced by tasks drawn anew."""
-    learning_rate: float | None = None
-    gamma: float = 0.95
-    omega: float = 1.0
-    norm: Norm = "std"
-    invalid_penalty: float = 0.0
-    similarity: float | None = None
-    compat: Compat | None = None
-    """"verl-agent" gives credit as that implementation does; see `Credit`."""
-    beta: float = 0.0
-    """Weight of the KL term to the model as it was at the start."""
-    temperature: float = 1.0
-    sampler: str = HERE
-    """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
-    or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
-    max_new_tokens: int | None = None
-    rows_per_pass: int = 64
-    tokens_per_pass: int | None = None
-    """Tokens in one pass at most, padding included; None: what fits into memory."""
-    dtype: str = "auto"
-    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
-    device: str = "auto"
-    """Where it computes."""
-    deterministic: bool = True
-    """On a GPU, gradients are added up in a fixed order, so that a resumed run is exact."""
-    seed: int = 0
-    save_every: int = 10
-    """Optimiser steps between checkpoints."""
-    patience: int | None = None
-    """End early after so many windows of rollouts without a higher reward; see `stale`."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no run could be made of.
-
-        Raises:
-            InputError: a number is out of range, or not one, or a setting does not fit the
-                algorithm.
-        """
-        check_numbers(self, _BOUNDS)
-        check_style(self)
-        check_sampler(self.sampler, lora=bool(self.lora))
-        _ = self.credit
-
-    @property
-    def credit(self) -> Credit:
-        """What decides about advantages."""
-        return Credit(**{f.name: getattr(self, f.name) for f in fields(Credit)})
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> RunSpec:
-        """A description as a run or sweep folder holds it; names that are no setting are left out.
-
-        Folders of earlier versions call the sampler "engine".
-
-        Raises:
-            TypeError: the environment is missing.
-            InputError: a value is wrong.
-        """
-        known = {f.name for f in fields(cls)}
-        named = {"sampler" if k == "engine" else k: v for k, v in values.items()}
-        return cls(**{k: v for k, v in named.items() if k in known})
-
-    @classmethod
-    def read(cls, folder: Path) -> RunSpec:
-        """The description of the run in `folder`.
-
-        Raises:
-            InputError: `folder` is no run folder.
-        """
-        path = folder / "config.json"
-        try:
-            return cls.of(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -206,12 +78,6 @@ class Trained:
     selection: LayerSelection
     delta_bytes: int
     ended: TrainingEnd = "steps"
-
-
-def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
-    """What makes one environment of `split` with the run's settings."""
-    id = find(spec.env)
-    return lambda: make(id, split=split, **spec.env_args)
 
 
 def prompt_style(spec: RunSpec) -> PromptStyle:
@@ -243,6 +109,15 @@ def check_run(spec: RunSpec, num_layers: int) -> None:
         InputError: the layers, the boost, the learning rate or another setting is wrong.
     """
     _settings(spec, Path("unused"), ())
+    check_layers(spec, num_layers)
+
+
+def check_layers(spec: RunSpec, num_layers: int) -> None:
+    """Refuse layers, or a boost, that a model of so many layers does not have.
+
+    Raises:
+        InputError: they cannot be read, or there are no such layers.
+    """
     if spec.lora or not scattered(spec.layers, num_layers):
         layer_indices(spec.layers, num_layers)
     boost_factors(spec.boost, num_layers)
@@ -250,7 +125,7 @@ def check_run(spec: RunSpec, num_layers: int) -> None:
 
 def train(
     spec: RunSpec,
-    folder: Path,
+    folder: str | Path,
     *,
     resume: bool = False,
     until: int | None = None,
@@ -268,6 +143,7 @@ def train(
             it holds a run that is not to be resumed. Before the first step it leaves nothing.
         Diverged: a loss, gradient or weight is no longer finite. The last checkpoint is kept.
     """
+    folder = Path(folder)
     check_trackers(watch.report_to)
     # First the processes that a launcher started, so that each loads to a GPU of its own; FSDP
     # spreads the model from main memory, where one GPU cannot hold it.

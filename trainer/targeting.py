@@ -11,8 +11,8 @@ from layergym.agents.models.architecture import check_exact
 from layergym.base.errors import InputError
 from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
+from layergym.trainer.layers.grammar import boost_factors, ranges
 from layergym.trainer.layers.mask import draw_mask, mask_gradients
-from layergym.trainer.layers.selection import boost_factors, ranges
 from layergym.trainer.rows.prefix import refuse_dropout
 
 

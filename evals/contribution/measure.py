@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
 from layergym.base.errors import InputError
 from layergym.evals import stats
-from layergym.evals.results import is_control, layer_of
+from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.stats import Estimate, Floats, agreement
 from layergym.evals.stats.reliability import reliability
 
@@ -21,11 +22,14 @@ SEED = 0
 """Of the bootstrap: reports made twice are the same."""
 
 
+_Name = TypeVar("_Name", bound=str)
+
+
 @dataclass(frozen=True, slots=True)
 class ArmScore:
     """One trained arm other than full."""
 
-    arm: str
+    arm: ArmName
     layer: int | None
     seeds: int
     score: Estimate
@@ -47,7 +51,7 @@ class ArmScore:
 class Control:
     """A control arm of the size of one layer, against the layers."""
 
-    arm: str
+    arm: ArmName
     mean_layer: Estimate | None
     """Mean score of the layers less the control's; None where scores decided which layers ran."""
     layers: tuple[Estimate, ...]
@@ -104,15 +108,15 @@ class Measure:
 class Board:
     """The success rates of all arms, (S, T) each, and one joint bootstrap of their means."""
 
-    tables: Mapping[str, Floats]
+    tables: Mapping[ArmName, Floats]
     draws: Floats
     degrees: int
     """Of freedom behind the draws."""
 
     @classmethod
-    def of(cls, tables: Mapping[str, Floats]) -> Board:
-        """Draw for `tables`, (S, T) by arm; every arm but "base" is trained."""
-        trained = [arm != "base" for arm in tables]
+    def of(cls, tables: Mapping[ArmName, Floats]) -> Board:
+        """Draw for `tables`, (S, T) by arm; every arm but the base is trained."""
+        trained = [arm.trained for arm in tables]
         cells = list(tables.values())
         return cls(
             tables, stats.joint_draws(cells, trained, seed=SEED), stats.freedom(cells, trained)
@@ -123,29 +127,29 @@ class Board:
         """Mean score of every arm, (A,)."""
         return np.array([table.mean() for table in self.tables.values()])
 
-    def at(self, arms: Sequence[str]) -> list[int]:
+    def at(self, arms: Sequence[ArmName]) -> list[int]:
         """Places of `arms` among the scores and draws."""
         names = list(self.tables)
         return [names.index(arm) for arm in arms]
 
-    def less(self, arms: Sequence[str], other: str) -> tuple[Floats, Floats]:
+    def less(self, arms: Sequence[ArmName], other: ArmName) -> tuple[Floats, Floats]:
         """Scores of `arms` less that of `other`, and their draws (B, arms)."""
         places, (place,) = self.at(arms), self.at([other])
         values = self.scores[places] - self.scores[place]
         return values, self.draws[:, places] - self.draws[:, [place]] + self.unseen(arms, other)
 
-    def unseen(self, arms: Sequence[str], other: str) -> Floats:
+    def unseen(self, arms: Sequence[ArmName], other: ArmName) -> Floats:
         """What `stats.unseen` adds for those of `arms` that do as `other` does on every task."""
         places, (place,) = self.at(arms), self.at([other])
         gaps = self.draws[:, places] - self.draws[:, [place]]
         return stats.unseen(gaps, self.tables[other].shape[1], seed=SEED + 1 + place)
 
-    def gain(self, arm: str) -> Estimate:
+    def gain(self, arm: ArmName) -> Estimate:
         """Score of `arm` less the base's."""
-        _, draws = self.less([arm], "base")
-        return stats.difference_interval(self.tables["base"], self.tables[arm], draws[:, 0])
+        _, draws = self.less([arm], BASE)
+        return stats.difference_interval(self.tables[BASE], self.tables[arm], draws[:, 0])
 
-    def score(self, arm: str) -> Estimate:
+    def score(self, arm: ArmName) -> Estimate:
         """Mean score of `arm`."""
         (place,) = self.at([arm])
         return stats.score_interval(self.tables[arm], self.draws[:, place])
@@ -153,11 +157,11 @@ class Board:
 
 def measure(
     name: str,
-    tables: Mapping[str, Floats],
+    tables: Mapping[_Name, Floats],
     num_layers: int,
     *,
     sharpened: Floats | None = None,
-    seeds: Mapping[str, Sequence[int]] | None = None,
+    seeds: Mapping[ArmName, Sequence[int]] | None = None,
 ) -> Measure:
     """Score all arms on one panel.
 
@@ -171,39 +175,40 @@ def measure(
     Raises:
         InputError: there is only one task.
     """
-    if tables["base"].shape[1] < 2:
+    named = {ArmName(arm): table for arm, table in tables.items()}
+    if named[BASE].shape[1] < 2:
         raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
     if sharpened is not None:
-        tables = {**tables, "base": sharpened[None]}
-    board = Board.of(tables)
-    layers = [arm for arm in tables if layer_of(arm) is not None]
-    gains, _ = board.less(layers, "base")
+        named[BASE] = sharpened[None]
+    board = Board.of(named)
+    layers = [arm for arm in board.tables if arm.layer is not None]
+    gains, _ = board.less(layers, BASE)
     weights = [_share(layers, third) for third in agreement.thirds(num_layers)]
     to_first, to_last = _middle(board, layers, weights)
-    rates = np.array([tables[arm].mean(axis=0) for arm in layers])
-    best = agreement.held_out_best([tables[a] for a in layers], seed=SEED) if layers else None
+    rates = np.array([named[arm].mean(axis=0) for arm in layers])
+    best = agreement.held_out_best([named[a] for a in layers], seed=SEED) if layers else None
     return Measure(
         name=name,
         sharpened=sharpened is not None,
-        base=board.score("base"),
-        full=board.score("full"),
-        gain=board.gain("full"),
+        base=board.score(BASE),
+        full=board.score(FULL),
+        gain=board.gain(FULL),
         arms=_arm_scores(board, layers),
         thirds=tuple(float(w @ gains) if w.any() else None for w in weights),
         middle_less_first=to_first,
         middle_less_last=to_last,
         half_panel=agreement.split_half(rates, seed=SEED) if layers else None,
-        single_seed=_single_seed({arm: tables[arm] for arm in layers}, seeds),
-        held_out_best=None if best is None else best - float(tables["base"].mean()),
+        single_seed=_single_seed({arm: named[arm] for arm in layers}, seeds),
+        held_out_best=None if best is None else best - float(board.tables[BASE].mean()),
         controls=_controls(board, layers),
         panel_reliability=reliability(rates.T) if layers else None,
-        seed_reliability=_seed_reliability({arm: tables[arm] for arm in layers}, seeds),
+        seed_reliability=_seed_reliability({arm: named[arm] for arm in layers}, seeds),
     )
 
 
-def _controls(board: Board, layers: Sequence[str]) -> tuple[Control, ...]:
+def _controls(board: Board, layers: Sequence[ArmName]) -> tuple[Control, ...]:
     """Every layer against every control, all at once."""
-    names = [arm for arm in board.tables if is_control(arm)]
+    names = [arm for arm in board.tables if arm.is_control]
     if not layers or not names:
         return ()
     against = [board.less(layers, name) for name in names]
@@ -221,24 +226,24 @@ def _controls(board: Board, layers: Sequence[str]) -> tuple[Control, ...]:
     )
 
 
-def _arm_scores(board: Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
+def _arm_scores(board: Board, layers: Sequence[ArmName]) -> tuple[ArmScore, ...]:
     """All arms but base and full, compared with one another, base and full at once."""
-    arms = [arm for arm in board.tables if arm not in ("base", "full")]
-    gains, draws = board.less(arms, "base")
-    (full,), full_draws = board.less(["full"], "base")
+    arms = [arm for arm in board.tables if arm not in (BASE, FULL)]
+    gains, draws = board.less(arms, BASE)
+    (full,), full_draws = board.less([FULL], BASE)
     # An arm equal to full on every task is not known to contribute exactly 1.
-    parts = (gains, float(full), draws + board.unseen(arms, "full"), full_draws[:, 0])
-    ratios = stats.contributions(*parts)
+    parts = (gains, float(full), draws + board.unseen(arms, FULL), full_draws[:, 0])
+    ratios = stats.contribution_ratios(*parts)
     joint_ratios = stats.joint_contributions(*parts, board.degrees)
     joint = stats.simultaneous(gains, draws, board.degrees)
-    versus = stats.simultaneous(*board.less(arms, "full"), board.degrees)
+    versus = stats.simultaneous(*board.less(arms, FULL), board.degrees)
     places = board.at(layers)
     found = stats.rank_sets(board.scores[places], board.draws[:, places], board.degrees)
     ranks = dict(zip(layers, found, strict=True))
     return tuple(
         ArmScore(
             arm=arm,
-            layer=layer_of(arm),
+            layer=arm.layer,
             seeds=len(board.tables[arm]),
             score=board.score(arm),
             gain=board.gain(arm),
@@ -252,27 +257,27 @@ def _arm_scores(board: Board, layers: Sequence[str]) -> tuple[ArmScore, ...]:
     )
 
 
-def _share(layers: Sequence[str], third: range) -> Floats:
-    inside = np.array([layer_of(arm) in third for arm in layers], dtype=np.float64)
+def _share(layers: Sequence[ArmName], third: range) -> Floats:
+    inside = np.array([arm.layer in third for arm in layers], dtype=np.float64)
     return inside / inside.sum() if inside.any() else inside
 
 
 def _middle(
-    board: Board, layers: Sequence[str], weights: Sequence[Floats]
+    board: Board, layers: Sequence[ArmName], weights: Sequence[Floats]
 ) -> tuple[Estimate | None, Estimate | None]:
     """The mean gain of the middle third less that of the first, and of the last, both at once."""
     first, middle, last = weights
     ends = [end for end in (first, last) if middle.any() and end.any()]
     if not ends:
         return None, None
-    gains, draws = board.less(layers, "base")
+    gains, draws = board.less(layers, BASE)
     contrasts = np.array([middle - end for end in ends]).T
     found = iter(stats.simultaneous(gains @ contrasts, draws @ contrasts, board.degrees))
     return next(found) if first.any() else None, next(found) if last.any() else None
 
 
 def _common(
-    tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
+    tables: Mapping[ArmName, Floats], seeds: Mapping[ArmName, Sequence[int]] | None
 ) -> Floats | None:
     """Scores (S, L) of the seeds that all layers have; None with fewer than two of them."""
     scores = {
@@ -286,7 +291,7 @@ def _common(
 
 
 def _single_seed(
-    tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
+    tables: Mapping[ArmName, Floats], seeds: Mapping[ArmName, Sequence[int]] | None
 ) -> float | None:
     """How far the rankings of single seeds agree, over the seeds that all layers have."""
     scores = _common(tables, seeds)
@@ -294,7 +299,7 @@ def _single_seed(
 
 
 def _seed_reliability(
-    tables: Mapping[str, Floats], seeds: Mapping[str, Sequence[int]] | None
+    tables: Mapping[ArmName, Floats], seeds: Mapping[ArmName, Sequence[int]] | None
 ) -> Estimate | None:
     scores = _common(tables, seeds)
     return None if scores is None else reliability(scores)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from layergym.evals.arms import ArmName
 from layergym.evals.results import Run
 
 CHANGE = "change/"
@@ -31,9 +32,9 @@ def moved(run: Run) -> dict[str, float]:
     }
 
 
-def mean_moved(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+def mean_moved(runs: Sequence[Run]) -> dict[ArmName, dict[str, float]]:
     """`moved`, mean over the seeds of each arm; arms without any are left out."""
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[ArmName, dict[str, list[float]]] = {}
     for run in runs:
         for name, share in moved(run).items():
             found.setdefault(run.arm, {}).setdefault(name, []).append(share)

@@ -17,9 +17,10 @@ import numpy as np
 
 from layergym.base.errors import InputError
 from layergym.evals import stats
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import SEED, Measure, measure
 from layergym.evals.contribution.runs import RunScore, run_scores
-from layergym.evals.results import Sweep, layer_of
+from layergym.evals.results import Sweep
 from layergym.evals.stats import Estimate, Floats
 from layergym.evals.stats.agreement import cross_fitted
 
@@ -96,7 +97,7 @@ def profile(sweep: Sweep) -> LayerProfile:
         ]
     run = sweep.settings.get("run")
     run = run if isinstance(run, Mapping) else {}
-    counts = [len(table) for arm, table in tables.items() if arm != "base"]
+    counts = [len(table) for arm, table in tables.items() if arm.trained]
     return LayerProfile(
         name=sweep.path.resolve().name,
         model=_text(run, "model"),
@@ -154,12 +155,12 @@ def _sharpening(plain: Measure, sharp: Measure, temperatures: str) -> str:
     )
 
 
-def _tables(sweep: Sweep, temperature: float) -> dict[str, Floats]:
+def _tables(sweep: Sweep, temperature: float) -> dict[ArmName, Floats]:
     scored = [arm for arm in sweep.arms if temperature in sweep.temperatures(arm)]
     return {arm: _table(sweep, arm, temperature) for arm in scored}
 
 
-def _seeds(sweep: Sweep, temperature: float) -> dict[str, list[int]]:
+def _seeds(sweep: Sweep, temperature: float) -> dict[ArmName, list[int]]:
     return {arm: [r.seed for r in sweep.results(arm, temperature)] for arm in sweep.arms}
 
 
@@ -180,7 +181,7 @@ def _text(values: Mapping[str, Any], key: str) -> str:
 
 
 def _num_layers(sweep: Sweep) -> int:
-    highest = max((layer_of(arm) or 0 for arm in sweep.arms), default=0) + 1
+    highest = max((arm.layer or 0 for arm in sweep.arms), default=0) + 1
     stated = sweep.settings.get("num_layers") or highest
     if not isinstance(stated, int) or stated < highest:
         raise InputError(

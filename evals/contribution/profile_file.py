@@ -10,6 +10,7 @@ from typing import Any
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Control, Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import RunScore
@@ -124,7 +125,7 @@ def _number(value: Any) -> float:
 
 def _run(value: Mapping[str, Any]) -> RunScore:
     return RunScore(
-        arm=str(value["arm"]),
+        arm=ArmName(value["arm"]),
         seed=int(value["seed"]),
         score=_number(value["score"]),
         errors=int(value["errors"]),
@@ -156,7 +157,7 @@ def _measure(value: Mapping[str, Any]) -> Measure:
 
 def _control(value: Mapping[str, Any]) -> Control:
     return Control(
-        arm=str(value["arm"]),
+        arm=ArmName(value["arm"]),
         mean_layer=_optional(value["mean_layer"]),
         layers=tuple(map(_estimate, value["layers"])),
     )
@@ -165,7 +166,7 @@ def _control(value: Mapping[str, Any]) -> Control:
 def _arm(value: Mapping[str, Any]) -> ArmScore:
     ranks = value["ranks"]
     return ArmScore(
-        arm=str(value["arm"]),
+        arm=ArmName(value["arm"]),
         layer=None if value["layer"] is None else int(value["layer"]),
         seeds=int(value["seeds"]),
         score=_estimate(value["score"]),

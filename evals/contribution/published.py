@@ -20,9 +20,9 @@ from scipy import stats
 
 from layergym.base.errors import InputError
 from layergym.base.texts import csv_rows
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile
-from layergym.evals.results import arm_of
 from layergym.evals.stats import Estimate, Floats
 from layergym.evals.stats.agreement import thirds
 
@@ -156,7 +156,7 @@ def _profile(
         gain=Estimate(full - base),
         arms=tuple(
             ArmScore(
-                arm=arm_of(layer),
+                arm=ArmName.of_layer(layer),
                 layer=layer,
                 seeds=0,
                 score=Estimate(base + gain),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from layergym.evals.arms import ArmName
 from layergym.evals.results import Sweep
 from layergym.evals.stats import seed_spread
 
@@ -15,7 +16,7 @@ from layergym.evals.stats import seed_spread
 class RunScore:
     """What one run scored."""
 
-    arm: str
+    arm: ArmName
     seed: int
     score: float
     errors: int
@@ -38,7 +39,7 @@ def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
         ]
         for arm, results in scored
     }
-    trained = [(arm, results) for arm, results in scored if arm != "base" and results]
+    trained = [(arm, results) for arm, results in scored if arm.trained and results]
     spread = seed_spread([np.array([r.rates for r in results]) for _, results in trained])
     usual = float(np.median([one.score for arm, _ in trained for one in found[arm]] or [0.0]))
     for place in spread.apart:
@@ -48,7 +49,7 @@ def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
     return tuple(one for runs in found.values() for one in runs)
 
 
-def apart(runs: Sequence[RunScore]) -> tuple[str, ...]:
+def apart(runs: Sequence[RunScore]) -> tuple[ArmName, ...]:
     """The arms with a run that stands apart."""
     return tuple(dict.fromkeys(one.arm for one in runs if one.apart))
 

@@ -23,7 +23,7 @@ from layergym.evals.report.sections.run import (
 from layergym.evals.report.sections.stability import stability_section
 from layergym.evals.report.sections.unfinished import unfinished_section
 from layergym.evals.report.study import Finished, Study, usable_studies
-from layergym.evals.results import Run, Sweep, arm_label, is_sweep, read_run, read_sweep
+from layergym.evals.results import Run, Sweep, is_sweep, read_run, read_sweep
 from layergym.evals.score.contest import is_contest
 
 
@@ -93,7 +93,7 @@ def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
         return _Source(path.resolve().name, eval_sections(path) + episodes, title="Evaluation")
     if not is_sweep(path):
         run = read_run(path)
-        name = f"{arm_label(run.arm)}, seed {run.seed}"
+        name = f"{run.arm.label}, seed {run.seed}"
         return _Source(name, run_sections(run) + episodes, None, (run,))
     sweep = read_sweep(path)
     found = profile(sweep)

@@ -8,7 +8,6 @@ from layergym.evals.contribution.measure import Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Text
 from layergym.evals.report.words import claim, listed, points, ratio
-from layergym.evals.results import arm_label
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import spearman_brown
 
@@ -78,7 +77,7 @@ def _beats_full(profile: LayerProfile, main: Measure) -> Text:
     return claim(
         profile,
         "Distinguishably better than full training, by intervals that hold for all arms "
-        f"together: {', '.join(arm_label(arm.arm) for arm in winners)}.",
+        f"together: {', '.join(arm.arm.label for arm in winners)}.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -138,6 +138,16 @@ class Report:
     costs: tuple[Mapping[str, Any], ...] = ()
     """Of every run: arm, seed, the fields of `Cost`, and "moved": the share of its length that each
     layer moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """One form of a report as a file. Each is a file of `render/` and its `RENDERER`."""
+
+    name: str
+    """Also its option: `layergym report --NAME`."""
+    file: str
+    render: Callable[[Report], str | bytes]
 
 
 def _value(value: float | None) -> str:

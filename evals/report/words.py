@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import apart
 from layergym.evals.report.model import Text
-from layergym.evals.results import arm_label, layer_of
 from layergym.evals.stats import Estimate
 
 
@@ -63,10 +63,10 @@ def listed(layers: Sequence[int]) -> str:
     return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
 
 
-def together(arms: Sequence[str]) -> str:
+def together(arms: Sequence[ArmName]) -> str:
     """Arms in short: "full, layers 0-3, 5"."""
-    layers = [layer for arm in arms if (layer := layer_of(arm)) is not None]
-    named = [arm_label(arm) for arm in arms if layer_of(arm) is None]
+    layers = [layer for arm in arms if (layer := arm.layer) is not None]
+    named = [arm.label for arm in arms if arm.layer is None]
     name = "layers" if len(layers) > 1 else "layer"
     return ", ".join(named + ([f"{name} {listed(layers)}"] if layers else []))
 

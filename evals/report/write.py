@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from pkgutil import iter_modules
 
 from layergym.base.errors import unknown
 from layergym.base.files import write_bytes
 from layergym.evals.contribution.profile_file import write_profile
-from layergym.evals.report.model import Report
-from layergym.evals.report.render import markdown, page, png, terminal
-
-
-def as_values(report: Report) -> dict[str, Any]:
-    """A report as JSON takes it: what report.json holds."""
-    return {"format": 1, **asdict(report)}
+from layergym.evals.report import render
+from layergym.evals.report.model import Renderer, Report
 
 
 def by_format(files: Sequence[Path]) -> dict[str, Path]:
@@ -25,17 +19,15 @@ def by_format(files: Sequence[Path]) -> dict[str, Path]:
     return {f.stem if f.stem == "profile" else f.suffix[1:]: f for f in files}
 
 
-def _json(report: Report) -> str:
-    return json.dumps(as_values(report), indent=1, allow_nan=False) + "\n"
+def _renderers() -> Iterator[Renderer]:
+    for found in iter_modules(render.__path__, f"{render.__name__}."):
+        renderer = getattr(import_module(found.name), "RENDERER", None)
+        if isinstance(renderer, Renderer):
+            yield renderer
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[Report], str | bytes]]] = {
-    "html": ("report.html", page.render),
-    "json": ("report.json", _json),
-    "md": ("report.md", markdown.render),
-    "png": ("report.png", png.render),
-    "txt": ("report.txt", terminal.as_text),
-}
+FORMATS: Mapping[str, Renderer] = {one.name: one for one in _renderers()}
+"""How a report can be written, by name: the files of `render/` that have a `RENDERER`."""
 
 
 def write_report(
@@ -57,7 +49,7 @@ def write_report(
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
-    rendered = {out_dir / FORMATS[name][0]: FORMATS[name][1](report) for name in formats}
+    rendered = {out_dir / FORMATS[name].file: FORMATS[name].render(report) for name in formats}
     for path, content in rendered.items():
         # Texts from run folders may hold lone surrogates, which no file can.
         write_bytes(

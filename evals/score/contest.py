@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from layergym.agents.base import Agent
-from layergym.agents.names import Speech, open_agent
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimits, check_omitted
 from layergym.agents.shots import SPLIT
@@ -231,8 +230,7 @@ class Contest:
         """
         for name in self.spec.agents:
             if any(self.missing(name, seed) for seed in self.spec.seeds):
-                shown = _maker(replace(self.spec, split=SPLIT))
-                agent = open_agent(name, _speech(self.spec), limits, examples=shown)
+                agent = _agent(name, self.spec, limits)
                 play = partial(self._play, name, agent, on_episode, in_flight)
                 all(map(play, self.spec.seeds))
                 del agent, play  # Before the next one is loaded.
@@ -280,8 +278,10 @@ def _maker(spec: ContestSpec) -> Callable[[], TextEnv]:
     return lambda: make(spec.env, split=spec.split, **spec.env_args)
 
 
-def _speech(spec: ContestSpec) -> Speech:
-    return Speech(
+def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> Agent:
+    from layergym.agents.names import Speech, open_agent  # With torch, which reports do without.
+
+    speech = Speech(
         temperature=spec.temperature,
         max_new_tokens=spec.max_new_tokens,
         format=spec.format,
@@ -293,3 +293,5 @@ def _speech(spec: ContestSpec) -> Speech:
         dtype=spec.dtype,
         device=spec.device,
     )
+    examples = _maker(replace(spec, split=SPLIT))
+    return open_agent(name, speech, limits, examples=examples)

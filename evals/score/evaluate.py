@@ -37,7 +37,7 @@ class Label:
     """What the score is the mean of."""
 
 
-def evaluate(
+def play_panel(
     agent: Agent,
     make_env: Callable[[], TextEnv],
     panel: Panel,

@@ -24,10 +24,10 @@ def open_policy(
         InputError: the run is not finished, or its base model is gone or another one.
     """
     delta = run.path / "delta.safetensors"
-    if not delta.is_file() and run.arm != "base":
+    if not delta.is_file() and run.arm.trained:
         raise InputError(f"{run.path} has no delta.safetensors; let the run finish first")
     name, usual = str(run.config.get("model", "tiny")), str(run.config.get("dtype", "auto"))
     model, tokenizer = open_model(name, dtype=dtype or usual, device=device)
-    if run.arm != "base":
+    if run.arm.trained:
         LayerDelta.load(delta).apply(model)
     return model, tokenizer

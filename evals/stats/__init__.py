@@ -1,4 +1,4 @@
-"""Statistics: intervals of scores and contributions, agreement of profiles, simulation."""
+"""Statistics: intervals of scores and contribution_ratios, agreement of profiles, simulation."""
 
 from layergym.evals.results import Floats
 from layergym.evals.stats.intervals import (
@@ -6,7 +6,7 @@ from layergym.evals.stats.intervals import (
     LEVEL,
     Estimate,
     Z,
-    contributions,
+    contribution_ratios,
     critical,
     difference_interval,
     freedom,
@@ -27,7 +27,7 @@ __all__ = [
     "Floats",
     "Spread",
     "Z",
-    "contributions",
+    "contribution_ratios",
     "critical",
     "difference_interval",
     "freedom",

@@ -157,7 +157,7 @@ def _unseen_share(tasks: int) -> float:
     return float(stats.binomtest(0, tasks).proportion_ci(LEVEL, "exact").high)
 
 
-def contributions(
+def contribution_ratios(
     numerators: Floats,
     denominator: float,
     draws: Floats,
@@ -207,7 +207,7 @@ def joint_contributions(
         return None
     rest = draws - denominator_draws[:, None] * numerators / denominator
     limit = max(Z, critical(rest, degrees))
-    return contributions(numerators, denominator, draws, denominator_draws, limit=limit)
+    return contribution_ratios(numerators, denominator, draws, denominator_draws, limit=limit)
 
 
 def simultaneous(values: Floats, draws: Floats, degrees: int) -> list[Estimate]:

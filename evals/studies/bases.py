@@ -22,13 +22,14 @@ from scipy import stats as scipy_stats
 from layergym.base.errors import InputError
 from layergym.command.console import Output
 from layergym.evals import stats
+from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.contribution.measure import SEED
 from layergym.evals.contribution.profile import profile, temperature_name
 from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import named, percent_with_interval, points, ratio
-from layergym.evals.results import Sweep, arm_label, read_sweep
+from layergym.evals.results import Sweep, read_sweep
 from layergym.evals.stats import LEVEL, Estimate, Floats, Z
 
 EXAMPLES = """
@@ -56,7 +57,7 @@ _FREE = {
 class PooledArm:
     """One arm over all bases."""
 
-    arm: str
+    arm: ArmName
     values: tuple[float, ...]
     """For each base: score less that of the base; for "base" the score itself."""
     mean: Estimate
@@ -131,7 +132,7 @@ def pool(sweeps: Sequence[Sweep], temperature: float) -> tuple[PooledArm, ...]:
     values = cells.mean(axis=1)
     means, draws = values.mean(axis=0), _draws(cells)
     draws[:, 0] = draws[:, 0].clip(0, 1)
-    ratios = stats.contributions(means[2:], float(means[1]), draws[:, 2:], draws[:, 1])
+    ratios = stats.contribution_ratios(means[2:], float(means[1]), draws[:, 2:], draws[:, 1])
     contributions: list[Estimate | None] = [None] * len(arms)
     contributions[2:] = ratios or contributions[2:]
     return tuple(
@@ -147,24 +148,24 @@ def pool(sweeps: Sequence[Sweep], temperature: float) -> tuple[PooledArm, ...]:
 
 def spread(sweeps: Sequence[Sweep], temperature: float) -> BaseSpread:
     """How far bases lie apart, and seeds on one base."""
-    cells = _gains(sweeps, ["base", "full"], temperature)
+    cells = _gains(sweeps, [BASE, FULL], temperature)
     base, gain = (stats.seed_variance([cells[:, :, place]])[0] for place in (0, 1))
     trained = [
         np.array([result.rates for result in sweep.results(arm, temperature)])
         for sweep in sweeps
         for arm in sweep.arms
-        if arm != "base" and sweep.results(arm, temperature)
+        if arm.trained and sweep.results(arm, temperature)
     ]
     seeds, freedom = stats.seed_variance(trained)
     return BaseSpread(base**0.5, gain**0.5, seeds**0.5 if freedom else None)
 
 
-def _shared(sweeps: Sequence[Sweep], temperature: float) -> list[str]:
+def _shared(sweeps: Sequence[Sweep], temperature: float) -> list[ArmName]:
     """Arms that every sweep has scored, base and full first."""
     return [arm for arm in sweeps[0].arms if all(s.results(arm, temperature) for s in sweeps)]
 
 
-def _gains(sweeps: Sequence[Sweep], arms: Sequence[str], temperature: float) -> Floats:
+def _gains(sweeps: Sequence[Sweep], arms: Sequence[ArmName], temperature: float) -> Floats:
     """The base's score and the others' gains over it, (bases, tasks, arms), mean over seeds."""
     rates = [
         [np.mean([r.rates for r in sweep.results(arm, temperature)], axis=0) for arm in arms]
@@ -235,7 +236,7 @@ def _table(arms: Sequence[PooledArm], measure: str, names: Sequence[str], scored
 
 
 def _row(arm: PooledArm) -> tuple[str, ...]:
-    if arm.arm == "base":
+    if not arm.arm.trained:
         return (
             "base",
             percent_with_interval(arm.mean),
@@ -244,7 +245,7 @@ def _row(arm: PooledArm) -> tuple[str, ...]:
         )
     share = "" if arm.arm == "full" else ratio(arm.contribution)
     gains = (f"{100 * value:+.1f}" for value in arm.values)
-    return f"{arm_label(arm.arm)} - base", points(arm.mean), share, *gains
+    return f"{arm.arm.label} - base", points(arm.mean), share, *gains
 
 
 def _undefined(arms: Sequence[PooledArm]) -> tuple[Text, ...]:

@@ -21,17 +21,18 @@ from layergym.command.console import Output
 from layergym.command.options import add_arms, arms_of, new_folder
 from layergym.command.values import JOBS, SEED, TASKS
 from layergym.evals import stats
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import Board
 from layergym.evals.contribution.profile import LayerProfile, profile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.study import Begun, Finished, Study
 from layergym.evals.report.words import claim, listed, named, ratio
-from layergym.evals.results import RANKING, Sweep, arm_label, arm_of, read_sweep
+from layergym.evals.results import RANKING, Sweep, read_sweep
 from layergym.evals.stats import Estimate
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.spec import SweepSpec
+    from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
 
 EXAMPLES = """
 examples:
@@ -70,9 +71,9 @@ def run(args: Namespace, out: Output) -> Begun:
     ranking = profile(read_sweep(args.sweep))
     folder = new_folder(args.out or f"{args.sweep}-compared", "layergym sweep --resume")
     launch = Launch(jobs=args.jobs)
-    launch.check(sweep.run.sampler)
+    launch.check(sweep.spec.run.sampler)
     spec = _spec(args, sweep, ranking, folder)
-    begin(spec, folder, sweep, ranking)
+    begin(spec, folder, sweep.spec, ranking)
     out.show(
         f"ranked on {ranking.tasks} tasks of {args.sweep}; compared on {spec.eval.size} others, "
         f"with seeds {', '.join(map(str, spec.seeds))}"
@@ -80,13 +81,14 @@ def run(args: Namespace, out: Output) -> Begun:
     return Begun(folder, launch)
 
 
-def _all_run(folder: Path) -> SweepSpec:
+def _all_run(folder: Path) -> ResolvedSweep:
     """The sweep in `folder`, all of whose runs have come to their end."""
-    from layergym.evals.sweep.folder import read_spec
     from layergym.evals.sweep.next_jobs import next_jobs
+    from layergym.evals.sweep.resolve import resolve
+    from layergym.evals.sweep.spec import read_spec
 
-    sweep = read_spec(folder)
-    if waiting := next_jobs(sweep, folder):
+    sweep = resolve(read_spec(folder), folder)
+    if waiting := next_jobs(sweep):
         raise InputError(
             f"{folder} is not finished (runs to go: {len(waiting)}), so its ranking may change; "
             f"first: layergym sweep --resume {folder}"
@@ -94,17 +96,23 @@ def _all_run(folder: Path) -> SweepSpec:
     return sweep
 
 
-def _spec(args: Namespace, sweep: SweepSpec, ranking: LayerProfile, folder: Path) -> SweepSpec:
+def _spec(args: Namespace, sweep: ResolvedSweep, ranking: LayerProfile, folder: Path) -> SweepSpec:
     from layergym.evals.sweep.guided import STRATEGIES, comparison, seen_seeds
     from layergym.evals.sweep.tuning import settle_rates
 
     arms = arms_of(args.arms) or STRATEGIES
-    after = max(seen_seeds(sweep)) + 1
-    seeds = args.seeds or range(after, after + len(sweep.seeds))
+    after = max(seen_seeds(sweep.spec)) + 1
+    seeds = args.seeds or range(after, after + len(sweep.spec.seeds))
     spec = comparison(
-        sweep, ranking, folder, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
+        sweep.spec,
+        ranking,
+        folder,
+        arms,
+        tuple(seeds),
+        split=args.eval_split,
+        size=args.eval_tasks,
     )
-    tuning = settle_rates(sweep, args.sweep)
+    tuning = settle_rates(sweep)
     return replace(spec, lr_full=tuning.full, lr_layer=tuning.layer) if tuning else spec
 
 
@@ -131,12 +139,12 @@ def sections(finished: Finished) -> tuple[Section, ...]:
     return (Section("Guided strategies", (_verdict(profile, ranks), table, about)),)
 
 
-def rank_ranges(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
+def rank_ranges(sweep: Sweep, temperature: float) -> dict[ArmName, tuple[int, int]]:
     """Best and worst rank of every trained arm that the data allow, the highest score first.
 
     The sets hold for all arms together with 95 % confidence (`stats.rank_sets`).
     """
-    scored = [arm for arm in sweep.arms if arm != "base" and sweep.results(arm, temperature)]
+    scored = [arm for arm in sweep.arms if arm.trained and sweep.results(arm, temperature)]
     board = Board.of(
         {arm: np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in scored}
     )
@@ -157,10 +165,10 @@ def _unrecorded(sweep: Sweep) -> tuple[Section, ...]:
     return (Section("Guided strategies", (Text(text, "warning"),)),)
 
 
-def _verdict(found: LayerProfile, ranks: Mapping[str, tuple[int, int]]) -> Text:
+def _verdict(found: LayerProfile, ranks: Mapping[ArmName, tuple[int, int]]) -> Text:
     first, *others = ranks
-    same = [arm_label(arm) for arm in others if ranks[arm][0] == 1]
-    told = f"Highest {named(found.scored)}: {arm_label(first)}"
+    same = [arm.label for arm in others if ranks[arm][0] == 1]
+    told = f"Highest {named(found.scored)}: {first.label}"
     if same:
         told += f"; not distinguishable from it: {', '.join(same)}"
     elif others:
@@ -172,7 +180,7 @@ def _table(
     layers: Mapping[str, Sequence[int]],
     ranking: LayerProfile,
     found: LayerProfile,
-    ranks: Mapping[str, tuple[int, int]],
+    ranks: Mapping[ArmName, tuple[int, int]],
 ) -> Table:
     # A layer was picked for what it had then, so that needs the interval that holds for all.
     then = {arm.arm: arm.joint_contribution for arm in ranking.measures[0].arms}
@@ -180,12 +188,12 @@ def _table(
     rows = []
     for arm, (best, worst) in ranks.items():
         chosen = layers.get(arm, ())
-        single = len(chosen) == 1 and not arm.startswith(("boost-", "lora-"))
+        single = len(chosen) == 1 and arm.whole_layers
         rows.append(
             (
-                arm_label(arm),
+                arm.label,
                 listed(chosen) or "all",
-                _ratio(then, arm_of(chosen[0]) if single else ""),
+                _ratio(then, ArmName.of_layer(chosen[0]) if single else None),
                 _ratio(now, arm),
                 f"{best}-{worst}",
             )
@@ -199,8 +207,8 @@ def _table(
     )
 
 
-def _ratio(known: Mapping[str, Estimate | None], arm: str) -> str:
-    return ratio(known[arm]) if arm in known else "-"
+def _ratio(known: Mapping[ArmName, Estimate | None], arm: ArmName | None) -> str:
+    return ratio(known[arm]) if arm is not None and arm in known else "-"
 
 
 def _origin(
@@ -208,7 +216,7 @@ def _origin(
 ) -> Text:
     panel = sweep.panel
     assert panel is not None
-    seeds = sorted({run.seed for run in sweep.runs if run.arm != "base"})
+    seeds = sorted({run.seed for run in sweep.runs if run.arm.trained})
     return Text(
         f"Layers were ranked in {ranking.name}, on {ranking.tasks} tasks of the "
         f"{origin['split']} split with {_seeds(origin['seeds'])}. These arms were trained with "

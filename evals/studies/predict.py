@@ -33,7 +33,7 @@ from layergym.evals.results import read_sweep
 from layergym.evals.stats.agreement import Agreement, agreement
 
 if TYPE_CHECKING:
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
 FILE = "predictor.json"
 STATISTICS = ("norm", "snr", "fisher")
@@ -75,7 +75,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, out: Output) -> None:
     """Measure, keep and show."""
-    from layergym.evals.sweep.folder import read_spec
+    from layergym.evals.sweep.spec import read_spec
 
     spec, measured = read_spec(args.sweep), profile(read_sweep(args.sweep)).measures[0]
     tasks = spec.run.tasks_per_step if args.tasks is None else args.tasks
@@ -110,7 +110,8 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
     from layergym.trainer.credit.algorithms import Compared, give_credit
     from layergym.trainer.credit.schedule import jobs_of
     from layergym.trainer.rows.packing import pack
-    from layergym.trainer.run import agent_of, make_env_of
+    from layergym.trainer.run import agent_of
+    from layergym.trainer.spec import make_env_of
 
     model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
     agent = agent_of(run, model, tokenizer, run.temperature)

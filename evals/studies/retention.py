@@ -23,13 +23,14 @@ from layergym.command.console import Output
 from layergym.command.options import add_arms, add_compute, arms_of
 from layergym.command.values import ROWS
 from layergym.evals import stats
+from layergym.evals.arms import BASE, FULL, Arm, ArmName
 from layergym.evals.contribution.measure import SEED
 from layergym.evals.contribution.profile import profile
 from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import percent_with_interval, points, with_interval
-from layergym.evals.results import Run, Sweep, arm_label, read_sweep
+from layergym.evals.results import Run, Sweep, read_sweep
 from layergym.evals.stats import Estimate, Floats
 
 if TYPE_CHECKING:
@@ -61,11 +62,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, out: Output) -> None:
     """Score what is missing and show the comparison."""
-    from layergym.evals.sweep.spec import arm_name
-
     sweep = read_sweep(args.sweep)
     sources = _sources(args)
-    arms = list(map(arm_name, arms_of(args.arms))) or _usual(sweep)
+    arms = [Arm.parse(text).name for text in arms_of(args.arms)] or _usual(sweep)
     retain(
         sweep,
         arms,
@@ -95,9 +94,9 @@ def _sources(args: Namespace) -> list[Source]:
     return sources
 
 
-def _usual(sweep: Sweep) -> list[str]:
+def _usual(sweep: Sweep) -> list[ArmName]:
     best = profile(sweep).measures[0].best
-    return ["base", "full", *([best.arm] if best else [])]
+    return [BASE, FULL, *([best.arm] if best else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +105,14 @@ class Kept:
 
     source: str
     digest: str
-    arm: str
+    arm: ArmName
     seed: int
     scores: Mapping[str, tuple[float, ...]]
 
 
 def retain(
     sweep: Sweep,
-    arms: Sequence[str],
+    arms: Sequence[ArmName],
     sources: Sequence[Source],
     on_run: Callable[[Run, Source], None] = lambda run, source: None,
     *,
@@ -167,7 +166,7 @@ def read_kept(runs: Sequence[Run]) -> tuple[Kept, ...]:
 class Retained:
     """One arm on one measure of a source."""
 
-    arm: str
+    arm: ArmName
     score: Estimate
     less_base: Estimate | None
     less_full: Estimate | None
@@ -193,7 +192,7 @@ def compared(kept: Sequence[Kept]) -> Iterator[Comparison]:
     """
     for source in dict.fromkeys(one.source for one in kept):
         every = [one for one in kept if one.source == source]
-        base = [one for one in every if one.arm == "base"]
+        base = [one for one in every if not one.arm.trained]
         [(chosen, _)] = Counter(one.digest for one in base or every).most_common(1)
         own = [one for one in every if one.digest == chosen]
         left_out = tuple(one for one in every if one.digest != chosen)
@@ -206,30 +205,30 @@ def compared(kept: Sequence[Kept]) -> Iterator[Comparison]:
             yield Comparison(source, measure, items, _compare(tables, measure), left_out)
 
 
-def _compare(tables: Mapping[str, Floats], measure: str) -> tuple[Retained, ...]:
+def _compare(tables: Mapping[ArmName, Floats], measure: str) -> tuple[Retained, ...]:
     arms = list(tables)
-    trained = [arm != "base" for arm in arms]
+    trained = [arm.trained for arm in arms]
     draws = stats.joint_draws(list(tables.values()), trained, seed=SEED)
 
     def loss(table: Floats, drawn: Floats) -> Estimate:
         value = float(table.mean())
         return stats.interval(value, drawn) if table.shape[1] > 1 else Estimate(value)
 
-    def less(arm: str, other: str) -> Estimate | None:
-        if other not in tables or arm in (other, "base"):
+    def less(arm: ArmName, other: ArmName) -> Estimate | None:
+        if other not in tables or arm == other or not arm.trained:
             return None
         gap = draws[:, arms.index(arm)] - draws[:, arms.index(other)]
         if measure == NLL:
             return loss(tables[arm] - tables[other].mean(axis=0), gap)
         return stats.difference_interval(tables[other], tables[arm], gap)
 
-    def score(arm: str) -> Estimate:
+    def score(arm: ArmName) -> Estimate:
         own = draws[:, arms.index(arm)]
         if measure == NLL:
             return loss(tables[arm], own)
         return stats.score_interval(tables[arm], own)
 
-    return tuple(Retained(arm, score(arm), less(arm, "base"), less(arm, "full")) for arm in arms)
+    return tuple(Retained(arm, score(arm), less(arm, BASE), less(arm, FULL)) for arm in arms)
 
 
 def _scored(run: Run, source: Source) -> bool:
@@ -248,7 +247,7 @@ def _read(file: Path) -> Kept:
         return Kept(
             source=str(value["source"]),
             digest=str(value["digest"]),
-            arm=str(value["arm"]),
+            arm=ArmName(value["arm"]),
             seed=int(value["seed"]),
             scores=scores,
         )
@@ -280,7 +279,7 @@ def _table(found: Comparison) -> Table:
     if measure == NLL:
         what = f"Perplexity on {found.source} ({found.items} windows)"
         rows = [
-            (arm_label(a.arm), perplexity(a.score), change(a.less_base), change(a.less_full))
+            (a.arm.label, perplexity(a.score), change(a.less_base), change(a.less_full))
             for a in arms
         ]
         columns = ("arm", "perplexity", "against base, percent", "against full, percent")
@@ -288,7 +287,7 @@ def _table(found: Comparison) -> Table:
         what = f"{found.source}, {measure} ({found.items} questions), percent"
         rows = [
             (
-                arm_label(a.arm),
+                a.arm.label,
                 percent_with_interval(a.score),
                 _points(a.less_base),
                 _points(a.less_full),
@@ -320,7 +319,7 @@ def _points(gap: Estimate | None) -> str:
 def _left_out(found: Comparison) -> str:
     """Who was scored on other items, and how to mend that."""
     runs = [
-        f"{arm_label(one.arm)}, seed {one.seed} ({len(one.scores.get(found.measure, ()))} items)"
+        f"{one.arm.label}, seed {one.seed} ({len(one.scores.get(found.measure, ()))} items)"
         for one in found.left_out
     ]
     return (
@@ -338,7 +337,7 @@ def _verdict(on: Comparison) -> str:
         if gap is None or gap.low is None or gap.high is None:
             continue
         verdict = lower if gap.high < 0 else higher if gap.low > 0 else "not distinguishable"
-        found.setdefault(verdict, []).append(arm_label(arm.arm))
+        found.setdefault(verdict, []).append(arm.arm.label)
     told = (f"{verdict}: {', '.join(names)}" for verdict, names in found.items())
     return f"On {on.source}, against the base, {'; '.join(told)}." if found else ""
 

@@ -23,6 +23,7 @@ from layergym.base.files import read_json, write_json
 from layergym.command.console import Output
 from layergym.command.options import add_arms, add_compute, add_panel, arms_of
 from layergym.evals import stats
+from layergym.evals.arms import FULL, Arm, ArmName
 from layergym.evals.contribution.measure import SEED
 from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
@@ -32,8 +33,6 @@ from layergym.evals.results import (
     EvalResult,
     Run,
     Sweep,
-    arm_label,
-    layer_of,
     read_eval,
     read_sweep,
     write_eval,
@@ -41,10 +40,10 @@ from layergym.evals.results import (
 from layergym.evals.stats import Estimate
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.run_arm import EvalSpec
+    from layergym.evals.sweep.panels import EvalSpec
     from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.layers.delta import LayerDelta
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
 FOLDER = "votes"
 EXAMPLES = """
@@ -67,8 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, out: Output) -> None:
     """Score the ensembles of every seed and compare them."""
-    from layergym.evals.sweep.folder import read_spec
-    from layergym.evals.sweep.spec import arm_name
+    from layergym.evals.sweep.spec import read_spec
 
     sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)
     own = replace(spec.run, dtype=args.dtype or spec.run.dtype, device=args.device)
@@ -78,10 +76,10 @@ def run(args: Namespace, out: Output) -> None:
         size=spec.eval.size if args.eval_tasks is None else args.eval_tasks,
         repeats=spec.eval.repeats if args.eval_repeats is None else args.eval_repeats,
     )
-    voters = list(map(arm_name, arms_of(args.arms))) or [
-        arm for arm in sweep.arms if layer_of(arm) is not None and sweep.temperatures(arm)
+    voters = [Arm.parse(text).name for text in arms_of(args.arms)] or [
+        arm for arm in sweep.arms if arm.layer is not None and sweep.temperatures(arm)
     ]
-    out.note(f"voters: {', '.join(map(arm_label, voters))}")
+    out.note(f"voters: {', '.join(voter.label for voter in voters)}")
     votes = vote_all(
         sweep, spec, scored, voters, lambda each: out.note(f"{each.name}, seed {each.seed}")
     )
@@ -114,10 +112,11 @@ def vote(
     """
     from layergym.agents.llm import LLMAgent
     from layergym.agents.names import open_model
-    from layergym.evals.score.evaluate import Label, evaluate
+    from layergym.evals.score.evaluate import Label, play_panel
     from layergym.evals.score.voting import Member, VoteSampler
-    from layergym.evals.sweep.run_arm import scored_panel
-    from layergym.trainer.run import agent_of, make_env_of
+    from layergym.evals.sweep.panels import scored_panel
+    from layergym.trainer.run import agent_of
+    from layergym.trainer.spec import make_env_of
 
     if not deltas:
         raise InputError("an ensemble needs at least one voter")
@@ -129,7 +128,7 @@ def vote(
     members = [Member(a.sampler, d) for a, d in zip(alone, deltas, strict=True)]
     style = alone[0].style
     voters = VoteSampler(model, members, tokenizer, style.format)
-    return evaluate(
+    return play_panel(
         LLMAgent(voters, tokenizer, style),
         make_env_of(run, spec.split),
         scored_panel(run, spec),
@@ -153,13 +152,13 @@ class Ensemble:
 class Votes:
     """What was found about one choice of voters."""
 
-    voters: tuple[str, ...]
+    voters: tuple[ArmName, ...]
     results: tuple[EvalResult, ...]
     """Of the voters and of as many samples of full, for every seed; then of the base, and of full
     alone."""
 
 
-def ensembles(sweep: Sweep, voters: Sequence[str], seeds: Sequence[int]) -> list[Ensemble]:
+def ensembles(sweep: Sweep, voters: Sequence[ArmName], seeds: Sequence[int]) -> list[Ensemble]:
     """Who votes: the given arms, as many samples of full, as many of the base, and full alone.
 
     The base has no seed of training, so its ensemble is one for all seeds.
@@ -173,20 +172,20 @@ def ensembles(sweep: Sweep, voters: Sequence[str], seeds: Sequence[int]) -> list
             f"{count} voters decide nothing: at a tie the first one wins; let 3 or more vote"
         )
     runs = {(run.arm, run.seed): run for run in sweep.runs}
-    base = next(run for run in sweep.runs if run.arm == "base")
+    base = next(run for run in sweep.runs if not run.arm.trained)
 
-    def run_of(arm: str, seed: int) -> Run:
-        found = base if arm == "base" else runs.get((arm, seed))
+    def run_of(arm: ArmName, seed: int) -> Run:
+        found = runs.get((arm, seed)) if arm.trained else base
         if found is None:
             raise InputError(f"{sweep.path} has no run of {arm} with seed {seed}")
         return found
 
-    alike = "layers" if all(layer_of(arm) is not None for arm in voters) else "arms"
+    alike = "layers" if all(arm.layer is not None for arm in voters) else "arms"
     return [
         *(Ensemble(f"{alike}-x{count}", s, tuple(run_of(a, s) for a in voters)) for s in seeds),
-        *(Ensemble(f"full-x{count}", s, (run_of("full", s),) * count) for s in seeds),
+        *(Ensemble(f"full-x{count}", s, (run_of(FULL, s),) * count) for s in seeds),
         Ensemble(f"base-x{count}", base.seed, (base,) * count),
-        *(Ensemble("full-x1", s, (run_of("full", s),)) for s in seeds),
+        *(Ensemble("full-x1", s, (run_of(FULL, s),)) for s in seeds),
     ]
 
 
@@ -194,7 +193,7 @@ def vote_all(
     sweep: Sweep,
     spec: SweepSpec,
     scored: EvalSpec,
-    voters: Sequence[str],
+    voters: Sequence[ArmName],
     on_ensemble: Callable[[Ensemble], None] = lambda ensemble: None,
 ) -> Votes:
     """Score every ensemble of `ensembles`; what was scored already is kept.
@@ -206,7 +205,7 @@ def vote_all(
         voters: arms.
         on_ensemble: called before each is scored.
     """
-    from layergym.evals.sweep.run_arm import scored_panel
+    from layergym.evals.sweep.panels import scored_panel
 
     chosen = ensembles(sweep, voters, spec.seeds)
     key = repr((tuple(voters), scored_panel(spec.run, scored).hash, scored.repeats, scored.seed))
@@ -240,7 +239,7 @@ def _read(path: Path) -> Votes:
     try:
         places = [path.parent / str(place) / "evals" for place in value["ensembles"]]
         results = tuple(read_eval(file) for place in places for file in place.glob("*.json"))
-        return Votes(tuple(map(str, value["voters"])), results)
+        return Votes(tuple(map(ArmName, value["voters"])), results)
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} holds no votes ({briefly(error)}); delete its folder") from None
 
@@ -248,7 +247,7 @@ def _read(path: Path) -> Votes:
 def _delta(run: Run) -> LayerDelta | None:
     from layergym.trainer.layers.delta import LayerDelta
 
-    return None if run.arm == "base" else LayerDelta.load(run.path / "delta.safetensors")
+    return LayerDelta.load(run.path / "delta.safetensors") if run.arm.trained else None
 
 
 def sections(finished: Finished) -> tuple[Section, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from layergym.evals.sweep.run_arm import EvalSpec
+from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.spec import SweepSpec
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 GAMES = {"max_receptacles": 8, "num_objects": 8, "max_turns": 9}
 """Small rooms, and few turns: a search without common sense seldom ends in time."""

@@ -7,25 +7,25 @@ scored on tasks, that the ranking has not seen.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from layergym.base.errors import InputError
 from layergym.base.files import read_json, write_json
+from layergym.evals.arms import Arm, any_layer, by_ranking, layers_ranked
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.results import RANKING
 from layergym.evals.sweep.folder import write_sweep
-from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
-from layergym.evals.sweep.spec import SweepSpec, arm_name, check_arm
+from layergym.evals.sweep.panels import EvalSpec, scored_panel
+from layergym.evals.sweep.resolve import variant
+from layergym.evals.sweep.spec import SweepSpec
 from layergym.evals.sweep.tuning import tuning_seed
-from layergym.trainer.layers.selection import layer_indices, scattered
+from layergym.trainer.layers.grammar import layer_indices
 
 STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
 """Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
-_RANKED = re.compile(r"(?<![\w:])(single:best|(?:top|bottom):(\d+))(?!@)")
 
 
 def comparison(
@@ -44,7 +44,7 @@ def comparison(
         sweep: the one that ranked the layers.
         ranking: what that one found.
         folder: of the comparison; "single:best", "top:k" and "bottom:k" name the ranking in it.
-        arms: expressions of `layergym.evals.sweep.spec`.
+        arms: expressions of `layergym.evals.arms`.
         seeds: of the runs; none of the sweep's.
         split: where the scored tasks come from; by default the sweep's split.
         size: scored tasks; by default as many as the sweep has, or what is left.
@@ -55,18 +55,18 @@ def comparison(
     """
     for arm in arms:
         _check(arm, ranking)
-        check_arm(_RANKED.sub("0", arm), sweep)  # The ranking is not in the folder yet.
+        variant(Arm.parse(any_layer(arm)), sweep)  # The ranking is not in the folder yet.
     if used := sorted(set(seeds) & seen_seeds(sweep)):
         raise InputError(
             f"seed {used[0]} took part in the ranking; compare with others, such as "
             f"{max(seen_seeds(sweep)) + 1}"
         )
     profile = (folder / RANKING).resolve()
-    named = [arm for arm in arms if arm not in ("base", "full")]
+    further = [arm for arm in arms if Arm.parse(arm).kind not in ("base", "full")]
     return SweepSpec(
         run=sweep.run,
         eval=_other_tasks(sweep, split or sweep.eval.split, size),
-        extra=tuple(ranked(arm, profile) for arm in named),
+        extra=tuple(by_ranking(arm, profile) for arm in further),
         num_layers=sweep.num_layers,
         seeds=tuple(seeds),
         lr_full=sweep.lr_full,
@@ -77,26 +77,18 @@ def comparison(
 def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile) -> None:
     """Begin the comparison's folder: settings, the ranking, where it was made, what arms train."""
     write_profile(folder / RANKING, ranking)  # Its arms are read before the sweep is begun.
-    write_sweep(spec, folder)
+    begun = write_sweep(spec, folder)
     origin = {
         "split": sweep.eval.split,
         "seeds": sweep.seeds,
-        "layers": {arm_name(arm): chosen(arm, spec.num_layers) for arm in spec.extra},
+        "layers": {
+            arm.name: layer_indices(arm.layers, begun.spec.num_layers) if arm.names_layers else ()
+            for arm, _ in begun.variants
+            if arm.kind not in ("base", "full")
+        },
     }
     path = folder / "manifest.json"
     write_json(path, read_json(path) | {"ranking": origin})
-
-
-def chosen(arm: str, num_layers: int) -> tuple[int, ...]:
-    """The layers that an expression names; none for random entries and LoRA on all layers.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    layers = arm.removeprefix("boost-").removeprefix("lora-").partition("*")[0]
-    if layers == "lora" or scattered(layers, num_layers):
-        return ()
-    return layer_indices(layers, num_layers)
 
 
 def seen_seeds(sweep: SweepSpec) -> set[int]:
@@ -104,26 +96,20 @@ def seen_seeds(sweep: SweepSpec) -> set[int]:
     return {*sweep.seeds, *([tuning_seed(sweep)] if sweep.search.lr_grid else [])}
 
 
-def ranked(arm: str, profile: Path) -> str:
-    """The expression with the profile that its "single:best", "top:k" or "bottom:k" refers to."""
-    named = _RANKED.sub(lambda match: f"{match[1]}@{profile}", arm)
-    return named.replace("single:best@", "top:1@")
-
-
 def _check(arm: str, ranking: LayerProfile) -> None:
     """Refuse an arm that goes by the ranking where there is none, or not of so many layers."""
     main = ranking.measures[0]
-    match = _RANKED.search(arm)
-    if match is None:
+    count = layers_ranked(arm)
+    if count is None:
         return
     if not main.defined:
         raise InputError(
             f'"{arm}" needs a ranking, but full - base is not distinguishable from 0 in '
             f"{ranking.name}; sweep with more steps, seeds or tasks, or leave that arm out"
         )
-    if not 1 <= int(match[2] or 1) <= len(main.layers):
+    if not 1 <= count <= len(main.layers):
         raise InputError(
-            f'"{arm}" asks for {match[2]} layers; {ranking.name} ranks {len(main.layers)}'
+            f'"{arm}" asks for {count} layers; {ranking.name} ranks {len(main.layers)}'
         )
 
 

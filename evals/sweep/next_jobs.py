@@ -12,73 +12,63 @@ from pathlib import Path
 
 import numpy as np
 
-from layergym.base.files import read_json, write_json
-from layergym.evals.results import arm_label, arm_of, layer_of
+from layergym.evals.arms import ArmName
 from layergym.evals.stats import Floats
-from layergym.evals.sweep.executors.job import SweepJob
+from layergym.evals.sweep.jobs import SweepJob
 from layergym.evals.sweep.racing import Behind, behind
-from layergym.evals.sweep.run_arm import drop_checkpoints, finished, looked
+from layergym.evals.sweep.run_folder import finished, looked, stop, stopped
 from layergym.evals.sweep.scan import waves
-from layergym.evals.sweep.spec import Arm, SweepSpec, arm_name, arm_run, arms, recipe, run_folder
-from layergym.evals.sweep.tuning import settle_rates, tuning_arms
+from layergym.evals.sweep.spec import ArmRun, ResolvedSweep, SweepSpec
+from layergym.evals.sweep.tuning import settle_rates, tuning_runs
 
 
-def next_jobs(spec: SweepSpec, folder: Path, failed: Collection[Path] = ()) -> list[SweepJob]:
+def next_jobs(sweep: ResolvedSweep, failed: Collection[Path] = ()) -> list[SweepJob]:
     """The jobs that may start, or are under way, in the order in which they should start.
 
     Args:
-        spec: the sweep's settings.
-        folder: its folder.
+        sweep: in its folder.
         failed: folders of runs that failed and are left alone for now.
     """
     jobs = []
-    tuning = settle_rates(spec, folder)
-    if tuning:
-        search = replace(spec.search, lr_grid=())
-        spec = replace(spec, lr_full=tuning.full, lr_layer=tuning.layer, search=search)
-    elif spec.search.lr_grid:
-        tried = replace(spec.search.dev, temperatures=(1.0,))
-        jobs = [SweepJob(arm, tried) for arm in tuning_arms(spec, folder)]
-    listed = [arm for arm in arms(spec, folder) if arm.name == "base" or not jobs]
-    jobs += [SweepJob(arm, spec.eval) for arm in listed if layer_of(arm.name) is None]
-    if runs := _by_layer(listed):
-        jobs += _Layers(spec, runs, failed).jobs()
+    if tuning := settle_rates(sweep):
+        sweep = sweep.at(tuning.rates)
+    elif sweep.spec.search.lr_grid:
+        tried = replace(sweep.spec.search.dev, temperatures=(1.0,))
+        jobs = [SweepJob(run, tried) for run in tuning_runs(sweep)]
+    runs = [run for run in sweep.runs if not run.name.trained or not jobs]
+    jobs += [SweepJob(run, sweep.spec.eval) for run in runs if run.name.layer is None]
+    if single := _by_layer(runs):
+        jobs += _Layers(sweep.spec, single, failed).jobs()
     return [job for job in jobs if not finished(job.folder) and job.folder not in failed]
 
 
-def all_arms(spec: SweepSpec, folder: Path) -> list[Arm]:
-    """Every run that the sweep may need: those of the grid, then its arms."""
-    return [*(tuning_arms(spec, folder) if spec.search.lr_grid else ()), *arms(spec, folder)]
+def all_runs(sweep: ResolvedSweep) -> list[ArmRun]:
+    """Every run that the sweep may need: those of the grid, then those of its arms."""
+    return [*(tuning_runs(sweep) if sweep.spec.search.lr_grid else ()), *sweep.runs]
 
 
-def owed(spec: SweepSpec, folder: Path) -> list[tuple[str, int]]:
+def owed(spec: SweepSpec, folder: Path) -> list[tuple[ArmName, int]]:
     """Runs (arm, seed) that the sweep still owes; nothing is decided or written.
 
     Layers that the scan has not taken so far, and those that left the race, are none of them.
     """
-    alone = [recipe(e, spec) for e in spec.expressions if layer_of(arm_name(e)) is not None]
-    runs = _by_layer([arm_run(spec, folder, one, seed) for one in alone for seed in spec.seeds])
-    taken = {layer for wave in _Layers(spec, runs, ()).waves() for layer in wave}
+    # Who is owed depends on folders alone: a sweep need not be resolved for it.
+    runs = ResolvedSweep(spec, folder, tuple((arm, spec.run) for arm in spec.arms)).runs
+    single = _by_layer(runs)
+    taken = {layer for wave in _Layers(spec, single, ()).waves() for layer in wave}
     return [
-        (name, seed)
-        for expression, seed in spec.runs
-        if (layer_of(name := arm_name(expression)) is None or layer_of(name) in taken)
-        and not finished(place := run_folder(folder, name, seed))
-        and not stopped(place)
+        (run.name, run.run.seed)
+        for run in runs
+        if (run.name.layer is None or run.name.layer in taken)
+        and not finished(run.folder)
+        and not stopped(run.folder)
     ]
 
 
-def stopped(folder: Path) -> str | None:
-    """Why the run in `folder` left the race; None when it did not."""
-    path = folder / "manifest.json"
-    reason = read_json(path).get("stopped") if path.is_file() else None
-    return str(reason) if reason else None
-
-
-def _by_layer(listed: Sequence[Arm]) -> dict[int, list[Arm]]:
-    found: dict[int, list[Arm]] = {}
+def _by_layer(listed: Sequence[ArmRun]) -> dict[int, list[ArmRun]]:
+    found: dict[int, list[ArmRun]] = {}
     for arm in listed:
-        layer = layer_of(arm.name)
+        layer = arm.name.layer
         if layer is not None:
             found.setdefault(layer, []).append(arm)
     return found
@@ -89,7 +79,7 @@ class _Layers:
     """The single-layer arms; all seeds of a layer go on or stop together."""
 
     spec: SweepSpec
-    runs: Mapping[int, Sequence[Arm]]
+    runs: Mapping[int, Sequence[ArmRun]]
     failed: Collection[Path]
 
     @property
@@ -129,19 +119,19 @@ class _Layers:
     def _judge(self, step: int, going: Sequence[int], known: Sequence[int]) -> None:
         """Stop those of `going` that are behind any of the `known` layers at `step`."""
         tables = {layer: self._table(layer, step) for layer in known}
-        seen = {arm_of(layer): t for layer, t in tables.items() if t is not None}
+        seen = {ArmName.of_layer(layer): t for layer, t in tables.items() if t is not None}
         for one in behind(seen, looks=len(self.spec.search.race)):
-            layer = layer_of(one.arm)
+            layer = one.arm.layer
             for arm in self.runs[layer] if layer is not None and layer in going else ():
-                _stop(arm, self._reason(one, step, arm))
+                stop(arm.folder, self._reason(one, step, arm))
 
-    def _reason(self, one: Behind, step: int, arm: Arm) -> str:
+    def _reason(self, one: Behind, step: int, arm: ArmRun) -> str:
         result = looked(arm.folder, step)
         assert result is not None
         return (
             f"at step {step} of {arm.run.steps} it scored {100 * one.score:.1f} % on "
             f"{len(result.tasks)} tasks of the {result.split} split, "
-            f"{arm_label(one.leader)} {100 * one.best:.1f} %: at least "
+            f"{one.leader.label} {100 * one.best:.1f} %: at least "
             f"{100 * one.at_least:.1f} points more (bound for all layers and looks together)"
         )
 
@@ -156,9 +146,3 @@ class _Layers:
         if not self.looks:
             return False
         return any(arm.folder in self.failed or stopped(arm.folder) for arm in self.runs[layer])
-
-
-def _stop(arm: Arm, reason: str) -> None:
-    path = arm.folder / "manifest.json"
-    write_json(path, read_json(path) | {"stopped": reason})
-    drop_checkpoints(arm.folder)

@@ -27,11 +27,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats as distributions
 
 from layergym.evals import stats
+from layergym.evals.arms import ArmName
 from layergym.evals.stats import Floats
 
 ALPHA = 0.05
@@ -39,14 +41,15 @@ ALPHA = 0.05
 TASKS = 32
 """A development panel smaller than this cannot carry a race."""
 SEED = 0
+_Name = TypeVar("_Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
     """A layer that is out of the race at one look."""
 
-    arm: str
-    leader: str
+    arm: ArmName
+    leader: ArmName
     """The layer that is ahead by the largest lower bound."""
     score: float
     best: float
@@ -55,14 +58,14 @@ class Behind:
     """Lower bound of the leader's lead."""
 
 
-def behind(tables: Mapping[str, Floats], looks: int) -> list[Behind]:
+def behind(tables: Mapping[_Name, Floats], looks: int) -> list[Behind]:
     """The layers that stop at this look.
 
     Args:
         tables: success rates (S, T) of each layer on the development panel, all at one step.
         looks: K, the number of looks planned in all.
     """
-    arms = list(tables)
+    arms = list(map(ArmName, tables))
     if len(arms) < 2:
         return []
     cells = list(tables.values())

@@ -1,78 +1,34 @@
 """One arm of a sweep: train one selection of layers, score it, file the scores.
 
-FOLDER/looks/step-00008/evals/t1.0.json   score on the development panel after 8 steps
-FOLDER/evals/<name>.json                  final scores, on the panel that the report is about
-FOLDER/cost.json                          written last: the arm is finished
+What it leaves in its folder is said in `run_folder.py`.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 from layergym.agents.base import Agent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
-from layergym.envs import InputError, Panel, find, panel
-from layergym.evals.results import Cost, EvalResult, Scored, read_eval, write_cost, write_eval
-from layergym.evals.score.evaluate import Label, evaluate
+from layergym.envs import find
+from layergym.evals.results import Cost, EvalResult
+from layergym.evals.score.evaluate import Label, play_panel
+from layergym.evals.sweep.panels import EvalSpec, scored_panel
+from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.credit.measures import peak_memory
 from layergym.trainer.manifest import manifest
-from layergym.trainer.run import RunSpec, Trained, agent_of, make_env_of, train
+from layergym.trainer.run import Trained, agent_of, train
+from layergym.trainer.spec import RunSpec, make_env_of
 
-LOOK_AT = 1.0
-"""Temperature of looks."""
 AgentAt = Callable[[float], Agent]
 """A model as an agent that samples at the given temperature."""
 _PARTS = ("rollout", "logprobs", "update")
 """What training consists of; their times add up over resumed runs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalSpec:
-    """What every arm is scored on."""
-
-    split: str = "test"
-    size: int | None = None
-    """Tasks of the panel; None takes them all."""
-    skip: int = 0
-    """Tasks, those of a panel of this size, that are left out: they were used for a choice."""
-    repeats: int = 2
-    """Episodes per task at a temperature above 0; greedy plays each task once."""
-    temperatures: tuple[float, ...] = (1.0, 0.0)
-    base_temperatures: tuple[float, ...] = (1.0, 0.7, 0.5, 0.25, 0.0)
-    """The untrained model is scored at all of these: how much of a gain is only sharpening?"""
-    seed: int = 0
-    score: Scored = "success"
-    """What a score is the mean of: success, or the return, where that lies between 0 and 1."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no score could be made of.
-
-        Raises:
-            InputError: too few tasks or episodes, or a temperature below 0.
-        """
-        if self.size is not None and self.size < 2:
-            raise InputError(
-                f"a panel has 2 tasks or more, not {self.size}: one tells nothing about others"
-            )
-        if self.repeats < 1:
-            raise InputError(f"a task is played once or more, not {self.repeats} times")
-        if self.score not in get_args(Scored):
-            raise InputError(f'a score is of "success" or "reward", not "{self.score}"')
-        if min(*self.temperatures, *self.base_temperatures, 0.0) < 0:
-            raise InputError("sampling temperatures are 0 (greedy) or more")
-
-
-def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:
-    """The tasks that `spec` names."""
-    return panel(make_env_of(run, spec.split)(), spec.size, skip=spec.skip)
 
 
 def score(
@@ -89,7 +45,7 @@ def score(
     """
     tasks = scored_panel(run, spec)
     return [
-        evaluate(
+        play_panel(
             agent_at(temperature),
             make_env_of(run, spec.split),
             tasks,
@@ -143,19 +99,6 @@ def training_cost(done: Trained) -> Cost:
     )
 
 
-def file_scores(folder: Path, results: Sequence[EvalResult], cost: Cost) -> None:
-    """Finish a run folder: final scores, no checkpoints, and cost.json last."""
-    for result in results:
-        write_eval(folder, result)
-    drop_checkpoints(folder)
-    write_cost(folder, cost)
-
-
-def finished(folder: Path) -> bool:
-    """Whether `run_arm` came to its end in `folder`."""
-    return (folder / "cost.json").is_file()
-
-
 def take_look(
     run: RunSpec, dev: EvalSpec, arm: str, folder: Path, *, step: int, watch: Watch = NOBODY
 ) -> None:
@@ -166,27 +109,6 @@ def take_look(
         return
     agent_at = partial(agent_of, run, done.model, done.tokenizer)
     file_look(folder, step, score(run, dev, agent_at, arm=arm, temperatures=[LOOK_AT])[0])
-
-
-def file_look(folder: Path, step: int, result: EvalResult) -> None:
-    """Keep what was found at a step of the run in `folder`."""
-    write_eval(_look(folder, step), result)
-
-
-def looked(folder: Path, step: int) -> EvalResult | None:
-    """What `take_look` found in `folder` at `step`; None when it was not there yet."""
-    path = _look(folder, step) / "evals" / f"t{LOOK_AT}.json"
-    return read_eval(path) if path.is_file() else None
-
-
-def _look(folder: Path, step: int) -> Path:
-    return folder / "looks" / f"step-{step:05d}"
-
-
-def drop_checkpoints(folder: Path) -> None:
-    """Free the space of a run that will not be resumed."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
 
 
 def _total(metrics: Sequence[Mapping[str, float]], name: str) -> float:

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from layergym.envs import InputError
+from layergym.base.errors import InputError
+from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.racing import TASKS
-from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
-from layergym.trainer.run import RunSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +57,3 @@ class Search:
                 f"decisions and final scores need different tasks; both are of the "
                 f"{final.split} split: give another --dev-split"
             )
-
-
-def dev_split(run: RunSpec) -> str:
-    """The split of the development panel: "valid" where the environment has it, else "train"."""
-    try:
-        scored_panel(run, EvalSpec(split="valid"))
-    except InputError:
-        return "train"
-    return "valid"

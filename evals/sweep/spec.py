@@ -1,36 +1,40 @@
-"""The arms of a sweep: an arm is a name and what it changes in the sweep's `RunSpec`.
+"""What a sweep is asked to be, and what it is once that has been resolved.
 
-What can be written::
-
-    base                     the untrained model
-    full                     every parameter
-    3 | 0+14 | middle:5      only these layers: the `layers=` grammar
-    boost-<layers>[*2]       every parameter, these layers at a multiple of the learning rate
-    random | random:2        control: single entries, scattered, as many as so many layers have
-    lora | lora-<layers>     control: LoRA on all or these layers, as large as one layer
-
-The boost is the layer-adaptive learning rate of arXiv 2607.01232, which doubles it; random masks
-and LoRA are the baselines of its scripts.
+A `SweepSpec` is what a person writes and `sweep.json` holds. `resolve` (`resolve.py`) turns it into
+a `ResolvedSweep` once, before anything is run: the environment's full id, the depth of the model,
+and each arm with the `RunSpec` that it trains with. All that runs a sweep reads that.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from layergym.agents.names import num_layers
-from layergym.envs import InputError
-from layergym.evals.results import arm_of
-from layergym.evals.sweep.run_arm import EvalSpec
+from layergym.base.errors import InputError
+from layergym.base.files import read_json
+from layergym.evals.arms import Arm, ArmName
+from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.search import Search
-from layergym.trainer.layers.lora import lora_rank
-from layergym.trainer.run import RunSpec, check_run
+from layergym.trainer.spec import RunSpec
 
-BOOST = 2
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Learning rates of a sweep; None: what suits the model."""
+
+    full: float | None
+    """Of the arms that train every parameter."""
+    layer: float | None
+    """Of those that train some layers, or scattered entries."""
+
+    def of(self, arm: Arm) -> float | None:
+        """The rate that `arm` trains with; LoRA has its own."""
+        if arm.kind == "lora":
+            return None
+        return self.full if arm.kind in ("base", "full", "boost") else self.layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +62,8 @@ class SweepSpec:
         """
         if not self.seeds or not (self.layers or self.extra):
             raise InputError("a sweep needs at least one seed and one layer or further arm")
-        names = [arm_name(expression) for expression in self.expressions]
-        for what, values in (("seed", list(map(str, self.seeds))), ("arm", names)):
+        names = [arm.name for arm in self.arms]
+        for what, values in (("seed", list(map(str, self.seeds))), ("arm", list(map(str, names)))):
             if twice := [value for value in values if values.count(value) > 1]:
                 raise InputError(f"a sweep runs each {what} once; {twice[0]} is named twice")
         rates = [rate for rate in (self.lr_full, self.lr_layer) if rate is not None]
@@ -70,107 +74,96 @@ class SweepSpec:
         self.search.check(self.run.steps, self.eval)
 
     @property
-    def expressions(self) -> tuple[str, ...]:
+    def arms(self) -> tuple[Arm, ...]:
         """All arms in the order in which they start: base and full first."""
-        return ("base", "full", *map(str, self.layers), *self.extra)
+        return tuple(map(Arm.parse, ("base", "full", *map(str, self.layers), *self.extra)))
 
     @property
-    def runs(self) -> list[tuple[str, int]]:
-        """All runs, as expression and seed, in the order in which they start."""
-        trained = [(one, seed) for one in self.expressions[1:] for seed in self.seeds]
-        return [("base", self.run.seed), *trained]
+    def rates(self) -> Rates:
+        """The learning rates that were given; None: what suits the model."""
+        return Rates(self.lr_full, self.lr_layer)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What makes one arm differ from the others."""
+class ArmRun:
+    """One run of an arm: an arm, a seed, and where it lies."""
 
-    name: str
-    changes: Mapping[str, Any]
-    """Fields of `RunSpec` and their values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One run of a sweep."""
-
-    name: str
+    arm: Arm
     run: RunSpec
     folder: Path
 
-
-def recipe(expression: str, spec: SweepSpec) -> Recipe:
-    """What the arm of this expression changes.
-
-    Raises:
-        InputError: the expression cannot be read.
-    """
-    text = expression.strip()
-    name = arm_name(text)
-    if text in ("base", "full"):
-        return Recipe(name, {"layers": "all", "learning_rate": spec.lr_full})
-    if text.startswith("boost-"):
-        layers, _, factor = text.removeprefix("boost-").partition("*")
-        boost = f"{layers}*{factor or BOOST}"
-        return Recipe(name, {"layers": "all", "boost": boost, "learning_rate": spec.lr_full})
-    if text == "lora" or text.startswith("lora-"):
-        layers = text.removeprefix("lora").removeprefix("-") or "all"
-        rank = lora_rank(spec.run.model, layers)
-        return Recipe(name, {"layers": layers, "lora": rank, "learning_rate": None})
-    return Recipe(name, {"layers": text, "learning_rate": spec.lr_layer})
+    @property
+    def name(self) -> ArmName:
+        """The arm's."""
+        return self.arm.name
 
 
-def check_arms(spec: SweepSpec) -> None:
-    """Refuse a sweep one of whose arms could not be trained, before anything is written.
+@dataclass(frozen=True, slots=True)
+class ResolvedSweep:
+    """A sweep in its folder, with nothing left to look up."""
 
-    Raises:
-        InputError: an arm cannot be read or does not fit the model, or a setting is wrong.
-    """
-    check_run(spec.run, spec.num_layers or num_layers(spec.run.model))
-    for expression in spec.expressions:
-        check_arm(expression, spec)
+    spec: SweepSpec
+    """With the environment's full id and the model's depth."""
+    folder: Path
+    variants: tuple[tuple[Arm, RunSpec], ...]
+    """Every arm with what it trains; `run_of` sets the seed."""
+
+    @property
+    def runs(self) -> list[ArmRun]:
+        """All runs, in the order in which they start; the base has one seed."""
+        return [
+            self.run_of(arm, run, seed)
+            for arm, run in self.variants
+            for seed in (self.spec.seeds if arm.name.trained else (self.spec.run.seed,))
+        ]
+
+    def run_of(self, arm: Arm, run: RunSpec, seed: int) -> ArmRun:
+        """The run of an arm with one seed, at its place."""
+        return ArmRun(arm, replace(run, seed=seed), run_folder(self.folder, arm.name, seed))
+
+    def at(self, rates: Rates) -> ResolvedSweep:
+        """The same sweep with learning rates that were chosen on the way."""
+        spec = replace(
+            self.spec,
+            lr_full=rates.full,
+            lr_layer=rates.layer,
+            search=replace(self.spec.search, lr_grid=()),
+        )
+        variants = tuple(
+            (arm, replace(run, learning_rate=rates.of(arm))) for arm, run in self.variants
+        )
+        return ResolvedSweep(spec, self.folder, variants)
 
 
-def check_arm(expression: str, spec: SweepSpec) -> None:
-    """Refuse an arm that could not be trained in this sweep; nothing is loaded or written.
-
-    Raises:
-        InputError: it cannot be read or does not fit the model, or a setting is wrong.
-    """
-    depth = spec.num_layers or num_layers(spec.run.model)
-    try:
-        check_run(replace(spec.run, **recipe(expression, spec).changes), depth)
-    except InputError as error:
-        raise InputError(f'arm "{expression}": {error}') from None
-
-
-def arms(spec: SweepSpec, folder: Path) -> list[Arm]:
-    """All runs, in the order in which they start; the base has one seed."""
-    made = {expression: recipe(expression, spec) for expression in spec.expressions}
-    return [arm_run(spec, folder, made[expression], seed) for expression, seed in spec.runs]
-
-
-def arm_run(spec: SweepSpec, folder: Path, made: Recipe, seed: int) -> Arm:
-    """One run of an arm, with its place in the sweep's folder."""
-    run = replace(spec.run, seed=seed, **made.changes)
-    return Arm(made.name, run, run_folder(folder, made.name, seed))
-
-
-def run_folder(folder: Path, arm: str, seed: int) -> Path:
+def run_folder(folder: Path, arm: ArmName, seed: int) -> Path:
     """Where a run of a sweep lies in the sweep's folder."""
     return folder / "arms" / arm / f"seed-{seed}"
 
 
-def arm_name(expression: str) -> str:
-    """Its folder's name: "layer-03" for "3", "top-5" for "top:5@runs/a/profile.json".
+def read_spec(folder: Path) -> SweepSpec:
+    """The settings of the sweep in `folder`.
 
     Raises:
-        InputError: nothing is left of it.
+        InputError: it is no sweep folder, or another version of layergym wrote it.
     """
-    if re.fullmatch(r"\d+", expression):
-        return arm_of(int(expression))
-    short = re.sub(r"@[^*]*", "", expression)
-    name = re.sub(r"[^a-z0-9-]+", "-", short.lower()).strip("-")
-    if not name:
-        raise InputError(f'"{expression}" names no arm; try "middle:5" or "boost-middle:5"')
-    return name
+    values = read_json(folder / "sweep.json")
+    try:
+        search = dict(values.get("search", {}))
+        if "dev" in search:
+            search["dev"] = _build(EvalSpec, search["dev"])
+        parts = {
+            "run": RunSpec.of(values["run"]),
+            "eval": _build(EvalSpec, values["eval"]),
+            "search": _build(Search, search),
+        }
+        spec: SweepSpec = _build(SweepSpec, values | parts)
+        return spec
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'sweep.json'} does not describe a sweep: {error}") from error
+
+
+def _build(kind: type, values: Mapping[str, Any]) -> Any:
+    """A frozen value from JSON, whose lists are tuples here."""
+    names = {f.name for f in fields(kind)}
+    made = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}
+    return kind(**made)

@@ -19,9 +19,10 @@ import numpy as np
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals import stats
+from layergym.evals.arms import Arm, ArmName
 from layergym.evals.results import EvalResult, read_run
-from layergym.evals.sweep.run_arm import LOOK_AT, finished
-from layergym.evals.sweep.spec import Arm, SweepSpec, arm_run, recipe
+from layergym.evals.sweep.run_folder import LOOK_AT, finished
+from layergym.evals.sweep.spec import ArmRun, Rates, ResolvedSweep, SweepSpec
 
 FILE = "tuning.json"
 
@@ -30,7 +31,7 @@ FILE = "tuning.json"
 class GridScore:
     """One run of the grid."""
 
-    arm: str
+    arm: ArmName
     rate: float
     score: float
     low: float | None
@@ -47,49 +48,52 @@ class Tuning:
     layer: float
     grid: tuple[GridScore, ...]
 
+    @property
+    def rates(self) -> Rates:
+        """Those chosen, for the sweep's arms."""
+        return Rates(self.full, self.layer)
+
 
 def tuning_seed(spec: SweepSpec) -> int:
     """The seed of the grid's runs, which no run of the sweep has."""
     return max((*spec.seeds, spec.run.seed)) + 1
 
 
-def tuning_arms(spec: SweepSpec, folder: Path) -> list[Arm]:
-    """The runs of the grid."""
-    seed = tuning_seed(spec)
-    listed = []
-    for expression in ("full", str(spec.num_layers // 2)):
-        made = arm_run(spec, folder, recipe(expression, spec), seed)
-        for rate in sorted(spec.search.lr_grid):
-            place = folder / "tuning" / made.name / f"lr-{rate:g}"
-            run = replace(made.run, learning_rate=rate)
-            listed.append(Arm(made.name, run, place))
-    return listed
+def tuning_runs(sweep: ResolvedSweep) -> list[ArmRun]:
+    """The runs of the grid: every parameter, and the middle layer."""
+    seed = tuning_seed(sweep.spec)
+    runs = []
+    for expression in ("full", str(sweep.spec.num_layers // 2)):
+        arm = Arm.parse(expression)
+        for rate in sorted(sweep.spec.search.lr_grid):
+            run = replace(sweep.spec.run, layers=arm.layers, learning_rate=rate, seed=seed)
+            runs.append(ArmRun(arm, run, sweep.folder / "tuning" / arm.name / f"lr-{rate:g}"))
+    return runs
 
 
-def settle_rates(spec: SweepSpec, folder: Path) -> Tuning | None:
+def settle_rates(sweep: ResolvedSweep) -> Tuning | None:
     """The choice, written down once all runs of the grid are finished; None before.
 
     The rate with the highest success on the development panel is taken; of equals, the lowest.
     """
-    if not spec.search.lr_grid:
+    if not sweep.spec.search.lr_grid:
         return None
-    if (folder / FILE).is_file():
-        return read_tuning(folder)
-    tried = tuning_arms(spec, folder)
-    if not all(finished(arm.folder) for arm in tried):
+    if (sweep.folder / FILE).is_file():
+        return read_tuning(sweep.folder)
+    tried = tuning_runs(sweep)
+    if not all(finished(run.folder) for run in tried):
         return None
-    results = [_scored(arm.folder) for arm in tried]
+    results = [_scored(run.folder) for run in tried]
     grid = tuple(_score(a, r) for a, r in zip(tried, results, strict=True))
     first = results[0]
-    layer = next(score.arm for score in grid if score.arm != "full")
-    found = Tuning(
+    tuning = Tuning(
         panel=f"{len(first.tasks)} tasks of the {first.split} split, {first.panel_hash[:8]}",
-        full=_best(grid, "full"),
-        layer=_best(grid, layer),
+        full=_best(grid, tried[0].name),
+        layer=_best(grid, tried[-1].name),
         grid=grid,
     )
-    write_json(folder / FILE, asdict(found))
-    return found
+    write_json(sweep.folder / FILE, asdict(tuning))
+    return tuning
 
 
 def read_tuning(folder: Path) -> Tuning | None:
@@ -103,7 +107,7 @@ def read_tuning(folder: Path) -> Tuning | None:
         return None
     value = read_json(path)
     try:
-        grid = tuple(GridScore(**row) for row in value["grid"])
+        grid = tuple(GridScore(**row | {"arm": ArmName(row["arm"])}) for row in value["grid"])
         return Tuning(value["panel"], float(value["full"]), float(value["layer"]), grid)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} does not describe a grid ({briefly(error)})") from None
@@ -113,12 +117,12 @@ def _scored(folder: Path) -> EvalResult:
     return next(r for r in read_run(folder).evals if r.temperature == LOOK_AT)
 
 
-def _score(arm: Arm, result: EvalResult) -> GridScore:
+def _score(run: ArmRun, result: EvalResult) -> GridScore:
     table = result.rates[None]
     draws = stats.joint_draws([table], [False], seed=0)[:, 0]
     found = stats.score_interval(table, draws)
-    assert arm.run.learning_rate is not None
-    return GridScore(arm.name, arm.run.learning_rate, found.value, found.low, found.high)
+    assert run.run.learning_rate is not None
+    return GridScore(run.name, run.run.learning_rate, found.value, found.low, found.high)
 
 
 def _best(grid: Sequence[GridScore], arm: str) -> float:

@@ -30,19 +30,20 @@ if TYPE_CHECKING:
     from layergym.agents.names import open_agent
     from layergym.agents.rollouts import Job, rollout
     from layergym.evals.score.contest import ContestSpec
-    from layergym.evals.sweep.run_arm import EvalSpec
+    from layergym.evals.sweep.panels import EvalSpec
     from layergym.evals.sweep.spec import SweepSpec
     from layergym.face import contributions, evaluate, every_layer, report, sweep
-    from layergym.trainer.run import RunSpec, train
+    from layergym.trainer.run import train
+    from layergym.trainer.spec import RunSpec
 
 # Gymnasium's convention: what a package has can be made once the package was imported.
 load_plugins()
 
 _LAZY = {
     "ContestSpec": "evals.score.contest",
-    "EvalSpec": "evals.sweep.run_arm",
+    "EvalSpec": "evals.sweep.panels",
     "Job": "agents.rollouts",
-    "RunSpec": "trainer.run",
+    "RunSpec": "trainer.spec",
     "SweepSpec": "evals.sweep.spec",
     "contributions": "face",
     "evaluate": "face",

@@ -16,13 +16,11 @@ A folder may be given as a text or as a path. torch is imported when a function 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
 from layergym.base.locks import vacant
-from layergym.envs import find
 
 if TYPE_CHECKING:
     from layergym.evals.contribution.measure import ArmScore
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
     from layergym.evals.score.contest import ContestSpec
     from layergym.evals.score.standings import Standings
     from layergym.evals.sweep.executors.launch import Launch
-    from layergym.evals.sweep.spec import SweepSpec
-    from layergym.trainer.run import RunSpec
+    from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+    from layergym.trainer.spec import RunSpec
 
 
 def evaluate(spec: ContestSpec, folder: str | Path) -> Standings:
@@ -120,36 +118,36 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
     from layergym.evals.report.write import write_report
     from layergym.evals.sweep.executors.launch import Launch, open_executor
     from layergym.evals.sweep.folder import note_executor, run_sweep
+    from layergym.evals.sweep.resolve import resolve
 
     place = Path(folder)
     launch = launch or Launch()
     launch.check(spec.run.sampler)
-    spec = _begun(spec, place)
-    chosen = open_executor(launch, spec, place)
+    resolved = resolve(spec, place)
+    _begin(resolved)
+    chosen = open_executor(launch, resolved)
     note_executor(place, chosen)
-    if failures := run_sweep(spec, place, chosen.executor):
+    if failures := run_sweep(resolved, chosen.executor):
         raise InputError(f"{'; '.join(failures)}; mend the cause and call sweep again")
     made = build([place])
     write_report(made, place / "report")
     return made.profiles[0]
 
 
-def _begun(spec: SweepSpec, folder: Path) -> SweepSpec:
-    """The sweep as its folder holds it; a folder that is new is begun."""
-    from layergym.agents.names import num_layers
+def _begin(sweep: ResolvedSweep) -> None:
+    """Begin a folder that is new; refuse one that holds anything else than this sweep."""
     from layergym.evals.results import is_sweep
-    from layergym.evals.sweep.folder import read_spec, write_sweep
+    from layergym.evals.sweep.folder import begin_folder
+    from layergym.evals.sweep.spec import read_spec
 
-    depth = spec.num_layers or num_layers(spec.run.model)
-    spec = replace(spec, run=replace(spec.run, env=find(spec.run.env)), num_layers=depth)
+    folder = sweep.folder
     if is_sweep(folder):
-        if read_spec(folder) != spec:
+        if read_spec(folder) != sweep.spec:
             raise InputError(f"{folder} holds a sweep with other settings; give another folder")
     elif folder.is_file() or not vacant(folder):
         raise InputError(f"{folder} holds something that is not a sweep; give another folder")
     else:
-        write_sweep(spec, folder)
-    return spec
+        begin_folder(sweep)
 
 
 def contributions(path: str | Path) -> tuple[ArmScore, ...]:

@@ -10,7 +10,8 @@ from layergym.agents import Job, rollout
 from layergym.agents.names import open_model
 from layergym.cli.dry_run import CLOSE, KNOWN, OPEN, SEEN
 from layergym.trainer.credit.schedule import jobs_of
-from layergym.trainer.run import RunSpec, agent_of, make_env_of
+from layergym.trainer.run import agent_of
+from layergym.trainer.spec import RunSpec, make_env_of
 
 SMALL = ["--group", "2", "--env-arg", "max_turns=3", "--dry-run"]
 

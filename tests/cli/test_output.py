@@ -17,7 +17,8 @@ import pytest
 from layergym.__main__ import main
 from layergym.cli.pausing import PauseRequest, seconds
 from layergym.envs import InputError
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 TRAIN = [
     *("train", "alfworld-v0", "--layers", "3", "--steps", "2", "--tasks", "1", "--group", "2"),

@@ -9,8 +9,8 @@ import pytest
 
 from layergym.__main__ import main
 from layergym.base.files import read_json, write_json
-from layergym.evals.sweep.folder import read_spec
-from layergym.trainer.run import RunSpec
+from layergym.evals.sweep.spec import read_spec
+from layergym.trainer.spec import RunSpec
 from tests.trainer.vllm_backend import serving
 
 SMALL = (

@@ -14,7 +14,7 @@ from layergym.cli.commands import command as opened
 from layergym.cli.commands import commands
 from layergym.command.options import arms_of
 from layergym.envs import InputError
-from layergym.trainer.layers.selection import layer_indices
+from layergym.trainer.layers.grammar import layer_indices
 
 SEVERAL_OR_ONE = {"--agent"}
 """Evaluations compare several; one plays."""

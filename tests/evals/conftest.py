@@ -12,9 +12,9 @@ import pytest
 from layergym.base.files import write_json, write_text
 from layergym.evals.results import Cost, EvalResult, write_cost, write_eval
 from layergym.evals.stats.simulate import Design, outcomes
-from layergym.evals.sweep.run_arm import EvalSpec
+from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.spec import SweepSpec
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 KINDS = ("pick", "look", "clean")
 

@@ -14,7 +14,7 @@ from layergym.base.files import read_json
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.results import read_sweep
-from layergym.evals.sweep.folder import read_spec
+from layergym.evals.sweep.spec import read_spec
 
 SweepOf = Callable[..., lg.SweepSpec]
 GAMES = {"max_receptacles": 5, "num_objects": 4, "max_turns": 6}

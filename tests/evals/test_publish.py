@@ -18,7 +18,8 @@ from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.evals import publish
 from layergym.trainer.layers.delta import LayerDelta
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 from tests.http_server import HttpServer
 
 GAMES = {"max_receptacles": 6, "num_objects": 6, "max_turns": 3, "size": 12}

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from layergym.base.errors import InputError
 from layergym.base.files import write_json, write_text
+from layergym.evals.arms import ArmName
 from layergym.evals.results import (
     Cost,
     EvalResult,
-    arm_label,
-    layer_of,
     read_eval,
     read_run,
     read_sweep,
@@ -71,10 +70,10 @@ def test_an_inconsistent_evaluation_is_refused(changes: dict[str, object]) -> No
 
 
 def test_arms_name_layers() -> None:
-    assert layer_of("layer-03") == 3
-    assert layer_of("layer-3x") is None
-    assert arm_label("layer-03") == "layer 3"
-    assert arm_label("full") == "full"
+    assert ArmName("layer-03").layer == 3
+    assert ArmName("layer-3x").layer is None
+    assert ArmName("layer-03").label == "layer 3"
+    assert ArmName("full").label == "full"
 
 
 def test_a_sweep_is_read_in_order_and_with_everything(sweep_folder: Path) -> None:

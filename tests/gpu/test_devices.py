@@ -18,10 +18,12 @@ from transformers import TrainerCallback
 
 from layergym.agents.models.sampler import Request, TransformersSampler
 from layergym.agents.names import open_model
-from layergym.evals.sweep.run_arm import EvalSpec, run_arm
+from layergym.evals.sweep.panels import EvalSpec
+from layergym.evals.sweep.run_arm import run_arm
 from layergym.trainer.bank import Bank
 from layergym.trainer.callbacks import Watch
-from layergym.trainer.run import Policy, RunSpec, agent_of, train, train_policy
+from layergym.trainer.run import Policy, agent_of, train, train_policy
+from layergym.trainer.spec import RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
 from tests.gpu.fake_gpu import Counts, FakeGPU, fake_gpu
 

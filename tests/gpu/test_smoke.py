@@ -24,7 +24,8 @@ from layergym.agents.models.sampler import Request, TransformersSampler
 from layergym.agents.names import open_model
 from layergym.agents.trajectories import read_records
 from layergym.trainer.bank import Bank
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 pytestmark = pytest.mark.gpu
 

@@ -22,7 +22,8 @@ from transformers import (
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.base.errors import InputError
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 from tests.trainer.conftest import Build
 from tests.trainer.rows.test_trees import FAR, ROWS, laid, scores
 

@@ -35,7 +35,8 @@ from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.layers.selection import decoder_layers, select
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import lay
-from layergym.trainer.run import RunSpec, Trained, agent_of, make_env_of, train
+from layergym.trainer.run import Trained, agent_of, train
+from layergym.trainer.spec import RunSpec, make_env_of
 
 
 class Pair(TextEnv):

@@ -23,7 +23,8 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.schedule import jobs_of
 from layergym.trainer.rows.packing import pack
 from layergym.trainer.rows.trees import lay
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
 from tests.trainer.test_parity import SHARED, difference, load, replay, weights
 

@@ -19,8 +19,9 @@ from layergym.agents import Job, LLMAgent, PromptStyle, Trajectory, Transformers
 from layergym.agents.names import open_model
 from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv, make, panel
-from layergym.trainer.engine import check_sampler, in_checkpoint_form, open_engine, through
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.engine import in_checkpoint_form, open_engine, through
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec, check_sampler
 from tests.trainer.vllm_backend import Backend, serving
 
 

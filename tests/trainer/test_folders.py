@@ -12,7 +12,8 @@ from layergym.base.errors import InputError, Notice
 from layergym.base.locks import locked
 from layergym.envs import Outcome, TextEnv, register
 from layergym.trainer.callbacks import Watch
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 SPEC = RunSpec(
     env="alfworld-v0",

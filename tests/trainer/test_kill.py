@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 KILLS, STEPS = 10, 36
 SPEC = RunSpec(

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from layergym.agents.names import open_model
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

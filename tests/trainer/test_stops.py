@@ -13,7 +13,8 @@ from transformers import TrainerCallback
 
 from layergym.envs import InputError
 from layergym.trainer.callbacks import WINDOW, MetricsFile, Pause, Watch, stale
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
 
 Build = Callable[..., GiGPOTrainer]

@@ -28,11 +28,12 @@ from layergym.agents.models.tiny import FOLDER
 from layergym.agents.names import open_model
 from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv
-from layergym.evals.score.evaluate import Label, evaluate
+from layergym.evals.score.evaluate import Label, play_panel
 from layergym.trainer.engine import open_engine, through
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.selection import select
-from layergym.trainer.run import RunSpec, train
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 
@@ -121,7 +122,7 @@ def test_alfworld_tasks_through_the_server(
     there = through(open_engine(f"vllm@{url}", tmp_path, model[0]), here)
     style = PromptStyle("plain", admissible=True)
     results = [
-        evaluate(LLMAgent(sampler, model[1], style), make, panel, Label("base", 0.0))
+        play_panel(LLMAgent(sampler, model[1], style), make, panel, Label("base", 0.0))
         for sampler in (here, there)
     ]
     assert results[0] == results[1]

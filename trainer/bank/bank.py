@@ -34,11 +34,12 @@ from layergym.trainer.bank.paths import Rows
 from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.bank.trainer import BankTrainer, Place
 from layergym.trainer.callbacks import NOBODY, Watch
-from layergym.trainer.engine import HERE
 from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
-from layergym.trainer.layers.selection import decoder_layers, layer_indices
-from layergym.trainer.run import Policy, RunSpec, Trained, prompt_style, train_policy
+from layergym.trainer.layers.grammar import layer_indices
+from layergym.trainer.layers.selection import decoder_layers
+from layergym.trainer.run import Policy, Trained, prompt_style, train_policy
 from layergym.trainer.seals import last_whole
+from layergym.trainer.spec import HERE, RunSpec
 
 T = TypeVar("T")
 VariantAt = Callable[[float], LLMAgent]

@@ -28,8 +28,8 @@ from layergym.trainer.rows.trees import (
     Trees,
     arranged,
     attention_reach,
-    moved,
     plant,
+    relocate,
     side_by_side,
 )
 
@@ -183,7 +183,7 @@ class _Spread:
 
     def of(self, numbers: Sequence[int], trees: Trees) -> torch.Tensor:
         """The activations of the numbered rows, laid out in `trees`."""
-        return moved(self.hidden, self.trees, trees, [self.rows[n] for n in numbers])
+        return relocate(self.hidden, self.trees, trees, [self.rows[n] for n in numbers])
 
 
 def _few(asked: Sequence[Asked]) -> Sequence[Asked]:

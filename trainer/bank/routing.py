@@ -22,7 +22,8 @@ from transformers import PreTrainedModel
 
 from layergym.base.errors import InputError
 from layergym.trainer.bank.paths import Forward, Rows
-from layergym.trainer.layers.selection import decoder_layers, layer_indices
+from layergym.trainer.layers.grammar import layer_indices
+from layergym.trainer.layers.selection import decoder_layers
 
 
 def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:

@@ -25,7 +25,7 @@ from layergym.trainer.bank.joint import joined
 from layergym.trainer.bank.passes import Asked
 from layergym.trainer.layers.selection import select
 from layergym.trainer.rows.trees import Ids, arranged, plant
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 PROMPT, NEW = 16, 8
 """Tokens of every measured episode."""

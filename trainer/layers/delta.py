@@ -65,7 +65,7 @@ def digests(
         return dict(
             zip(
                 (name for name, _ in named),
-                pool.map(_digest, (tensor for _, tensor in named)),
+                pool.map(tensor_digest, (tensor for _, tensor in named)),
                 strict=True,
             )
         )
@@ -336,14 +336,15 @@ def merge(
 def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Digests of the frozen entries alone."""
     parameters = dict(model.named_parameters())
-    return {name: _digest(parameters[name].detach()[mask]) for name, mask in masks.items()}
+    return {name: tensor_digest(parameters[name].detach()[mask]) for name, mask in masks.items()}
 
 
-def _digest(tensor: torch.Tensor) -> str:
+def tensor_digest(tensor: torch.Tensor) -> str:
+    """SHA-256 of one tensor's data type, shape and values; see `digests`."""
     flat = part(tensor.detach()).contiguous().reshape(-1)
     half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
     dtype = torch.float32 if half else tensor.dtype
-    digest = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())
+    hashed = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())
     for some in flat.split(_HASHED) if half else (flat,):
-        digest.update(some.cpu().to(dtype).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        hashed.update(some.cpu().to(dtype).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()

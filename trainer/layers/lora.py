@@ -12,7 +12,8 @@ from layergym.agents.models.load import load_config
 from layergym.agents.names import source
 from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta, Stepped, full_precision, low_rank_names
-from layergym.trainer.layers.selection import decoder_layers, layer_indices, layer_size
+from layergym.trainer.layers.grammar import layer_indices
+from layergym.trainer.layers.selection import decoder_layers, layer_size
 from layergym.trainer.processes import gathered
 
 _WRAPPED = "base_model.model."

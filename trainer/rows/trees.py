@@ -124,7 +124,7 @@ def side_by_side(parts: Sequence[Trees]) -> Trees:
     )
 
 
-def moved(hidden: Tensor, old: Trees, new: Trees, rows: Sequence[int]) -> Tensor:
+def relocate(hidden: Tensor, old: Trees, new: Trees, rows: Sequence[int]) -> Tensor:
     """Activations (R, N, H) of the slots of `old`, in the slots (R', N') of `new`.
 
     Args:

@@ -39,7 +39,8 @@ from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
-from layergym.trainer.layers.selection import layer_indices, scattered, select
+from layergym.trainer.layers.grammar import layer_indices, scattered
+from layergym.trainer.layers.selection import select
 from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from layergym.evals.report.model import Block, Plot, Report, Story, Table, Text
+from layergym.evals.report.model import Block, Plot, Renderer, Report, Story, Table, Text
 
 
 def render(report: Report) -> str:
@@ -46,3 +46,6 @@ def _escape(text: str) -> str:
     flat = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", flat)
+
+
+RENDERER = Renderer("md", "report.md", render)

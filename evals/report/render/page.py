@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jinja2
 from markupsafe import Markup
 
-from layergym.evals.report.model import Block, Plot, Report
+from layergym.evals.report.model import Block, Plot, Renderer, Report
 from layergym.evals.report.render.svg import draw_plot
 
 _WIDE, _NARROW = 720, 360
@@ -33,3 +33,6 @@ def _kind(block: Block) -> str:
 
 def _svg(width: int) -> Callable[[Plot], Markup]:
     return lambda plot: Markup(draw_plot(plot, width))
+
+
+RENDERER = Renderer("html", "report.html", render)

@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 from layergym.base.errors import InputError
-from layergym.evals.report.model import Plot, Report
+from layergym.evals.report.model import Plot, Renderer, Report
 from layergym.evals.report.render.svg import draw_plot
 from layergym.evals.report.render.terminal import clean
 
@@ -74,3 +74,6 @@ def _captioned(plot: Plot) -> str:
         SubElement(root, "text", {"x": str(_MARGIN), "y": str(_LINE * place + 4)}).text = line
     root.append(inner)
     return tostring(root, encoding="unicode")
+
+
+RENDERER = Renderer("png", "report.png", render)

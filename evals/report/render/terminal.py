@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from layergym.base.texts import printable
-from layergym.evals.report.model import Block, Plot, Report, Section, Story, Table, Text
+from layergym.evals.report.model import Block, Plot, Renderer, Report, Section, Story, Table, Text
 from layergym.evals.report.render.strip import strip
 
 _STYLES = {"plain": "", "finding": "bold", "warning": "yellow"}
@@ -150,3 +150,6 @@ def _text(text: str, style: str = "") -> RichText:
 def clean(text: str) -> str:
     """`text` in one line, without what steers a terminal, which run folders may hold."""
     return re.sub(r"[\n\t]", " ", printable(text))
+
+
+RENDERER = Renderer("txt", "report.txt", as_text)

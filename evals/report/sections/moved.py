@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layergym.evals.arms import FULL, ArmName
 from layergym.evals.contribution.moved import OTHER, mean_moved
 from layergym.evals.report.model import Section, Table, Text
-from layergym.evals.results import Run, arm_label, arm_of, layer_of
+from layergym.evals.results import Run
 
 
 def moved_section(runs: Sequence[Run]) -> Section | None:
@@ -14,30 +15,30 @@ def moved_section(runs: Sequence[Run]) -> Section | None:
     found = mean_moved(runs)
     if not found:
         return None
-    others = [arm for arm in found if layer_of(arm) is None]
-    alone = any(layer_of(arm) is not None for arm in found)
+    others = [arm for arm in found if arm.layer is None]
+    alone = any(arm.layer is not None for arm in found)
     rows = []
     for layer in sorted({name for by_layer in found.values() for name in by_layer}, key=_place):
-        own = found.get(arm_of(_place(layer)), {}).get(layer) if layer != OTHER else None
+        own = found.get(ArmName.of_layer(_place(layer)), {}).get(layer) if layer != OTHER else None
         cells = [own] * alone + [found[arm].get(layer) for arm in others]
         rows.append((_name(layer), *map(_cell, cells)))
     table = Table(
         "Length of the change as a share of the length of the weights at the start (Frobenius "
         "norms), in percent, mean over seeds",
-        ("what", *(("trained alone",) if alone else ()), *map(arm_label, others)),
+        ("what", *(("trained alone",) if alone else ()), *(arm.label for arm in others)),
         tuple(rows),
     )
     told = [Text(_compared(found))] if _compared(found) else []
     return Section("How far training moved", (table, *told))
 
 
-def _compared(found: dict[str, dict[str, float]]) -> str:
+def _compared(found: dict[ArmName, dict[str, float]]) -> str:
     """How many times as far layers move alone as in full training; "" without both."""
-    full = found.get("full", {})
+    full = found.get(FULL, {})
     times = [
         by_layer[name] / full[name]
         for arm, by_layer in found.items()
-        if layer_of(arm) is not None
+        if arm.layer is not None
         for name in by_layer
         if full.get(name)
     ]

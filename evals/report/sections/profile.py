@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile, temperature_name
 from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.sections.seeds import runs_section, stand_apart
 from layergym.evals.report.words import findings, percent_with_interval, points, ratio, score_of
-from layergym.evals.results import arm_label, is_control
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import agreement
 
@@ -69,7 +69,7 @@ def _series(name: str, arms: Sequence[ArmScore], role: str, *, defined: bool) ->
 
 def _bands(shown: Measure, *, defined: bool) -> tuple[tuple[str, Estimate], ...]:
     """Control arms in the unit of the depth plot."""
-    controls = (arm for arm in shown.arms if is_control(arm.arm))
+    controls = (arm for arm in shown.arms if arm.arm.is_control)
     return tuple((arm.arm, _height(arm, defined=defined)) for arm in controls)
 
 
@@ -144,7 +144,7 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
         ]
         rows.append(
             (
-                arm_label(arm.arm),
+                arm.arm.label,
                 percent_with_interval(arm.score),
                 points(arm.gain),
                 points(arm.against_full),
@@ -160,7 +160,7 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
             Table(
                 "Contribution of further arms" if main.layers else "Contribution",
                 ("arm", *(m.name for m in profile.measures)),
-                tuple((arm_label(arm.arm), *_contributions(profile, arm.arm)) for arm in extra),
+                tuple((arm.arm.label, *_contributions(profile, arm.arm)) for arm in extra),
             )
         )
     if len(profile.base_by_temperature) > 1:
@@ -181,7 +181,7 @@ def _of(measures: Sequence[Measure], arm: str) -> list[str]:
     return [percent_with_interval(m.base if arm == "base" else m.full) for m in measures[1:]]
 
 
-def _contributions(profile: LayerProfile, name: str) -> list[str]:
+def _contributions(profile: LayerProfile, name: ArmName) -> list[str]:
     found = [{arm.arm: arm for arm in m.arms}.get(name) for m in profile.measures]
     return ["-" if arm is None else ratio(arm.contribution) for arm in found]
 

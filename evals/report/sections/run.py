@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from layergym.evals import stats
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import SEED
 from layergym.evals.contribution.moved import moved
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
@@ -24,7 +25,7 @@ from layergym.evals.report.words import (
     score_of,
     together,
 )
-from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, cut_short
+from layergym.evals.results import Cost, EvalResult, Run, Sweep, cut_short
 from layergym.evals.stats import Floats
 
 _COST_UNITS = {
@@ -103,9 +104,9 @@ def _kinds(sweep: Sweep, temperature: float) -> Section | None:
     inside = {kind: np.array([k == kind for k in panel.kinds]) for kind in kinds}
     arms = [arm for arm in sweep.arms if sweep.results(arm, temperature)]
     tables = [np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in arms]
-    trained = [arm != "base" for arm in arms]
+    trained = [arm.trained for arm in arms]
     columns = [_kind([table[:, mask] for table in tables], trained) for mask in inside.values()]
-    rows = zip(map(arm_label, arms), *columns, strict=True)
+    rows = zip((arm.label for arm in arms), *columns, strict=True)
     counts = ("tasks", *(str(int(mask.sum())) for mask in inside.values()))
     title = (
         f"{named(panel.scored).capitalize()} in percent by type of task, with 95 % intervals over "
@@ -135,7 +136,7 @@ def _curves(runs: Sequence[Run], best: str) -> Section | None:
                 curves[arm] = points
         if curves:
             series = tuple(
-                Series(arm_label(arm), tuple(points), tuple(points.values()), role=_role(arm, best))
+                Series(arm.label, tuple(points), tuple(points.values()), role=_role(arm, best))
                 for arm, points in sorted(curves.items(), key=lambda item: _role(item[0], best))
             )
             plots.append(Plot("Learning curves, mean over seeds", "step", label, series, (), True))
@@ -144,7 +145,7 @@ def _curves(runs: Sequence[Run], best: str) -> Section | None:
 
 def _rates(runs: Sequence[Run]) -> tuple[Text, ...]:
     """The learning rates that arms began with; published protocols differ in them."""
-    arms: dict[float, list[str]] = {}
+    arms: dict[float, list[ArmName]] = {}
     for arm in dict.fromkeys(run.arm for run in runs):
         rows = [row for run in runs if run.arm == arm for row in run.metrics]
         rate = next((r for row in rows if (r := _number(row.get("learning_rate")))), None)
@@ -184,7 +185,7 @@ def _cost(runs: Sequence[Run]) -> Section | None:
     for arm in dict.fromkeys(run.arm for run in runs):
         own = [run for run in runs if run.arm == arm]
         cells = [_mean_cost(own, name) for name in known]
-        rows.append((arm_label(arm), str(len(own)), *cells))
+        rows.append((arm.label, str(len(own)), *cells))
     columns = ("arm", "runs", *(_COST_UNITS[name][0] for name in known))
     return Section("Cost", (Table("Mean per run", columns, tuple(rows)),))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from layergym.evals.arms import ArmName
 from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.words import listed, named, percent_with_interval
-from layergym.evals.results import Sweep, arm_label, layer_of
+from layergym.evals.results import Sweep
 from layergym.evals.stats import Estimate
 from layergym.evals.sweep.tuning import GridScore, Tuning, read_tuning
 
@@ -28,7 +29,7 @@ def search_section(sweep: Sweep) -> Section | None:
 def _tuning(tuning: Tuning, scored: str) -> tuple[Block, ...]:
     rows = [
         (
-            arm_label(one.arm),
+            one.arm.label,
             f"{one.rate:g}",
             percent_with_interval(Estimate(one.score, one.low, one.high)),
             "chosen" if one.rate == _chosen(tuning, one) else "",
@@ -54,15 +55,15 @@ def _at_edge(tuning: Tuning, one: GridScore) -> bool:
     return one.rate == _chosen(tuning, one) and one.rate in (min(rates), max(rates))
 
 
-def _edge(arm: str) -> str:
+def _edge(arm: ArmName) -> str:
     return (
-        f"The rate chosen for {arm_label(arm)} is the end of the grid; a wider grid might find a "
+        f"The rate chosen for {arm.label} is the end of the grid; a wider grid might find a "
         "better one, and a comparison with the others be less fair."
     )
 
 
 def _scan(sweep: Sweep, stride: int) -> Text:
-    layers = sorted({layer for run in sweep.runs if (layer := layer_of(run.arm)) is not None})
+    layers = sorted({layer for run in sweep.runs if (layer := run.arm.layer) is not None})
     return Text(
         f"A coarse-to-fine scan (one layer in {stride} first, then around the best on the "
         f"development panel) ran layers {listed(layers)}. It looks for a good layer; what the "
@@ -72,7 +73,7 @@ def _scan(sweep: Sweep, stride: int) -> Text:
 
 def _race(sweep: Sweep, looks: Sequence[int]) -> Text:
     stopped = [run for run in sweep.runs if run.manifest.get("stopped")]
-    out = sorted({layer for run in stopped if (layer := layer_of(run.arm)) is not None})
+    out = sorted({layer for run in stopped if (layer := run.arm.layer) is not None})
     steps = sum(int(run.config.get("steps", 0)) - len(run.metrics) for run in stopped)
     raced = f"Layers raced on the development panel at step {listed(looks)}"
     if not out:

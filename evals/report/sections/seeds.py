@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import RunScore, apart
 from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.words import score_of
-from layergym.evals.results import arm_label, cut_short
+from layergym.evals.results import cut_short
 
 _RULE = (
     "Episodes that ended in errors count as lost, and those whose context was full as they stood:"
@@ -17,14 +18,14 @@ def runs_section(profile: LayerProfile) -> Section | None:
     """Scores by arm and seed; None where every arm has one run and no episode was cut short."""
     runs = profile.runs
     arms = dict.fromkeys(one.arm for one in runs)
-    seeds = sorted({one.seed for one in runs if one.arm != "base"})
+    seeds = sorted({one.seed for one in runs if one.arm.trained})
     cut = [text for text in map(_cut, runs) if text]
     if len(seeds) < 2 and not cut:
         return None
     cells = {(one.arm, one.seed): one for one in runs}
-    base = next((one for one in runs if one.arm == "base"), None)
+    base = next((one for one in runs if not one.arm.trained), None)
     rows = [
-        (arm_label(arm), *(_cell(base if arm == "base" else cells.get((arm, s))) for s in seeds))
+        (arm.label, *(_cell(cells.get((arm, s)) if arm.trained else base) for s in seeds))
         for arm in arms
     ]
     caption = f"{score_of(profile.scored)} of every run at {profile.measures[0].name}, in percent"
@@ -39,7 +40,7 @@ def stand_apart(profile: LayerProfile) -> tuple[str, ...]:
     return tuple(_apart(profile, arm) for arm in apart(profile.runs))
 
 
-def _apart(profile: LayerProfile, arm: str) -> str:
+def _apart(profile: LayerProfile, arm: ArmName) -> str:
     own = [one for one in profile.runs if one.arm == arm]
     [odd] = [one for one in own if one.apart]
     others = " and ".join(f"{100 * one.score:.1f} %" for one in own if not one.apart)
@@ -49,7 +50,7 @@ def _apart(profile: LayerProfile, arm: str) -> str:
         else "the other arms' intervals do not widen with it"
     )
     return (
-        f"{arm_label(arm)}, seed {odd.seed} stands apart: {100 * odd.score:.1f} % against {others} "
+        f"{arm.label}, seed {odd.seed} stands apart: {100 * odd.score:.1f} % against {others} "
         f"of the arm's other seeds. All of them count in the arm's score, whose interval is wide "
         f"for that; {so}. Look at that run's learning curve: it may have diverged."
     )
@@ -58,7 +59,7 @@ def _apart(profile: LayerProfile, arm: str) -> str:
 def _cut(run: RunScore) -> str:
     """How many of a run's episodes were cut short; "" for none."""
     told = cut_short(run.errors, run.out_of_context, run.shortened)
-    return f"{arm_label(run.arm)}, seed {run.seed}: {told}" if told else ""
+    return f"{run.arm.label}, seed {run.seed}: {told}" if told else ""
 
 
 def _cell(run: RunScore | None) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from layergym.base.errors import InputError
+from layergym.evals.arms import ArmName
 from layergym.evals.report.model import Section, Text
 from layergym.evals.report.words import listed
-from layergym.evals.results import Sweep, arm_label
-from layergym.evals.sweep.folder import read_spec
+from layergym.evals.results import Sweep
 from layergym.evals.sweep.next_jobs import owed
+from layergym.evals.sweep.spec import read_spec
 
 
 def unfinished_section(sweep: Sweep) -> Section | None:
@@ -16,7 +17,7 @@ def unfinished_section(sweep: Sweep) -> Section | None:
     if not missing:
         return None
     runs = [
-        f"{arm_label(arm)} (seed{'s' * (len(seeds) > 1)} {listed(seeds)})"
+        f"{arm.label} (seed{'s' * (len(seeds) > 1)} {listed(seeds)})"
         for arm, seeds in missing.items()
     ]
     told = (
@@ -31,7 +32,7 @@ def stopped_section(sweep: Sweep) -> Section | None:
     """Runs that a racing sweep stopped early, and why."""
     texts = [
         Text(
-            f"{arm_label(run.arm)}, seed {run.seed} was stopped early: {reason}. It has no "
+            f"{run.arm.label}, seed {run.seed} was stopped early: {reason}. It has no "
             "comparable score and no rank.",
             "warning",
         )
@@ -41,7 +42,7 @@ def stopped_section(sweep: Sweep) -> Section | None:
     return Section("Stopped runs", tuple(texts)) if texts else None
 
 
-def _missing(sweep: Sweep) -> dict[str, list[int]]:
+def _missing(sweep: Sweep) -> dict[ArmName, list[int]]:
     """Seeds without a final score, by arm: what the settings ask for, and what was begun."""
     try:
         asked = owed(read_spec(sweep.path), sweep.path)
@@ -52,7 +53,7 @@ def _missing(sweep: Sweep) -> dict[str, list[int]]:
         for run in sweep.runs
         if not run.evals and not run.manifest.get("stopped")
     ]
-    missing: dict[str, list[int]] = {}
+    missing: dict[ArmName, list[int]] = {}
     for arm, seed in dict.fromkeys([*asked, *unscored]):
         missing.setdefault(arm, []).append(seed)
     return missing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layergym.evals.sweep.executors.job import SweepJob
 from layergym.evals.sweep.executors.processes import Bundle
+from layergym.evals.sweep.jobs import SweepJob
 from layergym.trainer.bank import groups
 
 

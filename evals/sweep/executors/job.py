@@ -15,42 +15,19 @@ from filelock import FileLock, Timeout
 from layergym.base.files import write_text
 from layergym.envs import InputError
 from layergym.evals.results import EvalResult
+from layergym.evals.sweep.jobs import SweepJob
 from layergym.evals.sweep.run_arm import (
-    LOOK_AT,
     AgentAt,
-    EvalSpec,
-    file_look,
-    file_scores,
     run_arm,
     score,
     take_look,
     training_cost,
 )
-from layergym.evals.sweep.spec import Arm
+from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores
 from layergym.trainer.callbacks import Watch
 
 LOCK_S = 90.0
 """How long a run waits for an earlier attempt at it to be gone; a lost machine's may linger."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepJob:
-    """Bring one arm to its end or, with `look`, to that step, and score it there."""
-
-    arm: Arm
-    eval: EvalSpec
-    look: int | None = None
-    deadline: float | None = None
-    """Time (seconds since the epoch) after which training pauses at its next step."""
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder; never more than one job works in it."""
-        return self.arm.folder
-
-    def __str__(self) -> str:
-        """Name the run in a sentence."""
-        return f"{self.arm.name}, seed {self.arm.run.seed}"
 
 
 @dataclass(frozen=True, slots=True)

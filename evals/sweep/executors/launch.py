@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from layergym.base.errors import InputError, unknown
-from layergym.evals.results import layer_of
 from layergym.evals.sweep.executors.bank import banks
 from layergym.evals.sweep.executors.job import Executor
 from layergym.evals.sweep.executors.processes import Processes, cores, gpus, one_each
 from layergym.evals.sweep.executors.ray import RayTasks
-from layergym.evals.sweep.spec import SweepSpec, arms
+from layergym.evals.sweep.spec import ResolvedSweep
 from layergym.trainer.bank import groups
 from layergym.trainer.bank.speed import compare_speeds
-from layergym.trainer.engine import HERE, SERVER
+from layergym.trainer.spec import HERE, SERVER
 
 EXECUTORS = ("auto", "processes", "bank", "ray")
 
@@ -74,34 +72,37 @@ class Chosen:
         return self.about
 
 
-def open_executor(launch: Launch, spec: SweepSpec, folder: Path) -> Chosen:
+def open_executor(launch: Launch, sweep: ResolvedSweep) -> Chosen:
     """Open the executor that was asked for; "auto" measures which one suits.
 
     Raises:
         InputError: it cannot be used here, or not for this sweep.
     """
-    launch.check(spec.run.sampler)
+    sampler = sweep.spec.run.sampler
+    launch.check(sampler)
     if launch.on == "ray":
-        tasks = RayTasks(folder, address=launch.ray_address, cpus=launch.cpus, gpus=launch.gpus)
+        tasks = RayTasks(
+            sweep.folder, address=launch.ray_address, cpus=launch.cpus, gpus=launch.gpus
+        )
         return Chosen(tasks, f"ray, {tasks.about}")
     devices = gpus()
-    alone = spec.run.sampler.startswith(SERVER)
+    alone = sampler.startswith(SERVER)
     slots = 1 if alone else launch.jobs or len(devices) or cores()
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
     name, about = launch.on, launch.on
     if launch.on == "auto":
-        name, about = _measured(spec, folder, slots, max(1, len(devices)))
+        name, about = _measured(sweep, slots, max(1, len(devices)))
     bundle = banks if name == "bank" else one_each
     return Chosen(Processes(slots, devices, bundle), f"{about}; {room}")
 
 
-def _measured(spec: SweepSpec, folder: Path, slots: int, devices: int) -> tuple[str, str]:
+def _measured(sweep: ResolvedSweep, slots: int, devices: int) -> tuple[str, str]:
     """What is faster for the single-layer runs, and what was measured.
 
     One device is measured, with as many runs as fall to it; further ones serve separate runs as
     well again, and a bank not at all.
     """
-    runs = [arm.run for arm in arms(spec, folder) if layer_of(arm.name) is not None]
+    runs = [run.run for run in sweep.runs if run.name.layer is not None]
     shared = groups(runs)
     if not shared or len(shared[0]) < 2:
         return "processes", "processes: no two runs could share a bank"

@@ -12,7 +12,8 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from layergym.evals.sweep.executors.job import JobResult, SweepJob, why, work
+from layergym.evals.sweep.executors.job import JobResult, why, work
+from layergym.evals.sweep.jobs import SweepJob
 
 Bundle = tuple[SweepJob, ...]
 """Jobs that one process does together."""

@@ -23,7 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from layergym.base.errors import InputError
-from layergym.evals.sweep.executors.job import JobResult, SweepJob, why, work
+from layergym.evals.sweep.executors.job import JobResult, why, work
+from layergym.evals.sweep.jobs import SweepJob
 
 RETRIES = 3
 """How often a run is started again after its machine or process was lost."""

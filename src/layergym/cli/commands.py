@@ -41,7 +41,7 @@ OWN = {name: about for group in GROUPS.values() for name, about in group.items()
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Subcommand:
     """A command, ready to be parsed and run."""
 
     examples: str
@@ -54,7 +54,7 @@ def commands() -> tuple[str, ...]:
     return (*OWN, *(name for name in find_studies() if name not in OWN))
 
 
-def command(name: str) -> Command:
+def command(name: str) -> Subcommand:
     """One command.
 
     Raises:
@@ -62,7 +62,7 @@ def command(name: str) -> Command:
     """
     if name in OWN:
         module = import_module(f"layergym.cli.{name.replace('-', '_')}")
-        return Command(module.EXAMPLES, module.add_arguments, module.run)
+        return Subcommand(module.EXAMPLES, module.add_arguments, module.run)
     return _study_command(find_studies()[name])
 
 
@@ -72,7 +72,7 @@ def by_purpose() -> dict[str, dict[str, str]]:
     return {**GROUPS, "studies of a finished sweep": studies}
 
 
-def _study_command(found: FoundStudy) -> Command:
+def _study_command(found: FoundStudy) -> Subcommand:
     study = found.load()
 
     def add_arguments(parser: ArgumentParser) -> None:
@@ -85,8 +85,8 @@ def _study_command(found: FoundStudy) -> Command:
         if begun is None:
             return 0
         from layergym.cli.sweep import go
-        from layergym.evals.sweep.folder import read_spec
+        from layergym.evals.sweep.spec import read_spec
 
         return go(read_spec(begun.folder), begun.folder, begun.launch, out)
 
-    return Command(study.examples, add_arguments, run)
+    return Subcommand(study.examples, add_arguments, run)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.cli.sweep import go
     from layergym.evals.sweep.demo import demo_sweep
     from layergym.evals.sweep.executors.launch import Launch
-    from layergym.evals.sweep.folder import read_spec
+    from layergym.evals.sweep.spec import read_spec
 
     folder = Path(args.out)
     spec = demo_sweep(tuple(args.seeds), fast=args.fast)

@@ -22,7 +22,8 @@ from layergym.command.console import Output
 from layergym.envs import panel
 from layergym.trainer.credit.collect import RolloutSpec, collect
 from layergym.trainer.rows.packing import Row, rows_of
-from layergym.trainer.run import RunSpec, check_run, make_env_of, prompt_style
+from layergym.trainer.run import check_run, prompt_style
+from layergym.trainer.spec import RunSpec, make_env_of
 
 OPEN, CLOSE = "⟦", "⟧"
 SEEN, KNOWN = "⟪", "⟫"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from layergym.trainer.plan import Plan, Workload
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
 EXAMPLES = """
 examples:
@@ -104,8 +104,8 @@ def _workload(spec: RunSpec, args: argparse.Namespace, config: PreTrainedConfig)
     import torch
 
     from layergym.agents.servers.vllm_here import MEMORY
-    from layergym.trainer.engine import BESIDE, HERE
     from layergym.trainer.plan import Workload
+    from layergym.trainer.spec import BESIDE, HERE
 
     stored = getattr(config, "dtype", None) or torch.bfloat16
     usual = torch.float32 if stored == torch.float16 else stored

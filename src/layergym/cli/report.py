@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folders of sweeps, runs or evaluations, profile.json files, CSV tables",
     )
-    for name in ("html", "md", "png"):
+    from layergym.evals.report.write import FORMATS
+
+    for name in (name for name in FORMATS if name != "json"):
         parser.add_argument(
             f"--{name}",
             action="append_const",
@@ -40,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the report and write the files that were asked for."""
     from layergym.evals.report.build import build
+    from layergym.evals.report.render.as_json import as_values
     from layergym.evals.report.render.terminal import show
-    from layergym.evals.report.write import as_values, by_format, write_report
+    from layergym.evals.report.write import by_format, write_report
 
     out = output(args)
     report = build(args.runs)

@@ -30,7 +30,7 @@ from layergym.command.values import (
 )
 
 if TYPE_CHECKING:
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
 
 MOST_EPISODES = 1_000_000
@@ -39,6 +39,8 @@ MOST_EPISODES = 1_000_000
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """What `train`, `sweep` and `plan` share."""
+    from layergym.trainer.credit.algorithms import ALGORITHMS
+
     add_env(parser)
     add_preset(parser)
     parser.add_argument(
@@ -48,7 +50,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add_address(parser)
     parser.add_argument(
-        "--algorithm", default="gigpo", metavar="NAME", help="gigpo (default), grpo, dr_grpo, rloo"
+        "--algorithm",
+        default="gigpo",
+        metavar="NAME",
+        help=f"how turns are credited: {', '.join(ALGORITHMS)} (default gigpo)",
     )
     parser.add_argument("--steps", type=STEPS, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--tasks", type=TASKS, default=16, help="tasks per step (default 16)")
@@ -151,7 +156,7 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
     Raises:
         InputError: a rollout of so many episodes would never end.
     """
-    from layergym.trainer.run import RunSpec
+    from layergym.trainer.spec import RunSpec
 
     if args.tasks * args.group > MOST_EPISODES:
         raise InputError(

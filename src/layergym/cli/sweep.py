@@ -28,8 +28,8 @@ from layergym.command.values import JOBS, RATE, SEED, TASKS, TEMPERATURE, real
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.launch import Chosen, Launch
     from layergym.evals.sweep.search import Search
-    from layergym.evals.sweep.spec import SweepSpec
-    from layergym.trainer.run import RunSpec
+    from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+    from layergym.trainer.spec import RunSpec
 
 EXAMPLES = """
 examples:
@@ -120,7 +120,7 @@ def _add_launch(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the sweep and write the report."""
     from layergym.evals.sweep.executors.launch import Launch
-    from layergym.evals.sweep.folder import read_spec
+    from layergym.evals.sweep.spec import read_spec
 
     launch = Launch(
         on=args.on,
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
 def _spec(args: argparse.Namespace) -> SweepSpec:
     from layergym.agents.names import num_layers
     from layergym.evals.sweep.folder import layers_of
-    from layergym.evals.sweep.run_arm import EvalSpec
+    from layergym.evals.sweep.panels import EvalSpec
     from layergym.evals.sweep.spec import SweepSpec
 
     spec = run_spec(args)
@@ -177,8 +177,8 @@ def _of_the_base(given: Sequence[float]) -> tuple[float, ...]:
 
 
 def _search(args: argparse.Namespace, run: RunSpec) -> Search:
-    from layergym.evals.sweep.run_arm import EvalSpec
-    from layergym.evals.sweep.search import Search, dev_split
+    from layergym.evals.sweep.panels import EvalSpec, dev_split
+    from layergym.evals.sweep.search import Search
 
     kind, _, stride = args.scan.partition(":")
     if args.scan != "all" and (kind != "coarse" or re.fullmatch("[1-9][0-9]{0,8}", stride) is None):
@@ -201,18 +201,16 @@ def _steps(text: str) -> tuple[int, ...]:
     return tuple(map(int, steps))
 
 
-def _opened(spec: SweepSpec, folder: Path, launch: Launch) -> Chosen:
+def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
     """The executor, and a folder that is begun: neither where the other cannot be."""
     from layergym.evals.sweep.executors.launch import open_executor
-    from layergym.evals.sweep.folder import write_sweep
-    from layergym.evals.sweep.spec import check_arms
+    from layergym.evals.sweep.folder import begin_folder
 
-    if (folder / "sweep.json").is_file():
-        return open_executor(launch, spec, folder)
-    check_arms(spec)
-    chosen = open_executor(launch, spec, folder)
+    chosen = open_executor(launch, sweep)
+    if (sweep.folder / "sweep.json").is_file():
+        return chosen
     try:
-        write_sweep(spec, folder)
+        begin_folder(sweep)
     except BaseException:
         chosen.executor.close()
         raise
@@ -228,16 +226,16 @@ def go(
     from layergym.evals.report.render.terminal import show
     from layergym.evals.report.write import by_format, write_report
     from layergym.evals.sweep.folder import note_executor, run_sweep
-    from layergym.evals.sweep.next_jobs import all_arms, next_jobs
+    from layergym.evals.sweep.next_jobs import all_runs, next_jobs
+    from layergym.evals.sweep.resolve import resolve
 
-    chosen = _opened(spec, folder, launch)
+    sweep = resolve(spec, folder)
+    chosen = _opened(sweep, launch)
     note_executor(folder, chosen)
     again = f"layergym sweep --resume {folder}"
     try:
-        with SweepView(all_arms(spec, folder), out.progress, title=f"on {chosen}") as view:
-            failures = run_sweep(
-                spec, folder, chosen.executor, deadline=deadline, on_poll=view.update
-            )
+        with SweepView(all_runs(sweep), out.progress, title=f"on {chosen}") as view:
+            failures = run_sweep(sweep, chosen.executor, deadline=deadline, on_poll=view.update)
     except KeyboardInterrupt:
         out.note(f"stopped; go on with: {again}")
         raise
@@ -245,7 +243,7 @@ def go(
         complain("sweep", f"failed: {failure}")
     if failures:
         raise InputError(f"mend the cause and go on with: {again}")
-    if next_jobs(spec, folder):
+    if next_jobs(sweep):
         out.show(f"time is up; go on with: {again}")
         out.record(event="paused", folder=folder)
         return 0

@@ -15,7 +15,8 @@ from layergym.command.console import Output, add_output, finite_or_none, output
 from layergym.command.options import new_folder, only_to_resume
 
 if TYPE_CHECKING:
-    from layergym.trainer.run import RunSpec, Trained
+    from layergym.trainer.run import Trained
+    from layergym.trainer.spec import RunSpec
 
 EXAMPLES = """
 examples:
@@ -98,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _described(args: argparse.Namespace) -> tuple[RunSpec, Path]:
     from layergym.agents.names import num_layers
-    from layergym.trainer.run import RunSpec, check_run
+    from layergym.trainer.run import check_run
+    from layergym.trainer.spec import RunSpec
 
     if not args.resume:
         spec = single_spec(args)

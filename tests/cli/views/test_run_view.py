@@ -14,7 +14,7 @@ from layergym.agents.types import Reply, Turn
 from layergym.cli.views.run_drawing import draw_run
 from layergym.cli.views.run_state import RunState
 from layergym.cli.views.run_view import RunView
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 KINDS = ("look_at_obj_in_light", "pick_and_place_simple", "pick_heat_then_place_in_recep")
 TURN = Turn("You see a mug.", 0, Reply("take mug"), "take mug", 0.0, True)

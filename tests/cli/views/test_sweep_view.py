@@ -10,17 +10,18 @@ from rich.console import Console
 
 from layergym.base.files import write_json
 from layergym.cli.views.sweep_view import SweepView
-from layergym.evals.sweep.next_jobs import all_arms
+from layergym.evals.sweep.next_jobs import all_runs
+from layergym.evals.sweep.resolve import resolve
 from layergym.evals.sweep.search import Search
-from layergym.evals.sweep.spec import Arm, SweepSpec, arms
-from layergym.trainer.run import RunSpec
+from layergym.evals.sweep.spec import ArmRun, SweepSpec
+from layergym.trainer.spec import RunSpec
 
 
 @pytest.fixture
-def running(sweep_folder: Path) -> list[Arm]:
+def running(sweep_folder: Path) -> list[ArmRun]:
     """Base and full are done, layer 0 is scored but failed, layer 1 trains, layer 5 waits."""
     run = RunSpec(env="layergym/ALFWorld-v0", model="tiny", steps=20)
-    found = arms(SweepSpec(run=run, layers=(0, 1, 5), num_layers=6), sweep_folder)
+    found = resolve(SweepSpec(run=run, layers=(0, 1, 5), num_layers=6), sweep_folder).runs
     failed, training, waiting = (arm.folder for arm in found[2:])
     (failed / "error.txt").write_text("out of memory")
     shutil.rmtree(training / "evals")
@@ -32,7 +33,7 @@ def running(sweep_folder: Path) -> list[Arm]:
     return found
 
 
-def lines_of(watched: list[Arm], height: int = 24, *, terminal: bool) -> list[str]:
+def lines_of(watched: list[ArmRun], height: int = 24, *, terminal: bool) -> list[str]:
     """What one update shows on 80 columns."""
     console = Console(
         file=StringIO(), width=80, height=height, record=True, force_terminal=terminal
@@ -42,7 +43,7 @@ def lines_of(watched: list[Arm], height: int = 24, *, terminal: bool) -> list[st
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
-def test_a_log_gets_one_line_per_run_and_change(running: list[Arm]) -> None:
+def test_a_log_gets_one_line_per_run_and_change(running: list[ArmRun]) -> None:
     out = StringIO()
     with SweepView(running, Console(file=out, width=80)) as view:
         view.update()
@@ -59,7 +60,7 @@ def test_a_log_gets_one_line_per_run_and_change(running: list[Arm]) -> None:
     ]
 
 
-def test_a_terminal_gets_a_table_and_the_scores_so_far(running: list[Arm]) -> None:
+def test_a_terminal_gets_a_table_and_the_scores_so_far(running: list[ArmRun]) -> None:
     lines = lines_of(running, terminal=True)
     assert max(map(len, lines)) <= 80
     rows = {line.split("  ")[0]: line for line in lines}
@@ -71,7 +72,7 @@ def test_a_terminal_gets_a_table_and_the_scores_so_far(running: list[Arm]) -> No
     assert any(line.startswith("2 of 5 runs done, 1 waiting, 0:0") for line in lines)
 
 
-def test_columns_stay_where_they_are_while_numbers_come_in(running: list[Arm]) -> None:
+def test_columns_stay_where_they_are_while_numbers_come_in(running: list[ArmRun]) -> None:
     before = lines_of(running, terminal=True)
     training = running[3].folder
     (training / "metrics.jsonl").write_text(json.dumps({"step": 19, "success": 1.0}) + "\n")
@@ -80,13 +81,13 @@ def test_columns_stay_where_they_are_while_numbers_come_in(running: list[Arm]) -
     assert heading[0] == heading[1]
 
 
-def test_a_short_terminal_shows_what_needs_attention(running: list[Arm]) -> None:
+def test_a_short_terminal_shows_what_needs_attention(running: list[ArmRun]) -> None:
     text = "\n".join(lines_of(running, height=11, terminal=True))
     assert "failed" in text and "training" in text
     assert "layer 5" not in text and "2 of 5 runs done" in text
 
 
-def test_time_left_counts_only_steps_of_this_call(running: list[Arm]) -> None:
+def test_time_left_counts_only_steps_of_this_call(running: list[ArmRun]) -> None:
     console = Console(file=StringIO(), width=80, height=24, record=True, force_terminal=True)
     with SweepView(running, console) as view:
         view.update()
@@ -101,7 +102,7 @@ def test_tuning_runs_and_stopped_layers_are_told_apart(sweep_folder: Path) -> No
     run = RunSpec(env="layergym/ALFWorld-v0", model="tiny", steps=20)
     search = Search(race=(8,), lr_grid=(1e-3, 1e-2))
     spec = SweepSpec(run=run, layers=(0, 1), num_layers=6, search=search)
-    watched = all_arms(spec, sweep_folder)
+    watched = all_runs(resolve(spec, sweep_folder))
     tried = sweep_folder / "tuning" / "full" / "lr-0.001"
     shutil.copytree(sweep_folder / "arms" / "full" / "seed-0", tried)
     (tried / "cost.json").unlink()
@@ -116,7 +117,7 @@ def test_tuning_runs_and_stopped_layers_are_told_apart(sweep_folder: Path) -> No
     assert max(map(len, lines)) <= 80
 
 
-def test_episodes_that_were_cut_short_are_counted(running: list[Arm]) -> None:
+def test_episodes_that_were_cut_short_are_counted(running: list[ArmRun]) -> None:
     full, training = running[1].folder, running[3].folder
     scored = full / "evals" / "t1.0.json"
     scored.write_text(json.dumps(json.loads(scored.read_text()) | {"out_of_context": 3}))
@@ -130,5 +131,5 @@ def test_episodes_that_were_cut_short_are_counted(running: list[Arm]) -> None:
     assert any("full seed 0: done" in line and "3 out of context" in line for line in log)
 
 
-def test_without_such_episodes_nothing_is_said_of_them(running: list[Arm]) -> None:
+def test_without_such_episodes_nothing_is_said_of_them(running: list[ArmRun]) -> None:
     assert all("cut short" not in line for line in lines_of(running, terminal=True))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from layergym.agents.names import open_model
+from layergym.evals.arms import FULL
 from layergym.evals.contribution.moved import mean_moved, moved
 from layergym.evals.results import Run, read_run
 from layergym.evals.sweep.spec import SweepSpec
@@ -48,7 +49,7 @@ def test_the_last_step_counts_and_seeds_are_averaged(sweep_folder: Path) -> None
     run = a_run(sweep_folder)
     assert moved(run) == {"layer_0": 0.2}
     further = replace(run, seed=1, metrics=({"step": 2, "change/layer_0": 0.4},))
-    assert mean_moved([run, further])["full"]["layer_0"] == pytest.approx(0.3)
+    assert mean_moved([run, further])[FULL]["layer_0"] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("config", [{"lora": 4, "layers": "all"}, {"layers": "random:2"}])

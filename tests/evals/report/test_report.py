@@ -20,6 +20,7 @@ from rich.console import Console
 
 from layergym.base.errors import InputError
 from layergym.base.files import write_json
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import Measure, measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.build import build
@@ -31,12 +32,11 @@ from layergym.evals.report.render.svg import draw_plot, ticks
 from layergym.evals.report.render.terminal import as_text, show
 from layergym.evals.report.words import amount, listed, points, recommendation
 from layergym.evals.report.write import FORMATS, write_report
-from layergym.evals.results import arm_of
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.simulate import Design, outcomes
 from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import SweepSpec
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 MakeSweep = Callable[..., Path]
 Kind = TypeVar("Kind", Plot, Table, Text)
@@ -452,7 +452,7 @@ def test_noise_is_not_recommended(make_sweep: MakeSweep) -> None:
 
 def test_the_best_of_many_idle_layers_is_not_recommended() -> None:
     """A layer that does nothing is highest by luck; one in 28 often clears its own interval."""
-    arms = ["base", "full", *map(arm_of, range(28))]
+    arms = ["base", "full", *map(ArmName.of_layer, range(28))]
     recommended, alone = 0, 0
     for seed in range(30):
         drawn = outcomes(
@@ -545,14 +545,14 @@ def test_a_picture_bears_strange_names() -> None:
 
 def drawn(plot: Plot) -> str | bytes:
     """The plot as PNG."""
-    return FORMATS["png"][1](Report("", "", (Section("", (plot,)),), ()))
+    return FORMATS["png"].render(Report("", "", (Section("", (plot,)),), ()))
 
 
 def test_a_picture_needs_its_extra_and_a_plot(
     sweep_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="no plot"):
-        FORMATS["png"][1](Report("nothing", "", (), ()))
+        FORMATS["png"].render(Report("nothing", "", (), ()))
     for part in ("resvg_py", "font_source_sans_pro"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, part, None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Report, Section, Table, Text
@@ -76,8 +77,8 @@ def test_episodes_that_were_cut_short_are_told_with_their_run(
     rows = {row[0]: row for row in table(report, "Runs").rows}
     assert rows["layer 3"][2].endswith(", 2 errors, 3 out of context")
     write_report(report, tmp_path, ["json"])
-    kept = {(r.arm, r.seed): r for r in read_profile(tmp_path / "profile.json").runs}
-    assert kept["layer-03", 1].out_of_context == 3 and kept["layer-03", 0].out_of_context == 0
+    kept = {(r.arm.layer, r.seed): r for r in read_profile(tmp_path / "profile.json").runs}
+    assert kept[3, 1].out_of_context == 3 and kept[3, 0].out_of_context == 0
 
 
 def test_a_run_by_itself_tells_them_too(sweep_folder: Path) -> None:
@@ -124,5 +125,5 @@ def test_votes_say_what_they_are_scored_by(scored: Scored, word: str) -> None:
         for arm in ("layers-x3", "full-x3", "base-x3", "full-x1")
         for seed in ((0,) if arm.startswith("base") else (0, 1))
     ]
-    section = vote_section([Votes(("layer-00", "layer-01", "layer-02"), tuple(results))])
+    section = vote_section([Votes(tuple(map(ArmName.of_layer, range(3))), tuple(results))])
     assert f"{word} in percent" in captions([section])

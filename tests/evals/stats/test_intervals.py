@@ -76,7 +76,7 @@ def normal_draws(means: list[float], errors: list[float], count: int = 50_000) -
 def test_fieller_matches_its_definition() -> None:
     """Both limits c solve |N - c D| = z sd(N - c D)."""
     draws = normal_draws([0.3, 0.5], [0.05, 0.06])
-    (found,) = stats.contributions(np.array([0.3]), 0.5, draws[:, :1], draws[:, 1]) or []
+    (found,) = stats.contribution_ratios(np.array([0.3]), 0.5, draws[:, :1], draws[:, 1]) or []
     assert found.low is not None and found.high is not None
     assert found.value == pytest.approx(0.6)
     for limit in (found.low, found.high):
@@ -86,19 +86,19 @@ def test_fieller_matches_its_definition() -> None:
 
 def test_fieller_is_the_interval_of_the_numerator_when_the_denominator_is_certain() -> None:
     draws = normal_draws([0.3, 0.5], [0.05, 1e-9])
-    (found,) = stats.contributions(np.array([0.3]), 0.5, draws[:, :1], draws[:, 1]) or []
+    (found,) = stats.contribution_ratios(np.array([0.3]), 0.5, draws[:, :1], draws[:, 1]) or []
     assert (found.low, found.high) == pytest.approx((0.6 - 0.196, 0.6 + 0.196), abs=0.003)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.05, -0.5])
 def test_a_contribution_is_undefined_unless_full_is_above_base(gain: float) -> None:
     draws = normal_draws([0.3, gain], [0.05, 0.06])
-    assert stats.contributions(np.array([0.3]), gain, draws[:, :1], draws[:, 1]) is None
+    assert stats.contribution_ratios(np.array([0.3]), gain, draws[:, :1], draws[:, 1]) is None
 
 
 def test_full_itself_contributes_exactly_one() -> None:
     draws = normal_draws([0.5], [0.06])
-    (found,) = stats.contributions(np.array([0.5]), 0.5, draws, draws[:, 0]) or []
+    (found,) = stats.contribution_ratios(np.array([0.5]), 0.5, draws, draws[:, 0]) or []
     assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
@@ -123,7 +123,7 @@ def test_joint_contributions_hold_together_and_contain_the_single_ones() -> None
     """With a certain denominator they are the simultaneous intervals of the numerators."""
     draws = normal_draws([0.3] * 8 + [0.5], [0.05] * 8 + [1e-9])
     parts = (np.full(8, 0.3), 0.5, draws[:, :8], draws[:, 8])
-    alone, joint = stats.contributions(*parts), stats.joint_contributions(*parts, 50)
+    alone, joint = stats.contribution_ratios(*parts), stats.joint_contributions(*parts, 50)
     expected = stats.simultaneous(np.full(8, 0.6), draws[:, :8] / 0.5, 50)
     assert alone is not None and joint is not None
     for one, all_of_them, same in zip(alone, joint, expected, strict=True):

@@ -9,18 +9,19 @@ import pytest
 from layergym.__main__ import main
 from layergym.base.files import read_json, write_json
 from layergym.envs import InputError
+from layergym.evals.arms import by_ranking
 from layergym.evals.contribution.profile import LayerProfile, profile
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.report.words import ratio
 from layergym.evals.results import RANKING, read_sweep
-from layergym.evals.sweep.folder import read_spec
-from layergym.evals.sweep.guided import STRATEGIES, begin, comparison, ranked
-from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
+from layergym.evals.sweep.guided import STRATEGIES, begin, comparison
+from layergym.evals.sweep.panels import EvalSpec, scored_panel
+from layergym.evals.sweep.resolve import resolve
 from layergym.evals.sweep.search import Search
-from layergym.evals.sweep.spec import SweepSpec, arms
-from layergym.trainer.run import RunSpec
+from layergym.evals.sweep.spec import SweepSpec, read_spec
+from layergym.trainer.spec import RunSpec
 
 FOLDER = Path("/runs/a")
 FILE = FOLDER / RANKING
@@ -40,17 +41,22 @@ def ranking(sweep_folder: Path) -> LayerProfile:
 
 
 def test_the_ranking_is_named_where_an_arm_goes_by_it() -> None:
-    assert ranked("single:best", FILE) == f"top:1@{FILE}"
-    assert ranked("boost-top:5*3", FILE) == f"boost-top:5@{FILE}*3"
-    assert ranked("lora-bottom:2", FILE) == f"lora-bottom:2@{FILE}"
+    assert by_ranking("single:best", FILE) == f"top:1@{FILE}"
+    assert by_ranking("boost-top:5*3", FILE) == f"boost-top:5@{FILE}*3"
+    assert by_ranking("lora-bottom:2", FILE) == f"lora-bottom:2@{FILE}"
     for arm in ("middle:5", "random:2", "top:5@other.json", "3,5"):
-        assert ranked(arm, FILE) == arm
+        assert by_ranking(arm, FILE) == arm
 
 
 def test_nothing_is_scored_on_what_the_ranking_saw(ranking: LayerProfile) -> None:
     spec = comparison(SWEEP, ranking, FOLDER, ("full", "middle:3", "random"), (2, 3), size=10)
-    assert {arm.name for arm in arms(spec, Path())} == {"base", "full", "middle-3", "random"}
-    assert {arm.run.seed for arm in arms(spec, Path()) if arm.name != "base"} == {2, 3}
+    assert {arm.name for arm in resolve(spec, Path()).runs} == {
+        "base",
+        "full",
+        "middle-3",
+        "random",
+    }
+    assert {arm.run.seed for arm in resolve(spec, Path()).runs if arm.name != "base"} == {2, 3}
     seen = set(scored_panel(SWEEP.run, SWEEP.eval).tasks)
     new = set(scored_panel(spec.run, spec.eval).tasks)
     assert len(new) == 10 and not seen & new
@@ -132,17 +138,15 @@ def test_nothing_is_begun_on_an_unfinished_sweep(
 
 
 def test_the_published_strategies_have_names_of_their_own() -> None:
-    extra = tuple(ranked(arm, FILE) for arm in STRATEGIES if arm != "full")
+    extra = tuple(by_ranking(arm, FILE) for arm in STRATEGIES if arm != "full")
     spec = replace(SWEEP, layers=(), extra=extra, run=replace(SWEEP.run, env_args={}))
     names = ["top-1", "middle-5", "top-5", "boost-top-5", "lora-middle-5"]
-    assert len({*spec.expressions}) == 7
+    assert len({*spec.arms}) == 7
     assert [name for name in names if name in _names(spec)] == names
 
 
 def _names(spec: SweepSpec) -> list[str]:
-    from layergym.evals.sweep.spec import arm_name
-
-    return [arm_name(expression) for expression in spec.expressions]
+    return [arm.name for arm in spec.arms]
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_no_other_file_names_a_study() -> None:
         assert not any(m.startswith("layergym.evals.studies") for m in modules), file
 
 
-def test_help_imports_no_torch() -> None:
+def test_neither_help_nor_reports_import_torch(sweep_folder: Path) -> None:
     check = (
         "import sys; from layergym.__main__ import main\n"
         "try: main(sys.argv[1:])\n"
@@ -108,6 +108,6 @@ def test_help_imports_no_torch() -> None:
         "assert 'torch' not in sys.modules, sorted(m for m in sys.modules if 'layergym' in m)\n"
         "assert sys.argv[1] != '--help' or 'scipy' not in sys.modules"
     )
-    for argv in (["--help"], ["vote", "--help"]):
+    for argv in (["--help"], ["vote", "--help"], ["report", str(sweep_folder)]):
         done = subprocess.run([sys.executable, "-c", check, *argv], capture_output=True, text=True)
         assert done.returncode == 0, (argv, done.stderr[-1500:])

@@ -24,7 +24,7 @@ from layergym.evals.studies.predict import (
 )
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.rows.packing import Row
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 GAMES = {"max_receptacles": 8, "num_objects": 8, "max_turns": 9}
 

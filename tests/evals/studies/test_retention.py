@@ -13,6 +13,7 @@ import torch
 from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.base.files import write_json
+from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.results import read_sweep
@@ -146,7 +147,7 @@ def test_arms_scored_on_other_items_are_left_out_and_named(sweep_folder: Path) -
 
 def test_without_a_base_the_version_of_most_runs_counts() -> None:
     kept = [
-        Kept("arc", digest, arm, 0, {"acc": (1.0,) * items})
+        Kept("arc", digest, ArmName(arm), 0, {"acc": (1.0,) * items})
         for arm, digest, items in (("full", "all", 3), ("layer-01", "few", 2), ("lora", "all", 3))
     ]
     [found] = compared(kept)
@@ -164,12 +165,12 @@ def test_a_finished_sweep_is_scored_once(tmp_path: Path, make_sweep: MakeSweep) 
     seen: list[str] = []
     for _ in range(2):
         sources: list[Source] = [questions, Prose.read(words)]
-        retain(read_sweep(folder), ["base"], sources, lambda run, one: seen.append(one.name))
+        retain(read_sweep(folder), [BASE], sources, lambda run, one: seen.append(one.name))
     assert seen == ["arc", "novel"]
     with pytest.raises(InputError, match="run finish first"):
-        retain(read_sweep(folder), ["full"], [questions])
+        retain(read_sweep(folder), [FULL], [questions])
     with pytest.raises(InputError, match='no arm "layer-09"'):
-        retain(read_sweep(folder), ["layer-09"], [questions])
+        retain(read_sweep(folder), [ArmName("layer-09")], [questions])
 
 
 def task_of(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.base.files import write_json
 from layergym.envs import panel
+from layergym.evals.arms import ArmName
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.results import EvalResult, read_sweep, write_eval
@@ -25,12 +26,13 @@ from layergym.evals.studies.vote import (
     vote,
     vote_all,
 )
-from layergym.evals.sweep.folder import read_spec
-from layergym.evals.sweep.run_arm import EvalSpec, score
-from layergym.evals.sweep.spec import SweepSpec
+from layergym.evals.sweep.panels import EvalSpec
+from layergym.evals.sweep.run_arm import score
+from layergym.evals.sweep.spec import SweepSpec, read_spec
 from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
 from layergym.trainer.layers.selection import select
-from layergym.trainer.run import RunSpec, agent_of, make_env_of
+from layergym.trainer.run import agent_of
+from layergym.trainer.spec import RunSpec, make_env_of
 
 GAMES = {"max_receptacles": 5, "num_objects": 4, "max_turns": 4}
 RUN = RunSpec(env="layergym/ALFWorld-v0", env_args=GAMES)
@@ -99,7 +101,7 @@ def test_the_reply_of_most_voters_is_taken_and_shared() -> None:
 
 
 ARMS = ("base", "full", "layer-02", "layer-04", "layer-05")
-VOTERS = ("layer-02", "layer-04", "layer-05")
+VOTERS = tuple(map(ArmName, ("layer-02", "layer-04", "layer-05")))
 
 
 @pytest.fixture

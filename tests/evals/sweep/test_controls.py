@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import read_profile, write_profile
 from layergym.evals.report.build import build
@@ -32,10 +33,10 @@ def test_layers_are_compared_with_controls_at_once(folder: Path, tmp_path: Path)
     for name, control in by_arm.items():
         for arm, gap in zip(main.layers, control.layers, strict=True):
             assert gap.value == pytest.approx(arm.score.value - scores[name])
-    random = by_arm["random"]
+    random = by_arm[ArmName("random")]
     assert [gap.above(0) for gap in random.layers] == [True, True, False, True]
     assert random.mean_layer and random.mean_layer.above(0)
-    assert not any(gap.above(0) for gap in by_arm["lora"].layers)
+    assert not any(gap.above(0) for gap in by_arm[ArmName("lora")].layers)
     write_profile(tmp_path / "profile.json", found)
     assert read_profile(tmp_path / "profile.json") == found
 

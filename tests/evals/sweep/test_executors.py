@@ -13,13 +13,15 @@ from layergym.envs import InputError
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
-from layergym.evals.sweep.executors.job import SweepJob, work
+from layergym.evals.sweep.executors.job import work
 from layergym.evals.sweep.executors.launch import Launch, open_executor
 from layergym.evals.sweep.executors.processes import Processes
 from layergym.evals.sweep.executors.ray import RayTasks, _run, pack_folder, unpack_folder
 from layergym.evals.sweep.folder import run_sweep, write_sweep
-from layergym.evals.sweep.run_arm import finished
-from layergym.evals.sweep.spec import SweepSpec, arms
+from layergym.evals.sweep.jobs import SweepJob
+from layergym.evals.sweep.resolve import resolve
+from layergym.evals.sweep.run_folder import finished
+from layergym.evals.sweep.spec import SweepSpec
 
 SweepOf = Callable[..., SweepSpec]
 
@@ -29,7 +31,7 @@ def sweep_over(sweep_of: SweepOf, *layers: int, steps: int = 2) -> SweepSpec:
 
 
 def jobs_of(spec: SweepSpec, folder: Path) -> list[SweepJob]:
-    return [SweepJob(arm, spec.eval) for arm in arms(spec, folder)]
+    return [SweepJob(arm, spec.eval) for arm in resolve(spec, folder).runs]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def apart(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep by separate processes on two devices."""
     spec, folder = sweep_over(sweep_of, 3, 5), tmp_path_factory.mktemp("apart")
     write_sweep(spec, folder)
-    assert run_sweep(spec, folder, Processes(2, devices=("5", "7"))) == []
+    assert run_sweep(resolve(spec, folder), Processes(2, devices=("5", "7"))) == []
     return folder
 
 
@@ -102,7 +104,7 @@ def test_where_a_sampler_cannot_work_is_refused(
     spec = sweep_of()
     spec = replace(spec, run=replace(spec.run, sampler=sampler))
     with pytest.raises(InputError, match=r"vllm|vLLM"):
-        open_executor(launch, spec, tmp_path)
+        open_executor(launch, resolve(spec, tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -110,7 +112,7 @@ def test_runs_that_share_a_server_take_turns(sweep_of: SweepOf, tmp_path: Path) 
     spec = sweep_of()
     spec = replace(spec, run=replace(spec.run, sampler="vllm@http://127.0.0.1:9"))
     for on in ("processes", "auto"):
-        assert "1 at a time" in str(open_executor(Launch(on=on), spec, tmp_path))
+        assert "1 at a time" in str(open_executor(Launch(on=on), resolve(spec, tmp_path)))
 
 
 def test_a_bank_leaves_what_separate_runs_leave(
@@ -118,7 +120,7 @@ def test_a_bank_leaves_what_separate_runs_leave(
 ) -> None:
     spec = sweep_over(sweep_of, 3, 5)
     write_sweep(spec, tmp_path)
-    assert run_sweep(spec, tmp_path, Processes(2, bundle=banks)) == []
+    assert run_sweep(resolve(spec, tmp_path), Processes(2, bundle=banks)) == []
     for one, other in zip(read_sweep(apart).runs, read_sweep(tmp_path).runs, strict=True):
         assert (one.arm, one.evals) == (other.arm, other.evals)
         assert [row["step"] for row in one.metrics] == [row["step"] for row in other.metrics]
@@ -158,7 +160,7 @@ def test_ray_goes_on_when_a_machine_is_lost(
             lost.extend(path.parent.parent.name for path in going)
             cluster.remove_node(cluster.workers[0], allow_graceful=False)
 
-    assert run_sweep(spec, tmp_path, tasks, on_poll=lose_a_machine) == []
+    assert run_sweep(resolve(spec, tmp_path), tasks, on_poll=lose_a_machine) == []
     assert lost
     sweep = read_sweep(tmp_path)
     assert sweep.arms == ("base", "full", "layer-03", "layer-05")

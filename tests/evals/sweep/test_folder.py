@@ -26,10 +26,12 @@ from layergym.envs import InputError
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.executors.processes import Processes
-from layergym.evals.sweep.folder import read_spec, run_sweep, write_sweep
-from layergym.evals.sweep.run_arm import finished, run_arm
+from layergym.evals.sweep.folder import run_sweep, write_sweep
+from layergym.evals.sweep.resolve import resolve
+from layergym.evals.sweep.run_arm import run_arm
+from layergym.evals.sweep.run_folder import finished
 from layergym.evals.sweep.search import Search
-from layergym.evals.sweep.spec import SweepSpec, arms
+from layergym.evals.sweep.spec import SweepSpec, read_spec
 
 SweepOf = Callable[..., SweepSpec]
 
@@ -94,7 +96,7 @@ def test_an_arm_killed_and_resumed_equals_one_that_was_not(
     sweep_of: SweepOf, tmp_path: Path
 ) -> None:
     spec = sweep_of(steps=4)
-    arm = arms(spec, tmp_path)[-1]
+    arm = resolve(spec, tmp_path).runs[-1]
     run_arm(arm.run, spec.eval, arm.name, tmp_path / "whole")
     killed = tmp_path / "killed"
     process = process_of(run_arm, arm.run, spec.eval, arm.name, killed)
@@ -127,9 +129,9 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_p
     rows = [{"layer": layer, "contribution": layer / 8} for layer in range(8)]
     write_json(profile, {"num_layers": 8, "layers": rows})
     spec = replace(sweep_of(), layers=(0,), extra=(f"top:1@{profile}",))
-    write_sweep(spec, tmp_path)
+    sweep = write_sweep(spec, tmp_path)
     profile.unlink()
-    [failure] = run_sweep(spec, tmp_path, Processes(2))
+    [failure] = run_sweep(sweep, Processes(2))
     assert "top-1, seed 0" in failure
     assert "no layer profile" in failure
     assert finished(tmp_path / "arms" / "layer-00" / "seed-0")
@@ -159,7 +161,7 @@ def test_no_run_is_started_twice(sweep_of: SweepOf) -> None:
 
 def test_nothing_starts_when_time_is_up(sweep_of: SweepOf, tmp_path: Path) -> None:
     write_sweep(sweep_of(), tmp_path)
-    assert run_sweep(sweep_of(), tmp_path, Processes(2), deadline=time.time()) == []
+    assert run_sweep(resolve(sweep_of(), tmp_path), Processes(2), deadline=time.time()) == []
     assert not (tmp_path / "arms").exists()
 
 
@@ -177,7 +179,10 @@ def test_time_that_is_up_pauses_runs_at_a_checkpoint(sweep_of: SweepOf, tmp_path
 
     for seconds in (6, 12, 24, 48, 96):  # However slow the machine is, it comes to train.
         deadline = time.time() + seconds
-        assert run_sweep(spec, tmp_path, two, deadline=deadline, on_poll=until_it_trains) == []
+        assert (
+            run_sweep(resolve(spec, tmp_path), two, deadline=deadline, on_poll=until_it_trains)
+            == []
+        )
         if late:
             break
     assert late and not finished(full) and not two.running
@@ -198,8 +203,8 @@ def test_a_search_by_processes_is_resumed_to_the_same_decisions(
     spec = replace(spec, run=replace(spec.run, env_args=games))
     write_sweep(spec, tmp_path)
     for _ in range(3):  # Killed on the way, by the limit.
-        run_sweep(spec, tmp_path, Processes(2), deadline=time.time() + 8)
-    assert run_sweep(spec, tmp_path, Processes(2)) == []
+        run_sweep(resolve(spec, tmp_path), Processes(2), deadline=time.time() + 8)
+    assert run_sweep(resolve(spec, tmp_path), Processes(2)) == []
     sweep = read_sweep(tmp_path)
     assert {"base", "full", "layer-00", "layer-05", "layer-07"} <= set(sweep.arms)
     for run in sweep.runs[1:]:

@@ -8,15 +8,18 @@ import pytest
 
 from layergym.base.files import write_json
 from layergym.envs import InputError
+from layergym.evals.arms import ArmName
 from layergym.evals.report.build import build
-from layergym.evals.results import Cost, EvalResult, arm_of, layer_of, read_sweep
-from layergym.evals.sweep.executors.job import SweepJob
-from layergym.evals.sweep.next_jobs import next_jobs, stopped
-from layergym.evals.sweep.run_arm import EvalSpec, file_look, file_scores, finished
+from layergym.evals.results import Cost, EvalResult, read_sweep
+from layergym.evals.sweep.jobs import SweepJob
+from layergym.evals.sweep.next_jobs import next_jobs
+from layergym.evals.sweep.panels import EvalSpec
+from layergym.evals.sweep.resolve import resolve
+from layergym.evals.sweep.run_folder import file_look, file_scores, finished, stopped
 from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.evals.sweep.tuning import read_tuning
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 Score = Callable[[SweepJob], float]
 PEAK = 5
@@ -34,7 +37,7 @@ def spec_of(layers: int = 12, seeds: tuple[int, ...] = (0,), **search: object) -
 
 def by_depth(job: SweepJob) -> float:
     """A success rate that falls with the distance from layer 5, and is best at rate 1e-3."""
-    layer = layer_of(job.arm.name)
+    layer = job.arm.name.layer
     best = {"base": 0.1, "full": 0.8}.get(job.arm.name, 0.7)
     off = 0.0 if layer is None else 0.09 * abs(layer - PEAK)
     rate = job.arm.run.learning_rate
@@ -45,7 +48,7 @@ def pretend(job: SweepJob, score: Score) -> None:
     """Leave what the job leaves, with a score of its own."""
     chance = score(job)
     tasks = 64
-    noise = np.random.default_rng([layer_of(job.arm.name) or 99, job.arm.run.seed])
+    noise = np.random.default_rng([job.arm.name.layer or 99, job.arm.run.seed])
     success = noise.permuted(np.arange(tasks) < chance * tasks)
     result = EvalResult(
         env_id="layergym/ALFWorld-v0",
@@ -75,7 +78,7 @@ def play(
     """Do all jobs, a few at a time, each chosen from what is on disk; their names in order."""
     write_json(folder / "sweep.json", {"search": {"scan": spec.search.scan, "race": [8]}})
     done = []
-    while jobs := next_jobs(spec, folder):
+    while jobs := next_jobs(resolve(spec, folder)):
         for job in jobs[:at_once]:
             pretend(job, by_depth)
             done.append(f"{job.arm.name}@{job.look or 'end'}")
@@ -84,13 +87,13 @@ def play(
 
 def ran(folder: Path) -> set[int]:
     found = (folder / "arms").glob("layer-*/seed-*")
-    return {layer_of(p.parent.name) or 0 for p in found if finished(p)}
+    return {ArmName(p.parent.name).layer or 0 for p in found if finished(p)}
 
 
 def test_without_a_search_every_arm_is_run_to_the_end_base_and_full_first(tmp_path: Path) -> None:
     names = play(spec_of(3, seeds=(0, 1)), tmp_path)
     assert names[:3] == ["base@end", "full@end", "full@end"]
-    assert names[3:] == [f"{arm_of(layer)}@end" for layer in (0, 0, 1, 1, 2, 2)]
+    assert names[3:] == [f"{ArmName.of_layer(layer)}@end" for layer in (0, 0, 1, 1, 2, 2)]
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
@@ -138,16 +141,16 @@ def test_a_failed_layer_holds_up_no_race(tmp_path: Path) -> None:
     broken = tmp_path / "arms" / "layer-04" / "seed-0"
     write_json(tmp_path / "sweep.json", {})
     for _ in range(9):
-        for job in next_jobs(spec, tmp_path, [broken]):
+        for job in next_jobs(resolve(spec, tmp_path), [broken]):
             pretend(job, by_depth)
-    assert next_jobs(spec, tmp_path, [broken]) == []
+    assert next_jobs(resolve(spec, tmp_path), [broken]) == []
     assert PEAK in ran(tmp_path)
-    assert [job.folder for job in next_jobs(spec, tmp_path)] == [broken]
+    assert [job.folder for job in next_jobs(resolve(spec, tmp_path))] == [broken]
 
 
 def test_rates_are_tuned_first_on_other_tasks_with_another_seed(tmp_path: Path) -> None:
     spec = spec_of(4, seeds=(0, 3), lr_grid=(1e-4, 1e-3, 1e-2))
-    first = next_jobs(spec, tmp_path)
+    first = next_jobs(resolve(spec, tmp_path))
     tried = [(job.arm.name, job.arm.run.learning_rate) for job in first[:6]]
     assert tried == [(arm, r) for arm in ("full", "layer-02") for r in (1e-4, 1e-3, 1e-2)]
     assert {job.arm.run.seed for job in first[:6]} == {4}
@@ -157,13 +160,13 @@ def test_rates_are_tuned_first_on_other_tasks_with_another_seed(tmp_path: Path) 
     tuning = read_tuning(tmp_path)
     assert tuning is not None and (tuning.full, tuning.layer) == (1e-3, 1e-3)
     assert len(tuning.grid) == 6 and "64 tasks of the valid split" in tuning.panel
-    assert next_jobs(spec, tmp_path) == []
+    assert next_jobs(resolve(spec, tmp_path)) == []
 
 
 def test_the_rates_that_were_chosen_are_used(tmp_path: Path) -> None:
     spec = spec_of(2, lr_grid=(1e-4, 1e-3))
     rates: dict[str, set[float | None]] = {}
-    while jobs := next_jobs(spec, tmp_path):
+    while jobs := next_jobs(resolve(spec, tmp_path)):
         for job in jobs:
             pretend(job, by_depth)
             if "arms" in job.folder.parts:

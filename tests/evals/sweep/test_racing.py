@@ -8,8 +8,8 @@ import pytest
 from layergym.envs import InputError
 from layergym.evals.stats import Floats
 from layergym.evals.stats.simulate import Design, outcomes
+from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.racing import ALPHA, TASKS, behind
-from layergym.evals.sweep.run_arm import EvalSpec
 from layergym.evals.sweep.scan import coarse, waves
 from layergym.evals.sweep.search import Search
 

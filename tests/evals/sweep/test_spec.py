@@ -7,17 +7,20 @@ import pytest
 
 from layergym.agents.names import open_model
 from layergym.envs import InputError
+from layergym.evals.arms import Arm
 from layergym.evals.sweep.folder import write_sweep
-from layergym.evals.sweep.run_arm import EvalSpec
-from layergym.evals.sweep.spec import SweepSpec, arms, recipe
+from layergym.evals.sweep.panels import EvalSpec
+from layergym.evals.sweep.resolve import resolve, variant
+from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import decoder_layers, layer_size, select
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 SPEC = SweepSpec(
     run=RunSpec(env="layergym/ALFWorld-v0"),
     layers=(0, 5),
-    extra=("middle:4", "boost-top:5@runs/a/profile.json*3"),
+    extra=("middle:4", "boost-0+7*3"),
+    num_layers=8,
     seeds=(1, 2),
     lr_full=1e-3,
     lr_layer=3e-3,
@@ -25,36 +28,37 @@ SPEC = SweepSpec(
 
 
 def test_every_arm_has_a_folder_per_seed_and_the_base_one() -> None:
-    listed = arms(SPEC, Path("sweep"))
+    listed = resolve(SPEC, Path("sweep")).runs
     names = [arm.name for arm in listed]
     assert names[:3] == ["base", "full", "full"]
-    assert names[3::2] == ["layer-00", "layer-05", "middle-4", "boost-top-5-3"]
-    assert listed[-1].folder == Path("sweep/arms/boost-top-5-3/seed-2")
+    assert names[3::2] == ["layer-00", "layer-05", "middle-4", "boost-0-7-3"]
+    assert listed[-1].folder == Path("sweep/arms/boost-0-7-3/seed-2")
     assert listed[-1].run.seed == 2
 
 
 def test_an_expression_says_what_trains_and_at_which_rate() -> None:
-    assert recipe("middle:4", SPEC).changes == {"layers": "middle:4", "learning_rate": 3e-3}
-    boost = recipe("boost-top:5@runs/a/profile.json*3", SPEC).changes
-    assert boost == {"layers": "all", "learning_rate": 1e-3, "boost": "top:5@runs/a/profile.json*3"}
-    assert recipe("boost-middle:2", SPEC).changes["boost"] == "middle:2*2"
+    middle = variant(Arm.parse("middle:4"), SPEC)
+    assert middle == replace(SPEC.run, layers="middle:4", learning_rate=3e-3)
+    boost = variant(Arm.parse("boost-0+7*3"), SPEC)
+    assert boost == replace(SPEC.run, boost="0+7*3", learning_rate=1e-3)
+    assert variant(Arm.parse("boost-middle:2"), SPEC).boost == "middle:2*2"
+    ranked = Arm.parse("boost-top:5@runs/a/profile.json*3")
+    assert (ranked.name, ranked.boost) == ("boost-top-5-3", "top:5@runs/a/profile.json*3")
 
 
 def test_controls_are_as_large_as_one_layer() -> None:
     model, _ = open_model("tiny")
     size = layer_size(decoder_layers(model))
     for expression in ("random", "lora", "lora-middle:2"):
-        changes = recipe(expression, SPEC).changes
-        wrapped = (
-            with_lora(model, changes["layers"], changes["lora"], 0) if "lora" in changes else model
-        )
-        selection = select(wrapped, changes["layers"])
+        run = variant(Arm.parse(expression), SPEC)
+        wrapped = with_lora(model, run.layers, run.lora, 0) if run.lora else model
+        selection = select(wrapped, run.layers)
         assert abs(selection.trained - size) < 0.15 * size
         model, _ = open_model("tiny")
 
 
 def test_a_sweep_may_consist_of_further_arms_but_not_of_the_same_twice() -> None:
-    assert len(arms(replace(SPEC, layers=()), Path())) == 1 + 3 * 2
+    assert len(resolve(replace(SPEC, layers=()), Path()).runs) == 1 + 3 * 2
     with pytest.raises(InputError, match="each arm once; layer-05"):
         replace(SPEC, extra=("5",))
     with pytest.raises(InputError, match="names no arm"):

@@ -19,7 +19,7 @@ from layergym.trainer.credit.algorithms import (
     each,
     give_credit,
 )
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 
 def episode(rewards: list[float], *, invalid: tuple[int, ...] = (), task: str = "t") -> Trajectory:

@@ -18,8 +18,8 @@ from layergym.trainer.rows.trees import (
     arranged,
     attention_reach,
     lay,
-    moved,
     plant,
+    relocate,
     side_by_side,
 )
 
@@ -162,7 +162,7 @@ def test_activations_move_from_one_layout_to_another() -> None:
     rows = [old.rows.index(row) for row in new.rows]
     # An activation that says whose it is: its token and depth.
     hidden = torch.stack([old.ids, old.depths], -1)
-    there = moved(hidden, old, new, rows)
+    there = relocate(hidden, old, new, rows)
     for row, places in zip(new.rows, new.places, strict=True):
         found = there.flatten(0, 1)[places[: len(row)]].tolist()
         assert found == [[token, depth] for depth, token in enumerate(row)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from layergym.trainer.run import RunSpec
+from layergym.trainer.spec import RunSpec
 
 _RECENT = 20
 """Steps over which the time of the next ones is estimated."""

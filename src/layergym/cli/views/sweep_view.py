@@ -19,10 +19,10 @@ from rich.text import Text
 
 from layergym.base.files import Lines
 from layergym.cli.views.marks import MISSING, bar, duration, percent
-from layergym.evals.results import arm_label, cut_short, layer_of, read_eval
-from layergym.evals.sweep.next_jobs import stopped
-from layergym.evals.sweep.run_arm import finished
-from layergym.evals.sweep.spec import Arm
+from layergym.evals.arms import ArmName
+from layergym.evals.results import cut_short, read_eval
+from layergym.evals.sweep.run_folder import finished, stopped
+from layergym.evals.sweep.spec import ArmRun
 
 RECENT = 5
 """Steps over which the training success shown is averaged."""
@@ -36,7 +36,7 @@ _AROUND = 9
 class ArmState:
     """How far one run is."""
 
-    arm: Arm
+    arm: ArmRun
     state: str
     """waiting, training, tuning, scoring, done, stopped or failed."""
     step: int
@@ -57,7 +57,7 @@ class ArmState:
         return cut_short(self.errors, self.out_of_context, self.shortened)
 
 
-def observe(arm: Arm, metrics: Lines) -> ArmState:
+def observe(arm: ArmRun, metrics: Lines) -> ArmState:
     """Read what is new in one run's folder."""
     rows = metrics.read()
     recent = [row["success"] for row in rows[-RECENT:] if "success" in row]
@@ -76,7 +76,7 @@ def observe(arm: Arm, metrics: Lines) -> ArmState:
     )
 
 
-def _state(arm: Arm, step: int) -> str:
+def _state(arm: ArmRun, step: int) -> str:
     if finished(arm.folder):
         return "done"
     if stopped(arm.folder):
@@ -85,21 +85,21 @@ def _state(arm: Arm, step: int) -> str:
         return "failed"
     if not arm.folder.is_dir():
         return "waiting"
-    if arm.name == "base" or step >= arm.run.steps:
+    if not arm.name.trained or step >= arm.run.steps:
         return "scoring"
     return "tuning" if _tuned(arm) else "training"
 
 
-def _tuned(arm: Arm) -> bool:
+def _tuned(arm: ArmRun) -> bool:
     """Whether this is a run of the grid of learning rates, which has no place in the profile."""
     return arm.folder.parent.parent.name == "tuning"
 
 
-def _label(arm: Arm) -> str:
-    return arm_label(arm.name) + _rate(arm)
+def _label(arm: ArmRun) -> str:
+    return arm.name.label + _rate(arm)
 
 
-def _rate(arm: Arm) -> str:
+def _rate(arm: ArmRun) -> str:
     return f" lr {arm.run.learning_rate:g}" if _tuned(arm) else ""
 
 
@@ -111,7 +111,7 @@ class SweepView:
     """
 
     def __init__(
-        self, arms: Sequence[Arm], console: Console | None = None, *, title: str = ""
+        self, arms: Sequence[ArmRun], console: Console | None = None, *, title: str = ""
     ) -> None:
         """Watch `arms`; `title` is said once."""
         self._arms = arms
@@ -177,7 +177,7 @@ def _shown(states: Sequence[ArmState], room: int) -> list[ArmState]:
     if len(states) <= room:
         return list(states)
     order = {"failed": 0, "done": 2, "stopped": 2, "waiting": 3}
-    ranked = sorted(states, key=lambda s: (order.get(s.state, 1), layer_of(s.arm.name) is not None))
+    ranked = sorted(states, key=lambda s: (order.get(s.state, 1), s.arm.name.layer is not None))
     return [state for state in states if state in ranked[: max(room, 1)]]
 
 
@@ -198,9 +198,9 @@ def _row(state: ArmState) -> list[Text | str | ProgressBar]:
         state.state, "cyan"
     )
     scores = dict(state.scores)
-    total = 0 if state.arm.name == "base" else state.arm.run.steps
+    total = state.arm.run.steps if state.arm.name.trained else 0
     return [
-        Text(_label(state.arm), style="bold" if layer_of(state.arm.name) is None else ""),
+        Text(_label(state.arm), style="bold" if state.arm.name.layer is None else ""),
         str(state.arm.run.seed),
         Text(state.state, style=style),
         ProgressBar(total, state.step, width=_COLUMNS[""]) if total else "",
@@ -214,13 +214,13 @@ def _row(state: ArmState) -> list[Text | str | ProgressBar]:
 def _scores(states: Sequence[ArmState]) -> Text:
     """One bar per layer by its score at temperature 1, from the lowest arm's to the highest's."""
     states = [state for state in states if not _tuned(state.arm)]
-    found: dict[str, list[float]] = {state.arm.name: [] for state in states}
+    found: dict[ArmName, list[float]] = {state.arm.name: [] for state in states}
     for state in states:
         found[state.arm.name] += [value for name, value in state.scores if name == "t1.0"]
     means = {arm: sum(values) / len(values) for arm, values in found.items() if values}
     low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
     bars = {arm: bar(means[arm], low, high) if arm in means else MISSING for arm in found}
-    layers = [arm for arm in found if layer_of(arm) is not None]
+    layers = [arm for arm in found if arm.layer is not None]
     told = [
         f"{arm} {bars[arm]} {percent(means.get(arm))}".rstrip()
         for arm in found
@@ -228,7 +228,7 @@ def _scores(states: Sequence[ArmState]) -> Text:
     ]
     if scored := [arm for arm in layers if arm in means]:
         best = max(scored, key=means.__getitem__)
-        told.append(f"best {arm_label(best)}, {percent(means[best])}")
+        told.append(f"best {best.label}, {percent(means[best])}")
     strip = "".join(bars[arm] for arm in layers)
     return Text(f"T=1: {'  '.join(told)}" + (f"\nlayers {strip}" if layers else ""))
 
@@ -248,7 +248,7 @@ def _steps(states: Sequence[ArmState]) -> int:
 def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) -> Text:
     count = Counter(state.state for state in states)
     over = ("done", "stopped", "failed")
-    going = [s for s in states if s.arm.name != "base" and s.state not in over]
+    going = [s for s in states if s.arm.name.trained and s.state not in over]
     taken = _steps(states) - steps_before
     rest = sum(state.arm.run.steps - state.step for state in going)
     left = f", about {duration(elapsed_s * rest / taken)} left" if taken and rest else ""

@@ -1,0 +1,61 @@
+"""What arms are scored on: the final panel, and the development panel of decisions on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from layergym.base.errors import InputError
+from layergym.envs import Panel, panel
+from layergym.evals.results import Scored
+from layergym.trainer.spec import RunSpec, make_env_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSpec:
+    """What every arm is scored on."""
+
+    split: str = "test"
+    size: int | None = None
+    """Tasks of the panel; None takes them all."""
+    skip: int = 0
+    """Tasks, those of a panel of this size, that are left out: they were used for a choice."""
+    repeats: int = 2
+    """Episodes per task at a temperature above 0; greedy plays each task once."""
+    temperatures: tuple[float, ...] = (1.0, 0.0)
+    base_temperatures: tuple[float, ...] = (1.0, 0.7, 0.5, 0.25, 0.0)
+    """The untrained model is scored at all of these: how much of a gain is only sharpening?"""
+    seed: int = 0
+    score: Scored = "success"
+    """What a score is the mean of: success, or the return, where that lies between 0 and 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no score could be made of.
+
+        Raises:
+            InputError: too few tasks or episodes, or a temperature below 0.
+        """
+        if self.size is not None and self.size < 2:
+            raise InputError(
+                f"a panel has 2 tasks or more, not {self.size}: one tells nothing about others"
+            )
+        if self.repeats < 1:
+            raise InputError(f"a task is played once or more, not {self.repeats} times")
+        if self.score not in get_args(Scored):
+            raise InputError(f'a score is of "success" or "reward", not "{self.score}"')
+        if min(*self.temperatures, *self.base_temperatures, 0.0) < 0:
+            raise InputError("sampling temperatures are 0 (greedy) or more")
+
+
+def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:
+    """The tasks that `spec` names."""
+    return panel(make_env_of(run, spec.split)(), spec.size, skip=spec.skip)
+
+
+def dev_split(run: RunSpec) -> str:
+    """The split of the development panel: "valid" where the environment has it, else "train"."""
+    try:
+        scored_panel(run, EvalSpec(split="valid"))
+    except InputError:
+        return "train"
+    return "valid"

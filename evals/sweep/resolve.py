@@ -1,0 +1,47 @@
+"""A sweep is resolved once: what was asked for, checked against the environment and the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from layergym.agents.names import num_layers
+from layergym.base.errors import InputError
+from layergym.envs import find
+from layergym.evals.arms import Arm
+from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+from layergym.trainer.layers.lora import lora_rank
+from layergym.trainer.run import check_layers, check_run
+from layergym.trainer.spec import RunSpec
+
+
+def resolve(spec: SweepSpec, folder: Path) -> ResolvedSweep:
+    """The sweep that `spec` asks for, in `folder`; nothing is loaded or written.
+
+    Raises:
+        InputError: an arm cannot be read or does not fit the model, or a setting is wrong.
+    """
+    depth = spec.num_layers or num_layers(spec.run.model)
+    check_run(spec.run, depth)
+    spec = replace(spec, run=replace(spec.run, env=find(spec.run.env)), num_layers=depth)
+    return ResolvedSweep(spec, folder, tuple((arm, variant(arm, spec)) for arm in spec.arms))
+
+
+def variant(arm: Arm, spec: SweepSpec) -> RunSpec:
+    """What `arm` trains with: the sweep's run with the arm's layers, rate, boost or adapters.
+
+    Raises:
+        InputError: its layers do not fit the model.
+    """
+    try:
+        run = replace(
+            spec.run,
+            layers="all" if arm.kind == "boost" else arm.layers,
+            boost=arm.boost,
+            lora=lora_rank(spec.run.model, arm.layers) if arm.kind == "lora" else 0,
+            learning_rate=spec.rates.of(arm),
+        )
+        check_layers(run, spec.num_layers)
+    except InputError as error:
+        raise InputError(f'arm "{arm.expression}": {error}') from None
+    return run

@@ -1,0 +1,165 @@
+"""What determines a training run, as one frozen value. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from layergym.agents.styles import check_style
+from layergym.base.errors import InputError
+from layergym.base.numbers import Bounds, check_numbers
+from layergym.envs import TextEnv, find, make
+from layergym.trainer.credit.advantages import Compat
+from layergym.trainer.credit.algorithms import Credit, Norm
+
+HERE = "transformers"
+BESIDE = "vllm"
+SERVER = "vllm@"
+_BOUNDS = {
+    "lora": Bounds(0, whole=True),
+    "steps": Bounds(1, whole=True),
+    "tasks_per_step": Bounds(1, whole=True),
+    "group_size": Bounds(2, whole=True),
+    "dynamic_sampling": Bounds(0, whole=True),
+    "learning_rate": Bounds(0, above=True, optional=True),
+    "beta": Bounds(0),
+    "temperature": Bounds(0, above=True),
+    "max_new_tokens": Bounds(1, whole=True, optional=True),
+    "rows_per_pass": Bounds(1, whole=True),
+    "seed": Bounds(0, 2**32 - 1, whole=True),
+    "save_every": Bounds(1, whole=True),
+    "patience": Bounds(1, whole=True, optional=True),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """Everything that determines a training run. None means: what suits the model."""
+
+    env: str
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "tiny"
+    format: str | None = None
+    """The form of a reply: "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
+    admissible: bool = False
+    """List the admissible actions in every prompt."""
+    context: str = "whole"
+    """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""
+    prompt: str = ""
+    """The text of a Jinja template for the prompt; see `PromptStyle`."""
+    shots: int = 0
+    """Episodes of the environment's expert that the prompt shows as examples."""
+    algorithm: str = "gigpo"
+    layers: str = "all"
+    boost: str = ""
+    lora: int = 0
+    """Rank of LoRA adapters that train on the chosen layers in place of weights; 0 for none."""
+    steps: int = 30
+    """Optimiser steps, each on a fresh rollout."""
+    tasks_per_step: int = 16
+    group_size: int = 8
+    dynamic_sampling: int = 0
+    """Rounds in which groups that earned the same throughout are replaced by tasks drawn anew."""
+    learning_rate: float | None = None
+    gamma: float = 0.95
+    omega: float = 1.0
+    norm: Norm = "std"
+    invalid_penalty: float = 0.0
+    similarity: float | None = None
+    compat: Compat | None = None
+    """"verl-agent" gives credit as that implementation does; see `Credit`."""
+    beta: float = 0.0
+    """Weight of the KL term to the model as it was at the start."""
+    temperature: float = 1.0
+    sampler: str = HERE
+    """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
+    or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
+    max_new_tokens: int | None = None
+    rows_per_pass: int = 64
+    tokens_per_pass: int | None = None
+    """Tokens in one pass at most, padding included; None: what fits into memory."""
+    dtype: str = "auto"
+    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    device: str = "auto"
+    """Where it computes."""
+    deterministic: bool = True
+    """On a GPU, gradients are added up in a fixed order, so that a resumed run is exact."""
+    seed: int = 0
+    save_every: int = 10
+    """Optimiser steps between checkpoints."""
+    patience: int | None = None
+    """End early after so many windows of rollouts without a higher reward; see `stale`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could be made of.
+
+        Raises:
+            InputError: a number is out of range, or not one, or a setting does not fit the
+                algorithm.
+        """
+        check_numbers(self, _BOUNDS)
+        check_style(self)
+        check_sampler(self.sampler, lora=bool(self.lora))
+        _ = self.credit
+
+    @property
+    def credit(self) -> Credit:
+        """What decides about advantages."""
+        return Credit(**{f.name: getattr(self, f.name) for f in fields(Credit)})
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RunSpec:
+        """A description as a run or sweep folder holds it; names that are no setting are left out.
+
+        Folders of earlier versions call the sampler "engine".
+
+        Raises:
+            TypeError: the environment is missing.
+            InputError: a value is wrong.
+        """
+        known = {f.name for f in fields(cls)}
+        named = {"sampler" if k == "engine" else k: v for k, v in values.items()}
+        return cls(**{k: v for k, v in named.items() if k in known})
+
+    @classmethod
+    def read(cls, folder: Path) -> RunSpec:
+        """The description of the run in `folder`.
+
+        Raises:
+            InputError: `folder` is no run folder.
+        """
+        path = folder / "config.json"
+        try:
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
+
+
+def check_sampler(name: str, *, lora: bool = False) -> None:
+    """Refuse a sampler that does not exist, or that cannot sample from what trains.
+
+    It is "transformers" for the model itself, "vllm" for vLLM in this process, next to the model
+    that trains, or "vllm@URL" for a vLLM server.
+
+    Args:
+        name: of the sampler.
+        lora: whether LoRA adapters train.
+
+    Raises:
+        InputError: one of these.
+    """
+    if name not in (HERE, BESIDE) and not name.startswith(SERVER):
+        raise InputError(
+            f'no sampler "{name}"; there is {HERE}, {BESIDE}, and {SERVER}http://HOST:PORT'
+        )
+    if lora and name != HERE:
+        raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --sampler {HERE}")
+
+
+def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
+    """What makes one environment of `split` with the run's settings."""
+    id = find(spec.env)
+    return lambda: make(id, split=split, **spec.env_args)
