@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext, asked
 from layergym.agents.conversation import Conversation, Layout, Prompt
-from layergym.agents.models.sampler import Request, Sample, Sampler
+from layergym.agents.models.requests import Request, Sample, Sampler
 from layergym.agents.parsing import parse
 from layergym.agents.prompts import PromptStyle, system_text, user_text
 from layergym.agents.types import Reply

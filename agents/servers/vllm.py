@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from safetensors.torch import save_file
 from torch import Tensor
 
-from layergym.agents.models.sampler import Request, Sample
+from layergym.agents.models.requests import Request, Sample
 from layergym.base.errors import InputError
 
 

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.conversation import Layout
 from layergym.agents.llm import LLMAgent
-from layergym.agents.models.sampler import Request, Sample, Sampler
+from layergym.agents.models.requests import Request, Sample, Sampler
 from layergym.agents.names import open_model
 from layergym.agents.parsing import Format, parse
 from layergym.base.errors import InputError, briefly

@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from layergym.agents import Job, LLMAgent, PromptStyle, Trajectory, rollout
-from layergym.agents.models.sampler import Request, Sample
+from layergym.agents.models.requests import Request, Sample
 from layergym.envs.core import Outcome, TextEnv
 from layergym.trainer.rows.packing import Row, pack
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from layergym.agents.models.sampler import Request, Sample, TransformersSampler
+from layergym.agents.models.requests import Request, Sample
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.trainer.bank.lockstep import Seat
 from layergym.trainer.bank.paths import Fork, Rows
 

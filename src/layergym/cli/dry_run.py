@@ -16,7 +16,7 @@ from layergym.agents.base import Decision, Episode, Move
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import check_exact, context_limit
 from layergym.agents.models.load import load_config, load_tokenizer
-from layergym.agents.models.sampler import Request, Sample
+from layergym.agents.models.requests import Request, Sample
 from layergym.agents.names import defaults, num_layers, source
 from layergym.cli.console import Output
 from layergym.envs import panel

@@ -21,7 +21,8 @@ from transformers import (
 from layergym.agents.models import sampler as module
 from layergym.agents.models.architecture import cache_bytes
 from layergym.agents.models.draw import draw
-from layergym.agents.models.sampler import SHARE, Request, Sample, TransformersSampler
+from layergym.agents.models.requests import Request, Sample
+from layergym.agents.models.sampler import SHARE, TransformersSampler
 from layergym.base.errors import InputError
 from tests.agents.conftest import FAMILIES
 
@@ -134,9 +135,9 @@ def test_only_new_tokens_are_fed(model: Models, tokenizer: Tokenizers) -> None:
         sampler.sample([Request(episode, (5, 6), True, seed=0) for episode in range(4)])
     finally:
         hook.remove()
-    assert first.shape == (1, 20)
-    # The last sampled token was not fed yet: it comes with the new ones.
-    assert [tuple(ids.shape) for ids in fed] == [(4, 3), (4, 1), (4, 1)]
+    assert (first.shape[0], first.count_nonzero()) == (1, 20 - 1), "one prompt, whose first id is 0"
+    # The last sampled token was not fed yet: it comes with the new ones, padded to 4.
+    assert [tuple(ids.shape) for ids in fed] == [(4, 4), (4, 1), (4, 1)]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
