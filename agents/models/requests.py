@@ -51,13 +51,10 @@ class Sampler(Protocol):
     under way at most.
     """
 
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens sampled at most for one request."""
-
-    @property
-    def max_context(self) -> int:
-        """Tokens of an episode, prompt and replies together, that the model can hold."""
+    max_new_tokens: int
+    """Tokens sampled at most for one request."""
+    max_context: int
+    """Tokens of an episode, prompt and replies together, that the model can hold."""
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Take in requests, to be answered by `step`."""
@@ -79,3 +76,24 @@ class Sampler(Protocol):
         while len(said) < len(requests):
             said.update(self.step(math.inf))
         return [said[request.episode] for request in requests]
+
+
+class AnswersTogether(Sampler, Protocol):
+    """A sampler that answers all requests it has at once: `answer` is to be defined."""
+
+    def __init__(self) -> None:
+        """Begin without requests."""
+        self._asked: list[Request] = []
+
+    def answer(self, requests: Sequence[Request]) -> Sequence[Sample]:
+        """Answer each request, in order."""
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take in requests, to be answered by `step`."""
+        self._asked += requests
+
+    def step(self, wait_s: float = 0.0) -> list[tuple[int, Sample]]:
+        """Answer them all."""
+        asked, self._asked = self._asked, []
+        said = self.answer(asked) if asked else ()
+        return [(request.episode, one) for request, one in zip(asked, said, strict=True)]

@@ -71,9 +71,9 @@ class TransformersSampler(Sampler):
         if not temperature >= 0:
             raise InputError(f"temperature must be 0 or more, not {temperature}")
         self.model = model
-        self._most = max_new_tokens
+        self.max_new_tokens = max_new_tokens
         self.temperature = temperature
-        self._context = context_limit(model.config.get_text_config(decoder=True), max_context)
+        self.max_context = context_limit(model.config.get_text_config(decoder=True), max_context)
         self.stop_ids = stop_tokens(model, tokenizer, stop_ids)
         self.net = CachedModel(model)
         self._variants = variants
@@ -87,16 +87,6 @@ class TransformersSampler(Sampler):
         self._live: list[Row] = []
 
     # ---- the protocol -------------------------------------------------------------------------
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens of a reply at most."""
-        return self._most
-
-    @property
-    def max_context(self) -> int:
-        """Tokens of an episode at most."""
-        return self._context
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Take in requests, to be answered by `step`."""
@@ -145,7 +135,7 @@ class TransformersSampler(Sampler):
 
     def _enter(self, row: Row, needed: bool = False) -> bool:
         """Whether the cache has room for a row and its reply; then it is to be fed."""
-        cache, length = self.net.cache, len(row.context) + self._most
+        cache, length = self.net.cache, len(row.context) + self.max_new_tokens
         rows = max(LEAST, self._places.with_(row))
         if not (needed or cache.holds(rows, length)):
             free = SHARE * free_memory(self.model.device) + cache.bytes
