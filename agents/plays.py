@@ -130,6 +130,7 @@ class Calls:
         self._deadlines: list[tuple[float, int]] = []
 
     def __bool__(self) -> bool:
+        """Whether any is under way."""
         return bool(self._under_way)
 
     def reset(self, i: int, play: Play) -> None:

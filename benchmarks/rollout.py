@@ -37,7 +37,12 @@ from typing import Any
 import torch
 from forced_lengths import END, LOADS, Count, Load, drawn, episodes, force
 from tokenizers import Tokenizer, models
-from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    ContinuousBatchingConfig,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from trl.trainer.utils import pad
 
 from layergym.agents.models.sampler import Request, TransformersSampler
@@ -130,7 +135,9 @@ def before(path: str) -> dict[str, Any]:
 
 def shown(found: Sequence[dict[str, Any]]) -> str:
     """A table; ratios are to the first arm."""
-    lines = [f"{'arm':8} {'s':>9} {'ratio':>6} {'tokens/s':>9} {'passes':>7} {'useful':>7}  replies"]
+    lines = [
+        f"{'arm':8} {'s':>9} {'ratio':>6} {'tokens/s':>9} {'passes':>7} {'useful':>7}  replies"
+    ]
     for one in found:
         equal = "the same" if one["replies"] == found[0]["replies"] else "OTHERS"
         ratio = one["s"] / max(found[0]["s"], 1e-9)
@@ -152,9 +159,7 @@ def synchronize(model: PreTrainedModel) -> None:
 def sampler_of(model: PreTrainedModel, load: Load, temperature: float) -> TransformersSampler:
     vocabulary = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1, "</s>": END}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary, eos_token="</s>")
-    return TransformersSampler(
-        model, tokenizer, max_new_tokens=load.cap, temperature=temperature
-    )
+    return TransformersSampler(model, tokenizer, max_new_tokens=load.cap, temperature=temperature)
 
 
 def clocks(model: PreTrainedModel, prompts: Prompts, load: Load, temperature: float) -> Replies:

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from layergym.agents.models.attention import additive_masks, attention_windows
-from layergym.agents.models.cache import Read, RaggedCache, cache_keyword
+from layergym.agents.models.cache import RaggedCache, Read, cache_keyword
 
 LEAST = 4
 """Rows of a decoding pass and new tokens of a row, at least. From here on, libraries multiply every
@@ -66,9 +66,7 @@ class CachedModel:
         slots = positions if not idle else positions.clone()
         slots[live:] = self.cache.capacity - 1
         span = self._rounded(int(lengths.max()) + 1)
-        self.cache.place(
-            torch.arange(len(ids), device=ids.device), slots, (slice(len(ids)), span)
-        )
+        self.cache.place(torch.arange(len(ids), device=ids.device), slots, (slice(len(ids)), span))
         return self._forward(ids[:, None], positions, span)[:live]
 
     def copy(self, source: Sequence[int], target: Sequence[int], span: int) -> None:

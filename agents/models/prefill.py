@@ -32,7 +32,6 @@ class Piece:
         """The tokens to feed."""
         return [row.context[row.length : row.length + _width(row)] for row in self.rows]
 
-
     @property
     def tokens(self) -> int:
         """Of the pass, padding included."""
@@ -56,17 +55,26 @@ class Piece:
             row.length += _width(row)
 
 
-def pieces(rows: Sequence[Row]) -> Iterator[Piece]:
-    """What the cache lacks of `rows`, those of them first whose turn it is the longest."""
+def first_pieces(rows: Sequence[Row]) -> list[Piece]:
+    """What to feed of what the cache lacks of `rows`: one pass of the greatest size, or several.
+
+    The rows that have waited the longest, the first ones, come first.
+    """
     fresh: dict[tuple[int, tuple[int, ...]], list[Row]] = {}
     for row in rows:
         if not row.length:
             fresh.setdefault((row.variant, tuple(row.context)), []).append(row)
     cached = [[row] for row in rows if row.length]
     age = {id(row): n for n, row in enumerate(rows)}
-    found = [*_batches(cached), *_batches(list(fresh.values()))]
-    for batch in sorted(found, key=lambda b: min(age[id(alike[0])] for alike in b)):
-        yield Piece(tuple(b[0] for b in batch), tuple(tuple(b[1:]) for b in batch))
+    batches = [*_batches(cached), *_batches(list(fresh.values()))]
+    batches.sort(key=lambda batch: min(age[id(alike[0])] for alike in batch))
+    found: list[Piece] = []
+    for batch in batches:
+        piece = Piece(tuple(b[0] for b in batch), tuple(tuple(b[1:]) for b in batch))
+        if found and sum(one.tokens for one in found) + piece.tokens > PIECE:
+            break
+        found.append(piece)
+    return found
 
 
 def _batches(groups: Sequence[list[Row]]) -> Iterator[list[list[Row]]]:

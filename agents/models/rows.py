@@ -47,12 +47,15 @@ class Places:
         self._at: list[Row | None] = []
 
     def __len__(self) -> int:
+        """How many places there are, free ones included."""
         return len(self._at)
 
     def __iter__(self) -> Iterator[Row]:
+        """The rows."""
         return (row for row in self._at if row is not None)
 
     def __getitem__(self, place: int) -> Row:
+        """The row at a place that is not free."""
         row = self._at[place]
         assert row is not None
         return row

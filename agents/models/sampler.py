@@ -13,11 +13,14 @@ from layergym.agents.models.architecture import cache_bytes, context_limit, stop
 from layergym.agents.models.compute import free_memory
 from layergym.agents.models.draw import draw
 from layergym.agents.models.forward import LEAST, CachedModel, evaluating
-from layergym.agents.models.prefill import PIECE, Piece, pieces
+from layergym.agents.models.prefill import Piece, first_pieces
 from layergym.agents.models.requests import Request, Sample, Sampler, Variants
 from layergym.agents.models.rows import Ints, Places, Replies, Row
 from layergym.base.errors import Diverged, InputError
 
+_FEWER = 8
+"""Requests wait until there is one for so many rows that are being answered: a pass over few new
+tokens takes about as long as one over many."""
 SHARE = 0.7
 """Of free memory that a cache may take; the rest is for the passes."""
 
@@ -98,7 +101,8 @@ class TransformersSampler(Sampler):
         if not (self._asked or self._live):
             return []
         with evaluating(self.model):
-            done = self._prefill()
+            enough = len(self._asked) * _FEWER >= len(self._live)
+            done = self._prefill() if self._asked and enough else []
             if self._live:
                 done += self._decode()
         return [self._close(row) for row in done]
@@ -179,11 +183,7 @@ class TransformersSampler(Sampler):
         What is beyond one pass of the greatest size waits until the others got their next token.
         """
         done: list[Row] = []
-        fed = 0
-        for piece in pieces(self._asked):
-            fed += piece.tokens
-            if fed > max(PIECE, piece.tokens):
-                break
+        for piece in first_pieces(self._asked):
             done += self._begin(piece, self._feed(piece))
         self._asked = [row for row in self._asked if row.pending]
         return done

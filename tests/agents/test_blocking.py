@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import layergym
 from layergym.agents import (
@@ -17,8 +19,11 @@ from layergym.agents import (
     ExpertAgent,
     Failure,
     Job,
+    LLMAgent,
+    PromptStyle,
     Reply,
     Trajectory,
+    TransformersSampler,
     Turn,
     rollout,
 )
@@ -211,3 +216,35 @@ def test_alfworld_plays_the_same_in_threads() -> None:
 
     jobs = [Job(task, 7) for task in layergym.panel(make(None)(), 4).tasks]
     assert rollout(ExpertAgent(), make(60.0), jobs) == rollout(ExpertAgent(), make(None), jobs)
+
+
+class Moody(TextEnv):
+    """Takes its time, now more and now less."""
+
+    instructions = "Say anything."
+    max_turns = 5
+
+    def start(self) -> str:
+        self.mood = random.Random()
+        return f"Begin {self.task}."
+
+    def play(self, action: str) -> Outcome:
+        time.sleep(self.mood.random() * 0.02)
+        return Outcome(f"{len(action)} letters on {self.task}.", reward=1.0)
+
+
+@pytest.mark.parametrize("in_flight", [None, 3])
+def test_what_a_model_says_does_not_depend_on_who_is_faster(
+    in_flight: int | None,
+    model: Callable[[str], PreTrainedModel],
+    tokenizer: Callable[[str | None], PreTrainedTokenizerFast],
+) -> None:
+    def said(limit: float | None, at_once: int | None) -> list[list[tuple[int, ...]]]:
+        sampler = TransformersSampler(model("qwen3"), tokenizer(None), max_new_tokens=9)
+        agent = LLMAgent(sampler, tokenizer(None), PromptStyle("plain"))
+        env = type("Moody", (Moody,), {"step_timeout_s": limit})
+        jobs = [Job(f"train-{n // 2:04}", seed=n) for n in range(8)]
+        played = rollout(agent, env, jobs, in_flight=at_once)
+        return [[turn.reply.ids for turn in one.turns] for one in played]
+
+    assert said(60.0, in_flight) == said(None, None)

@@ -275,9 +275,7 @@ def test_as_many_at_once_as_were_allowed(server: Server) -> None:
 def ask_often(client: ChatClient, times: int, *, at_once: int) -> None:
     errands: Errands[object] = Errands(at_once)
     for seed in range(times):
-        errands.start(
-            partial(client.complete, [USER], temperature=0.0, max_tokens=5, seed=seed)
-        )
+        errands.start(partial(client.complete, [USER], temperature=0.0, max_tokens=5, seed=seed))
     back = 0
     while back < times:
         back += len([answer.result() for _, answer in errands.finished(math.inf)])
