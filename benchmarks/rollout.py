@@ -45,7 +45,10 @@ from transformers import (
 )
 from trl.trainer.utils import pad
 
-from layergym.agents.models.sampler import Request, TransformersSampler
+from layergym.agents.models.sampler import (  # Where earlier versions have it.
+    Request,  # type: ignore[attr-defined]
+    TransformersSampler,
+)
 
 PAGE, MEMORY_BLOCKS = 256, 2000
 Prompts = list[list[tuple[int, ...]]]

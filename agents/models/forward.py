@@ -37,8 +37,8 @@ class CachedModel:
         """
         self.model = model
         self.cache = RaggedCache()
-        self.passes = self.computed = 0
-        """Forward passes, and the tokens in them, padding included."""
+        self.computed = self.wanted = 0
+        """Tokens fed, with padding and without."""
         self._windows = attention_windows(model)
         self._keyword = cache_keyword(inspect.signature(model.get_decoder().forward).parameters)
 
@@ -60,6 +60,7 @@ class CachedModel:
     def next(self, tokens: NDArray[np.int64], lengths: NDArray[np.int64]) -> Tensor:
         """Feed one token to each of the first rows (B,), which hold `lengths`; logits (B, V)."""
         live = len(tokens)
+        self.wanted += live
         idle = max(0, LEAST - live)
         ids = self._array(np.pad(tokens, (0, idle)))
         positions = self._array(np.pad(lengths, (0, idle)))[:, None]
@@ -78,6 +79,12 @@ class CachedModel:
         """Empty the cache."""
         self.cache = RaggedCache()
 
+    def wanted_share(self) -> float:
+        """Which share of what was fed since the last call was wanted, and no padding."""
+        share = self.wanted / max(self.computed, 1)
+        self.computed = self.wanted = 0
+        return share
+
     def _feed(
         self,
         new: Sequence[Sequence[int]],
@@ -86,6 +93,7 @@ class CachedModel:
         read: Read | None,
     ) -> Tensor:
         """One pass over new tokens padded on the left, so that rows end in the last column."""
+        self.wanted += sum(map(len, new))
         width = max(LEAST, *map(len, new))
         width = width if read else -(-width // _WIDTH) * _WIDTH
         ids = self._tensor([[0] * (width - len(n)) + list(n) for n in new])
@@ -98,7 +106,6 @@ class CachedModel:
 
     def _forward(self, ids: Tensor, positions: Tensor, span: int | None) -> Tensor:
         """Logits (B, V) of the last column; positions (B, T) may be negative for padding."""
-        self.passes += 1
         self.computed += ids.numel()
         if span is None:
             seen = (positions[:, None] <= positions[..., None]) & (positions >= 0)[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -78,13 +79,14 @@ class Sampler(Protocol):
         return [said[request.episode] for request in requests]
 
 
-class AnswersTogether(Sampler, Protocol):
+class AnswersTogether(Sampler):
     """A sampler that answers all requests it has at once: `answer` is to be defined."""
 
     def __init__(self) -> None:
         """Begin without requests."""
         self._asked: list[Request] = []
 
+    @abstractmethod
     def answer(self, requests: Sequence[Request]) -> Sequence[Sample]:
         """Answer each request, in order."""
 
