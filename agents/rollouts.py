@@ -20,6 +20,8 @@ from layergym.agents.plays import Calls, Job, Play
 from layergym.agents.types import Trajectory, Turn
 from layergym.envs.core import TextEnv
 
+__all__ = ["Job", "rollout"]
+
 _GLANCE_S = 0.02
 """How long an agent may wait for replies while environments may answer."""
 OnTurn = Callable[[int, Turn], None]
