@@ -27,7 +27,6 @@ from layergym.agents.models.compute import clock
 from layergym.agents.models.requests import Variants
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import defaults, open_model
-from layergym.agents.prompts import PromptStyle
 from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import JointSampler
 from layergym.trainer.bank.lockstep import Seat, lockstep
@@ -39,7 +38,7 @@ from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.engine import HERE
 from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
 from layergym.trainer.layers.selection import decoder_layers, layer_indices
-from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
+from layergym.trainer.run import Policy, RunSpec, Trained, prompt_style, train_policy
 from layergym.trainer.seals import last_whole
 
 T = TypeVar("T")
@@ -52,6 +51,9 @@ _SHARED = (
     "model",
     "format",
     "admissible",
+    "context",
+    "prompt",
+    "shots",
     "temperature",
     "max_new_tokens",
     "steps",
@@ -215,8 +217,8 @@ class Bank:
 
     def _agent(self, i: int, seat: Seat, temperature: float) -> LLMAgent:
         spec = self.specs[i]
-        style = PromptStyle(spec.format or defaults(spec.model).format, admissible=spec.admissible)
-        return LLMAgent(self.sampler_at(temperature).of(seat, i), self.tokenizer, style)
+        sampler = self.sampler_at(temperature).of(seat, i)
+        return LLMAgent(sampler, self.tokenizer, prompt_style(spec))
 
     def _sampler(self, temperature: float, variants: Variants) -> TransformersSampler:
         spec = self.specs[0]
