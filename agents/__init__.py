@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from layergym.agents.conversation import Conversation, Layout
     from layergym.agents.llm import LLMAgent
     from layergym.agents.models.load import load_model
-    from layergym.agents.models.sampler import Sampler, TransformersSampler
+    from layergym.agents.models.requests import Sampler
+    from layergym.agents.models.sampler import TransformersSampler
 
 _LAZY = {
     "Conversation": "conversation",
     "LLMAgent": "llm",
     "Layout": "conversation",
-    "Sampler": "models.sampler",
+    "Sampler": "models.requests",
     "TransformersSampler": "models.sampler",
     "load_model": "models.load",
 }

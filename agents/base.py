@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -61,13 +61,61 @@ it as an error."""
 
 
 class Agent(Protocol):
-    """Acts in many episodes at once."""
+    """Decides in many episodes at once."""
 
     def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
         """Decide for each episode, in order."""
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
+
+
+@runtime_checkable
+class ContinuousAgent(Protocol):
+    """Takes in episodes at any time and decides in each when it has come to a decision."""
+
+    def ask(self, episodes: Sequence[Episode]) -> None:
+        """Take in episodes that wait for a decision."""
+
+    def decided(self, wait_s: float = 0.0) -> list[tuple[int, Move]]:
+        """Go on a little: the episodes in which a decision has been reached, with these.
+
+        Args:
+            wait_s: seconds that may pass without anything to do here, where others do the work.
+        """
+
+    def release(self, episodes: Iterable[int]) -> None:
+        """Forget episodes that are over, decided or not."""
+
+
+class AtOnce:
+    """An agent that decides at once, as a continuous one."""
+
+    def __init__(self, agent: Agent) -> None:
+        """Decide as `agent` does."""
+        self._agent = agent
+        self._asked: list[Episode] = []
+
+    def ask(self, episodes: Sequence[Episode]) -> None:
+        """Take in episodes that wait for a decision."""
+        self._asked += episodes
+
+    def decided(self, wait_s: float = 0.0) -> list[tuple[int, Move]]:
+        """Decide in all of them, in one call."""
+        episodes, self._asked = self._asked, []
+        moves = self._agent.act(episodes)
+        return [(e.id, move) for e, move in zip(episodes, moves, strict=True)]
+
+    def release(self, episodes: Iterable[int]) -> None:
+        """Forget episodes that are over."""
+        over = set(episodes)
+        self._asked = [e for e in self._asked if e.id not in over]
+        self._agent.release(over)
+
+
+def continuous(agent: Agent | ContinuousAgent) -> ContinuousAgent:
+    """`agent` as a continuous one."""
+    return agent if isinstance(agent, ContinuousAgent) else AtOnce(agent)
 
 
 def asked(ask: Callable[[Episode], T], episode: Episode) -> T | Failure:

@@ -7,10 +7,34 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 _Call = tuple[Callable[[], Any], Future[Any]]
+
+
+class Call(Generic[T]):
+    """A call that was begun; calling it waits for its result."""
+
+    def __init__(self, thread: CallThread, limit_s: float) -> None:
+        """Let the time run, so that the limits of calls begun together run together."""
+        self.future: Future[T] = Future()
+        self.deadline = time.monotonic() + limit_s
+        """When it is given up, by the clock `time.monotonic`."""
+        self._thread = thread
+        self._limit_s = limit_s
+
+    def __call__(self) -> T:
+        """What the call returned.
+
+        Raises:
+            TimeoutError: the time is up.
+            BaseException: what the call raised.
+        """
+        if not wait([self.future], max(0.0, self.deadline - time.monotonic())).done:
+            self._thread.hangs = True
+            raise TimeoutError(f"no answer within {self._limit_s:g} s")
+        return self.future.result()
 
 
 class CallThread:
@@ -29,29 +53,18 @@ class CallThread:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         Thread(target=_serve, args=(self._calls,), daemon=True).start()
 
-    def begin(self, call: Callable[[], T]) -> Callable[[], T]:
-        """Begin a call; what is returned waits for its result, and raises what it raised.
+    def begin(self, call: Callable[[], T], over: Callable[[], None] = lambda: None) -> Call[T]:
+        """Begin a call; `over` is called in the thread when it has come back."""
+        begun: Call[T] = Call(self, self._limit_s)
+        begun.future.add_done_callback(lambda _: over())
+        self._calls.put((call, begun.future))
+        return begun
 
-        The time runs from here, so that the limits of calls begun together run together. The wait
-        raises TimeoutError when the time is up.
-        """
-        result: Future[T] = Future()
-        self._calls.put((call, result))
-        deadline = time.monotonic() + self._limit_s
-
-        def finish() -> T:
-            if not wait([result], max(0.0, deadline - time.monotonic())).done:
-                self.hangs = True
-                raise TimeoutError(f"no answer within {self._limit_s:g} s")
-            return result.result()
-
-        return finish
-
-    def end(self, last: Callable[[], T]) -> Callable[[], T]:
+    def end(self, last: Callable[[], T]) -> Call[T]:
         """Begin the last call, after which the thread ends."""
-        finish = self.begin(last)
+        begun = self.begin(last)
         self._calls.put(None)
-        return finish
+        return begun
 
 
 def _serve(calls: SimpleQueue[_Call | None]) -> None:

@@ -9,14 +9,14 @@ from transformers import PreTrainedTokenizerBase
 from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
 from layergym.agents.conversation import Conversation, Layout, Prompt
 from layergym.agents.memory import EpisodeMemory, listed_actions
-from layergym.agents.models.sampler import Request, Sample, Sampler
+from layergym.agents.models.requests import Request, Sample, Sampler
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.types import Reply
 from layergym.base.errors import InputError
 
 
 class LLMAgent:
-    """Holds one conversation per episode and samples all replies of a turn in one batch.
+    """Holds one conversation per episode; replies are sampled together, and finish when they do.
 
     Where a prompt leaves no room for a whole reply in the model's context, earlier turns are
     forgotten (`EpisodeMemory`). An episode whose task and present observation alone leave none ends
@@ -43,15 +43,17 @@ class LLMAgent:
         self.style = style or PromptStyle()
         self._layout = Layout(tokenizer)
         self._talks: dict[int, tuple[EpisodeMemory, Conversation]] = {}
+        self._posed: dict[int, Prompt] = {}
+        self._moves: list[tuple[int, Move]] = []
         self._spoke = False
 
-    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
-        """Decide for each episode, in order.
+    def ask(self, episodes: Sequence[Episode]) -> None:
+        """Take in episodes that wait for a decision.
 
         Raises:
             InputError: not one of the first prompts ever asked leaves room for a reply.
         """
-        prompts = {episode.id: self._ask(episode) for episode in episodes}
+        prompts = {episode.id: self._prompt(episode) for episode in episodes}
         self._spoke = self._spoke or any(isinstance(p, Prompt) for p in prompts.values())
         if not self._spoke and (full := [id for id, prompt in prompts.items() if prompt is None]):
             shortest = min(self._talks[id][1].length for id in full)
@@ -61,22 +63,30 @@ class LLMAgent:
                 f"{self.sampler.max_context:,}; allow fewer new tokens, or take another model"
             )
         posed = [(e, p) for e in episodes if isinstance(p := prompts[e.id], Prompt)]
-        samples = self.sampler.sample([Request(e.id, p.ids, p.extends, e.seed) for e, p in posed])
-        decided: dict[int, Move] = {
-            id: prompt or OutOfContext()
+        self._posed.update((e.id, p) for e, p in posed)
+        self._moves += [
+            (id, prompt or OutOfContext())
             for id, prompt in prompts.items()
             if not isinstance(prompt, Prompt)
-        }
-        for (episode, prompt), sample in zip(posed, samples, strict=True):
-            decided[episode.id] = self._decide(episode.id, prompt, sample)
-        return [decided[episode.id] for episode in episodes]
+        ]
+        self.sampler.submit([Request(e.id, p.ids, p.extends, e.seed) for e, p in posed])
+
+    def decided(self, wait_s: float = 0.0) -> list[tuple[int, Move]]:
+        """Go on sampling; what is decided by now."""
+        moves, self._moves = self._moves, []
+        if self._posed:
+            samples = self.sampler.step(0.0 if moves else wait_s)
+            moves += [(id, self._decide(id, self._posed.pop(id), said)) for id, said in samples]
+        return moves
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
         over = [id for id in episodes if self._talks.pop(id, None)]
+        for id in over:
+            self._posed.pop(id, None)
         self.sampler.release(over)
 
-    def _ask(self, episode: Episode) -> Prompt | Failure | None:
+    def _prompt(self, episode: Episode) -> Prompt | Failure | None:
         admissible = listed_actions(self.style, episode)
         if isinstance(admissible, Failure):
             return admissible

@@ -1,177 +1,154 @@
-"""Multi-turn generation: this project's sampler against TRL's own path, side by side.
+"""Multi-turn generation side by side: this project's sampler, TRL's path, transformers' batching.
 
-Environments in groups of 8 with the same first prompt, greedy replies of a fixed length. TRL 1.16
-(`GRPOTrainer._generate_single_turn`) pads the whole context on the left and calls `model.generate`
-anew at every turn; the sampler feeds only what is new. Both get the same model and the same
-observations, and what environments take is left out. Weights are random: speed does not depend on
-them, and greedy replies must agree all the same. On a CPU the clock is the process's CPU time, so
-that other work on the machine does not count; give OMP_NUM_THREADS=1 when there is any.
+Episodes in groups of 8 with the same first prompt; replies have the lengths that the load says
+(`forced_lengths.py`), and what environments take is left out. All arms get the same model and the
+same observations. Weights are random: speed does not depend on them, and greedy replies must agree.
 
-    python benchmarks/rollout.py               # the shape of SmolLM2-135M, minutes
-    python benchmarks/rollout.py --size tiny   # seconds
-    python benchmarks/rollout.py --size qwen2.5-1.5b --dtype bfloat16 --environments 64   # a GPU
+clocks    the sampler, every episode asking again as soon as its reply is finished
+turns     the sampler, all episodes waiting for the longest reply of a turn
+trl       TRL 1.16 (`GRPOTrainer._generate_single_turn`): pads the whole context on the left and
+          calls `generate` anew at every turn
+batch     transformers' continuous batching (what `generate_batch` runs on), every episode asking
+          again as soon as its reply is finished, its prefix cache on
+before    `turns` with the code of another checkout, given by --before
+
+Useful is every token that some arm has to compute at least once: first prompts once per group,
+observations, replies. On a CPU the clock is the process's CPU time, so that other work on the
+machine does not count; give OMP_NUM_THREADS=1 when there is any.
+
+    python benchmarks/rollout.py --small                     # about a minute
+    python benchmarks/rollout.py --load fixed                # equal lengths, minutes
+    python benchmarks/rollout.py --load realistic            # hours on a CPU; for a GPU
+    python benchmarks/rollout.py --size qwen2.5-1.5b --dtype bfloat16       # a GPU
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
+from forced_lengths import END, LOADS, Count, Load, drawn, episodes, force
 from tokenizers import Tokenizer, models
 from transformers import (
-    AutoModelForCausalLM,
+    ContinuousBatchingConfig,
     GenerationConfig,
-    LlamaConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from trl.trainer.utils import pad
 
-from layergym.agents.models.sampler import Request, TransformersSampler
-from layergym.agents.models.shapes import published
+from layergym.agents.models.sampler import (  # Where earlier versions have it.
+    Request,  # type: ignore[attr-defined]
+    TransformersSampler,
+)
 
-GROUP = 8
-FIRST, OBSERVATION = (150, 200), (15, 45)
-"""Tokens of the first prompt and of an observation (from, to)."""
-END = 2
-
-
-@dataclass(frozen=True)
-class Load:
-    """How many environments play how many turns, and how many tokens a reply has."""
-
-    environments: int
-    turns: int
-    reply: int
-
-
-SIZES = {
-    "135m": LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        max_position_embeddings=8192,
-        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
-        rms_norm_eps=1e-5,
-        initializer_range=0.0417,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-    ),
-    "tiny": LlamaConfig(
-        vocab_size=400,
-        hidden_size=64,
-        intermediate_size=192,
-        num_hidden_layers=8,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        initializer_range=0.1,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-    ),
-}
-Generate = Callable[[list[list[int]], list[tuple[int, ...]]], list[tuple[int, ...]]]
+PAGE, MEMORY_BLOCKS = 256, 2000
+Prompts = list[list[tuple[int, ...]]]
+"""By episode and turn, what is new in its prompt."""
+Replies = dict[int, list[tuple[int, ...]]]
+Generate = Callable[[Sequence[int], dict[int, list[int]], dict[int, tuple[int, ...]]], Any]
+"""Replies of some episodes, given their whole contexts and what is new in these."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", default="135m", help="135m, tiny or a published shape")
-    parser.add_argument("--environments", type=int, default=32)
-    parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--reply", type=int, default=16, help="tokens of a reply")
+    parser.add_argument("--load", choices=LOADS, default="realistic")
+    parser.add_argument("--size", default="135m", help="135m, small or a published shape")
+    parser.add_argument("--small", action="store_true", help="a small model and load")
+    parser.add_argument("--arms", nargs="+", default=[*ARMS], choices=ARMS)
+    parser.add_argument("--before", metavar="PATH", help="a checkout of an earlier version")
+    parser.add_argument("--environments", type=int)
+    parser.add_argument("--turns", type=int, nargs=2, metavar=("FROM", "TO"))
+    parser.add_argument("--temperature", type=float, default=0.0, help="of the sampler's arms")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+    parser.add_argument("--json", action="store_true", help="the results, one JSON object a line")
     arguments = parser.parse_args()
-    load = Load(arguments.environments, arguments.turns, arguments.reply)
-    warm = Load(min(load.environments, 2 * GROUP), 2, 4)
-    began = time.perf_counter()
+    if arguments.small:
+        arguments.load, arguments.size = "small", "small"
+    load = LOADS[arguments.load]
+    load = dataclasses.replace(
+        load,
+        environments=arguments.environments or load.environments,
+        turns=tuple(arguments.turns or load.turns),
+    )
+    found = [measured(arm, arguments, load) for arm in arguments.arms]
+    if arguments.before:
+        found.append(before(arguments.before))
+    if arguments.json:
+        for one in found:
+            print(json.dumps(one))
+    else:
+        print(shown(found))
 
-    def progress(done: str, **found: float) -> None:
-        """A line as soon as a part is done: a time box may end the rest."""
-        if arguments.json:
-            after = round(time.perf_counter() - began, 1)
-            print(json.dumps({"done": done, "after_s": after, **found}), flush=True)
 
-    progress("imports")
+def measured(arm: str, arguments: argparse.Namespace, load: Load) -> dict[str, Any]:
+    """Play the load once, after a little of it to warm up."""
     model = drawn(arguments.size, getattr(torch, arguments.dtype), arguments.device)
-    progress("model")
-    play(by_sampler(model, load), model, warm)
-    progress("layergym, warm")
-    ours, our_replies = play(by_sampler(model, load), model, load)
-    progress("layergym", s=round(sum(ours), 2))
-    play(by_trl(model, load), model, warm)
-    progress("TRL, warm")
-    trl, trl_replies = play(by_trl(model, load), model, load)
-    found = {
-        "size": arguments.size,
-        "environments": load.environments,
-        "turns": load.turns,
-        "tokens": sum(map(len, our_replies)),
-        "trl_s": round(sum(trl), 2),
-        "ours_s": round(sum(ours), 2),
-        "ratio": round(sum(trl) / sum(ours), 2),
-        "last_turn_ratio": round(trl[-1] / ours[-1], 2),
-        "ours_tokens_per_s": round(sum(map(len, our_replies)) / sum(ours)),
-        "identical": sum(a == b for a, b in zip(our_replies, trl_replies, strict=True)),
-        "replies": len(our_replies),
-    }
-    print(json.dumps(found) if arguments.json else shown(found))
-
-
-def shown(found: dict[str, Any]) -> str:
-    return (
-        "{size}, {environments} environments x {turns} turns, {tokens} tokens sampled\n"
-        "TRL's path      {trl_s:8.2f} s\n"
-        "layergym        {ours_s:8.2f} s   {ours_tokens_per_s} tokens a second\n"
-        "ratio           {ratio:8.2f}     last turn {last_turn_ratio:7.2f}\n"
-        "identical greedy replies: {identical} of {replies}"
-    ).format(**found)
-
-
-def drawn(size: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
-    """A model with random weights, drawn where it computes."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            SIZES.get(size) or published(size), dtype=dtype
-        )
-    model.eval()
-    return model
-
-
-def play(
-    generate: Generate, model: PreTrainedModel, load: Load
-) -> tuple[list[float], list[tuple[int, ...]]]:
-    """Seconds per turn, and all replies."""
+    count = force(model, load.cap)
+    prompts = episodes(load, model.config.vocab_size)
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter
-    contexts: list[list[int]] = [[] for _ in range(load.environments)]
-    seconds, replies = [], []
-    for new in observations(model.config.vocab_size, load):
-        for context, ids in zip(contexts, new, strict=True):
-            context.extend(ids)
-        synchronize(model)
-        begin = clock()
-        said = generate(contexts, new)
-        synchronize(model)
-        seconds.append(clock() - begin)
-        replies += said
-        for context, ids in zip(contexts, said, strict=True):
-            context.extend(ids)
-    return seconds, replies
+    play = ARMS[arm]
+    play(model, [one[:1] for one in prompts[:2]], load, arguments.temperature)
+    count.passes = count.slots = 0
+    synchronize(model)
+    began = clock()
+    said = play(model, prompts, load, arguments.temperature)
+    synchronize(model)
+    return result(arm, clock() - began, said, prompts, count)
+
+
+def result(
+    arm: str, seconds: float, said: Replies, prompts: Prompts, count: Count
+) -> dict[str, Any]:
+    sampled = sum(len(reply) for replies in said.values() for reply in replies)
+    first = {one[0] for one in prompts}
+    new = sum(map(len, first)) + sum(len(ids) for one in prompts for ids in one[1:])
+    return {
+        "arm": arm,
+        "s": round(seconds, 2),
+        "tokens": sampled,
+        "tokens_per_s": round(sampled / seconds, 1),
+        "passes": count.passes,
+        "slots": count.slots,
+        "useful": round((sampled + new) / count.slots, 4),
+        "replies": hash(tuple(tuple(said[e]) for e in range(len(prompts)))),
+    }
+
+
+def before(path: str) -> dict[str, Any]:
+    """The arm "turns" with the package of another checkout."""
+    environment = os.environ | {"PYTHONPATH": os.path.join(path, "src")}
+    asked = [one for one in sys.argv[1:] if one != "--json"]
+    at = asked.index("--before")
+    command = [sys.executable, __file__, *asked[:at], *asked[at + 2 :]]
+    command += ["--arms", "turns", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found | {"arm": "before"}
+
+
+def shown(found: Sequence[dict[str, Any]]) -> str:
+    """A table; ratios are to the first arm."""
+    lines = [
+        f"{'arm':8} {'s':>9} {'ratio':>6} {'tokens/s':>9} {'passes':>7} {'useful':>7}  replies"
+    ]
+    for one in found:
+        equal = "the same" if one["replies"] == found[0]["replies"] else "OTHERS"
+        ratio = one["s"] / max(found[0]["s"], 1e-9)
+        lines.append(
+            f"{one['arm']:8} {one['s']:9.2f} {ratio:6.2f} {one['tokens_per_s']:9.1f} "
+            f"{one['passes']:7} {one['useful']:7.1%}  {equal}"
+        )
+    return "\n".join([*lines, f"{found[0]['tokens']:,} tokens sampled"])
 
 
 def synchronize(model: PreTrainedModel) -> None:
@@ -179,53 +156,123 @@ def synchronize(model: PreTrainedModel) -> None:
         torch.cuda.synchronize()
 
 
-def observations(vocabulary: int, load: Load) -> Iterator[list[tuple[int, ...]]]:
-    """For each turn, the new tokens of every environment."""
-    noise = np.random.default_rng(0)
-
-    def some(span: tuple[int, int]) -> tuple[int, ...]:
-        return tuple(noise.integers(3, vocabulary, noise.integers(*span)).tolist())
-
-    groups = [some(FIRST) for _ in range(load.environments // GROUP)]
-    yield [prompt for prompt in groups for _ in range(GROUP)]
-    for _ in range(load.turns - 1):
-        yield [some(OBSERVATION) for _ in range(load.environments)]
+# ---- this project's sampler ---------------------------------------------------------------------
 
 
-def by_sampler(model: PreTrainedModel, load: Load) -> Generate:
+def sampler_of(model: PreTrainedModel, load: Load, temperature: float) -> TransformersSampler:
     vocabulary = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1, "</s>": END}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=vocabulary, eos_token="</s>")
-    sampler = TransformersSampler(model, tokenizer, max_new_tokens=load.reply, temperature=0.0)
-    begun = False
+    return TransformersSampler(model, tokenizer, max_new_tokens=load.cap, temperature=temperature)
 
-    def generate(_: list[list[int]], new: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        nonlocal begun
-        requests = [Request(i, ids, begun, seed=i) for i, ids in enumerate(new)]
-        begun = True
+
+def clocks(model: PreTrainedModel, prompts: Prompts, load: Load, temperature: float) -> Replies:
+    sampler = sampler_of(model, load, temperature)
+    said: Replies = {e: [] for e in range(len(prompts))}
+    sampler.submit([Request(e, one[0], False, e) for e, one in enumerate(prompts)])
+    left = len(prompts)
+    while left:
+        again = []
+        for e, sample in sampler.step():
+            said[e].append(sample.ids)
+            if len(said[e]) < len(prompts[e]):
+                again.append(Request(e, prompts[e][len(said[e])], True, e))
+            else:
+                sampler.release([e])
+                left -= 1
+        sampler.submit(again)
+    return said
+
+
+def turns(model: PreTrainedModel, prompts: Prompts, load: Load, temperature: float) -> Replies:
+    sampler = sampler_of(model, load, temperature)
+
+    def generate(
+        live: Sequence[int], _: dict[int, list[int]], new: dict[int, tuple[int, ...]]
+    ) -> list[tuple[int, ...]]:
+        sampler.release(set(over) - set(live))
+        over[:] = live
+        requests = [Request(e, new[e], e in begun, e) for e in live]
+        begun.update(live)
         return [sample.ids for sample in sampler.sample(requests)]
 
-    return generate
+    over: list[int] = []
+    begun: set[int] = set()
+    return turn_by_turn(generate, prompts)
 
 
-def by_trl(model: PreTrainedModel, load: Load) -> Generate:
+def turn_by_turn(generate: Generate, prompts: Prompts) -> Replies:
+    contexts: dict[int, list[int]] = {e: [] for e in range(len(prompts))}
+    said: Replies = {e: [] for e in contexts}
+    for turn in range(max(map(len, prompts))):
+        live = [e for e in contexts if turn < len(prompts[e])]
+        new = {e: prompts[e][turn] for e in live}
+        for e in live:
+            contexts[e].extend(new[e])
+        for e, ids in zip(live, generate(live, contexts, new), strict=True):
+            said[e].append(tuple(ids))
+            contexts[e].extend(ids)
+    return said
+
+
+# ---- others -------------------------------------------------------------------------------------
+
+
+def trl(model: PreTrainedModel, prompts: Prompts, load: Load, temperature: float) -> Replies:
     net: Any = model  # `generate` cannot be typed on the model's own class.
     settings = GenerationConfig(
-        max_new_tokens=load.reply, do_sample=False, eos_token_id=END, pad_token_id=END
+        max_new_tokens=load.cap, do_sample=False, eos_token_id=END, pad_token_id=END
     )
 
-    def generate(contexts: list[list[int]], _: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        prompts = [torch.tensor(context, device=model.device) for context in contexts]
-        ids = pad(prompts, padding_value=END, padding_side="left")
-        mask = pad([torch.ones_like(p) for p in prompts], padding_value=0, padding_side="left")
+    def generate(live: Sequence[int], contexts: dict[int, list[int]], _: Any) -> list[Any]:
+        rows = [torch.tensor(contexts[e], device=model.device) for e in live]
+        ids = pad(rows, padding_value=END, padding_side="left")
+        mask = pad([torch.ones_like(p) for p in rows], padding_value=0, padding_side="left")
         with torch.no_grad():
             out = net.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
         return [up_to_end(row) for row in out[:, ids.shape[1] :].tolist()]
 
-    return generate
+    return turn_by_turn(generate, prompts)
 
 
-def up_to_end(ids: list[int]) -> tuple[int, ...]:
-    return tuple(ids[: ids.index(END) + 1] if END in ids else ids)
+def batch(model: PreTrainedModel, prompts: Prompts, load: Load, temperature: float) -> Replies:
+    net: Any = model
+    settings = GenerationConfig(
+        max_new_tokens=load.cap, do_sample=False, eos_token_id=END, pad_token_id=END
+    )
+    contexts = [list(one[0]) for one in prompts]
+    said: Replies = {e: [] for e in range(len(prompts))}
+    longest = sum(load.observation[1] + load.cap for _ in range(load.turns[1])) + load.prompt[1]
+    room = ContinuousBatchingConfig(
+        num_blocks=min(len(prompts) * (longest // PAGE + 1), MEMORY_BLOCKS),
+        page_size=PAGE,
+        max_batch_tokens=max(1024, len(prompts)),
+        max_requests_per_batch=len(prompts),
+    )
+    with net.continuous_batching_context_manager(settings, room, timeout=30) as manager:
+        for e, context in enumerate(contexts):
+            manager.add_request(context, request_id=f"{e}", max_new_tokens=load.cap)
+        left = len(prompts)
+        while left:
+            found = manager.get_result(timeout=1)
+            if found is None:
+                continue
+            e = int(found.request_id.split(":")[0])
+            ids = up_to_end(found.generated_tokens)
+            said[e].append(tuple(ids))
+            if len(said[e]) == len(prompts[e]):
+                left -= 1
+                continue
+            contexts[e] += [*ids, *prompts[e][len(said[e])]]
+            name = f"{e}:{len(said[e])}"
+            manager.add_request(contexts[e], request_id=name, max_new_tokens=load.cap)
+    return said
+
+
+def up_to_end(ids: list[int]) -> list[int]:
+    return ids[: ids.index(END) + 1] if END in ids else ids
+
+
+ARMS = {"clocks": clocks, "turns": turns, "batch": batch, "trl": trl}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from layergym.agents.types import Turn
+from layergym.agents.types import Trajectory, Turn
 from layergym.base.errors import InputError, unknown
 from layergym.base.files import read_lines, write_text
 from layergym.trainer.config import GiGPOConfig
@@ -33,6 +33,8 @@ class Watch:
     """Gets each line of the metrics file."""
     on_turn: Callable[[int, Turn], None] | None = None
     """Gets each turn of a rollout, with the index of its episode."""
+    on_end: Callable[[int, Trajectory], None] | None = None
+    """Gets each episode of a rollout as soon as it is over, with its index."""
     pause: Callable[[], bool] | None = None
     """Asked after every optimiser step whether to stop and leave the rest to a resumed run."""
     report_to: tuple[str, ...] = ()

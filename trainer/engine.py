@@ -11,7 +11,8 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
-from layergym.agents.models.sampler import Request, Sampler, TransformersSampler
+from layergym.agents.models.requests import Request, Sampler
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.servers.vllm import Engine, VLLMSampler
 from layergym.agents.servers.vllm_here import VLLMHere
 from layergym.agents.servers.vllm_server import VLLMServer

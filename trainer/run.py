@@ -28,6 +28,7 @@ from transformers import (
 
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models.compute import choose_device
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
@@ -194,8 +195,16 @@ def train_policy(
         if isinstance(policy.agent.sampler, VLLMSampler):
             publish(trainer, policy.agent.sampler.engine)
         timed, began = TimedAgent(policy.agent), time.perf_counter()
-        played = rollout(timed, make_env_of(spec, "train"), jobs, on_turn=watch.on_turn)
+        played = rollout(
+            timed,
+            make_env_of(spec, "train"),
+            jobs,
+            on_turn=watch.on_turn,
+            on_end=watch.on_end,
+        )
         trainer.note({"time/env_s": time.perf_counter() - began - timed.seconds})
+        if isinstance(policy.agent.sampler, TransformersSampler):
+            trainer.note({"time/slots_wanted": policy.agent.sampler.net.wanted_share()})
         return played
 
     def keep(step: int, collected: Collected) -> None:

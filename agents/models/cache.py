@@ -22,6 +22,8 @@ def cache_keyword(names: Collection[str]) -> str:
 
 _MOST = 256
 """Slots by which a store grows beyond what is needed."""
+Read = tuple[slice | Tensor, int]
+"""Which rows a pass attends to, and to how many of their first slots."""
 
 
 class RaggedCache(Cache):
@@ -44,7 +46,7 @@ class RaggedCache(Cache):
         self._stores: dict[int, tuple[Tensor, Tensor]] = {}
         self._rows_written = self._slots = torch.empty(0, dtype=torch.long)
         self._places: dict[int, Tensor] = {}
-        self._read: tuple[int, int] | None = None
+        self._read: Read | None = None
         self.copies: Tensor | None = None
         """(B,) which row of the next states each row of the pass is; None: its own."""
 
@@ -60,25 +62,35 @@ class RaggedCache(Cache):
         wanted = max(length + 1, min(int(self.capacity * _GROWTH), self.capacity + _MOST))
         return -(-wanted // _BLOCK) * _BLOCK
 
-    def reserve(self, rows: int, length: int) -> None:
-        """Make room for `rows` rows of `length` tokens; capacity grows geometrically."""
-        if rows <= self._rows and length < self.capacity:
-            return
-        if length >= self.capacity:
-            self.capacity = self.slots(length)
-        self._rows = max(rows, self._rows)
-        for layer in list(self._stores):
-            keys, values = self._stores.pop(layer)
-            self._stores[layer] = (self._grown(keys), self._grown(values))
+    def rows(self, wanted: int) -> int:
+        """Rows that there are, or will be, to hold so many; few more than that."""
+        return self._rows if wanted <= self._rows else max(wanted, self._rows + self._rows // 8)
 
-    def place(self, rows: Tensor, slots: Tensor, read: tuple[int, int] | None) -> None:
+    def holds(self, rows: int, length: int) -> bool:
+        """Whether there is room for that already."""
+        return rows <= self._rows and length < self.capacity
+
+    def plan(self, rows: int, length: int) -> None:
+        """Make room for `rows` rows of `length` tokens at the next `reserve`."""
+        self.capacity, self._rows = self.slots(length), self.rows(rows)
+
+    def reserve(self) -> None:
+        """Make the room that was planned."""
+        for layer in list(self._stores):
+            keys, values = self._stores[layer]
+            if keys.shape[0] < self._rows or keys.shape[2] < self.capacity:
+                del self._stores[layer]
+                keys = self._grown(keys)
+                self._stores[layer] = (keys, self._grown(values))
+
+    def place(self, rows: Tensor, slots: Tensor, read: Read | None) -> None:
         """Set up the next forward pass.
 
         Args:
             rows: (B,) where each row of the batch is kept.
             slots: (B, T) where its new tokens go.
-            read: attend to the first `read[1]` slots of the first `read[0]` rows; None attends
-                to the new tokens alone (a prompt from its beginning).
+            read: what the pass attends to, of as many rows; None attends to the new tokens alone
+                (a prompt from its beginning).
         """
         self._rows_written = rows
         self._slots = slots
@@ -106,7 +118,7 @@ class RaggedCache(Cache):
         if self._read is None:
             return key_states, value_states
         rows, span = self._read
-        return keys[:rows, :, :span], values[:rows, :, :span]
+        return keys[:, :, :span][rows], values[:, :, :span][rows]
 
     def copy_rows(self, source: Tensor, target: Tensor, span: int) -> None:
         """Copy the first `span` slots of the rows `source` to the rows `target`."""

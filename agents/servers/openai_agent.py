@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
 from layergym.agents.memory import EpisodeMemory, listed_actions
 from layergym.agents.prompts import PromptStyle
+from layergym.agents.servers.errands import Errands
 from layergym.agents.servers.openai_client import ChatAnswer, ChatClient, ContextFull, ServerError
 from layergym.agents.types import Reply
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 
 class ServerAgent:
-    """Keeps each episode's past and asks for all replies of a turn at once.
+    """Keeps each episode's past; many requests are under way at once.
 
     A request that fails for good is a `Failure` of its own episode only. What outgrows the model's
     context is forgotten or given up, as `LLMAgent` does.
@@ -44,19 +39,35 @@ class ServerAgent:
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
         self._memories: dict[int, EpisodeMemory] = {}
+        self._errands: Errands[Move] = Errands(client.limits.concurrency)
+        self._asked: dict[int, int] = {}
+        self._failed: list[tuple[int, Move]] = []
 
-    def act(self, episodes: Sequence[Episode]) -> list[Move]:
-        """Decide for each episode, in order."""
-        failed = {e.id: failure for e in episodes if (failure := self._ask(e))}
-        posed = [episode for episode in episodes if episode.id not in failed]
-        replies = concurrently(self._decide, posed, self.client.limits.concurrency)
-        decided = failed | {e.id: reply for e, reply in zip(posed, replies, strict=True)}
-        return [decided[episode.id] for episode in episodes]
+    def ask(self, episodes: Sequence[Episode]) -> None:
+        """Take in episodes that wait for a decision."""
+        for episode in episodes:
+            if failure := self._ask(episode):
+                self._failed.append((episode.id, failure))
+            else:
+                self._asked[self._errands.start(partial(self._decide, episode))] = episode.id
+
+    def decided(self, wait_s: float = 0.0) -> list[tuple[int, Move]]:
+        """What the server has answered, or will within `wait_s` seconds."""
+        moves, self._failed = self._failed, []
+        if self._asked:
+            for number, move in self._errands.finished(0.0 if moves else wait_s):
+                if number in self._asked:
+                    moves.append((self._asked.pop(number), move.result()))
+        return moves
 
     def release(self, episodes: Iterable[int]) -> None:
-        """Forget episodes that are over."""
-        for episode in episodes:
+        """Forget episodes that are over, or given up."""
+        over = set(episodes)
+        for episode in over:
             self._memories.pop(episode, None)
+        self._asked = {number: e for number, e in self._asked.items() if e not in over}
+        if not self._asked:
+            self._errands.drop()
 
     def _ask(self, episode: Episode) -> Failure | None:
         admissible = listed_actions(self.style, episode)
@@ -99,40 +110,6 @@ class ServerAgent:
             except ContextFull:
                 if not memory.forget():
                     return None
-
-
-def concurrently(call: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
-    """`call` on every item, at most `workers` at once; results in order, the first error raised.
-
-    The threads are daemons: an interrupt does not wait for requests that are under way.
-    """
-    todo: SimpleQueue[tuple[Future[R], T]] = SimpleQueue()
-    futures: list[Future[R]] = [Future() for _ in items]
-    for job in zip(futures, items, strict=True):
-        todo.put(job)
-
-    def work() -> None:
-        while job := _next(todo):
-            future, item = job
-            try:
-                future.set_result(call(item))
-            except BaseException as error:
-                future.set_exception(error)
-
-    for _ in range(min(workers, len(items))):
-        Thread(target=work, daemon=True).start()
-    try:
-        return [future.result() for future in futures]
-    finally:
-        while _next(todo):
-            pass
-
-
-def _next(queue: SimpleQueue[T]) -> T | None:
-    try:
-        return queue.get_nowait()
-    except Empty:
-        return None
 
 
 def _seed(episode: int, turn: int) -> int:

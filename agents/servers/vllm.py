@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from safetensors.torch import save_file
 from torch import Tensor
 
-from layergym.agents.models.sampler import Request, Sample
+from layergym.agents.models.requests import Request, Sample, Sampler
 from layergym.base.errors import InputError
 
 
@@ -33,10 +33,19 @@ class Engine(Protocol):
     def max_context(self) -> int:
         """Tokens of prompt and reply together, at most."""
 
-    def complete(
-        self, prompts: Sequence[tuple[int, ...]], params: Sequence[Mapping[str, Any]]
-    ) -> list[Completion]:
-        """Continue each prompt; `params` are vLLM's sampling parameters by name, one per prompt."""
+    def start(self, prompt: tuple[int, ...], params: Mapping[str, Any]) -> int:
+        """Begin to continue a prompt; a number for it.
+
+        Args:
+            prompt: token ids.
+            params: vLLM's sampling parameters by name.
+        """
+
+    def finished(self, wait_s: float = 0.0) -> list[tuple[int, Completion]]:
+        """What is finished since, by number; waits so many seconds for one at most.
+
+        Some must be under way if that is infinite.
+        """
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Give some of the model's tensors new values, by their names in a checkpoint.
@@ -74,7 +83,7 @@ class _Talk:
     turn: int = 0
 
 
-class VLLMSampler:
+class VLLMSampler(Sampler):
     """Multi-turn sampling with a vLLM engine, whose prefix cache makes later turns cheap.
 
     Each reply has a seed of its own, from the episode's seed and the number of the turn, so that
@@ -135,20 +144,27 @@ class VLLMSampler:
             "logprobs": 0,
         }
         self._talks: dict[int, _Talk] = {}
+        self._asked: dict[int, int] = {}
 
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """Answer each request, in order; at most one request per episode."""
-        talks = [self._open(request) for request in requests]
-        answers = self.engine.complete(
-            [tuple(talk.context) for talk in talks],
-            [self._params | {"seed": _seed(talk.seed, talk.turn)} for talk in talks],
-        )
-        return [self._close(*pair) for pair in zip(talks, answers, strict=True)]
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take in requests: the engine answers many at once."""
+        for request in requests:
+            talk = self._open(request)
+            params = self._params | {"seed": _seed(talk.seed, talk.turn)}
+            self._asked[self.engine.start(tuple(talk.context), params)] = request.episode
+
+    def step(self, wait_s: float = 0.0) -> list[tuple[int, Sample]]:
+        """What the engine has finished, or will within `wait_s` seconds."""
+        done = self.engine.finished(wait_s) if self._asked else []
+        asked = [(self._asked.pop(number, None), answer) for number, answer in done]
+        return [(e, self._close(self._talks[e], answer)) for e, answer in asked if e is not None]
 
     def release(self, episodes: Iterable[int]) -> None:
-        """Forget episodes that are over."""
-        for episode in episodes:
+        """Forget episodes that are over, or given up."""
+        over = set(episodes)
+        for episode in over:
             self._talks.pop(episode, None)
+        self._asked = {number: e for number, e in self._asked.items() if e not in over}
 
     def _open(self, request: Request) -> _Talk:
         talk = self._talks.setdefault(request.episode, _Talk(request.seed))

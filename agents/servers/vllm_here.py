@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class VLLMHere:
                 "with an environment of its own, and use vllm@URL"
             ) from error
         self._params = vllm.SamplingParams
+        self._numbers = count()
         self._base = str(model)
         self._exchange = exchange
         self._llm = vllm.LLM(
@@ -55,16 +57,18 @@ class VLLMHere:
         )
         self.max_context = int(self._llm.llm_engine.model_config.max_model_len)
 
-    def complete(
-        self, prompts: Sequence[tuple[int, ...]], params: Sequence[Mapping[str, Any]]
-    ) -> list[Completion]:
-        """Continue each prompt, all at once."""
-        done = self._llm.generate(
-            [{"prompt_token_ids": list(prompt)} for prompt in prompts],
-            [self._params(**one) for one in params],
-            use_tqdm=False,
+    def start(self, prompt: tuple[int, ...], params: Mapping[str, Any]) -> int:
+        """Begin to continue a prompt; a number for it."""
+        number = next(self._numbers)
+        self._llm.llm_engine.add_request(
+            str(number), {"prompt_token_ids": list(prompt)}, self._params(**params)
         )
-        return [_completion(request.outputs[0]) for request in done]
+        return number
+
+    def finished(self, wait_s: float = 0.0) -> list[tuple[int, Completion]]:
+        """Sample a token of every reply; what is finished by it."""
+        outputs = self._llm.llm_engine.step()
+        return [(int(o.request_id), _completion(o.outputs[0])) for o in outputs if o.finished]
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Give these tensors of the model new values."""

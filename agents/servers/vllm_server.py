@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from layergym.agents.servers.errands import Errands
 from layergym.agents.servers.http import SHOWN, Patience, Server, Unanswered, split
 from layergym.agents.servers.vllm import Completion, written
 from layergym.base.errors import InputError
@@ -48,19 +49,21 @@ class VLLMServer:
         self.url = url.rstrip("/").removesuffix("/v1")
         self._exchange = exchange
         patience = Patience(attempt_s=TIMEOUT_S, retries=RETRIES, again=(502, 503))
+        self._errands: Errands[Completion] = Errands(CONCURRENCY)
         self._server = Server(self.url, KEY, patience, CONCURRENCY)
         self._model, self._base, self.max_context = self._served()
 
-    def complete(
-        self, prompts: Sequence[tuple[int, ...]], params: Sequence[Mapping[str, Any]]
-    ) -> list[Completion]:
-        """Continue each prompt, all at once.
+    def start(self, prompt: tuple[int, ...], params: Mapping[str, Any]) -> int:
+        """Ask the server to continue a prompt; a number for it."""
+        return self._errands.start(partial(self._complete, prompt, params))
+
+    def finished(self, wait_s: float = 0.0) -> list[tuple[int, Completion]]:
+        """What the server has answered, or will within `wait_s` seconds.
 
         Raises:
-            InputError: the server does not answer, or refuses.
+            InputError: it does not answer, or refuses.
         """
-        with ThreadPoolExecutor(max(1, min(len(prompts), CONCURRENCY))) as pool:
-            return list(pool.map(self._complete, prompts, params))
+        return [(number, answer.result()) for number, answer in self._errands.finished(wait_s)]
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Give these tensors of the model new values.

@@ -41,8 +41,8 @@ def steps(pack: Path, device: str, small: bool) -> list[Step]:
         return (sys.executable, str(HERE / script), *common, *words)
 
     rollout = (sys.executable, str(HERE.parent / "rollout.py"), "--json", "--device", device)
-    size = ("--size", "tiny") if small else ("--size", "qwen2.5-1.5b", "--dtype", "bfloat16")
-    many = ("--environments", "64", "--turns", "4", "--reply", "32")
+    size = ("--small",) if small else ("--size", "qwen2.5-1.5b", "--dtype", "bfloat16")
+    many = ("--turns", "2", "2", "--arms", "clocks", "turns", "trl")
     tests = (sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-W", "ignore", "--timeout", "60")
     folder = str(HERE.parents[1] / "tests" / "gpu")
     seven = ("--shape", "qwen2.5-7b", "--arms", "ours", "frozen, tuned")

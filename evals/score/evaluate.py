@@ -63,11 +63,9 @@ def play_panel(
         InputError: more than `ERRORS` of the episodes ended in errors, so there is no score.
     """
     jobs = panel_jobs(panel, repeats, seed)
-    played: list[Trajectory] = []
     fits = getattr(getattr(agent, "sampler", None), "rows_that_fit", None)
     at_once = min(CHUNK, fits(USUAL)) if fits else CHUNK
-    for start in range(0, len(jobs), at_once):
-        played += rollout(agent, make_env, jobs[start : start + at_once])
+    played = rollout(agent, make_env, jobs, in_flight=at_once)
     refuse_errors(played, f"{label.arm}, seed {label.trained}")
     return result_of(played, panel, label)
 

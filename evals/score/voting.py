@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.conversation import Layout
 from layergym.agents.formats import parse
-from layergym.agents.models.sampler import Request, Sample, Sampler
+from layergym.agents.models.requests import AnswersTogether, Request, Sample, Sampler
 from layergym.trainer.layers.delta import LayerDelta
 
 
@@ -29,7 +29,7 @@ class Member:
     delta: LayerDelta | None
 
 
-class VoteSampler:
+class VoteSampler(AnswersTogether):
     """A sampler whose replies are those of the majority of its members."""
 
     def __init__(
@@ -40,21 +40,14 @@ class VoteSampler:
         format: str,
     ) -> None:
         """Let `members`, whose samplers all run `model`, vote on actions in `format`."""
+        super().__init__()
         self._model, self._members = model, members
+        self.max_new_tokens = members[0].sampler.max_new_tokens
+        self.max_context = members[0].sampler.max_context
         self._layout, self._format = Layout(tokenizer), format
         self._contexts: dict[int, tuple[int, ...]] = {}
 
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens sampled at most for one request, by each member."""
-        return self._members[0].sampler.max_new_tokens
-
-    @property
-    def max_context(self) -> int:
-        """Tokens of an episode that the model can hold."""
-        return self._members[0].sampler.max_context
-
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+    def answer(self, requests: Sequence[Request]) -> list[Sample]:
         """The majority's reply to each request, in order."""
         for request in requests:
             before = self._contexts.get(request.episode, ()) if request.extends else ()

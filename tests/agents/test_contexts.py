@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -20,7 +19,7 @@ from layergym.agents import (
     rollout,
 )
 from layergym.agents.conversation import Layout
-from layergym.agents.models.sampler import Request, Sample, Sampler
+from layergym.agents.models.requests import AnswersTogether, Request, Sample, Sampler
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
 from layergym.trainer.rows.packing import pack
@@ -47,16 +46,17 @@ class Corridor(TextEnv):
         return [f"go {self.turn}", "look"]
 
 
-class Witness:
+class Witness(AnswersTogether):
     """A sampler, and for every reply what the model had read and then said."""
 
     def __init__(self, sampler: Sampler) -> None:
+        super().__init__()
         self.inner = sampler
         self.max_new_tokens, self.max_context = sampler.max_new_tokens, sampler.max_context
         self.seen: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         self._context: tuple[int, ...] = ()
 
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+    def answer(self, requests: Sequence[Request]) -> list[Sample]:
         [request] = requests
         self._context = (*(self._context if request.extends else ()), *request.ids)
         [sample] = self.inner.sample(requests)
@@ -68,17 +68,17 @@ class Witness:
         self.inner.release(episodes)
 
 
-@dataclass
-class Says:
+class Says(AnswersTogether):
     """Samples what it was told to say, one reply a turn."""
 
-    words: PreTrainedTokenizerFast
-    replies: Sequence[str]
-    max_new_tokens: int = 60
-    max_context: int = 10_000
-    turn: int = 0
+    max_new_tokens, max_context = 60, 10_000
 
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+    def __init__(self, words: PreTrainedTokenizerFast, replies: Sequence[str]) -> None:
+        super().__init__()
+        self.words, self.replies = words, replies
+        self.turn = 0
+
+    def answer(self, requests: Sequence[Request]) -> list[Sample]:
         end = self.words.convert_tokens_to_ids("<|im_end|>")
         ids = (*self.words.encode(self.replies[self.turn], add_special_tokens=False), end)
         self.turn += 1
@@ -226,7 +226,7 @@ def test_a_window_s_cost_grows_with_the_turns_and_the_whole_history_s_faster(
 
     def read(policy: str, turns: int) -> int:
         """Tokens that a model without a cache reads."""
-        saying = replace(Says(words, BARE * 20), turn=0)
+        saying = Says(words, BARE * 20)
         env = type("Long", (Long,), {"max_turns": turns})
         agent = LLMAgent(saying, words, in_context(policy))
         [played] = rollout(agent, env, [Job("train-0000", 0)])

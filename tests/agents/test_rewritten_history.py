@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from layergym.agents import Job, LLMAgent, PromptStyle, Trajectory, rollout
-from layergym.agents.models.sampler import Request, Sample
+from layergym.agents.models.requests import AnswersTogether, Request, Sample
 from layergym.envs.core import Outcome, TextEnv
 from layergym.trainer.rows.packing import Row, pack
 
@@ -33,17 +33,18 @@ class Corridor(TextEnv):
         return Outcome(f"Room {self.turn + 1}, after {action}.", reward=1.0)
 
 
-class Speaker:
+class Speaker(AnswersTogether):
     """Samples what it was told to say, one reply a turn."""
 
     max_new_tokens, max_context = 200, 10_000
 
     def __init__(self, words: PreTrainedTokenizerFast, replies: Sequence[str]) -> None:
+        super().__init__()
         end = words.convert_tokens_to_ids("<|im_end|>")
         self.replies = [(*words.encode(r, add_special_tokens=False), end) for r in replies]
         self.turn = 0
 
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+    def answer(self, requests: Sequence[Request]) -> list[Sample]:
         ids = self.replies[self.turn]
         self.turn += 1
         return [Sample(ids, (-0.5,) * len(ids), "stop") for _ in requests]

@@ -112,6 +112,28 @@ def test_a_turn_holds_the_state_in_which_its_action_was_chosen() -> None:
         text, *_ = env.step(turn.action)
 
 
+@pytest.mark.parametrize("in_flight", [1, 3, 50])
+def test_so_many_are_played_at_once_and_come_out_the_same(in_flight: int) -> None:
+    open_now, most = 0, 0
+
+    class Counted(Stairs):
+        def start(self) -> str:
+            nonlocal open_now, most
+            open_now += 1
+            most = max(most, open_now)
+            return super().start()
+
+        def close(self) -> None:
+            nonlocal open_now
+            open_now -= 1
+
+    Counted.__name__ = "Stairs"  # What an environment is called seeds its tasks.
+    jobs = [Job(f"train-000{n}", seed=n) for n in (3, 1, 2, 5, 9, 1, 4)]
+    played = rollout(RandomAgent(), Counted, jobs, in_flight=in_flight)
+    assert played == rollout(RandomAgent(), Stairs, jobs)
+    assert (most, open_now) == (min(in_flight, len(jobs)), 0)
+
+
 def test_too_many_turns_truncate() -> None:
     (trajectory,) = rollout(ExpertAgent(), Stairs, [Job("train-0009", 0)])
     assert (trajectory.ended, trajectory.success) == ("truncated", False)

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from layergym.agents.models.sampler import Request, TransformersSampler
+from layergym.agents.models.requests import Request
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import open_model
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.run_arm import run_arm

@@ -20,7 +20,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.models.compute import repeatable, repeatable_attention
-from layergym.agents.models.sampler import Request, TransformersSampler
+from layergym.agents.models.requests import Request
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import open_model
 from layergym.agents.trajectories import read_records
 from layergym.trainer.bank import Bank

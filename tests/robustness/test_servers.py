@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -185,7 +186,8 @@ def test_every_behaviour_of_a_vllm_server_is_one_short_sentence(
         with hostile.serving(behaviour) as url, pytest.raises((InputError, Unsuspected)) as caught:
             server = VLLMServer(url)
             server.restore()
-            [said] = server.complete([(1, 2)], [PARAMS])
+            server.start((1, 2), PARAMS)
+            [(_, said)] = server.finished(math.inf)
             raise Unsuspected(f"{said}")
         message = str(caught.value)
         assert isinstance(caught.value, InputError) or name == "choice: an unknown token", name

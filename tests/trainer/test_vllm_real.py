@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import layergym
 from layergym.agents import LLMAgent, PromptStyle, TransformersSampler
 from layergym.agents.models.pull import cache_folder, pulled
-from layergym.agents.models.sampler import Request, Sampler
+from layergym.agents.models.requests import Request, Sampler
 from layergym.agents.models.tiny import FOLDER
 from layergym.agents.names import open_model
 from layergym.agents.servers.vllm_server import VLLMServer

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from layergym.agents import TransformersSampler
-from layergym.agents.models.sampler import Request
+from layergym.agents.models.requests import Request
 from layergym.agents.names import open_model
 from tests.http_server import HttpServer
 

@@ -10,7 +10,7 @@ import sys
 import torch
 from transformers import AutoModelForCausalLM
 
-from layergym.agents.models.sampler import Request
+from layergym.agents.models.requests import Request
 from layergym.agents.servers.vllm import VLLMSampler
 from layergym.agents.servers.vllm_here import VLLMHere
 

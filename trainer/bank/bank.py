@@ -24,7 +24,8 @@ from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models.compute import clock
-from layergym.agents.models.sampler import TransformersSampler, Variants
+from layergym.agents.models.requests import Variants
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import defaults, open_model
 from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import JointSampler

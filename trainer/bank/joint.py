@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from layergym.agents.models.sampler import Request, Sample, TransformersSampler
-from layergym.trainer.bank.lockstep import Seat
+from layergym.agents.models.requests import Request, Sample, Sampler
+from layergym.agents.models.sampler import TransformersSampler
+from layergym.trainer.bank.lockstep import LATER, Seat
 from layergym.trainer.bank.paths import Fork, Rows
 
 READY, SAMPLE, BACKWARD, BELOW, SCORE = range(5)
@@ -36,6 +37,7 @@ class JointSampler:
         self.rows = rows
         self._starts = starts
         self.sampler = sampler(self)
+        self._done: dict[int, list[tuple[int, Sample]]] = {}
 
     @property
     def variants(self) -> int:
@@ -58,46 +60,52 @@ class JointSampler:
         if prompts is not None and len(set(prompts)) < len(prompts):
             self.rows.path = Fork(variants, self._starts, prompts, device)
 
-    def sample(self, asked: Sequence[Sequence[Request]]) -> list[list[Sample]]:
-        """Answer the requests of several variants in one batch."""
-        answers = iter(self.sampler.sample([request for one in asked for request in one]))
-        return [[next(answers) for _ in one] for one in asked]
+    def serve(self, seats: Sequence[SeatSampler]) -> list[object]:
+        """Sample until some replies are finished; whose they are gets them, the others wait."""
+        for seat in seats:
+            self.sampler.submit(seat.taken())
+        while not any(seat.variant in self._done for seat in seats):
+            for episode, said in self.sampler.step():
+                mine = (episode // _MOST, said)
+                self._done.setdefault(self.variant(episode), []).append(mine)
+        return [self._done.pop(seat.variant, LATER) for seat in seats]
 
 
-class SeatSampler:
-    """The `Sampler` of one variant: its requests wait for those of the others."""
+class SeatSampler(Sampler):
+    """The sampler of one variant: it goes on when all others have asked for something as well."""
 
     def __init__(self, joint: JointSampler, seat: Seat, variant: int) -> None:
         """Sample for `variant`, which sits at `seat`."""
+        self.max_new_tokens = joint.sampler.max_new_tokens
+        self.max_context = joint.sampler.max_context
+        self.variant = variant
         self._joint = joint
         self._seat = seat
-        self._variant = variant
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens sampled at most for one request."""
-        return self._joint.sampler.max_new_tokens
-
-    @property
-    def max_context(self) -> int:
-        """Tokens of an episode at most."""
-        return self._joint.sampler.max_context
+        self._asked: list[Request] = []
 
     def rows_that_fit(self, tokens: int) -> int:
         """How many episodes of so many tokens the variant has room for, beside the others."""
         return max(1, self._joint.sampler.rows_that_fit(tokens) // self._joint.variants)
 
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """Answer each request, in order."""
-        mine = [
-            Request(joined(r.episode, self._variant), r.ids, r.extends, r.seed) for r in requests
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take in requests."""
+        self._asked += [
+            Request(joined(r.episode, self.variant), r.ids, r.extends, r.seed) for r in requests
         ]
-        answer: list[Sample] = self._seat.ask(SAMPLE, self._joint.sample, mine)
-        return answer
+
+    def taken(self) -> list[Request]:
+        """The requests that the common sampler has not got yet."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def step(self, wait_s: float = 0.0) -> list[tuple[int, Sample]]:
+        """Wait until some of the variant's replies are finished."""
+        done: list[tuple[int, Sample]] = self._seat.ask(SAMPLE, self._joint.serve, self)
+        return done
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
-        self._joint.sampler.release([joined(e, self._variant) for e in episodes])
+        self._joint.sampler.release([joined(e, self.variant) for e in episodes])
 
 
 _MOST = 1 << 20

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Serve = Callable[[Sequence[Any]], Sequence[Any]]
-"""Answers the first few of several requests at once, in order; the others wait."""
+"""Answers the first few of several requests at once, in order; the others wait. `LATER` stands for
+the answer of one that was worked on and goes on waiting."""
+LATER = object()
 
 
 class Cancelled(BaseException):
@@ -134,8 +136,9 @@ def _serve_next(seats: Sequence[Seat], turn: threading.Condition) -> bool:
     answers = first.serve([request.value for _, request in batch])
     took = now() - began
     for (seat, _), answer in zip(batch, answers, strict=False):
-        seat.answer, seat.request = answer, None
         seat.spent += took / len(answers)
+        if answer is not LATER:
+            seat.answer, seat.request = answer, None
     turn.notify_all()
     return True
 

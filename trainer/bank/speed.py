@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from layergym.agents.models.compute import clock
-from layergym.agents.models.sampler import Request
+from layergym.agents.models.requests import Request
 from layergym.trainer.bank.bank import Bank
 from layergym.trainer.bank.joint import joined
 from layergym.trainer.bank.passes import Asked

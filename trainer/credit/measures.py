@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import fmean
 
 import torch
 
-from layergym.agents.base import Agent, Episode, Move
+from layergym.agents.base import Agent, ContinuousAgent, Episode, Move, continuous
 from layergym.agents.types import Group
 from layergym.trainer.credit.advantages import CreditStatistics
 from layergym.trainer.processes import gathered
@@ -101,18 +102,27 @@ def peak_memory() -> float:
 class TimedAgent:
     """An agent, and the seconds it takes; the rest of a rollout's time is the environments'."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent | ContinuousAgent) -> None:
         """Time `agent`."""
         self.seconds = 0.0
-        self._agent = agent
+        self._agent = continuous(agent)
 
-    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
+    def ask(self, episodes: Sequence[Episode]) -> None:
+        """Take in episodes that wait for a decision."""
+        with self._timed():
+            self._agent.ask(episodes)
+
+    def decided(self, wait_s: float = 0.0) -> list[tuple[int, Move]]:
         """Decide as the agent does."""
-        started = time.perf_counter()
-        decisions = self._agent.act(episodes)
-        self.seconds += time.perf_counter() - started
-        return decisions
+        with self._timed():
+            return self._agent.decided(wait_s)
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
         self._agent.release(episodes)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - started

@@ -12,11 +12,11 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from layergym.agents import Job, LLMAgent, RandomAgent, Trajectory, rollout
-from layergym.agents.base import Decision, Episode, Move
+from layergym.agents.base import Decision, Episode
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import check_exact, context_limit
 from layergym.agents.models.load import load_config, load_tokenizer
-from layergym.agents.models.sampler import Request, Sample
+from layergym.agents.models.requests import AnswersTogether, Request, Sample
 from layergym.agents.names import defaults, num_layers, source
 from layergym.command.console import Output
 from layergym.envs import panel
@@ -29,22 +29,22 @@ OPEN, CLOSE = "⟦", "⟧"
 SEEN, KNOWN = "⟪", "⟫"
 
 
-class Dictated:
+class Dictated(AnswersTogether):
     """A sampler that says what it is told, in the tokens of a model that is not loaded."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int, max_context: int
     ) -> None:
         """Speak with `tokenizer`, within the limits (in tokens) of the model it belongs to."""
-        self.max_new_tokens = max_new_tokens
-        self.max_context = max_context
+        super().__init__()
+        self.max_new_tokens, self.max_context = max_new_tokens, max_context
         self.text: dict[int, str] = {}
         """What to say next in each episode."""
         self._layout = Layout(tokenizer)
         end = tokenizer.eos_token_id
         self._end = () if end is None else (end,)
 
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+    def answer(self, requests: Sequence[Request]) -> list[Sample]:
         """The tokens of each episode's text, cut where a model would be cut."""
         replies = [self._layout.encode(self.text[r.episode]) + self._end for r in requests]
         return [self._cut(ids) for ids in replies]
@@ -66,13 +66,13 @@ class RandomSpeaker(LLMAgent):
     It takes an admissible action, or a word of the observation where none are listed.
     """
 
-    def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
-        """Decide for each episode, in order."""
+    def ask(self, episodes: Sequence[Episode]) -> None:
+        """Take in episodes that wait for a decision."""
         assert isinstance(self.sampler, Dictated)
         for episode in episodes:
             action = _random_action(episode)
             self.sampler.text[episode.id] = self.style.reply.write(action)
-        return super().act(episodes)
+        super().ask(episodes)
 
 
 def _random_action(episode: Episode) -> str:

@@ -85,7 +85,11 @@ def run(args: argparse.Namespace) -> int:
         out.record(event="step", **finite_or_none(row))
 
     watch = Watch(
-        on_step=on_step, on_turn=view.turn, pause=request, report_to=tuple(args.report_to)
+        on_step=on_step,
+        on_turn=view.turn,
+        on_end=view.end,
+        pause=request,
+        report_to=tuple(args.report_to),
     )
     try:
         with request, view:

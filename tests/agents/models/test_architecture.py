@@ -24,7 +24,8 @@ from transformers import (
 )
 
 from layergym.agents.models.architecture import check_rows, context_limit
-from layergym.agents.models.sampler import Request, TransformersSampler
+from layergym.agents.models.requests import Request
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.base.errors import InputError
 from tests.agents.models.test_sampler import dialogues
 

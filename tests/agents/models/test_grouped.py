@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config
 
 from layergym.agents.models.grouped import GROUPED, group_attention, grouped_attention
-from layergym.agents.models.sampler import Request, TransformersSampler
+from layergym.agents.models.requests import Request
+from layergym.agents.models.sampler import TransformersSampler
 
 FAMILIES = ("gemma3", "llama", "mistral", "qwen2", "qwen3")
 

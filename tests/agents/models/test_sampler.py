@@ -18,10 +18,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from layergym.agents.models import prefill
 from layergym.agents.models import sampler as module
 from layergym.agents.models.architecture import cache_bytes
 from layergym.agents.models.draw import draw
-from layergym.agents.models.sampler import SHARE, Request, Sample, TransformersSampler
+from layergym.agents.models.forward import LEAST
+from layergym.agents.models.requests import Request, Sample
+from layergym.agents.models.sampler import SHARE, TransformersSampler
 from layergym.base.errors import InputError
 from tests.agents.conftest import FAMILIES
 
@@ -97,6 +100,115 @@ def test_an_episode_does_not_depend_on_its_batch(model: Models, tokenizer: Token
         assert [alone.sample([request])[0].ids for request, _ in turns] == [s.ids for _, s in turns]
 
 
+def played(
+    sampler: TransformersSampler, order: np.random.Generator, in_flight: int
+) -> dict[int, list[Sample]]:
+    """Ten episodes of up to four turns, asked whenever `order` says so, some given up midway."""
+    prompts = {e: np.random.default_rng(e).integers(0, 256, (4, 5 + e)).tolist() for e in range(10)}
+    said: dict[int, list[Sample]] = {e: [] for e in prompts}
+    todo, idle = order.permutation(10).tolist(), []
+    left = len(todo)
+    while left:
+        while todo and left - len(todo) < in_flight:
+            idle.append(todo.pop())
+        while idle and order.random() < 0.6:
+            e = idle.pop(int(order.integers(len(idle))))
+            turn = len(said[e])
+            sampler.submit([Request(e, tuple(prompts[e][turn]), turn > 0, seed=e)])
+        for e, sample in sampler.step():
+            said[e].append(sample)
+            if len(said[e]) == 1 + e % 4:
+                sampler.release([e])
+                left -= 1
+            else:
+                idle.append(e)
+    return said
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+def test_replies_do_not_depend_on_when_they_are_asked_or_beside_whom(
+    family: str, model: Models, tokenizer: Tokenizers
+) -> None:
+    net, stop = model(family), range(25)
+    every = []
+    for seed, in_flight in enumerate([10, 10, 4, 1]):
+        sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=12, stop_ids=stop)
+        every.append(played(sampler, np.random.default_rng(seed), in_flight))
+    first, *others = every
+    assert len({len(sample.ids) for said in first.values() for sample in said}) > 5
+    for other in others:
+        for episode, said in first.items():
+            for ours, theirs in zip(said, other[episode], strict=True):
+                assert ours.ids == theirs.ids
+                assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-5)
+
+
+def test_only_rows_that_are_being_answered_are_computed(
+    model: Models, tokenizer: Tokenizers
+) -> None:
+    net, rows = model("llama"), []
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=40, stop_ids=range(20))
+    requests = [Request(e, (e, 1, 2, 3, 4), False, seed=e) for e in range(12)]
+    hook = net.model.embed_tokens.register_forward_hook(lambda _, args, __: rows.append(args[0]))
+    try:
+        lengths = [len(sample.ids) for sample in sampler.sample(requests)]
+    finally:
+        hook.remove()
+    assert len(set(lengths)) > 5
+    live = [sum(length > k for length in lengths) for k in range(1, max(lengths))]
+    assert [len(ids) for ids in rows if ids.shape[1] == 1] == [max(LEAST, n) for n in live]
+
+
+def test_one_long_observation_pads_no_other(model: Models, tokenizer: Tokenizers) -> None:
+    sampler = TransformersSampler(model("llama"), tokenizer(None), max_new_tokens=2)
+    sampler.sample([Request(e, (1, 2, 3), False, seed=e) for e in range(32)])
+    before = sampler.net.computed
+    new = {e: (5,) * (357 if e == 7 else 1) for e in range(32)}
+    sampler.sample([Request(e, ids, True, seed=e) for e, ids in new.items()])
+    assert sampler.net.computed - before < 2 * (357 + 31) + 32 * LEAST
+
+
+def test_a_prompt_longer_than_a_pass_is_fed_in_pieces(
+    model: Models, tokenizer: Tokenizers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [tuple(range(n % 7, 200, 3)) for n in range(4)]
+    said, widths = [], []
+    net = model("qwen3")
+    hook = net.model.embed_tokens.register_forward_hook(
+        lambda _, args, __: widths.append(args[0].shape[1])
+    )
+    try:
+        for piece in (prefill.PIECE, 16):
+            widths.clear()
+            monkeypatch.setattr(prefill, "PIECE", piece)
+            sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=6)
+            asked = [Request(e, prompts[e // 2], False, seed=e) for e in range(8)]
+            said.append([sample.ids for sample in sampler.sample(asked)])
+    finally:
+        hook.remove()
+    assert said[0] == said[1]
+    assert max(widths) == 16
+
+
+def test_an_episode_can_be_given_up_in_the_middle_of_a_reply(
+    model: Models, tokenizer: Tokenizers
+) -> None:
+    def sampler() -> TransformersSampler:
+        return TransformersSampler(model("qwen3"), tokenizer(None), max_new_tokens=8)
+
+    requests = [Request(e, (e, 1, 2, 3), False, seed=e) for e in range(6)]
+    whole = sampler().sample(requests)
+    some = sampler()
+    some.submit(requests)
+    for _ in range(3):
+        assert not some.step()
+    some.release([0, 4])
+    done: dict[int, Sample] = {}
+    while len(done) < 4:
+        done |= dict(some.step())
+    assert {e: s.ids for e, s in done.items()} == {e: whole[e].ids for e in (1, 2, 3, 5)}
+
+
 def test_a_reply_ends_with_the_stop_token(model: Models, tokenizer: Tokenizers) -> None:
     net, stop = model("llama"), set(range(40))
     sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=8, stop_ids=stop)
@@ -134,9 +246,9 @@ def test_only_new_tokens_are_fed(model: Models, tokenizer: Tokenizers) -> None:
         sampler.sample([Request(episode, (5, 6), True, seed=0) for episode in range(4)])
     finally:
         hook.remove()
-    assert first.shape == (1, 20)
-    # The last sampled token was not fed yet: it comes with the new ones.
-    assert [tuple(ids.shape) for ids in fed] == [(4, 3), (4, 1), (4, 1)]
+    assert (first.shape[0], first.count_nonzero()) == (1, 20 - 1), "one prompt, whose first id is 0"
+    # The last sampled token was not fed yet: it comes with the new ones, padded to 4.
+    assert [tuple(ids.shape) for ids in fed] == [(4, 4), (4, 1), (4, 1)]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])

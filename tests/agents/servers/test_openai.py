@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
-from layergym.agents.base import Decision, Episode
+from layergym.agents.base import Decision, Episode, continuous
 from layergym.agents.names import Speech, open_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
-from layergym.agents.servers.openai_agent import ServerAgent, concurrently
+from layergym.agents.servers.errands import Errands
+from layergym.agents.servers.openai_agent import ServerAgent
 from layergym.agents.servers.openai_client import (
     ChatClient,
     ContextFull,
@@ -255,9 +258,7 @@ def test_a_server_that_is_gone() -> None:
 
 def test_requests_keep_their_pace(server: Server) -> None:
     client = server.client(per_minute=600)
-    concurrently(
-        lambda seed: client.complete([USER], temperature=0.0, max_tokens=5, seed=seed), range(4), 4
-    )
+    ask_often(client, 4, at_once=4)
     assert server.at[-1] - server.at[0] >= 0.2
 
 
@@ -268,16 +269,17 @@ def test_as_many_at_once_as_were_allowed(server: Server) -> None:
 
     server.answer = slow
     client = server.client(concurrency=3)
-    concurrently(
-        lambda seed: client.complete([USER], temperature=0.0, max_tokens=5, seed=seed), range(9), 3
-    )
+    ask_often(client, 9, at_once=3)
     assert server.busiest == 3
 
 
-def test_results_come_in_order_and_errors_come_out() -> None:
-    assert concurrently(lambda x: x * x, range(50), 8) == [x * x for x in range(50)]
-    with pytest.raises(ZeroDivisionError):
-        concurrently(lambda x: 1 // x, [1, 0, 1], 2)
+def ask_often(client: ChatClient, times: int, *, at_once: int) -> None:
+    errands: Errands[object] = Errands(at_once)
+    for seed in range(times):
+        errands.start(partial(client.complete, [USER], temperature=0.0, max_tokens=5, seed=seed))
+    back = 0
+    while back < times:
+        back += len([answer.result() for _, answer in errands.finished(math.inf)])
 
 
 # ---- episodes ----------------------------------------------------------------------------------
@@ -366,10 +368,11 @@ def test_a_model_with_nothing_to_say_is_invalid_not_failed(server: Server) -> No
 
 def test_an_agent_by_name(server: Server) -> None:
     speech = Speech(temperature=0, max_new_tokens=4, format="plain", admissible=True)
-    agent = open_agent(f"openai:m@{server.url}", speech)
+    agent = continuous(open_agent(f"openai:m@{server.url}", speech))
     env = Ladder()
     text, _ = env.reset(seed=0)
-    [decision] = agent.act([Episode(0, 0, env, text)])
+    agent.ask([Episode(0, 0, env, text)])
+    [(_, decision)] = agent.decided(math.inf)
     assert isinstance(decision, Decision)
     assert (decision.action, server.asked[0]["max_tokens"]) == ("up", 4)
     assert "Admissible actions: up, down." in server.asked[0]["messages"][1]["content"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from layergym.agents.types import Reply, Turn
+from layergym.agents.types import Reply, Trajectory, Turn
 from layergym.cli.views.run_drawing import draw_run
 from layergym.cli.views.run_state import RunState
 from layergym.cli.views.run_view import RunView
@@ -18,6 +18,7 @@ from layergym.trainer.spec import RunSpec
 
 KINDS = ("look_at_obj_in_light", "pick_and_place_simple", "pick_heat_then_place_in_recep")
 TURN = Turn("You see a mug.", 0, Reply("take mug"), "take mug", 0.0, True)
+TRAJECTORY = Trajectory("env", "train-0000", 0, (TURN, TURN), "terminated", success=True)
 
 
 def row(step: int, **more: float) -> dict[str, float]:
@@ -147,9 +148,13 @@ def test_a_redone_step_is_shown_once() -> None:
 
 def test_turns_are_counted_while_a_rollout_is_played() -> None:
     view = RunView(state(3), Console(file=StringIO()))
+    view.state.playing.now = iter([10.0, 10.0, 11.0, 12.0, *[50.0] * 9]).__next__
     for episode in (0, 1, 0):
         view.turn(episode, TURN)
-    assert "playing 2 episodes, turn 2, 3 in all" in picture(view.state, 80)
+    view.end(0, TRAJECTORY)
+    shown = picture(view.state, 120)
+    assert "playing: 1 episodes under way, 1 over · longest 2 turns" in shown
+    assert "no turn from 1 (0:39)" in shown
     view.show(row(4))
     assert "playing" not in picture(view.state, 80)
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from layergym.agents.conversation import Layout
-from layergym.agents.models.sampler import Request, TransformersSampler
+from layergym.agents.models.requests import Request
+from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.base.files import write_json

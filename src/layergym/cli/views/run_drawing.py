@@ -20,6 +20,8 @@ RECENT = 10
 WIDE = 110
 """Columns from which on two sections stand side by side."""
 _GAP = 4
+_LATE_S = 30.0
+"""Without a turn for so long, an episode is named."""
 _METRICS = {
     "reward": ("reward", "{:.3f}"),
     "success": ("success", "{:.1%}"),
@@ -34,6 +36,7 @@ _METRICS = {
     "grad_norm": ("gradient norm", "{:.3g}"),
     "kl": ("KL", "{:.2g}"),
     "mismatch": ("sampler mismatch", "{:.1e}"),
+    "time/slots_wanted": ("wanted slots", "{:.1%}"),
 }
 """Metric, name, format."""
 _TROUBLES = frozenset({"shortened", "out_of_context", "episodes_failed"})
@@ -98,11 +101,17 @@ def _progress(state: RunState, width: int) -> Text:
 def _doing(state: RunState) -> Text:
     if state.notice:
         return Text(state.notice, style="yellow")
-    if not state.turns:
+    playing = state.playing
+    if not playing.turns:
         return Text("starting" if not state.ends else "training", style="dim")
-    turns, episodes = state.turns.total(), len(state.turns)
-    longest = max(state.turns.values())
-    return Text(f"playing {episodes} episodes, turn {longest}, {turns:,} in all", style="dim")
+    parts = [
+        f"playing: {len(playing.last)} episodes under way, {len(playing.over)} over",
+        f"longest {max(playing.turns.values())} turns",
+        f"{playing.tokens_per_s:,.0f} tokens/s",
+    ]
+    late = [f"{episode} ({duration(s)})" for episode, s in playing.stragglers if s > _LATE_S]
+    parts += [f"no turn from {', '.join(late)}"] if late else []
+    return Text(" · ".join(parts), style="dim")
 
 
 def _metrics(rows: Sequence[MetricsRow], width: int) -> list[Text]:

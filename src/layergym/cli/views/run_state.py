@@ -4,14 +4,60 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from layergym.agents.types import Turn
 from layergym.trainer.spec import RunSpec
 
 _RECENT = 20
 """Steps over which the time of the next ones is estimated."""
+
+
+_STRAGGLERS = 3
+"""Episodes that are named as the slowest, at most."""
+
+
+@dataclass(slots=True)
+class Playing:
+    """The rollout that is being played, as far as its turns tell."""
+
+    now: Callable[[], float] = time.monotonic
+    turns: Counter[int] = field(default_factory=Counter)
+    """By episode; one shows up with its first turn."""
+    over: set[int] = field(default_factory=set)
+    tokens: int = 0
+    """Sampled."""
+    since: float = 0.0
+    """When the first turn was finished; tokens are counted from there."""
+    last: dict[int, float] = field(default_factory=dict)
+    """When episodes that go on finished their last turn."""
+
+    def turn(self, episode: int, turn: Turn) -> None:
+        """Take in a turn."""
+        if not self.turns:
+            self.since = self.now()
+        else:
+            self.tokens += len(turn.reply.ids)
+        self.turns[episode] += 1
+        self.last[episode] = self.now()
+
+    def end(self, episode: int) -> None:
+        """Take in that an episode is over."""
+        self.over.add(episode)
+        self.last.pop(episode, None)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Sampled tokens per second since the first turn."""
+        return self.tokens / max(self.now() - self.since, 1e-9)
+
+    @property
+    def stragglers(self) -> list[tuple[int, float]]:
+        """Those that have had no turn for the longest, and for how many seconds."""
+        slowest = sorted(self.last.items(), key=lambda one: one[1])[:_STRAGGLERS]
+        return [(episode, self.now() - at) for episode, at in slowest]
 
 
 @dataclass(slots=True)
@@ -23,8 +69,7 @@ class RunState:
     num_layers: int
     rows: Sequence[Mapping[str, float]]
     """Lines of the metrics file, those of an earlier call included."""
-    turns: Counter[int] = field(default_factory=Counter)
-    """Turns by episode in the rollout that is being played."""
+    playing: Playing = field(default_factory=Playing)
     notice: str = ""
     started: float = field(default_factory=time.monotonic)
     ends: list[float] = field(default_factory=list)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -11,10 +10,10 @@ from typing import Self
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
-from layergym.agents.types import Turn
+from layergym.agents.types import Trajectory, Turn
 from layergym.cli.progress import StepLines
 from layergym.cli.views.run_drawing import draw_run
-from layergym.cli.views.run_state import RunState
+from layergym.cli.views.run_state import Playing, RunState
 
 
 class RunView:
@@ -47,13 +46,17 @@ class RunView:
         kept = [known for known in self.state.rows if known["step"] < row["step"]]
         self.state.rows = [*kept, row]
         self.state.ends.append(time.monotonic())
-        self.state.turns = Counter()
+        self.state.playing = Playing()
         if self._lines:
             self._lines.show(row)
 
-    def turn(self, episode: int, _: Turn) -> None:
+    def turn(self, episode: int, turn: Turn) -> None:
         """Take in a turn of the rollout."""
-        self.state.turns[episode] += 1
+        self.state.playing.turn(episode, turn)
+
+    def end(self, episode: int, _: Trajectory) -> None:
+        """Take in that an episode of the rollout is over."""
+        self.state.playing.end(episode)
 
     def notice(self, text: str) -> None:
         """Say something below the picture, or on a line of its own."""
