@@ -113,7 +113,11 @@ class AtOnce:
         self._agent.release(over)
 
 
-def continuous(agent: Agent | ContinuousAgent) -> ContinuousAgent:
+AnyAgent = Agent | ContinuousAgent
+"""What a rollout can be played with."""
+
+
+def continuous(agent: AnyAgent) -> ContinuousAgent:
     """`agent` as a continuous one."""
     return agent if isinstance(agent, ContinuousAgent) else AtOnce(agent)
 

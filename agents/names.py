@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.agents.base import Agent, ExpertAgent, HumanAgent, RandomAgent
+from layergym.agents.base import AnyAgent, ExpertAgent, HumanAgent, RandomAgent
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
@@ -156,7 +156,7 @@ def open_agent(
     limits: RequestLimits | None = None,
     *,
     examples: Callable[[], TextEnv] = _nowhere,
-) -> Agent:
+) -> AnyAgent:
     """An agent by name.
 
     Args:
@@ -170,7 +170,7 @@ def open_agent(
         InputError: there is no such model, or no such address.
     """
     speech = speech or Speech()
-    scripted: dict[str, Callable[[], Agent]] = {
+    scripted: dict[str, Callable[[], AnyAgent]] = {
         "human": HumanAgent,
         "random": RandomAgent,
         "expert": ExpertAgent,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from layergym.agents.base import (
-    Agent,
+    AnyAgent,
     ContinuousAgent,
     Decision,
     Episode,
@@ -29,7 +29,7 @@ OnEnd = Callable[[int, Trajectory], None]
 
 
 def rollout(
-    agent: Agent | ContinuousAgent,
+    agent: AnyAgent,
     make_env: Callable[[], TextEnv],
     jobs: Sequence[Job],
     *,

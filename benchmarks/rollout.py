@@ -32,10 +32,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from forced_lengths import END, LOADS, Count, Load, drawn, episodes, force
 from tokenizers import Tokenizer, models
 from transformers import (
     ContinuousBatchingConfig,
@@ -45,10 +45,13 @@ from transformers import (
 )
 from trl.trainer.utils import pad
 
-from layergym.agents.models.sampler import (  # Where earlier versions have it.
-    Request,  # type: ignore[attr-defined]
+from layergym.agents.models.sampler import (  # type: ignore[attr-defined]  # As in earlier versions.
+    Request,
     TransformersSampler,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.forced_lengths import END, LOADS, Count, Load, drawn, episodes, force
 
 PAGE, MEMORY_BLOCKS = 256, 2000
 Prompts = list[list[tuple[int, ...]]]

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from layergym.agents.base import Agent
+from layergym.agents.base import AnyAgent
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimits, check_omitted
 from layergym.agents.shots import SPLIT
@@ -238,7 +238,7 @@ class Contest:
                 self._file(name, seed)
 
     def _play(
-        self, name: str, agent: Agent, on_episode: OnEpisode | None, in_flight: int, seed: int
+        self, name: str, agent: AnyAgent, on_episode: OnEpisode | None, in_flight: int, seed: int
     ) -> bool:
         """Whether it went well enough to go on."""
         folder = self.run_folder(name, seed)
@@ -278,7 +278,7 @@ def _maker(spec: ContestSpec) -> Callable[[], TextEnv]:
     return lambda: make(spec.env, split=spec.split, **spec.env_args)
 
 
-def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> Agent:
+def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAgent:
     from layergym.agents.names import Speech, open_agent  # With torch, which reports do without.
 
     speech = Speech(

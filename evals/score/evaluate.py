@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from layergym.agents.base import Agent
+from layergym.agents.base import AnyAgent
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError
@@ -38,7 +38,7 @@ class Label:
 
 
 def play_panel(
-    agent: Agent,
+    agent: AnyAgent,
     make_env: Callable[[], TextEnv],
     panel: Panel,
     label: Label,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from layergym.agents.base import Agent
+from layergym.agents.base import AnyAgent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
 from layergym.envs import find
@@ -25,7 +25,7 @@ from layergym.trainer.manifest import manifest
 from layergym.trainer.run import Trained, agent_of, train
 from layergym.trainer.spec import RunSpec, make_env_of
 
-AgentAt = Callable[[float], Agent]
+AgentAt = Callable[[float], AnyAgent]
 """A model as an agent that samples at the given temperature."""
 _PARTS = ("rollout", "logprobs", "update")
 """What training consists of; their times add up over resumed runs."""

@@ -58,7 +58,7 @@ def gpu() -> Iterator[FakeGPU]:
 def moved(folder: Path) -> float:
     """How far the last step had moved the least moved of what trains, as a share."""
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    return min(value for name, value in last.items() if name.startswith("change/"))
+    return min(float(value) for name, value in last.items() if name.startswith("change/"))
 
 
 def delta(folder: Path) -> dict[str, torch.Tensor]:

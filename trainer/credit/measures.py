@@ -11,7 +11,7 @@ from statistics import fmean
 
 import torch
 
-from layergym.agents.base import Agent, ContinuousAgent, Episode, Move, continuous
+from layergym.agents.base import AnyAgent, Episode, Move, continuous
 from layergym.agents.types import Group
 from layergym.trainer.credit.advantages import CreditStatistics
 from layergym.trainer.processes import gathered
@@ -102,7 +102,7 @@ def peak_memory() -> float:
 class TimedAgent:
     """An agent, and the seconds it takes; the rest of a rollout's time is the environments'."""
 
-    def __init__(self, agent: Agent | ContinuousAgent) -> None:
+    def __init__(self, agent: AnyAgent) -> None:
         """Time `agent`."""
         self.seconds = 0.0
         self._agent = continuous(agent)

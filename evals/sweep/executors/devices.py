@@ -82,7 +82,7 @@ def run_bytes(spec: RunSpec) -> float:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     entry = 2 + MASTER_BYTES + STEPPED_BYTES + (2 if spec.beta else 0)
-    state = entry * sum(parameter.numel() for parameter in model.parameters())
+    state: float = entry * sum(parameter.numel() for parameter in model.parameters())
     return CONTEXT + max(WORK, state / 2) + state
 
 
