@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.compute import choose_device
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.parsing import Format
@@ -46,13 +47,11 @@ from layergym.trainer.credit.algorithms import Credit, Norm
 from layergym.trainer.credit.collect import Collected
 from layergym.trainer.credit.measures import TimedAgent
 from layergym.trainer.engine import HERE, check_sampler, open_engine, publish, through
+from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import (
     LayerSelection,
-    boost_factors,
-    causal_model,
-    layer_indices,
-    scattered,
+    check_layers,
 )
 from layergym.trainer.manifest import manifest
 from layergym.trainer.processes import fsdp_asked
@@ -230,8 +229,7 @@ def check_run(spec: RunSpec, num_layers: int) -> None:
         InputError: the layers, the boost, the learning rate or another setting is wrong.
     """
     _settings(spec, Path("unused"), ())
-    if spec.lora or not scattered(spec.layers, num_layers):
-        layer_indices(spec.layers, num_layers)
+    check_layers(spec.model, spec.layers, num_layers)
     boost_factors(spec.boost, num_layers)
 
 

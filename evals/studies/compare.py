@@ -25,7 +25,7 @@ from layergym.evals.sweep.folder import write_sweep
 from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
 from layergym.evals.sweep.spec import SweepSpec, arm_name, check_arm
 from layergym.evals.sweep.tuning import tuning_seed
-from layergym.trainer.layers.selection import layer_indices, scattered
+from layergym.trainer.layers.grammar import touched
 
 STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
 """Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
@@ -94,15 +94,13 @@ def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile
 
 
 def chosen(arm: str, num_layers: int) -> tuple[int, ...]:
-    """The layers that an expression names; none for random entries and LoRA on all layers.
+    """The layers that an expression names; none for single entries and LoRA on all layers.
 
     Raises:
         InputError: it cannot be read.
     """
     layers = arm.removeprefix("boost-").removeprefix("lora-").partition("*")[0]
-    if layers == "lora" or scattered(layers, num_layers):
-        return ()
-    return layer_indices(layers, num_layers)
+    return () if layers == "lora" else touched(layers, num_layers)
 
 
 def rank_ranges(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:

@@ -28,7 +28,7 @@ from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
 from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import SweepSpec, check_arms
 from layergym.trainer.layers.delta import base_hash, digests
-from layergym.trainer.layers.selection import layer_indices, notice_origin
+from layergym.trainer.layers.grammar import layer_indices, notice_origin
 from layergym.trainer.manifest import manifest
 from layergym.trainer.run import RunSpec, make_env_of
 
@@ -136,5 +136,5 @@ def run_sweep(
 
 
 def layers_of(text: str, num_layers: int) -> tuple[int, ...]:
-    """The layers to train alone: "all", or the `layers=` grammar ("0,4,8", "10-14")."""
-    return tuple(range(num_layers)) if text == "all" else layer_indices(text, num_layers)
+    """The layers to train alone, whole ones in the `layers=` grammar: "all", "0,4,8", "10-14"."""
+    return layer_indices(text, num_layers)

@@ -13,7 +13,7 @@ import pytest
 from layergym.__main__ import COMMANDS, main
 from layergym.cli.options import arms_of
 from layergym.envs import InputError
-from layergym.trainer.layers.selection import layer_indices
+from layergym.trainer.layers.grammar import layer_indices
 
 SEVERAL_OR_ONE = {"--agent"}
 """Evaluations compare several; one plays."""

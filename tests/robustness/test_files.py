@@ -14,7 +14,7 @@ from layergym.base.errors import InputError
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.results import read_sweep
-from layergym.trainer.layers.selection import layer_indices
+from layergym.trainer.layers.grammar import layer_indices
 from layergym.trainer.run import RunSpec
 from tests.evals.conftest import SMALL, write_sweep
 

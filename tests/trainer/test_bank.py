@@ -90,6 +90,7 @@ def variants(policy: str) -> list[RunSpec]:
         replace(spec, layers="2", beta=0.1),
         replace(spec, layers="2", seed=1, algorithm="grpo"),
         replace(spec, layers="1,3", boost="3*2"),
+        replace(spec, layers="1.o+down", beta=0.1),
     ]
 
 

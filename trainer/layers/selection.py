@@ -1,35 +1,25 @@
-"""Which layers train: the `layers=` grammar, and freezing everything else.
-
-What can be written::
-
-    all                     every parameter, embeddings included
-    14 | 10-14 | 0,14,27    decoder layers by index, from 0; ranges include both ends; "+" joins
-                            them as well, where commas separate arms: 0+14+27
-    middle | middle:5       the k layers around the middle (one when k is left out)
-    top:3@profile.json      the k layers with the highest contribution in a profile
-    bottom:3@profile.json   the k with the lowest
-    random | random:2       as many single entries as so many layers have, scattered over the
-                            matrices of all decoder layers: a control
-
-Layers are indices into the model's own decoder-layer list, never name prefixes, so that
-`layers.1` cannot match `layers.10`.
-"""
+"""Freezing everything in a model but what the `layers=` grammar names, and saying what trains."""
 
 from __future__ import annotations
 
-import re
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
 
-from layergym.base.errors import InputError, Notice
-from layergym.base.files import read_json
-
-_GRAMMAR = 'use "all", "14", "10-14", "0,14,27", "middle:5", "top:3@profile.json" or "random"'
+from layergym.agents.models.architecture import causal_model
+from layergym.agents.names import shape_of
+from layergym.base.errors import InputError
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.grammar import (
+    Target,
+    changed_by,
+    ranges,
+    scattered,
+    targets,
+    whole_layers,
+)
+from layergym.trainer.layers.mask import unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +28,13 @@ class LayerSelection:
 
     spec: str
     layers: tuple[int, ...]
-    """Indices of the decoder layers that train, ascending."""
+    """Indices of the decoder layers in which something trains, ascending."""
     num_layers: int
+    first: int
+    """The lowest layer that needs gradients: 0 when embeddings train, `num_layers` when nothing
+    in or below a layer does."""
+    what: str
+    """What trains, in words."""
     whole_model: bool
     """True for "all": embeddings, final norm and head train too."""
     names: tuple[str, ...]
@@ -49,98 +44,15 @@ class LayerSelection:
     total: int
     """Number of scalars in the model."""
     entries: int | None = None
-    """For "random": so many single entries of the named parameters train, not whole ones."""
-
-    @property
-    def first(self) -> int:
-        """The lowest layer that needs gradients; 0 when the embeddings train."""
-        return 0 if self.whole_model else self.layers[0]
+    """Where single entries of the named parameters train, not whole ones: so many."""
 
     def __str__(self) -> str:
         """Say what trains and how much of the model that is."""
-        what = "all" if self.whole_model else ranges(self.layers)
-        what = f"random entries of {what}" if self.entries else what
         share = 100 * self.trained / self.total
         return (
-            f"layers {what} (of {self.num_layers}): {self.trained:,} of {self.total:,} parameters "
-            f"({share:.3g} %) in {len(self.names)} tensors"
+            f"layers {self.what} (of {self.num_layers}): {self.trained:,} of {self.total:,} "
+            f"parameters ({share:.3g} %) in {len(self.names)} tensors"
         )
-
-
-def layer_indices(spec: str, num_layers: int) -> tuple[int, ...]:
-    """Indices that `spec` names in a model of `num_layers` layers, ascending.
-
-    "all" gives every index. "middle:k" is [floor(L/2 - k/2), floor(L/2 + k/2)), the heuristic of
-    arXiv 2607.01232.
-
-    Raises:
-        InputError: `spec` cannot be read, selects nothing, or names a layer that is not there.
-    """
-    text = spec.strip()
-    if not text:
-        raise InputError(f"no layer is selected; {_GRAMMAR}")
-    if text == "all":
-        return tuple(range(num_layers))
-    if match := re.fullmatch(r"middle(?::(\d{1,9}))?", text):
-        k = _count(match[1] or "1", num_layers, text)
-        return tuple(range((num_layers - k) // 2, (num_layers + k) // 2))
-    if match := re.fullmatch(r"(top|bottom):(\d{1,9})@(.+)", text):
-        ranked = _ranked(Path(match[3]), num_layers)
-        k = _count(match[2], len(ranked), text)
-        return tuple(sorted(ranked[:k] if match[1] == "top" else ranked[-k:]))
-    ranges = [_range(part, text) for part in re.split("[,+]", text)]
-    if (last := max(each[-1] for each in ranges)) >= num_layers:
-        raise InputError(
-            f"the model has {num_layers} layers, 0 to {num_layers - 1}; there is no layer {last}"
-        )
-    return tuple(sorted({index for each in ranges for index in each}))
-
-
-def scattered(spec: str, num_layers: int) -> int:
-    """As many layers as "random" or "random:k" scatters the entries of; 0 for anything else.
-
-    Raises:
-        InputError: k is out of range.
-    """
-    match = re.fullmatch(r"random(?::(\d{1,9}))?", spec.strip())
-    return _count(match[1] or "1", num_layers, spec) if match else 0
-
-
-def notice_origin(spec: str, model: str) -> None:
-    """Give a `Notice` where `spec` goes by a profile that was made with another model.
-
-    Args:
-        spec: of layers or of a boost.
-        model: `base_hash` of the model that is to train.
-
-    Raises:
-        InputError: it names a profile that cannot be read.
-    """
-    named = re.search(r"@([^*]+)", spec)
-    profile = _read_profile(Path(named[1])) if named else {}
-    made_with = str(profile.get("model_hash", "unknown"))
-    if made_with not in ("unknown", model):
-        warnings.warn(
-            f'"{spec}": this ranking was made with the model {profile.get("model", "?")} '
-            f"({made_with[:12]}) on {profile.get('env_id', '?')}; the model here is "
-            f"{model[:12]}, whose layers may rank otherwise",
-            Notice,
-            stacklevel=2,
-        )
-
-
-def boost_factors(spec: str, num_layers: int) -> dict[int, float]:
-    """Learning-rate multiplier per layer from `"<layers>*<factor>"`; empty for "".
-
-    Raises:
-        InputError: the factor is missing or not a positive number, or the layers are wrong.
-    """
-    if not spec:
-        return {}
-    layers, star, factor = spec.rpartition("*")
-    if not star or not re.fullmatch(r"\d+(\.\d+)?", factor.strip()) or float(factor) <= 0:
-        raise InputError(f'boost "{spec}" has no factor; write it like "top:5@profile.json*2"')
-    return dict.fromkeys(layer_indices(layers, num_layers), float(factor))
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
@@ -165,118 +77,163 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     return min(found, key=lambda pair: pair[0])[1]
 
 
-def causal_model(model: Any) -> PreTrainedModel:
-    """The transformers model inside PEFT's wrapper, or the model itself."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if not isinstance(base, PreTrainedModel):
-        raise InputError(f"{type(base).__name__} is not a transformers model")
-    return base
-
-
-def select(model: nn.Module, spec: str) -> LayerSelection:
-    """Freeze everything in `model` but the layers that `spec` names, and say what trains.
-
-    In a PEFT model only the adapters inside those layers train; the base stays frozen.
-
-    Raises:
-        InputError: as `layer_indices`, or the selected layers hold nothing that could train.
-    """
-    layers = decoder_layers(model)
-    entries_of = scattered(spec, len(layers))
-    indices = layer_indices("all" if entries_of else spec, len(layers))
-    whole = spec.strip() == "all"
-    adapters = hasattr(model, "get_base_model")
-    candidates = {id(p) for p in model.parameters() if p.requires_grad or not adapters}
-    chosen = candidates
-    if not whole:
-        inside = (p for i in indices for p in layers[i].parameters())
-        chosen = {id(p) for p in inside if p.ndim > 1 or not entries_of} & candidates
-    names = []
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(id(parameter) in chosen)
-        if id(parameter) in chosen:
-            names.append(name)
-    if not names:
-        raise InputError(f'layers="{spec}" holds no adapter; give PEFT these layers to transform')
-    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    available = sum(sizes[name] for name in names)
-    entries = None
-    if entries_of:
-        if adapters:
-            raise InputError('layers="random" scatters over weights; it cannot choose adapters')
-        entries = min(entries_of * layer_size(layers), available)
-    return LayerSelection(
-        spec=spec,
-        layers=indices,
-        num_layers=len(layers),
-        whole_model=whole,
-        names=tuple(names),
-        trained=entries or available,
-        total=sum(sizes.values()),
-        entries=entries,
-    )
-
-
 def layer_size(layers: nn.ModuleList) -> int:
     """Scalars in a decoder layer, the mean where layers differ."""
     return round(sum(p.numel() for p in layers.parameters()) / len(layers))
 
 
-def ranges(layers: tuple[int, ...]) -> str:
-    """Ascending indices in short: (1, 2, 3, 7) is "1-3,7"."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ",".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+def select(model: nn.Module, spec: str) -> LayerSelection:
+    """Freeze everything in `model` but what `spec` names, and say what trains.
+
+    In a PEFT model only the adapters inside it train; the base stays frozen.
+
+    Raises:
+        InputError: as `grammar.targets` and `named`, or nothing of it could train.
+    """
+    stack = decoder_layers(model)
+    scatter, changed = scattered(spec, len(stack)), changed_by(spec)
+    adapters = hasattr(model, "get_base_model")
+    if adapters and (scatter or changed):
+        raise InputError(f'layers="{spec}" is about single weights; it cannot choose adapters')
+    entries = None
+    if changed:
+        frozen = unchanged(model, LayerDelta.load(changed.delta), bfloat16=changed.bfloat16)
+        wanted, entries = set(frozen), sum(int((~mask).sum()) for mask in frozen.values())
+    elif scatter:
+        inside = named(model, f"0-{len(stack) - 1}")
+        wanted = {name for name in inside if model.get_parameter(name).ndim > 1}
+    else:
+        wanted = set(named(model, spec))
+    names = []
+    for name, parameter in model.named_parameters():
+        trains = name in wanted and (parameter.requires_grad or not adapters)
+        parameter.requires_grad_(trains)
+        if trains:
+            names.append(name)
+    if not names:
+        raise InputError(f'layers="{spec}" holds no adapter; give PEFT these layers to transform')
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    available = sum(sizes[name] for name in names)
+    if scatter:
+        entries = min(scatter * layer_size(stack), available)
+    layers = tuple(i for i, layer in enumerate(stack) if _any_trains(layer))
+    whole = spec.strip() == "all"
+    below = whole or any(map(_any_trains, _embeddings(model)))
+    return LayerSelection(
+        spec=spec,
+        layers=layers,
+        num_layers=len(stack),
+        first=0 if below else min(layers, default=len(stack)),
+        what=_in_words(spec, layers, len(stack)),
+        whole_model=whole,
+        names=tuple(names),
+        trained=available if entries is None else entries,
+        total=sum(sizes.values()),
+        entries=entries,
+    )
 
 
-def _range(part: str, spec: str) -> range:
-    match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", part)
-    if match is None:
-        raise InputError(f'layers="{spec}" cannot be read; {_GRAMMAR}')
-    low, high = int(match[1]), int(match[2] or match[1])
-    if high < low:
-        raise InputError(f'the range "{part.strip()}" is empty; write it as "{high}-{low}"')
-    return range(low, high + 1)
+def named(model: nn.Module, spec: str) -> tuple[str, ...]:
+    """Names of the parameters of `model` that `spec` names, whole tensors, in the model's order.
+
+    Raises:
+        InputError: as `grammar.targets`, or a layer has no such module, or the model no such part.
+    """
+    stack = decoder_layers(model)
+    if spec.strip() == "all":
+        return tuple(name for name, _ in model.named_parameters())
+    chosen = {
+        id(parameter)
+        for target in targets(spec, len(stack))
+        for parameter in (_of_layers if target.layers else _outside)(model, target)
+    }
+    return tuple(name for name, parameter in model.named_parameters() if id(parameter) in chosen)
 
 
-def _count(text: str, available: int, spec: str) -> int:
-    k = int(text)
-    if not 1 <= k <= available:
-        raise InputError(f'"{spec}" asks for {k} layers; choose between 1 and {available}')
-    return k
+def check_layers(model: str, spec: str, num_layers: int) -> None:
+    """Refuse what could not be selected in the model of this name; no weights are loaded.
+
+    Raises:
+        InputError: as `select`.
+    """
+    if changed := changed_by(spec):
+        LayerDelta.load(changed.delta)
+    elif not scattered(spec, num_layers) and any(t.part for t in targets(spec, num_layers)):
+        named(shape_of(model), spec)
 
 
-def _ranked(path: Path, num_layers: int) -> list[int]:
-    """Layers of a profile, highest contribution first; ties by index."""
-    profile = _read_profile(path)
-    entries = [(int(e["layer"]), float(e["contribution"] or 0)) for e in profile["layers"]]
-    stated = int(profile["num_layers"])
-    if any(e["contribution"] is None for e in profile["layers"]):
-        raise InputError(
-            f'contributions in "{path}" are undefined: the full gain was not distinguishable from '
-            "0; sweep again with more steps, seeds or tasks"
-        )
-    if stated != num_layers or not all(0 <= layer < num_layers for layer, _ in entries):
-        told = str(stated)[:40]  # It may be anything.
-        raise InputError(f'"{path}" profiles a model of {told} layers; this one has {num_layers}')
-    return [layer for layer, _ in sorted(entries, key=lambda e: (-e[1], e[0]))]
+def _of_layers(model: nn.Module, target: Target) -> Iterator[nn.Parameter]:
+    """The parameters of whole layers, or of one module of each."""
+    stack = decoder_layers(model)
+    for index in target.layers:
+        found = [
+            parameter
+            for name, parameter in stack[index].named_parameters()
+            if not target.part or target.part in _parts(name)
+        ]
+        if not found:
+            known = {part for name, _ in stack[index].named_parameters() for part in _parts(name)}
+            raise InputError(
+                f'layer {index} has no "{target.part}"; it has {", ".join(sorted(known))}'
+            )
+        yield from found
 
 
-def _read_profile(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f'no layer profile at "{path}"; a sweep writes one')
-    try:
-        profile = read_json(path)
-        int(profile["num_layers"])
-        for entry in profile["layers"]:
-            int(entry["layer"]), float(entry["contribution"] or 0)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(
-            f'"{path}" is not a layer profile: it needs "num_layers" and "layers" with "layer" '
-            'and "contribution"'
-        ) from error
-    return profile
+def _parts(name: str) -> set[str]:
+    """What a parameter of a layer is a part of: "self_attn.q_proj.weight" of attn and of q."""
+    first, *others = name.split(".")
+    modules = {first, *others[:-1]}
+    kinds = {
+        "norms": "norm" in first or first.startswith("ln"),
+        "attn": "attn" in first or "attention" in first,
+        "mlp": any(word in first for word in ("mlp", "ffn", "feed_forward", "moe")),
+    }
+    kind = next((kind for kind, holds in kinds.items() if holds), None)
+    return {*modules, *(one.removesuffix("_proj") for one in modules), *([kind] if kind else [])}
+
+
+def _outside(model: nn.Module, target: Target) -> list[nn.Parameter]:
+    """The parameters of a model's embeddings, output head or final norm."""
+    embeddings = list(_embeddings(model).parameters())
+    output = causal_model(model).get_output_embeddings()
+    head = [] if output is None else list(output.parameters())
+    inside = {id(p) for p in [*decoder_layers(model).parameters(), *embeddings, *head]}
+    norms = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in inside and any(word in name for word in ("norm", "ln_"))
+    ]
+    tied = {id(p) for p in embeddings}
+    found = {
+        "embed": embeddings,
+        "head": [parameter for parameter in head if id(parameter) not in tied],
+        "norm": norms,
+    }[target.part]
+    if not found and target.part == "head" and head:
+        raise InputError("this model's head is its embeddings; name them as embed")
+    if not found:
+        raise InputError(f"{type(causal_model(model)).__name__} has no parameters of {target.part}")
+    return found
+
+
+def _embeddings(model: nn.Module) -> nn.ModuleList:
+    """The embeddings outside the decoder layers: of tokens, and where there are any, positions."""
+    base = causal_model(model)
+    inside = {id(module) for module in decoder_layers(model).modules()}
+    found = [module for module in base.modules() if isinstance(module, nn.Embedding)]
+    outside = {id(m): m for m in [base.get_input_embeddings(), *found] if id(m) not in inside}
+    return nn.ModuleList(outside.values())
+
+
+def _any_trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _in_words(spec: str, layers: tuple[int, ...], num_layers: int) -> str:
+    """What trains, for people."""
+    text = spec.strip()
+    if text == "all" or changed_by(text):
+        return text
+    if scattered(text, num_layers):
+        return f"random entries of {ranges(layers)}"
+    return ranges(layers) if whole_layers(text) else text

@@ -40,7 +40,8 @@ from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
-from layergym.trainer.layers.selection import layer_indices, scattered, select
+from layergym.trainer.layers.grammar import touched
+from layergym.trainer.layers.selection import select
 from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
 
@@ -134,8 +135,7 @@ def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
     depth = spec.depth if spec.model == NEW else num_layers(spec.model)
-    if not scattered(spec.layers, depth):
-        layer_indices(spec.layers, depth)  # Refused before thousands of episodes are heard.
+    touched(spec.layers, depth)  # Refused before thousands of episodes are heard.
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arms = parser.add_argument_group("arms")
     arms.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
     add_arms(
-        arms, 'further arms: random, lora, "middle:5", "0+7", "lora-middle:5", "boost-middle:5"'
+        arms,
+        'further arms: random, lora, embed, "3.attn", "middle:5", "0+7", "lora-middle:5", '
+        '"boost-middle:5"',
     )
     arms.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     arms.add_argument("--lr-full", type=RATE, help="learning rate of the full-parameter arm")

@@ -12,14 +12,8 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from layergym.base.errors import InputError, Notice
-from layergym.trainer.layers.selection import (
-    boost_factors,
-    decoder_layers,
-    layer_indices,
-    notice_origin,
-    ranges,
-    select,
-)
+from layergym.trainer.layers.grammar import boost_factors, layer_indices, notice_origin, ranges
+from layergym.trainer.layers.selection import decoder_layers, select
 
 Tiny = Callable[..., PreTrainedModel]
 
