@@ -17,8 +17,8 @@ import gymnasium
 from gymnasium.envs.registration import EnvCreator, load_env_creator
 from gymnasium.error import Error
 
+from layergym.base.announced import Trouble, announced
 from layergym.base.errors import FAULTS, InputError, told, unknown
-from layergym.envs.announced import Trouble, announced
 from layergym.envs.core import TextEnv
 
 GROUP = "layergym.envs"

@@ -24,6 +24,8 @@ from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, read_lines, write_json, write_text
 
 FORMAT = 1
+RANKING = Path("ranking", "profile.json")
+"""Where the folder of a comparison keeps the ranking that its arms go by."""
 Scored = Literal["success", "reward"]
 """What a score is the mean of: whether episodes succeed, or their returns, from 0 to 1."""
 Floats = NDArray[np.float64]

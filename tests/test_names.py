@@ -8,8 +8,8 @@ from pathlib import Path
 
 import layergym
 
-CONVENTIONS = {"add_arguments", "run", "render", "main"}
-"""What every command, renderer and script of its own has under the same name."""
+CONVENTIONS = {"add_arguments", "run", "sections", "render", "main"}
+"""What every command, study, renderer and script of its own has under the same name."""
 
 REMAINING = {"contributions", "evaluate", "moved"}
 """Still defined twice; this list only gets shorter."""

@@ -6,9 +6,15 @@ import sys
 import pytest
 
 LACKING = """
-import sys
+import ctypes, sys
 for name in ("fcntl", "resource"):
     sys.modules[name] = None
+class CDLL(ctypes.CDLL):
+    def __init__(self, name, *args, **more):
+        if name is None:
+            raise TypeError("a library has a name")
+        super().__init__(name, *args, **more)
+ctypes.CDLL = CDLL
 """
 LIBRARIES = """
 import datasets, transformers.modeling_utils, trl.trainer.grpo_trainer, trl.trainer.sft_trainer

@@ -25,7 +25,7 @@ import layergym as lg
 from layergym.agents.types import Trajectory
 from layergym.evals.contribution.measure import ArmScore
 from layergym.evals.contribution.profile import LayerProfile
-from layergym.evals.report import Report
+from layergym.evals.report.model import Report
 from layergym.evals.score.standings import Standings
 from layergym.trainer.run import Trained
 

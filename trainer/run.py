@@ -329,8 +329,8 @@ def train_policy(
     with undone(folder, where=lambda error: _in_vain(error, trainer)):
         if checkpoint is None and trainer.is_world_process_zero():
             found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
-            write_json(folder / "config.json", asdict(spec) | found)
             write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
+            write_json(folder / "config.json", asdict(spec) | found)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
     ended: TrainingEnd = "stale" if log.stale else "paused" if pause.paused else "steps"

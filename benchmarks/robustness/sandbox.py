@@ -39,7 +39,7 @@ from layergym.envs.sandbox import ISOLATIONS, CallError, Limits, Sandbox, Suite
 
 Host = dict[str, Any]
 QUICK = Limits(wall_s=2.0, cpu_s=1, memory_mb=384)
-SLOW_S = 3.0
+SLOW_S = 15.0
 CONFINED = ISOLATIONS[:-1]
 OUTCOMES = ("contained", "escaped", "forged", "carried", "raised")
 DOUBLE = Suite(

@@ -6,6 +6,7 @@ Every function raises `OSError` naming the call that was refused.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import struct
 from collections.abc import Iterable
@@ -39,7 +40,11 @@ _LANDLOCK_TCP = 0b11  # bind, connect
 _LANDLOCK_SCOPES = 0b11  # abstract Unix sockets, signals
 LANDLOCK_MIN_ABI = 3  # the first that stops truncation
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """The C library of this process, which only Linux and macOS have without a name."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _check(result: int, what: str) -> int:
@@ -51,23 +56,23 @@ def _check(result: int, what: str) -> int:
 
 def _syscall(number: int, what: str, *args: int | bytes | None) -> int:
     widened = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in args]
-    return _check(int(_libc.syscall(ctypes.c_long(number), *widened)), what)
+    return _check(int(_libc().syscall(ctypes.c_long(number), *widened)), what)
 
 
 def _prctl(option: int, *values: int) -> int:
     args = [ctypes.c_ulong(v) for v in (*values, 0, 0, 0, 0)[:4]]
-    return int(_libc.prctl(option, *args))
+    return int(_libc().prctl(option, *args))
 
 
 def unshare(flags: int) -> None:
     """Move this process (or, for the PID namespace, its next child) into new namespaces."""
-    _check(_libc.unshare(flags), f"unshare({flags:#x})")
+    _check(_libc().unshare(flags), f"unshare({flags:#x})")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
     """Mount `source` of file-system type `kind` on `target`."""
     args = [text.encode() or None for text in (source, target, kind)]
-    result = _libc.mount(*args, ctypes.c_ulong(flags), data.encode() or None)
+    result = _libc().mount(*args, ctypes.c_ulong(flags), data.encode() or None)
     _check(result, f"mount({target})")
 
 
@@ -94,7 +99,7 @@ def pivot_root(new: str, old: str) -> None:
 
 def detach(path: str) -> None:
     """Unmount what is at `path`, now for new users and later for those who still hold it."""
-    _check(_libc.umount2(path.encode(), MNT_DETACH), f"umount({path})")
+    _check(_libc().umount2(path.encode(), MNT_DETACH), f"umount({path})")
 
 
 def die_with_parent() -> None:
@@ -167,5 +172,5 @@ def install_filter(program: bytes) -> None:
         _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
     header = Program(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-    result = _libc.prctl(pr_set_seccomp, ctypes.c_ulong(filter_mode), ctypes.byref(header), 0, 0)
+    result = _libc().prctl(pr_set_seccomp, ctypes.c_ulong(filter_mode), ctypes.byref(header), 0, 0)
     _check(result, "prctl(SECCOMP)")

@@ -11,7 +11,6 @@ from layergym.evals.contribution.profile import LayerProfile, profile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.contribution.published import read_table
 from layergym.evals.report.model import Report, Section
-from layergym.evals.report.sections.bases import bases_section
 from layergym.evals.report.sections.episodes import episode_sections
 from layergym.evals.report.sections.evaluations import eval_sections
 from layergym.evals.report.sections.profile import profile_sections
@@ -23,9 +22,9 @@ from layergym.evals.report.sections.run import (
 )
 from layergym.evals.report.sections.stability import stability_section
 from layergym.evals.report.sections.unfinished import unfinished_section
+from layergym.evals.report.study import Finished, Study, usable_studies
 from layergym.evals.results import Run, Sweep, arm_label, is_sweep, read_run, read_sweep
 from layergym.evals.score.contest import is_contest
-from layergym.evals.studies.bases import same_but_base
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
     """
     if not paths:
         raise InputError("a report needs at least one run or sweep folder, profile or CSV table")
-    sources = [_read(Path(path), kept) for path in paths]
+    studies = usable_studies()
+    sources = [_read(Path(path), kept, studies) for path in paths]
     names = [source.name for source in sources]
     if len(set(names)) < len(names):
         sources = [replace(s, name=f"{s.name} ({i})") for i, s in enumerate(sources, start=1)]
@@ -62,8 +62,11 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
     profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
     ranked = [found for found in profiles if found.measures[0].layers]
     first = [stability_section(ranked)] if len(ranked) > 1 else []
-    swept = [(s.sweep, replace(s.profile, name=s.name)) for s in sources if s.sweep and s.profile]
-    sections[:0] = [*first, *map(bases_section, same_but_base(swept))]
+    swept = [
+        Finished(s.sweep, replace(s.profile, name=s.name)) for s in sources if s.sweep and s.profile
+    ]
+    over = [section for study in studies for section in study.over_sweeps(swept)]
+    sections[:0] = [*first, *over]
     sections[:0] = [section for source in sources for section in _unfinished(source, len(sources))]
     return Report(
         title=_title(sources),
@@ -74,7 +77,7 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
     )
 
 
-def _read(path: Path, kept: bool) -> _Source:
+def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
     if path.suffix.lower() == ".csv":
         table = read_table(path)
         more = published_section(table)
@@ -94,7 +97,9 @@ def _read(path: Path, kept: bool) -> _Source:
         return _Source(name, run_sections(run) + episodes, None, (run,))
     sweep = read_sweep(path)
     found = profile(sweep)
-    sections = profile_sections(found) + sweep_sections(sweep, found) + episodes
+    finished = Finished(sweep, found)
+    asked = tuple(section for study in studies for section in study.of_sweep(finished))
+    sections = profile_sections(found) + asked + sweep_sections(finished) + episodes
     return _Source(found.name, sections, found, sweep.runs, sweep)
 
 

@@ -27,6 +27,7 @@ from layergym.agents.trajectories import NAME, Record, Recorder, read_records
 from layergym.agents.types import Trajectory
 from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
+from layergym.base.locks import vacant
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
 from layergym.evals.results import write_eval
 from layergym.evals.score.evaluate import CHUNK, Label, panel_jobs, result_of
@@ -144,7 +145,7 @@ class Contest:
                 raise InputError(f"{folder} holds an evaluation with other settings; give another")
             if held.panel != contest.panel:
                 raise InputError(f"the tasks have changed since {folder} was begun; give another")
-        elif folder.is_dir() and any(folder.iterdir()):
+        elif not vacant(folder):
             raise InputError(f"{folder} is not empty and holds no evaluation; give another folder")
         else:
             write_json(folder / "manifest.json", manifest([contest.panel], spec.seeds))

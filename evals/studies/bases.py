@@ -1,30 +1,41 @@
-"""Several base checkpoints: does a finding hold for more than the one warm start it was made on?
+"""Pool sweeps that differ in their base checkpoint alone.
 
-Each base has a sweep of its own, all on one panel. Bases are the outer level of the statistics,
-crossed with tasks: the interval of a pooled value holds what bases add (from how far they lie
-apart, by Student's t with one degree of freedom fewer than bases, which contains the noise of
-their own training) and what the choice of tasks adds, which all bases share and which their
-distance therefore does not show. Seeds of reinforcement learning on one base do not replace a
-second base.
+Does a finding hold for more than the one warm start it was made on? Each base has a sweep of its
+own, all on one panel. Bases are the outer level of the statistics, crossed with tasks: the interval
+of a pooled value holds what bases add (from how far they lie apart, by Student's t with one degree
+of freedom fewer than bases, which contains the noise of their own training) and what the choice of
+tasks adds, which all bases share and which their distance therefore does not show. Seeds of
+reinforcement learning on one base do not replace a second base.
 """
 
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import stats as scipy_stats
 
+from layergym.base.errors import InputError
+from layergym.command.console import Output
 from layergym.evals import stats
 from layergym.evals.contribution.measure import SEED
-from layergym.evals.contribution.profile import LayerProfile
-from layergym.evals.results import Sweep
+from layergym.evals.contribution.profile import profile, temperature_name
+from layergym.evals.report.model import Block, Report, Section, Table, Text
+from layergym.evals.report.render.terminal import show
+from layergym.evals.report.study import Finished, Study
+from layergym.evals.report.words import named, percent_with_interval, points, ratio
+from layergym.evals.results import Sweep, arm_label, read_sweep
 from layergym.evals.stats import LEVEL, Estimate, Floats, Z
 
-Found = tuple[Sweep, LayerProfile]
-"""A sweep and what it says."""
+EXAMPLES = """
+examples:
+  layergym bases runs/one runs/two         sweeps of two warm starts, otherwise alike
+  layergym report runs/one runs/two        the same, and all that each of them says
+"""
 _FREE = {
     "model",
     "seed",
@@ -65,11 +76,34 @@ class BaseSpread:
     """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
 
 
-def same_but_base(found: Sequence[Found]) -> list[list[Found]]:
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sweeps", type=Path, nargs="+", help="sweep folders, two or more")
+
+
+def run(args: Namespace, out: Output) -> None:
+    """Pool the sweeps and show what holds over their bases."""
+    sweeps = [read_sweep(folder) for folder in args.sweeps]
+    groups = same_but_base([Finished(sweep, profile(sweep)) for sweep in sweeps])
+    if not groups:
+        raise InputError(
+            "no two of these sweeps differ in their base checkpoint alone; give sweeps with the "
+            "same environment, panel and settings, each of another base"
+        )
+    shown = tuple(map(bases_section, groups))
+    show(Report("Base checkpoints", "", shown, ()), out.results)
+    for group in groups if out.json else ():
+        pooled = [finished.sweep for finished in group]
+        for temperature in _temperatures(pooled):
+            for arm in pool(pooled, temperature):
+                out.record(event="pooled", temperature=temperature, **asdict(arm))
+
+
+def same_but_base(several: Sequence[Finished]) -> list[list[Finished]]:
     """Groups of two or more sweeps that differ in their base checkpoint and nothing else."""
-    groups: dict[tuple[object, ...], dict[str, Found]] = {}
-    for sweep, told in found:
-        settings = sweep.settings
+    groups: dict[tuple[object, ...], dict[str, Finished]] = {}
+    for finished in several:
+        settings, profile = finished.sweep.settings, finished.profile
         run = settings.get("run")
         recipe = (
             {k: v for k, v in run.items() if v and k not in _FREE}
@@ -78,15 +112,15 @@ def same_but_base(found: Sequence[Found]) -> list[list[Found]]:
         )
         rates = {name: settings.get(name) for name in ("lr_full", "lr_layer")}
         key = (
-            told.env_id,
-            told.panel_hash,
-            told.num_layers,
-            told.repeats,
-            told.measures[0].name,
+            profile.env_id,
+            profile.panel_hash,
+            profile.num_layers,
+            profile.repeats,
+            profile.measures[0].name,
             json.dumps([recipe, rates], sort_keys=True),
         )
-        if told.model_hash != "unknown":
-            groups.setdefault(key, {}).setdefault(told.model_hash, (sweep, told))
+        if profile.model_hash != "unknown":
+            groups.setdefault(key, {}).setdefault(profile.model_hash, finished)
     return [list(group.values()) for group in groups.values() if len(group) > 1]
 
 
@@ -163,3 +197,87 @@ def _draws(cells: Floats) -> Floats:
     over_tasks = generator.standard_normal((stats.DRAWS, len(sizes))) @ shared.T
     drawn: Floats = grand + widen / np.sqrt(bases * (bases - 1)) * over_bases + over_tasks
     return drawn
+
+
+def sections(several: Sequence[Finished]) -> tuple[Section, ...]:
+    """What holds over bases, for every group of sweeps that differ in nothing else."""
+    return tuple(map(bases_section, same_but_base(several)))
+
+
+def bases_section(group: Sequence[Finished]) -> Section:
+    """What holds over sweeps that differ in their base checkpoint alone."""
+    sweeps = [finished.sweep for finished in group]
+    names = [finished.profile.name for finished in group]
+    temperatures = _temperatures(sweeps)
+    scored = group[0].profile.scored
+    blocks: list[Block] = []
+    for temperature in temperatures:
+        arms = pool(sweeps, temperature)
+        blocks += [_table(arms, temperature_name(temperature), names, scored), *_undefined(arms)]
+    return Section("Over base checkpoints", (*blocks, *_texts(sweeps, temperatures[0])))
+
+
+def _temperatures(sweeps: Sequence[Sweep]) -> list[float]:
+    """The main temperature, and greedy, where every sweep scored base and full so."""
+    scored = [set(sweep.temperatures(arm)) for sweep in sweeps for arm in ("base", "full")]
+    common = set.intersection(*scored)
+    main = 1.0 if 1.0 in common else max(common)
+    return sorted({main, *({0.0} & common)}, reverse=True)
+
+
+def _table(arms: Sequence[PooledArm], measure: str, names: Sequence[str], scored: str) -> Table:
+    caption = (
+        f"At {measure}: mean {named(scored)} of the base in percent, gain over it in points; mean "
+        f"over {len(names)} base checkpoints, with 95 % intervals over bases and tasks; "
+        "contribution; and the values on each base"
+    )
+    return Table(caption, ("arm", "mean", "contribution", *names), tuple(map(_row, arms)))
+
+
+def _row(arm: PooledArm) -> tuple[str, ...]:
+    if arm.arm == "base":
+        return (
+            "base",
+            percent_with_interval(arm.mean),
+            "",
+            *(f"{100 * value:.1f}" for value in arm.values),
+        )
+    share = "" if arm.arm == "full" else ratio(arm.contribution)
+    gains = (f"{100 * value:+.1f}" for value in arm.values)
+    return f"{arm_label(arm.arm)} - base", points(arm.mean), share, *gains
+
+
+def _undefined(arms: Sequence[PooledArm]) -> tuple[Text, ...]:
+    _, full, *others = arms
+    if not others or any(arm.contribution for arm in others):
+        return ()
+    text = (
+        f"Over bases, full - base is {points(full.mean)} points, not distinguishably above 0, so "
+        "contributions are undefined here."
+    )
+    return (Text(text, "warning"),)
+
+
+def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:
+    count = len(sweeps)
+    freedom = f"{count - 1} degree{'s' * (count > 2)} of freedom"
+    method = (
+        f"Bases are the outer level here: intervals come from how far the {count} bases lie apart "
+        f"(Student's t, {freedom}) and from the choice of tasks, so they speak about further warm "
+        "starts. The sweeps' own intervals speak about one base each."
+    )
+    found = spread(sweeps, temperature)
+    told = (
+        f"Standard deviation between bases, scoring noise taken off ({freedom}): "
+        f"{100 * found.base:.1f} points for the untrained score, {100 * found.gain:.1f} for the "
+        "gain of full training."
+    )
+    if found.seeds is not None:
+        told += (
+            f" Between seeds of reinforcement learning on one base: {100 * found.seeds:.1f} for a "
+            "trained arm's score, pooled over arms, which may differ in this."
+        )
+    return Text(told), Text(method)
+
+
+STUDY = Study(examples=EXAMPLES, add_arguments=add_arguments, run=run, over_sweeps=sections)

@@ -1,106 +1,134 @@
-"""Guided strategies compared: what to train, once a sweep has said which layers matter.
+"""Compare guided strategies, on seeds and tasks that the sweep has not seen.
 
-The ranking and the comparison must not rest on the same luck: a layer that scored highest by
-chance would be given the same tasks to shine on again. So the comparison trains with seeds, and is
-scored on tasks, that the ranking has not seen.
+What to train, once a sweep has said which layers matter? `evals/sweep/guided.py` keeps the ranking
+and the comparison apart.
+
+    COMPARISON/ranking/profile.json, and "ranking" in its manifest: a sweep folder otherwise
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layergym.base.errors import InputError
-from layergym.base.files import read_json, write_json
+from layergym.base.errors import InputError, briefly
+from layergym.command.console import Output
+from layergym.command.options import add_arms, arms_of, new_folder
+from layergym.command.values import JOBS, SEED, TASKS
 from layergym.evals import stats
 from layergym.evals.contribution.measure import Board
-from layergym.evals.contribution.profile import LayerProfile
-from layergym.evals.contribution.profile_file import write_profile
-from layergym.evals.results import Sweep
-from layergym.evals.sweep.folder import write_sweep
-from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
-from layergym.evals.sweep.spec import SweepSpec, arm_name, check_arm
-from layergym.evals.sweep.tuning import tuning_seed
-from layergym.trainer.layers.grammar import touched
+from layergym.evals.contribution.profile import LayerProfile, profile
+from layergym.evals.contribution.profile_file import read_profile
+from layergym.evals.report.model import Section, Table, Text
+from layergym.evals.report.study import Begun, Finished, Study
+from layergym.evals.report.words import claim, listed, named, ratio
+from layergym.evals.results import RANKING, Sweep, arm_label, arm_of, read_sweep
+from layergym.evals.stats import Estimate
 
-STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
-"""Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
-RANKING = Path("ranking", "profile.json")
-"""Where the folder of a comparison keeps the ranking that its arms go by."""
-_RANKED = re.compile(r"(?<![\w:])(single:best|(?:top|bottom):(\d+))(?!@)")
+if TYPE_CHECKING:
+    from layergym.evals.sweep.spec import SweepSpec
+
+EXAMPLES = """
+examples:
+  layergym compare runs/sweep                       a sweep with --eval-tasks: scored on others
+  layergym compare runs/sweep --arms full,single:best,middle:5,top:5,boost-top:5,lora-middle:5
+  layergym compare runs/sweep --arms top:3,random:3,lora --seeds 10 11 12 --out runs/guided
+  layergym compare runs/sweep --eval-split valid    a sweep that was scored on all test tasks
+
+"single:best", "top:k" and "bottom:k" go by the sweep's ranking. The comparison trains with other
+seeds and is scored on other tasks than that ranking, so that no layer profits twice from one
+lucky draw. Go on after an interruption with: layergym sweep --resume OUT
+"""
 
 
-def comparison(
-    sweep: SweepSpec,
-    ranking: LayerProfile,
-    folder: Path,
-    arms: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    split: str | None = None,
-    size: int | None = None,
-) -> SweepSpec:
-    """The sweep that compares `arms`; base and full always take part.
-
-    Args:
-        sweep: the one that ranked the layers.
-        ranking: what that one found.
-        folder: of the comparison; "single:best", "top:k" and "bottom:k" name the ranking in it.
-        arms: expressions of `layergym.evals.sweep.spec`.
-        seeds: of the runs; none of the sweep's.
-        split: where the scored tasks come from; by default the sweep's split.
-        size: scored tasks; by default as many as the sweep has, or what is left.
-
-    Raises:
-        InputError: seeds or tasks were used for the ranking, an arm cannot be read, or it goes
-            by a ranking in which contributions are undefined.
-    """
-    for arm in arms:
-        _check(arm, ranking)
-        check_arm(_RANKED.sub("0", arm), sweep)  # The ranking is not in the folder yet.
-    if used := sorted(set(seeds) & seen_seeds(sweep)):
-        raise InputError(
-            f"seed {used[0]} took part in the ranking; compare with others, such as "
-            f"{max(seen_seeds(sweep)) + 1}"
-        )
-    profile = (folder / RANKING).resolve()
-    named = [arm for arm in arms if arm not in ("base", "full")]
-    return SweepSpec(
-        run=sweep.run,
-        eval=_other_tasks(sweep, split or sweep.eval.split, size),
-        extra=tuple(ranked(arm, profile) for arm in named),
-        num_layers=sweep.num_layers,
-        seeds=tuple(seeds),
-        lr_full=sweep.lr_full,
-        lr_layer=sweep.lr_layer,
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sweep", type=Path, help="sweep folder with a ranking of the layers")
+    add_arms(parser, "who is compared (default: the second example's)")
+    parser.add_argument("--seeds", type=SEED, nargs="+", help="default: as many as the sweep, new")
+    parser.add_argument("--eval-split", help="split of the scored tasks (default: the sweep's)")
+    parser.add_argument(
+        "--eval-tasks",
+        type=TASKS,
+        help="scored tasks (default: as many as the sweep, or what is left)",
     )
+    parser.add_argument("--jobs", type=JOBS, help="processes side by side (default: cores or GPUs)")
+    parser.add_argument("--out", help="folder of the comparison (default: SWEEP-compared)")
 
 
-def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile) -> None:
-    """Begin the comparison's folder: settings, the ranking, where it was made, what arms train."""
-    write_profile(folder / RANKING, ranking)  # Its arms are read before the sweep is begun.
-    write_sweep(spec, folder)
-    origin = {
-        "split": sweep.eval.split,
-        "seeds": sweep.seeds,
-        "layers": {arm_name(arm): chosen(arm, spec.num_layers) for arm in spec.extra},
-    }
-    path = folder / "manifest.json"
-    write_json(path, read_json(path) | {"ranking": origin})
+def run(args: Namespace, out: Output) -> Begun:
+    """Write the ranking down and begin the comparison."""
+    from layergym.evals.sweep.executors.launch import Launch
+    from layergym.evals.sweep.guided import begin
+
+    sweep = _all_run(args.sweep)
+    ranking = profile(read_sweep(args.sweep))
+    folder = new_folder(args.out or f"{args.sweep}-compared", "layergym sweep --resume")
+    launch = Launch(jobs=args.jobs)
+    launch.check(sweep.run.sampler)
+    spec = _spec(args, sweep, ranking, folder)
+    begin(spec, folder, sweep, ranking)
+    out.show(
+        f"ranked on {ranking.tasks} tasks of {args.sweep}; compared on {spec.eval.size} others, "
+        f"with seeds {', '.join(map(str, spec.seeds))}"
+    )
+    return Begun(folder, launch)
 
 
-def chosen(arm: str, num_layers: int) -> tuple[int, ...]:
-    """The layers that an expression names; none for single entries and LoRA on all layers.
+def _all_run(folder: Path) -> SweepSpec:
+    """The sweep in `folder`, all of whose runs have come to their end."""
+    from layergym.evals.sweep.folder import read_spec
+    from layergym.evals.sweep.next_jobs import next_jobs
+
+    sweep = read_spec(folder)
+    if waiting := next_jobs(sweep, folder):
+        raise InputError(
+            f"{folder} is not finished (runs to go: {len(waiting)}), so its ranking may change; "
+            f"first: layergym sweep --resume {folder}"
+        )
+    return sweep
+
+
+def _spec(args: Namespace, sweep: SweepSpec, ranking: LayerProfile, folder: Path) -> SweepSpec:
+    from layergym.evals.sweep.guided import STRATEGIES, comparison, seen_seeds
+    from layergym.evals.sweep.tuning import settle_rates
+
+    arms = arms_of(args.arms) or STRATEGIES
+    after = max(seen_seeds(sweep)) + 1
+    seeds = args.seeds or range(after, after + len(sweep.seeds))
+    spec = comparison(
+        sweep, ranking, folder, arms, tuple(seeds), split=args.eval_split, size=args.eval_tasks
+    )
+    tuning = settle_rates(sweep, args.sweep)
+    return replace(spec, lr_full=tuning.full, lr_layer=tuning.layer) if tuning else spec
+
+
+def sections(finished: Finished) -> tuple[Section, ...]:
+    """What the arms train, how they rank, and where their ranking comes from.
+
+    Nothing where no arm goes by a ranking.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the manifest's account of the ranking is damaged.
     """
-    layers = arm.removeprefix("boost-").removeprefix("lora-").partition("*")[0]
-    return () if layers == "lora" else touched(layers, num_layers)
+    sweep, profile = finished.sweep, finished.profile
+    origin = sweep.manifest.get("ranking")
+    if not isinstance(origin, Mapping):
+        return _unrecorded(sweep)
+    ranking = read_profile(sweep.path / RANKING)
+    ranks = rank_ranges(sweep, finished.temperature)
+    try:
+        about = _origin(origin, ranking, sweep, profile)
+        table = _table(origin["layers"], ranking, profile, ranks)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        path = sweep.path / "manifest.json"
+        raise InputError(f"{path}: its ranking is not whole ({briefly(error)})") from None
+    return (Section("Guided strategies", (_verdict(profile, ranks), table, about)),)
 
 
 def rank_ranges(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
@@ -116,46 +144,82 @@ def rank_ranges(sweep: Sweep, temperature: float) -> dict[str, tuple[int, int]]:
     return {scored[place]: ranks[place] for place in np.argsort(-board.scores, kind="stable")}
 
 
-def seen_seeds(sweep: SweepSpec) -> set[int]:
-    """Seeds that took part in the ranking, or in the choice of its learning rates."""
-    return {*sweep.seeds, *([tuning_seed(sweep)] if sweep.search.lr_grid else [])}
+def _unrecorded(sweep: Sweep) -> tuple[Section, ...]:
+    """A warning where arms go by a profile that `layergym compare` did not keep apart."""
+    arms = [str(arm) for arm in sweep.settings.get("extra", ()) if "@" in str(arm)]
+    if not arms:
+        return ()
+    text = (
+        f"{', '.join(arms)}: it is not recorded whether that ranking was made with the tasks and "
+        "seeds of this sweep. If it was, these arms profit twice from one lucky draw; layergym "
+        "compare keeps them apart."
+    )
+    return (Section("Guided strategies", (Text(text, "warning"),)),)
 
 
-def ranked(arm: str, profile: Path) -> str:
-    """The expression with the profile that its "single:best", "top:k" or "bottom:k" refers to."""
-    named = _RANKED.sub(lambda match: f"{match[1]}@{profile}", arm)
-    return named.replace("single:best@", "top:1@")
+def _verdict(found: LayerProfile, ranks: Mapping[str, tuple[int, int]]) -> Text:
+    first, *others = ranks
+    same = [arm_label(arm) for arm in others if ranks[arm][0] == 1]
+    told = f"Highest {named(found.scored)}: {arm_label(first)}"
+    if same:
+        told += f"; not distinguishable from it: {', '.join(same)}"
+    elif others:
+        told += ", distinguishably above every other arm"
+    return claim(found, f"{told} (95 % intervals of all pairs, jointly).")
 
 
-def _check(arm: str, ranking: LayerProfile) -> None:
-    """Refuse an arm that goes by the ranking where there is none, or not of so many layers."""
-    main = ranking.measures[0]
-    match = _RANKED.search(arm)
-    if match is None:
-        return
-    if not main.defined:
-        raise InputError(
-            f'"{arm}" needs a ranking, but full - base is not distinguishable from 0 in '
-            f"{ranking.name}; sweep with more steps, seeds or tasks, or leave that arm out"
+def _table(
+    layers: Mapping[str, Sequence[int]],
+    ranking: LayerProfile,
+    found: LayerProfile,
+    ranks: Mapping[str, tuple[int, int]],
+) -> Table:
+    # A layer was picked for what it had then, so that needs the interval that holds for all.
+    then = {arm.arm: arm.joint_contribution for arm in ranking.measures[0].arms}
+    now = {arm.arm: arm.contribution for arm in found.measures[0].arms}
+    rows = []
+    for arm, (best, worst) in ranks.items():
+        chosen = layers.get(arm, ())
+        single = len(chosen) == 1 and not arm.startswith(("boost-", "lora-"))
+        rows.append(
+            (
+                arm_label(arm),
+                listed(chosen) or "all",
+                _ratio(then, arm_of(chosen[0]) if single else ""),
+                _ratio(now, arm),
+                f"{best}-{worst}",
+            )
         )
-    if not 1 <= int(match[2] or 1) <= len(main.layers):
-        raise InputError(
-            f'"{arm}" asks for {match[2]} layers; {ranking.name} ranks {len(main.layers)}'
-        )
+    columns = ("arm", "layers", "contribution when ranked", "contribution here", "rank")
+    return Table(
+        "What each arm trains or boosts, contribution with 95 % intervals (Fieller; joint "
+        "when ranked), and the ranks that the data allow (joint)",
+        columns,
+        tuple(rows),
+    )
 
 
-def _other_tasks(sweep: SweepSpec, split: str, size: int | None) -> EvalSpec:
-    """Tasks of `split` that neither the ranking nor a decision on the way to it was made on."""
-    panels = [sweep.eval, *([sweep.search.dev] if sweep.search.active else ())]
-    sizes = [None if p.size is None else p.skip + p.size for p in panels if p.split == split]
-    total = len(scored_panel(sweep.run, EvalSpec(split=split)))
-    used = max((total if end is None else end for end in sizes), default=0)
-    left = total - used
-    if left < max(size or 2, 2):
-        raise InputError(
-            f"the {split} split has {total} tasks, of which the ranking used {used}; compare on "
-            + (f"{left} (--eval-tasks) or " if left > 1 else "")
-            + "another split (--eval-split)"
-        )
-    size = size or min(sweep.eval.size or left, left)
-    return replace(sweep.eval, split=split, size=size, skip=used)
+def _ratio(known: Mapping[str, Estimate | None], arm: str) -> str:
+    return ratio(known[arm]) if arm in known else "-"
+
+
+def _origin(
+    origin: Mapping[str, Any], ranking: LayerProfile, sweep: Sweep, found: LayerProfile
+) -> Text:
+    panel = sweep.panel
+    assert panel is not None
+    seeds = sorted({run.seed for run in sweep.runs if run.arm != "base"})
+    return Text(
+        f"Layers were ranked in {ranking.name}, on {ranking.tasks} tasks of the "
+        f"{origin['split']} split with {_seeds(origin['seeds'])}. These arms were trained with "
+        f"{_seeds(seeds)} and scored on {found.tasks} other tasks, of the {panel.split} split, so "
+        "no layer profits twice from the luck by which it was chosen. What was highest when ranked "
+        "tends to be too high there; it is not here."
+    )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {listed(seeds)}"
+
+
+STUDY = Study(examples=EXAMPLES, add_arguments=add_arguments, run=run, of_sweep=sections)

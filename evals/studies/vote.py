@@ -1,119 +1,100 @@
-"""Ensembles by majority: several trained variants of one model vote on every action.
+"""Let a sweep's models vote, against as many samples of one model.
 
-The members of an ensemble share one dialogue. At each turn every member is sampled, the action
-that most of them parse to is taken (at a tie the one that was said first), and its reply goes into
-the dialogue of all. In a task of one turn, such as a question, this is the majority over final
-answers; with one model sampled several times it is self-consistency (Wang et al. 2022). Voting of
-single-layer models is a follow-up in arXiv 2607.01232.
+An ensemble by majority (`evals/score/voting.py`): the given arms, as many samples of full and of
+the base, which is self-consistency at the same price, and full alone. Voting of single-layer
+models is a follow-up in arXiv 2607.01232.
+
+    SWEEP/votes/<voters>/votes.json and <ensemble>/seed-<s>/evals/
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import numpy as np
 
-from layergym.agents.conversation import Layout
-from layergym.agents.llm import LLMAgent
-from layergym.agents.models.sampler import Request, Sample, Sampler
-from layergym.agents.names import open_model
-from layergym.agents.parsing import Format, parse
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
-from layergym.evals.results import EvalResult, Run, Sweep, layer_of, read_eval, write_eval
-from layergym.evals.score.evaluate import Label, evaluate
-from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
-from layergym.evals.sweep.spec import SweepSpec
-from layergym.trainer.layers.delta import LayerDelta
-from layergym.trainer.run import RunSpec, agent_of, make_env_of
+from layergym.command.console import Output
+from layergym.command.options import add_arms, add_compute, add_panel, arms_of
+from layergym.evals import stats
+from layergym.evals.contribution.measure import SEED
+from layergym.evals.report.model import Block, Report, Section, Table, Text
+from layergym.evals.report.render.terminal import show
+from layergym.evals.report.study import Finished, Study
+from layergym.evals.report.words import named, percent_with_interval, points, together
+from layergym.evals.results import (
+    EvalResult,
+    Run,
+    Sweep,
+    arm_label,
+    layer_of,
+    read_eval,
+    read_sweep,
+    write_eval,
+)
+from layergym.evals.stats import Estimate
+
+if TYPE_CHECKING:
+    from layergym.evals.sweep.run_arm import EvalSpec
+    from layergym.evals.sweep.spec import SweepSpec
+    from layergym.trainer.layers.delta import LayerDelta
+    from layergym.trainer.run import RunSpec
 
 FOLDER = "votes"
-"""In a sweep's folder: VOTERS/votes.json, and VOTERS/ENSEMBLE/seed-<s>/evals."""
+EXAMPLES = """
+examples:
+  layergym vote runs/sweep                             all single layers against full, base
+  layergym vote runs/sweep --arms 3 4 5 --eval-tasks 100
+
+At every turn each model is sampled once and the most frequent action is taken. Full training and
+the base are sampled as many times: self-consistency at the same price. Reports show it.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One voter: what is put into the base model before it is sampled."""
-
-    sampler: Sampler
-    delta: LayerDelta | None
-
-
-class VoteSampler:
-    """A sampler whose replies are those of the majority of its members."""
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        members: Sequence[Member],
-        tokenizer: PreTrainedTokenizerBase,
-        format: Format,
-    ) -> None:
-        """Let `members`, whose samplers all run `model`, vote on actions in `format`."""
-        self._model, self._members = model, members
-        self._layout, self._format = Layout(tokenizer), format
-        self._contexts: dict[int, tuple[int, ...]] = {}
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens sampled at most for one request, by each member."""
-        return self._members[0].sampler.max_new_tokens
-
-    @property
-    def max_context(self) -> int:
-        """Tokens of an episode that the model can hold."""
-        return self._members[0].sampler.max_context
-
-    def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """The majority's reply to each request, in order."""
-        for request in requests:
-            before = self._contexts.get(request.episode, ()) if request.extends else ()
-            self._contexts[request.episode] = before + request.ids
-        said = [self._ask(place, requests) for place in range(len(self._members))]
-        chosen = [self._majority(samples) for samples in zip(*said, strict=True)]
-        for request, sample in zip(requests, chosen, strict=True):
-            self._contexts[request.episode] += sample.ids
-        return chosen
-
-    def release(self, episodes: Iterable[int]) -> None:
-        """Forget episodes that are over."""
-        over = list(episodes)
-        for episode in over:
-            self._contexts.pop(episode, None)
-        for member in self._members:
-            member.sampler.release(over)
-
-    def _ask(self, place: int, requests: Sequence[Request]) -> list[Sample]:
-        member = self._members[place]
-        asked = [
-            Request(r.episode, self._contexts[r.episode], False, voter_seed(r.seed, place))
-            for r in requests
-        ]
-        if member.delta is None:
-            return member.sampler.sample(asked)
-        undo = member.delta.put(self._model)
-        try:
-            return member.sampler.sample(asked)
-        finally:
-            undo.put(self._model)
-
-    def _majority(self, samples: Sequence[Sample]) -> Sample:
-        texts = [self._layout.decode(sample.ids) for sample in samples]
-        actions = [" ".join(parse(text, self._format).action.lower().split()) for text in texts]
-        [(winner, _)] = Counter(actions).most_common(1)
-        return samples[actions.index(winner)]
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sweep", type=Path, help="sweep folder")
+    add_arms(parser, "who votes (default: all single layers)")
+    add_panel(parser, of="the sweep's")
+    add_compute(parser, of="as the sweep")
 
 
-def voter_seed(seed: int, place: int) -> int:
-    """Seeds a voter's own randomness in an episode; the first one keeps the episode's."""
-    if not place:
-        return seed
-    digest = hashlib.blake2b(f"voter\0{seed}\0{place}".encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big")
+def run(args: Namespace, out: Output) -> None:
+    """Score the ensembles of every seed and compare them."""
+    from layergym.evals.sweep.folder import read_spec
+    from layergym.evals.sweep.spec import arm_name
+
+    sweep, spec = read_sweep(args.sweep), read_spec(args.sweep)
+    own = replace(spec.run, dtype=args.dtype or spec.run.dtype, device=args.device)
+    spec = replace(spec, run=own)
+    scored = replace(
+        spec.eval,
+        size=spec.eval.size if args.eval_tasks is None else args.eval_tasks,
+        repeats=spec.eval.repeats if args.eval_repeats is None else args.eval_repeats,
+    )
+    voters = list(map(arm_name, arms_of(args.arms))) or [
+        arm for arm in sweep.arms if layer_of(arm) is not None and sweep.temperatures(arm)
+    ]
+    out.note(f"voters: {', '.join(map(arm_label, voters))}")
+    votes = vote_all(
+        sweep, spec, scored, voters, lambda each: out.note(f"{each.name}, seed {each.seed}")
+    )
+    show(Report("Votes", args.sweep.name, (vote_section([votes]),), ()), out.results)
+    for result in votes.results:
+        out.record(
+            event="vote",
+            ensemble=result.arm,
+            seed=result.seed,
+            tasks=len(result.tasks),
+            repeats=result.repeats,
+            success=float(result.rates.mean()),
+        )
 
 
 def vote(
@@ -131,6 +112,13 @@ def vote(
     Raises:
         InputError: there are no voters, or a delta belongs to another base.
     """
+    from layergym.agents.llm import LLMAgent
+    from layergym.agents.names import open_model
+    from layergym.evals.score.evaluate import Label, evaluate
+    from layergym.evals.score.voting import Member, VoteSampler
+    from layergym.evals.sweep.run_arm import scored_panel
+    from layergym.trainer.run import agent_of, make_env_of
+
     if not deltas:
         raise InputError("an ensemble needs at least one voter")
     model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
@@ -218,6 +206,8 @@ def vote_all(
         voters: arms.
         on_ensemble: called before each is scored.
     """
+    from layergym.evals.sweep.run_arm import scored_panel
+
     chosen = ensembles(sweep, voters, spec.seeds)
     key = repr((tuple(voters), scored_panel(spec.run, scored).hash, scored.repeats, scored.seed))
     place = sweep.path / FOLDER / hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -256,4 +246,62 @@ def _read(path: Path) -> Votes:
 
 
 def _delta(run: Run) -> LayerDelta | None:
+    from layergym.trainer.layers.delta import LayerDelta
+
     return None if run.arm == "base" else LayerDelta.load(run.path / "delta.safetensors")
+
+
+def sections(finished: Finished) -> tuple[Section, ...]:
+    """Who voted better in this sweep; nothing where nobody voted."""
+    votes = read_votes(finished.sweep.path)
+    return (vote_section(votes),) if votes else ()
+
+
+def vote_section(votes: Sequence[Votes]) -> Section:
+    """Scores of ensembles, each against as many samples of full."""
+    return Section("Votes", tuple(block for each in votes for block in _compared(each)))
+
+
+def _compared(votes: Votes) -> tuple[Block, ...]:
+    """One choice of voters: everything is paired over tasks."""
+    results = votes.results
+    names = list(dict.fromkeys(result.arm for result in results))
+    tables = [np.array([r.rates for r in results if r.arm == name]) for name in names]
+    trained = [not name.startswith("base") for name in names]
+    draws = stats.joint_draws(tables, trained, seed=SEED)
+    other = 1
+
+    def against(place: int) -> Estimate:
+        gap = draws[:, place] - draws[:, other]
+        return stats.difference_interval(tables[other], tables[place], gap)
+
+    rows = tuple(
+        (
+            name.replace("-x", " x "),
+            percent_with_interval(stats.score_interval(tables[place], draws[:, place])),
+            "" if place == other else points(against(place)),
+        )
+        for place, name in enumerate(names)
+    )
+    first, seeds = results[0], len(tables[0])
+    caption = (
+        f"Majority votes of {together(votes.voters)} on {len(first.tasks)} tasks, "
+        f"{first.repeats} episode{'s' * (first.repeats > 1)} per task, "
+        f"{seeds} seed{'s' * (seeds > 1)} of training; {named(first.scored)} in percent, "
+        "with 95 % intervals"
+    )
+    columns = ("voters", "score", f"less {names[other].replace('-x', ' x ')}, points")
+    return Table(caption, columns, rows), _verdict(names, other, against(0))
+
+
+def _verdict(names: Sequence[str], other: int, gap: Estimate) -> Text:
+    mine, theirs = (names[i].replace("-x", " x ") for i in (0, other))
+    told = f"{mine} against {theirs}, the same number of samples: {points(gap)} points"
+    if gap.above(0):
+        return Text(f"{told}. Different layers vote better than one model does.", "finding")
+    if gap.high is not None and gap.high < 0:
+        return Text(f"{told}. One fully trained model votes better.", "finding")
+    return Text(f"{told}. Which votes better is not resolved.")
+
+
+STUDY = Study(examples=EXAMPLES, add_arguments=add_arguments, run=run, of_sweep=sections)

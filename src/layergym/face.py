@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
+from layergym.base.locks import vacant
 from layergym.envs import find
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
         InputError: the sweep cannot be carried out, the folder holds something else, or a run
             failed. The other runs are finished then, and the next call tries the failed ones again.
     """
-    from layergym.evals.report import build, write_report
+    from layergym.evals.report.build import build
+    from layergym.evals.report.write import write_report
     from layergym.evals.sweep.executors.launch import Launch, open_executor
     from layergym.evals.sweep.folder import note_executor, run_sweep
 
@@ -143,7 +145,7 @@ def _begun(spec: SweepSpec, folder: Path) -> SweepSpec:
     if is_sweep(folder):
         if read_spec(folder) != spec:
             raise InputError(f"{folder} holds a sweep with other settings; give another folder")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.is_file() or not vacant(folder):
         raise InputError(f"{folder} holds something that is not a sweep; give another folder")
     else:
         write_sweep(spec, folder)
@@ -200,7 +202,8 @@ def report(*paths: str | Path, out: str | Path | None = None) -> Report:
     Raises:
         InputError: no path is given, or one of them is none of these or is damaged.
     """
-    from layergym.evals.report import build, write_report
+    from layergym.evals.report.build import build
+    from layergym.evals.report.write import write_report
 
     made = build([Path(path) for path in paths])
     if out is not None:

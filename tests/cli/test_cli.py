@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from layergym.__main__ import COMMANDS, main
+from layergym.__main__ import main
 from layergym.base.errors import Notice
+from layergym.cli.commands import commands
 from layergym.evals.sweep.demo import demo_sweep
 from layergym.evals.sweep.folder import write_sweep
 
@@ -20,7 +21,7 @@ def failed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return shown.err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_help_teaches_by_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
@@ -48,7 +49,7 @@ def test_help_lists_every_command_once(capsys: pytest.CaptureFixture[str]) -> No
         main(["--help"])
     lines = capsys.readouterr().out.partition("examples:")[0].splitlines()
     listed = [line.split()[0] for line in lines if line[:2] == "  " and line[2] not in " -"]
-    assert listed == list(COMMANDS)
+    assert tuple(listed) == commands()
 
 
 def test_report_writes_the_files_that_were_asked_for(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from layergym.__main__ import COMMANDS, main
+from layergym.__main__ import main
+from layergym.base.files import read_json, write_json
+from layergym.cli.commands import commands
 
 SMALL = (
     "alfworld-v0 --env-arg max_turns=9 --env-arg max_receptacles=5 --env-arg num_objects=5 "
@@ -27,6 +30,7 @@ class Call:
 
 CALLS = {
     "demo": Call("--fast --jobs 1 --out {new}", "report", "{new}/report/report.html"),
+    "doctor": Call("", "isolation"),
     "pull": Call("smollm2", "smollm2"),
     "envs": Call("", "layergym/ALFWorld-v0"),
     "envs check": Call("check code-v0", "conforms"),
@@ -50,6 +54,7 @@ CALLS = {
         "{new}/report/report.html",
     ),
     "report": Call("{sweep} --html --png --out {new}", "{new}", "{new}/report.png"),
+    "bases": Call("{sweep} {other}", "Over base checkpoints"),
     "compare": Call(
         "{sweep} --arms 3 --seeds 7 --jobs 1 --out {new}", "report", "{new}/report/report.html"
     ),
@@ -81,6 +86,15 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def other(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sweep as if its base were another one."""
+    folder = shutil.copytree(sweep, tmp_path_factory.mktemp("runs") / "other")
+    manifest = read_json(folder / "manifest.json")
+    write_json(folder / "manifest.json", manifest | {"model_hash": "another"})
+    return folder
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CALLS]
 )
@@ -98,7 +112,7 @@ def test_it_works(
     asked = call.arguments + call.written
     places |= {
         folder: request.getfixturevalue(folder)
-        for folder in ("run", "sweep")
+        for folder in ("run", "sweep", "other")
         if f"{{{folder}}}" in asked
     }
     capsys.readouterr()
@@ -108,4 +122,4 @@ def test_it_works(
 
 
 def test_no_command_is_forgotten() -> None:
-    assert list(COMMANDS) == list(dict.fromkeys(name.split()[0] for name in CALLS))
+    assert set(commands()) == {name.split()[0] for name in CALLS}

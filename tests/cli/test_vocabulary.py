@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from layergym.__main__ import COMMANDS, main
-from layergym.cli.options import arms_of
+from layergym.__main__ import main
+from layergym.cli.commands import command as opened
+from layergym.cli.commands import commands
+from layergym.command.options import arms_of
 from layergym.envs import InputError
 from layergym.trainer.layers.grammar import layer_indices
 
@@ -21,21 +22,21 @@ SEVERAL_OR_ONE = {"--agent"}
 
 def options(command: str) -> dict[str, argparse.Action]:
     parser = argparse.ArgumentParser()
-    import_module(f"layergym.cli.{command.replace('-', '_')}").add_arguments(parser)
+    opened(command).add_arguments(parser)
     return {name: a for a in parser._actions for name in a.option_strings}
 
 
 def test_an_option_is_written_the_same_way_everywhere() -> None:
     ways = defaultdict(set)
-    for command in COMMANDS:
+    for command in commands():
         for name, action in options(command).items():
             ways[name].add((type(action), action.nargs, tuple(action.choices or ())))
     assert {name for name, found in ways.items() if len(found) > 1} == SEVERAL_OR_ONE
 
 
 def test_tasks_are_those_of_a_step_and_panels_say_eval() -> None:
-    scored = {c for c in COMMANDS if "--eval-tasks" in options(c)}
-    stepped = {c for c in COMMANDS if "--tasks" in options(c)}
+    scored = {c for c in commands() if "--eval-tasks" in options(c)}
+    stepped = {c for c in commands() if "--tasks" in options(c)}
     assert scored == {"sweep", "eval", "compare", "vote"}
     assert {"train", "sweep"} <= stepped and not stepped & {"eval", "compare", "vote"}
 
@@ -63,7 +64,7 @@ def test_a_plan_follows_the_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_several_seeds_are_seeds() -> None:
-    for command in COMMANDS:
+    for command in commands():
         found = options(command)
         assert not {"--seed", "--seeds"} <= set(found)
         assert "--seed" not in found or found["--seed"].nargs is None

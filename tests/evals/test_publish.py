@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from layergym.base.errors import InputError
 from layergym.evals import publish
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import RunSpec, train
+from tests.http_server import HttpServer
 
 GAMES = {"max_receptacles": 6, "num_objects": 6, "max_turns": 3, "size": 12}
 
@@ -79,7 +80,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     files: dict[str, bytes] = {}
     handler = type("Handler", (Hub,), {"files": files})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = HttpServer(("127.0.0.1", 0), handler)
     server.address = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = server.address  # type: ignore[attr-defined]

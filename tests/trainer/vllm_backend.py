@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from layergym.agents import TransformersSampler
 from layergym.agents.models.sampler import Request
 from layergym.agents.names import open_model
+from tests.http_server import HttpServer
 
 
-class Backend(ThreadingHTTPServer):
+class Backend(HttpServer):
     """The tiny model behind vLLM's addresses."""
 
     def __init__(self) -> None:

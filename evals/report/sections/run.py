@@ -11,15 +11,11 @@ import numpy as np
 from layergym.evals import stats
 from layergym.evals.contribution.measure import SEED
 from layergym.evals.contribution.moved import moved
-from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Block, Plot, Role, Section, Series, Table, Text
-from layergym.evals.report.sections.compare import compare_section
 from layergym.evals.report.sections.moved import moved_section
-from layergym.evals.report.sections.predictor import predictor_section
-from layergym.evals.report.sections.retention import retention_section
 from layergym.evals.report.sections.search import search_section
 from layergym.evals.report.sections.unfinished import stopped_section
-from layergym.evals.report.sections.vote import vote_section
+from layergym.evals.report.study import Finished
 from layergym.evals.report.words import (
     amount,
     listed,
@@ -30,8 +26,6 @@ from layergym.evals.report.words import (
 )
 from layergym.evals.results import Cost, EvalResult, Run, Sweep, arm_label, cut_short
 from layergym.evals.stats import Floats
-from layergym.evals.studies.predictor import read_prediction
-from layergym.evals.studies.vote import read_votes
 
 _COST_UNITS = {
     "train_s": ("train (s)", "s"),
@@ -45,21 +39,14 @@ _COST_UNITS = {
 }
 
 
-def sweep_sections(sweep: Sweep, profile: LayerProfile) -> tuple[Section, ...]:
+def sweep_sections(finished: Finished) -> tuple[Section, ...]:
     """What the runs of a sweep add to its profile."""
-    temperatures = sweep.temperatures("base")
-    main = 1.0 if 1.0 in temperatures else temperatures[0]
-    arms = profile.measures[0].layers or profile.measures[0].arms
-    best = max(arms, key=lambda arm: arm.score.value, default=None)
-    guess = read_prediction(sweep.path)
+    sweep, main = finished.sweep, finished.profile.measures[0]
+    best = max(main.layers or main.arms, key=lambda arm: arm.score.value, default=None)
     found = [
-        compare_section(sweep, profile, main),
         search_section(sweep),
         stopped_section(sweep),
-        _kinds(sweep, main),
-        retention_section(sweep.runs),
-        vote_section(read_votes(sweep.path)),
-        predictor_section(guess, profile.measures[0]) if guess else None,
+        _kinds(sweep, finished.temperature),
         moved_section(sweep.runs),
         _curves(sweep.runs, best.arm if best else ""),
         _cost(sweep.runs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError
+
+SCRATCH = re.compile(r"\..+\.[0-9a-f]{8}")
+"""Names of files that are being written, or that a killed process was writing."""
 
 
 def write_text(path: Path, text: str) -> None:

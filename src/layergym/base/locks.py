@@ -9,8 +9,20 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from layergym.base.errors import InputError
+from layergym.base.files import SCRATCH
 
 LOCK = ".run.lock"
+MANIFEST = "manifest.json"
+
+
+def vacant(folder: Path) -> bool:
+    """Whether a run may begin in `folder`: it is absent or empty, or a run was killed as it began.
+
+    A run writes its lock and its manifest first and its settings last; before them it has done
+    nothing that could be lost.
+    """
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return all(name in (LOCK, MANIFEST) or SCRATCH.fullmatch(name) for name in names)
 
 
 @contextmanager

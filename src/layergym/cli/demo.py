@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from layergym import InputError
-from layergym.cli.console import add_output, output
-from layergym.cli.options import new_folder
-from layergym.cli.values import JOBS, SEED
+from layergym.command.console import add_output, output
+from layergym.command.options import new_folder
+from layergym.command.values import JOBS, SEED
 
 EXAMPLES = """
 The embedded policy (Qwen3 architecture, 8 layers, under half a million parameters) plays household

@@ -18,7 +18,7 @@ from layergym.agents.models.architecture import check_exact, context_limit
 from layergym.agents.models.load import load_config, load_tokenizer
 from layergym.agents.models.sampler import Request, Sample
 from layergym.agents.names import defaults, num_layers, source
-from layergym.cli.console import Output
+from layergym.command.console import Output
 from layergym.envs import panel
 from layergym.trainer.credit.collect import RolloutSpec, collect
 from layergym.trainer.rows.packing import Row, rows_of

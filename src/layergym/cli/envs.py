@@ -10,9 +10,9 @@ from typing import Any
 import layergym
 from layergym.base.errors import FAULTS, told
 from layergym.base.texts import printable
-from layergym.cli.console import Output, add_output, output
-from layergym.cli.options import add_env, env_args, required_env
-from layergym.cli.values import ROWS, STEPS
+from layergym.command.console import Output, add_output, output
+from layergym.command.options import add_env, env_args, required_env
+from layergym.command.values import ROWS, STEPS
 
 EXAMPLES = """
 examples:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, complain, output
-from layergym.cli.options import (
+from layergym.command.console import Output, add_output, complain, output
+from layergym.command.options import (
     add_compute,
     add_env,
     add_panel,
@@ -22,7 +22,7 @@ from layergym.cli.options import (
     only_to_resume,
     required_env,
 )
-from layergym.cli.values import (
+from layergym.command.values import (
     SECONDS,
     SEED,
     TEMPERATURE,
@@ -104,7 +104,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play, show the report; 1 when an agent has no score, or episodes missing or in errors."""
     from layergym.agents.servers.openai_client import RequestLimits
-    from layergym.evals.report import build, show
+    from layergym.evals.report.build import build
+    from layergym.evals.report.render.terminal import show
     from layergym.evals.score.contest import Contest, ContestSpec
     from layergym.evals.score.standings import standings
 

@@ -12,7 +12,7 @@ from string import Template
 
 from layergym import InputError
 from layergym.base.files import write_text
-from layergym.cli.console import add_output, output
+from layergym.command.console import add_output, output
 
 EXAMPLES = """
 examples:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
-from layergym.cli.console import add_output, output
 from layergym.cli.run_options import add_run, add_single, single_spec
-from layergym.cli.values import GPUS, TOKENS, whole
+from layergym.command.console import add_output, output
+from layergym.command.values import GPUS, TOKENS, whole
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import layergym
-from layergym.cli.console import Output, add_output, output
-from layergym.cli.options import add_compute, add_env, env_args, required_env
-from layergym.cli.values import SEED, TEMPERATURE
+from layergym.command.console import Output, add_output, output
+from layergym.command.options import add_compute, add_env, env_args, required_env
+from layergym.command.values import SEED, TEMPERATURE
 
 if TYPE_CHECKING:
     from layergym.agents import Turn

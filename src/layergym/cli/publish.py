@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from layergym.cli.console import add_output, output
-from layergym.cli.options import new_folder
+from layergym.command.console import add_output, output
+from layergym.command.options import new_folder
 
 EXAMPLES = """
 examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from layergym.agents.models.pull import SOURCES, pull
-from layergym.cli.console import add_output, output
+from layergym.command.console import add_output, output
 
 EXAMPLES = """
 examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from layergym.cli.console import add_output, output
+from layergym.command.console import add_output, output
 
 EXAMPLES = """
 examples:
@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the report and write the files that were asked for."""
-    from layergym.evals.report import as_values, build, by_format, show, write_report
+    from layergym.evals.report.build import build
+    from layergym.evals.report.render.terminal import show
+    from layergym.evals.report.write import as_values, by_format, write_report
 
     out = output(args)
     report = build(args.runs)

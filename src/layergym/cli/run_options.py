@@ -7,8 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
-from layergym.cli.options import add_compute, add_env, env_args, required_env
-from layergym.cli.values import RATE, ROWS, SEED, SHARE, STEPS, TASKS, TOKENS, WEIGHT, real, whole
+from layergym.command.options import add_compute, add_env, env_args, required_env
+from layergym.command.values import (
+    RATE,
+    ROWS,
+    SEED,
+    SHARE,
+    STEPS,
+    TASKS,
+    TOKENS,
+    WEIGHT,
+    real,
+    whole,
+)
 
 if TYPE_CHECKING:
     from layergym.trainer.run import RunSpec

@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, complain, output
-from layergym.cli.options import add_arms, add_panel, arms_of, new_folder, numbers, only_to_resume
 from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
-from layergym.cli.values import JOBS, RATE, SEED, TASKS, real
+from layergym.command.console import Output, add_output, complain, output
+from layergym.command.options import (
+    add_arms,
+    add_panel,
+    arms_of,
+    new_folder,
+    numbers,
+    only_to_resume,
+)
+from layergym.command.values import JOBS, RATE, SEED, TASKS, real
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.launch import Chosen, Launch
@@ -198,7 +205,9 @@ def go(
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
     from layergym.cli.views.sweep_view import SweepView
-    from layergym.evals.report import build, by_format, show, write_report
+    from layergym.evals.report.build import build
+    from layergym.evals.report.render.terminal import show
+    from layergym.evals.report.write import by_format, write_report
     from layergym.evals.sweep.folder import note_executor, run_sweep
     from layergym.evals.sweep.next_jobs import all_arms, next_jobs
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.console import Output, add_output, output
-from layergym.cli.values import whole
+from layergym.command.console import Output, add_output, output
+from layergym.command.values import whole
 
 if TYPE_CHECKING:
     from layergym.agents.trajectories import Record

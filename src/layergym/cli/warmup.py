@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from layergym.cli.console import add_output, output
-from layergym.cli.options import add_compute, add_env, env_args, new_folder, required_env
-from layergym.cli.values import RATE, ROWS, SEED, SHARE, STEPS, whole
+from layergym.command.console import add_output, output
+from layergym.command.options import add_compute, add_env, env_args, new_folder, required_env
+from layergym.command.values import RATE, ROWS, SEED, SHARE, STEPS, whole
 
 EXAMPLES = """
 examples:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from layergym.agents.servers.openai_client import (
 from layergym.agents.types import Usage
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
+from tests.http_server import HttpServer
 
 Answer = tuple[int, dict[str, str], Any]
 """Status, headers and body."""
@@ -89,7 +90,7 @@ def server() -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = HttpServer(("127.0.0.1", 0), Handler)
     http.handle_error = lambda *_: None  # type: ignore[method-assign]  # A client that hung up.
     state.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})

@@ -6,8 +6,9 @@ import pytest
 
 from layergym.base.errors import InputError
 from layergym.evals.contribution.published import read_table, split_correlation
-from layergym.evals.report import build, write_report
+from layergym.evals.report.build import build
 from layergym.evals.report.render.markdown import render
+from layergym.evals.report.write import write_report
 
 OWN = """layer,a,b,average,contribution
 Base,40.0,20.0,30.0,0.0

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from layergym.evals.contribution.profile_file import read_profile
-from layergym.evals.report import build, write_report
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Report, Section, Table, Text
-from layergym.evals.report.sections.vote import vote_section
+from layergym.evals.report.write import write_report
 from layergym.evals.results import Scored
-from layergym.evals.studies.vote import Votes
+from layergym.evals.studies.vote import Votes, vote_section
 from tests.evals.conftest import result_of
 
 
@@ -125,5 +125,4 @@ def test_votes_say_what_they_are_scored_by(scored: Scored, word: str) -> None:
         for seed in ((0,) if arm.startswith("base") else (0, 1))
     ]
     section = vote_section([Votes(("layer-00", "layer-01", "layer-02"), tuple(results))])
-    assert section is not None
     assert f"{word} in percent" in captions([section])

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, Recorder, read_records
 from layergym.envs.core import Outcome, TextEnv
 from layergym.evals import stats
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Story, Table, Text
 from layergym.evals.report.render.page import render
 from layergym.evals.results import read_eval, read_run
 from layergym.evals.score.contest import Contest, ContestSpec
 from layergym.evals.score.standings import standings
+from tests.http_server import HttpServer
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -80,7 +81,7 @@ class Pusher:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = HttpServer(("127.0.0.1", 0), Handler)
         self.name = f"openai:m@http://127.0.0.1:{self.http.server_address[1]}/v1"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
         self.thread.start()

@@ -9,11 +9,12 @@ from scipy import stats
 
 from layergym.base.files import read_json, write_json
 from layergym.evals.contribution.profile import profile
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Section, Table, Text
+from layergym.evals.report.study import Finished
 from layergym.evals.results import read_sweep
 from layergym.evals.stats.simulate import Design
-from layergym.evals.studies.bases import Found, _draws, pool, same_but_base, spread
+from layergym.evals.studies.bases import _draws, pool, same_but_base, spread
 
 MakeSweep = Callable[..., Path]
 RUN = {"model": "a", "algorithm": "gigpo", "steps": 24, "seed": 0}
@@ -28,9 +29,9 @@ def base(make_sweep: MakeSweep, name: str, seed: int, **run: object) -> Path:
     return folder
 
 
-def found(folder: Path) -> Found:
+def found(folder: Path) -> Finished:
     sweep = read_sweep(folder)
-    return sweep, profile(sweep)
+    return Finished(sweep, profile(sweep))
 
 
 def pooled_section(folders: list[Path]) -> Section:
@@ -40,10 +41,10 @@ def pooled_section(folders: list[Path]) -> Section:
 def test_bases_are_the_outer_level(make_sweep: MakeSweep) -> None:
     folders = [base(make_sweep, f"base-{i}", seed=i) for i in range(3)]
     [group] = same_but_base([found(folder) for folder in folders])
-    start, full, first, _ = pool([sweep for sweep, _ in group], 1.0)
+    start, full, first, _ = pool([finished.sweep for finished in group], 1.0)
     assert (start.arm, full.arm) == ("base", "full")
     assert start.contribution is None and full.contribution is None
-    mains = [told.measures[0] for _, told in group]
+    mains = [finished.profile.measures[0] for finished in group]
     assert start.values == pytest.approx([main.base.value for main in mains])
     assert first.values == pytest.approx([main.layers[0].gain.value for main in mains])
     assert first.mean.value == pytest.approx(np.mean(first.values))

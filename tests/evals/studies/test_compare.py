@@ -11,12 +11,12 @@ from layergym.base.files import read_json, write_json
 from layergym.envs import InputError
 from layergym.evals.contribution.profile import LayerProfile, profile
 from layergym.evals.contribution.profile_file import write_profile
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.report.words import ratio
-from layergym.evals.results import read_sweep
-from layergym.evals.studies.compare import RANKING, STRATEGIES, begin, comparison, ranked
+from layergym.evals.results import RANKING, read_sweep
 from layergym.evals.sweep.folder import read_spec
+from layergym.evals.sweep.guided import STRATEGIES, begin, comparison, ranked
 from layergym.evals.sweep.run_arm import EvalSpec, scored_panel
 from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import SweepSpec, arms

@@ -13,7 +13,7 @@ import torch
 from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.base.files import write_json
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.results import read_sweep
 from layergym.evals.score.harness import Harness
@@ -24,7 +24,8 @@ from layergym.evals.score.multiple_choice import (
     score_questions,
     score_text,
 )
-from layergym.evals.studies.retention import Choice, Kept, Prose, Source, compared, retain
+from layergym.evals.score.sources import Choice, Prose, Source
+from layergym.evals.studies.retention import Kept, compared, retain
 
 MakeSweep = Callable[..., Path]
 ARC = "arc/arc_challenge_test.json"

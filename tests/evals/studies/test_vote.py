@@ -14,18 +14,16 @@ from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.base.files import write_json
 from layergym.envs import panel
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.results import EvalResult, read_sweep, write_eval
+from layergym.evals.score.voting import Member, VoteSampler, voter_seed
 from layergym.evals.studies.vote import (
     Ensemble,
-    Member,
-    VoteSampler,
     ensembles,
     read_votes,
     vote,
     vote_all,
-    voter_seed,
 )
 from layergym.evals.sweep.folder import read_spec
 from layergym.evals.sweep.run_arm import EvalSpec, score

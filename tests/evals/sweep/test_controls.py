@@ -7,7 +7,7 @@ import pytest
 
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import read_profile, write_profile
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.report.model import Plot, Text
 from layergym.evals.report.render.svg import draw_plot
 from layergym.evals.results import read_sweep

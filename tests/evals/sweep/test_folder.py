@@ -20,8 +20,8 @@ from transformers import FalconConfig, FalconForCausalLM
 from layergym.agents.models.load import load_tokenizer
 from layergym.agents.models.tiny import FOLDER
 from layergym.base.files import write_json
-from layergym.cli.console import output
 from layergym.cli.sweep import go
+from layergym.command.console import output
 from layergym.envs import InputError
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors.launch import Launch

@@ -8,7 +8,7 @@ import pytest
 
 from layergym.base.files import write_json
 from layergym.envs import InputError
-from layergym.evals.report import build
+from layergym.evals.report.build import build
 from layergym.evals.results import Cost, EvalResult, arm_of, layer_of, read_sweep
 from layergym.evals.sweep.executors.job import SweepJob
 from layergym.evals.sweep.next_jobs import next_jobs, stopped

@@ -14,7 +14,7 @@ _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An announced environment that cannot be used."""
+    """Something that is announced and cannot be used."""
 
     id: str
     """Empty when a package's announcements cannot be read at all."""
@@ -23,12 +23,12 @@ class Trouble:
 
     def __str__(self) -> str:
         """In one sentence."""
-        return f"{self.id or 'an environment'} of the package {self.package}: {self.why}"
+        return f"{self.id or 'something'} of the package {self.package}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """An environment that a package announces."""
+    """Something that a package announces: an environment, or a study."""
 
     id: str
     place: str

@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from layergym.base.texts import printable
-from layergym.cli.options import first_process
+from layergym.command.options import first_process
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from layergym import InputError
-from layergym.cli.values import REPEATS, TASKS
+from layergym.base.errors import InputError
+from layergym.base.locks import vacant
+from layergym.command.values import REPEATS, TASKS
 
 
 def add_env(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +109,7 @@ def new_folder(path: str | Path, again: str = "") -> Path:
         raise InputError("--out is empty; name a folder")
     if first_process():
         _check_room(folder)
-        if folder.exists() and any(folder.iterdir()):
+        if not vacant(folder):
             more = f", or go on with: {again} {folder}" if again else ""
             raise InputError(f"{folder} is not empty; give another --out{more}")
     return folder

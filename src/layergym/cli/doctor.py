@@ -1,0 +1,188 @@
+"""`layergym doctor`: what this machine has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from layergym.base.errors import InputError
+from layergym.command.console import Output, add_output, output
+
+EXAMPLES = """
+examples:
+  layergym doctor              the first thing to run, and to paste into a report of a fault
+  layergym doctor --json       the same, a line for each finding
+"""
+Verdict = Literal["good", "missing", "bad"]
+"""It is there; it is not, and only some things need it; nothing works without it."""
+_COLOURS: Mapping[str, str] = {"good": "green", "missing": "yellow", "bad": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    verdict: Verdict
+    text: str
+    """What is there, or what to do."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every finding; 1 where something is bad, which nothing can do without."""
+    out = output(args)
+    findings = [
+        Finding("python", "good", f"{platform.python_version()} on {platform.platform()}"),
+        *packages(_needed()),
+        *extras(),
+        *devices(),
+        isolation(),
+        model(),
+        plugins(),
+    ]
+    _print(findings, out)
+    return int(any(finding.verdict == "bad" for finding in findings))
+
+
+def packages(wanted: Sequence[str]) -> Iterator[Finding]:
+    """Whether required packages are there, in versions that were tried.
+
+    Args:
+        wanted: requirements as in package metadata, such as "torch<2.16,>=2.11".
+    """
+    for requirement in map(Requirement, wanted):
+        name, range_ = requirement.name, str(requirement.specifier)
+        try:
+            there = version(name)
+        except PackageNotFoundError:
+            yield Finding(name, "bad", f"not installed: pip install '{name}{range_}'")
+            continue
+        if requirement.specifier.contains(there, prereleases=True):
+            yield Finding(name, "good", there)
+        else:
+            yield Finding(name, "missing", f"{there} was not tried: pip install '{name}{range_}'")
+
+
+def extras() -> Iterator[Finding]:
+    """Each extra of this package: there, or how to get it."""
+    wanted: dict[str, set[str]] = {}
+    for requirement in map(Requirement, requires("layergym") or ()):
+        for extra in _extras_of(str(requirement.marker or "")):
+            wanted.setdefault(extra, set()).add(requirement.name)
+    for extra in sorted(wanted.keys() - {"all"}):
+        lacking = sorted(name for name in wanted[extra] if not _installed(name))
+        command = f"pip install 'layergym[{extra}]'"
+        text = f"needs {', '.join(lacking)}: {command}" if lacking else "installed"
+        yield Finding(f"extra {extra}", "missing" if lacking else "good", text)
+
+
+def devices() -> Iterator[Finding]:
+    """What models can compute on here."""
+    import torch
+
+    from layergym.agents.models.compute import choose_device, fast_bfloat16, mps_available
+
+    cores = os.cpu_count() or 1
+    fast = "bfloat16 and float32" if fast_bfloat16(torch.device("cpu")) else "float32"
+    yield Finding("cpu", "good", f"{cores} cores; computes in {fast}")
+    if torch.cuda.is_available():
+        for place in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(place)
+            gigabytes = about.total_memory / 2**30
+            yield Finding(f"gpu {place}", "good", f"{about.name}, {gigabytes:.0f} GiB")
+    elif shutil.which("nvidia-smi"):
+        text = f"there is one, but torch {torch.__version__} cannot use it: see pytorch.org"
+        yield Finding("gpu", "missing", text)
+    else:
+        yield Finding("gpu", "missing", "none; small models train on the CPU")
+    if mps_available():
+        yield Finding("mps", "good", "Apple's GPU: --device mps")
+    yield Finding("device", "good", f'"auto" is {choose_device().type}')
+
+
+def isolation() -> Finding:
+    """The strongest isolation of model-written code that works here."""
+    from layergym.envs.sandbox import ISOLATIONS
+    from layergym.envs.sandbox.launch import start_worker
+
+    try:
+        worker = start_worker("auto", (), "")
+    except InputError as error:
+        return Finding("isolation", "missing", f"code-v0 cannot be played: {error}")
+    worker.close()
+    stronger = ISOLATIONS[: ISOLATIONS.index(worker.isolation)]
+    hint = f"; stronger, where installed: {', '.join(stronger)}" if stronger else ""
+    return Finding("isolation", "good", f"{worker.isolation}{hint}")
+
+
+def model() -> Finding:
+    """Whether the small pretrained model was fetched."""
+    from layergym.agents.models.pull import pulled
+
+    if folder := pulled("smollm2"):
+        return Finding("smollm2", "good", str(folder))
+    return Finding("smollm2", "missing", "not fetched: layergym pull smollm2")
+
+
+def plugins() -> Finding:
+    """Whether the environments that other packages announce can be loaded."""
+    import layergym
+    from layergym.envs.registry import load_plugins
+
+    troubles = "; ".join(str(trouble) for trouble in load_plugins())
+    text = troubles or f"{len(layergym.ids())} environments"
+    return Finding("plug-ins", "missing" if troubles else "good", text)
+
+
+def _needed() -> list[str]:
+    return [text for text in requires("layergym") or () if "extra ==" not in text]
+
+
+def _extras_of(marker: str) -> list[str]:
+    return [part.split('"')[1] for part in marker.split("extra == ")[1:]]
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _shown(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Findings with all good packages in one line, where a person looks for what is amiss."""
+    names = {Requirement(text).name for text in _needed()}
+    good = [f"{f.what} {f.text}" for f in findings if f.what in names and f.verdict == "good"]
+    yield Finding("packages", "good", ", ".join(good))
+    yield from (f for f in findings if not (f.what in names and f.verdict == "good"))
+
+
+def _print(findings: Sequence[Finding], out: Output) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from layergym.base.texts import printable
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        out.record(event="finding", **asdict(finding))
+    for finding in _shown(findings):
+        colour = _COLOURS[finding.verdict]
+        words = (finding.what, finding.verdict, finding.text)
+        first, second, third = (printable(word) for word in words)
+        table.add_row(Text(first), Text(second, colour), Text(third))
+    out.show(table)
