@@ -220,7 +220,7 @@ def _embeddings(model: nn.Module) -> nn.ModuleList:
     """The embeddings outside the decoder layers: of tokens, and where there are any, positions."""
     base = causal_model(model)
     inside = {id(module) for module in decoder_layers(model).modules()}
-    found = [module for module in base.modules() if isinstance(module, nn.Embedding)]
+    found: list[nn.Module] = [m for m in base.modules() if isinstance(m, nn.Embedding)]
     outside = {id(m): m for m in [base.get_input_embeddings(), *found] if id(m) not in inside}
     return nn.ModuleList(outside.values())
 
