@@ -72,7 +72,8 @@ def directions(delta: LayerDelta, before: Before, rank: int) -> LayerDelta:
         matrix = (new - old).flatten(1)
         left, size, right = torch.linalg.svd(matrix, full_matrices=False)
         kept = (left[:, :rank] * size[:rank]) @ right[:rank]
-        return old + kept.view_as(old)
+        new_values: torch.Tensor = old + kept.view_as(old)
+        return new_values
 
     return _each(delta, before, cut)
 

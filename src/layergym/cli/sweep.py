@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.pausing import seconds
 from layergym.cli.run_options import add_run, run_spec
 from layergym.command.console import Output, add_output, complain, output
 from layergym.command.options import (
@@ -21,7 +20,7 @@ from layergym.command.options import (
     numbers,
     only_to_resume,
 )
-from layergym.command.values import JOBS, RATE, SEED, TASKS, real
+from layergym.command.values import JOBS, RATE, SEED, TASKS, real, seconds
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.launch import Chosen, Launch
