@@ -15,8 +15,9 @@ from layergym.agents.base import (
     HumanAgent,
     RandomAgent,
 )
-from layergym.agents.parsing import Parsed, parse
-from layergym.agents.prompts import PromptStyle
+from layergym.agents.contexts import CONTEXTS, Context, Exchange, View
+from layergym.agents.formats import FORMATS, Parsed, ReplyFormat, parse
+from layergym.agents.prompts import PromptStyle, Scene
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.types import Group, Reply, Trajectory, Turn, Usage
 
@@ -36,10 +37,14 @@ _LAZY = {
 }
 
 __all__ = [
+    "CONTEXTS",
+    "FORMATS",
     "Agent",
+    "Context",
     "Conversation",
     "Decision",
     "Episode",
+    "Exchange",
     "ExpertAgent",
     "Failure",
     "Group",
@@ -51,11 +56,14 @@ __all__ = [
     "PromptStyle",
     "RandomAgent",
     "Reply",
+    "ReplyFormat",
     "Sampler",
+    "Scene",
     "Trajectory",
     "TransformersSampler",
     "Turn",
     "Usage",
+    "View",
     "load_model",
     "parse",
     "rollout",

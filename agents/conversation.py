@@ -15,6 +15,9 @@ Message = dict[str, str]
 _BREAK = "\ufdd0"
 """Stands in a message where its text is broken for the tokenizer; Unicode has no such character."""
 
+_LONG = 2000
+"""Characters of a text that is long: mostly a whole prompt, which hardly comes again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -40,7 +43,8 @@ class Layout:
         """Read the template of `tokenizer`."""
         self.tokenizer = tokenizer
         self.takes_system = self._takes_system()
-        self._encode = lru_cache(maxsize=1 << 16)(self._tokenise)
+        self._short = lru_cache(maxsize=1 << 16)(self._tokenise)
+        self._long = lru_cache(maxsize=1 << 9)(self._tokenise)
         template = tokenizer.chat_template
         by_message = template is None or (isinstance(template, str) and _by_message(template))
         self._ending = self._after_messages() if by_message else None
@@ -112,6 +116,10 @@ class Layout:
         tail = {"system": "\n\n", "user": "\n> ", "assistant": f"{end}\n"}
         return "".join(message["content"] + tail[message["role"]] for message in messages)
 
+    def _encode(self, text: str, special: bool) -> tuple[int, ...]:
+        """Texts that come again are not tokenised again; of long ones few are kept."""
+        return (self._short if len(text) < _LONG else self._long)(text, special)
+
     def _tokenise(self, text: str, special: bool) -> tuple[int, ...]:
         ids = self.tokenizer.encode(text, add_special_tokens=special)
         if special and ids and ids[-1] == self.tokenizer.eos_token_id:
@@ -136,10 +144,11 @@ class Layout:
 class Conversation:
     """One dialogue: `ask` for the next prompt, then `answer` with what was said.
 
-    A prompt extends the context when the rendered dialogue begins with the previous prompt and
-    the last reply, white space around the reply aside; then only the text after the reply is
-    tokenised. A template that rewrites history (dropping the thoughts of earlier turns, say)
-    yields a whole new prompt.
+    `pose` asks with any earlier turns in place of those that were. A prompt extends the context
+    when its turns are those of the previous prompt, the last reply and one more, and the rendered
+    dialogue begins with the previous prompt and the last reply, white space around the reply aside;
+    then only the text after the reply is tokenised. A template that rewrites history (dropping the
+    thoughts of earlier turns, say) yields a whole new prompt, as other turns do.
     """
 
     def __init__(self, layout: Layout, system: str) -> None:
@@ -148,27 +157,35 @@ class Conversation:
         """Tokens of the context so far, prompts and replies."""
         self._layout = layout
         self._system = layout.as_text(system)
+        self._turns: list[Message] = []
+        """What was posed and answered as it was given; `_messages` are what the template gets."""
         self._messages: list[Message] = []
+        self._answered = False
         self._text = ""
         self._reply = ""
         self._end = ""
 
     def ask(self, user: str) -> Prompt:
         """Add a user message; the prompt for the reply to it."""
-        user = self._layout.as_text(user)
-        if self._messages:
-            self._messages.append({"role": "user", "content": user})
+        return self.pose([*self._turns, {"role": "user", "content": user}])
+
+    def pose(self, turns: Sequence[Message]) -> Prompt:
+        """The prompt for the reply to `turns`: user messages, and replies between them."""
+        goes_on = self._answered and list(turns[:-1]) == self._turns
+        if goes_on:
+            self._messages.append(self._as_text(turns[-1]))
             text = self._layout.go_on(self._text, self._messages)
         else:
-            self._messages = self._layout.opening(self._system, user)
+            first, *rest = map(self._as_text, turns)
+            self._messages = [*self._layout.opening(self._system, first["content"]), *rest]
             text = self._layout.render(self._messages)
-        rest = self._after_reply(text) if self._text else None
-        self._text = text
-        if rest is None:
+        new = self._after_reply(text) if goes_on else None
+        self._turns, self._text, self._answered = list(turns), text, False
+        if new is None:
             prompt = Prompt(self._layout.encode(text, start=True), extends=False)
             self.length = len(prompt.ids)
         else:
-            prompt = Prompt(self._layout.encode(rest), extends=True)
+            prompt = Prompt(self._layout.encode(new), extends=True)
             self.length += len(prompt.ids)
         return prompt
 
@@ -176,10 +193,21 @@ class Conversation:
         """Add the reply sampled as `ids`, the last being an end token if `stopped`; its text."""
         self._end = self._layout.token(ids[-1]) if stopped else ""
         said = self._layout.decode(ids[:-1] if stopped else ids)
-        self._reply = self._layout.as_text(said, reply=True)
-        self._messages.append({"role": "assistant", "content": self._reply})
+        self._turns.append({"role": "assistant", "content": said})
+        self._messages.append(self._as_text(self._turns[-1]))
+        self._reply = self._messages[-1]["content"]
+        self._answered = True
         self.length += len(ids)
         return said
+
+    @property
+    def said(self) -> str:
+        """The last reply, as a template gets it again."""
+        return self._turns[-1]["content"] if self._answered else ""
+
+    def _as_text(self, turn: Message) -> Message:
+        said = turn["role"] == "assistant"
+        return {**turn, "content": self._layout.as_text(turn["content"], reply=said)}
 
     def demonstrate(self, reply: str) -> tuple[int, ...]:
         """Add a written reply; the ids a model should learn to say, its end token included."""

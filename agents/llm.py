@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext, asked
+from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
 from layergym.agents.conversation import Conversation, Layout, Prompt
+from layergym.agents.memory import EpisodeMemory, listed_actions
 from layergym.agents.models.sampler import Request, Sample, Sampler
-from layergym.agents.parsing import parse
-from layergym.agents.prompts import PromptStyle, system_text, user_text
+from layergym.agents.prompts import PromptStyle
 from layergym.agents.types import Reply
 from layergym.base.errors import InputError
 
@@ -18,8 +18,9 @@ from layergym.base.errors import InputError
 class LLMAgent:
     """Holds one conversation per episode and samples all replies of a turn in one batch.
 
-    An episode whose next prompt leaves no room for a whole reply in the model's context ends there:
-    it is `OutOfContext`.
+    Where a prompt leaves no room for a whole reply in the model's context, earlier turns are
+    forgotten (`EpisodeMemory`). An episode whose task and present observation alone leave none ends
+    there: it is `OutOfContext`.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class LLMAgent:
         self.sampler = sampler
         self.style = style or PromptStyle()
         self._layout = Layout(tokenizer)
-        self._conversations: dict[int, Conversation] = {}
+        self._talks: dict[int, tuple[EpisodeMemory, Conversation]] = {}
         self._spoke = False
 
     def act(self, episodes: Sequence[Episode]) -> Sequence[Move]:
@@ -53,7 +54,7 @@ class LLMAgent:
         prompts = {episode.id: self._ask(episode) for episode in episodes}
         self._spoke = self._spoke or any(isinstance(p, Prompt) for p in prompts.values())
         if not self._spoke and (full := [id for id, prompt in prompts.items() if prompt is None]):
-            shortest = min(self._conversations[id].length for id in full)
+            shortest = min(self._talks[id][1].length for id in full)
             raise InputError(
                 f"no prompt leaves room for a reply: the shortest has {shortest:,} tokens and a "
                 f"reply may have {self.sampler.max_new_tokens:,}, but the model's context holds "
@@ -72,24 +73,36 @@ class LLMAgent:
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
-        over = [id for id in episodes if self._conversations.pop(id, None)]
+        over = [id for id in episodes if self._talks.pop(id, None)]
         self.sampler.release(over)
 
     def _ask(self, episode: Episode) -> Prompt | Failure | None:
-        admissible = asked(Episode.admissible, episode) if self.style.admissible else None
+        admissible = listed_actions(self.style, episode)
         if isinstance(admissible, Failure):
             return admissible
-        env = episode.env
-        conversation = self._conversations.get(episode.id)
-        if conversation is None:
-            conversation = Conversation(self._layout, system_text(self.style, env.instructions))
-            self._conversations[episode.id] = conversation
-        prompt = conversation.ask(user_text(self.style, episode.observation, admissible))
-        fits = conversation.length + self.sampler.max_new_tokens <= self.sampler.max_context
-        return prompt if fits else None
+        if episode.id not in self._talks:
+            memory = EpisodeMemory(self.style, episode.env.instructions, episode.observation)
+            self._talks[episode.id] = (memory, Conversation(self._layout, memory.system))
+        memory, talk = self._talks[episode.id]
+        memory.see(episode.observation, admissible)
+        prompt = talk.pose(memory.turns())
+        room = self.sampler.max_context - self.sampler.max_new_tokens
+        while talk.length > room and memory.forget():
+            prompt = talk.pose(memory.turns())
+        return prompt if talk.length <= room else None
 
     def _decide(self, id: int, prompt: Prompt, sample: Sample) -> Decision:
-        text = self._conversations[id].answer(sample.ids, stopped=sample.finish == "stop")
-        parsed = parse(text, self.style.format)
-        reply = Reply(text, prompt.ids, sample.ids, sample.logprobs, prompt.extends, sample.finish)
+        memory, talk = self._talks[id]
+        text = talk.answer(sample.ids, stopped=sample.finish == "stop")
+        parsed = self.style.reply.parse(text)
+        memory.remember(text, parsed.action, sample.ids)
+        reply = Reply(
+            text,
+            prompt.ids,
+            sample.ids,
+            sample.logprobs,
+            prompt.extends,
+            sample.finish,
+            memory.forgotten,
+        )
         return Decision(reply, parsed.action, parsed.ok)

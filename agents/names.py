@@ -17,19 +17,20 @@ from layergym.agents.models.load import load_config, load_model, stored_dtype
 from layergym.agents.models.pull import SOURCES, pulled
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.models.save import RECIPE
-from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.servers.openai_agent import ServerAgent
 from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, RequestLimits
+from layergym.agents.styles import style_of
 from layergym.base.errors import InputError
 from layergym.base.files import read_json
+from layergym.envs import TextEnv
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """Settings that suit a model; every one can be given instead."""
 
-    format: Format
+    format: str
     max_new_tokens: int
     learning_rate_full: float
     learning_rate_layers: float
@@ -143,9 +144,12 @@ class Speech:
     temperature: float = 1.0
     """0 is greedy."""
     max_new_tokens: int | None = None
-    format: Format | None = None
+    format: str | None = None
     admissible: bool = False
-    """List the admissible actions after each observation."""
+    context: str = "whole"
+    prompt: str = ""
+    shots: int = 0
+    """These five: see `styles.Addressed`."""
     omit: tuple[str, ...] = ()
     """Parameters that a server is not sent; see `openai_client.OPTIONAL`."""
     dtype: str = "auto"
@@ -154,8 +158,16 @@ class Speech:
     """Where it computes."""
 
 
+def _nowhere() -> TextEnv:
+    raise InputError("examples need an environment to be taken from; leave out shots")
+
+
 def open_agent(
-    name: str, speech: Speech | None = None, limits: RequestLimits | None = None
+    name: str,
+    speech: Speech | None = None,
+    limits: RequestLimits | None = None,
+    *,
+    examples: Callable[[], TextEnv] = _nowhere,
 ) -> Agent:
     """An agent by name.
 
@@ -164,6 +176,7 @@ def open_agent(
             name.
         speech: how a model is asked.
         limits: how a server is treated.
+        examples: makes an environment whose expert gives examples, if there are to be any.
 
     Raises:
         InputError: there is no such model, or no such address.
@@ -177,7 +190,7 @@ def open_agent(
     if name in scripted:
         return scripted[name]()
     known = LLM if name.startswith(PREFIX) else defaults(name)
-    style = PromptStyle(speech.format or known.format, admissible=speech.admissible)
+    style = style_of(speech, known.format, examples)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens
     if name.startswith(PREFIX):
         client = ChatClient(Endpoint.parse(name), limits or RequestLimits(), speech.omit)

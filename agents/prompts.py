@@ -3,37 +3,188 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
-from layergym.agents.parsing import Format
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-_THINK = (
-    "At every turn, first reason step by step inside <think> </think> tags, then give exactly one "
-    "action inside <action> </action> tags."
+from layergym.agents.contexts import Context, Exchange, View, Whole
+from layergym.agents.formats import ReplyFormat, open_format
+from layergym.base.errors import FAULTS, InputError, told
+
+Turns = list[dict[str, str]]
+_JINJA = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
 )
+KNOWN = (
+    "admissible",
+    "examples",
+    "format",
+    "history",
+    "instructions",
+    "left_out",
+    "note",
+    "observation",
+    "task",
+    "tools",
+    "turn",
+)
+"""What a template can speak about."""
 
 
 @dataclass(frozen=True, slots=True)
-class PromptStyle:
-    """How a policy is addressed; a model keeps the style it was trained with."""
+class Scene:
+    """What a prompt can speak about at one turn."""
 
-    format: Format = "think"
-    """`think` for chat models; `plain`, where the reply is the action, for small ones."""
+    instructions: str
+    """The environment's own."""
+    task: str
+    """The first observation of the episode, which holds the task."""
+    observation: str
+    turn: int = 0
+    """Turns that are over."""
+    admissible: tuple[str, ...] | None = None
+    """The actions that would be understood now, if the style lists them."""
+    view: View = field(default_factory=View)
+
+    @property
+    def left_out(self) -> int:
+        """Earlier turns that are not shown."""
+        return self.turn - len(self.view.exchanges)
+
+    @property
+    def note(self) -> str:
+        """What stands in place of the turns that are left out; "" where none are."""
+        if not self.left_out:
+            return ""
+        return self.view.note or f"[Turns 1 to {self.left_out} are left out.]"
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """How a policy is addressed; a model keeps the style it was trained with.
+
+    For prompts of your own give a `template`, or subclass this and write `system` and `user`.
+    """
+
+    format: str = "think"
+    """The form of a reply, by name (`agents.formats`): `think` for chat models; `plain`, where the
+    reply is the action, for small ones; `tool`; `regex:PATTERN`; or another package's."""
     instructions: bool = True
     """Begin with the environment's instructions."""
     admissible: bool = False
     """List the admissible actions after each observation."""
+    context: Context = field(default_factory=Whole)
+    """What of the past a prompt shows."""
+    template: str = ""
+    """The text of a Jinja template that writes the user's message of a turn, from the names in
+    `KNOWN`. What it sets as `system` is the system message. If it speaks of `history` (a list of
+    `Exchange`s), it holds the earlier turns itself, and a prompt is its message alone; else earlier
+    turns are messages of their own, each as it was asked."""
+    examples: tuple[tuple[Exchange, ...], ...] = ()
+    """Episodes shown as examples (`agents.shots`)."""
+
+    @property
+    def reply(self) -> ReplyFormat:
+        """The form of a reply."""
+        return open_format(self.format)
+
+    @property
+    def holds_history(self) -> bool:
+        """Whether `user` holds the earlier turns itself."""
+        return bool(self.template) and "history" in names_in(self.template)
+
+    @property
+    def holds_task(self) -> bool:
+        """Whether `user` repeats the task at every turn."""
+        return bool(self.template) and "task" in names_in(self.template)
+
+    def system(self, scene: Scene) -> str:
+        """The opening of an episode: the environment's instructions and the form of a reply."""
+        if self.template:
+            return str(getattr(self._written(scene), "system", "")).strip()
+        parts = [scene.instructions.strip() if self.instructions else "", self.reply.request]
+        parts += [f"Example {n}:\n\n{_told(e)}" for n, e in enumerate(self.examples, start=1)]
+        return "\n\n".join(part for part in parts if part)
+
+    def user(self, scene: Scene) -> str:
+        """One turn: the observation and, if the style asks for them, the admissible actions."""
+        if self.template:
+            return str(self._written(scene)).strip()
+        parts = [scene.observation]
+        if self.admissible and scene.admissible is not None:
+            parts.append(f"Admissible actions: {', '.join(scene.admissible)}.")
+        return "\n".join([*parts, *([self.reply.reminder] if self.reply.reminder else [])])
+
+    def _written(self, scene: Scene) -> Any:
+        values = {
+            "admissible": scene.admissible or (),
+            "examples": self.examples,
+            "format": self.reply.request,
+            "history": scene.view.exchanges,
+            "instructions": scene.instructions,
+            "left_out": scene.left_out,
+            "note": scene.note,
+            "observation": scene.observation,
+            "task": scene.task,
+            "tools": self.reply.tools,
+            "turn": scene.turn,
+        }
+        try:
+            return compiled(self.template).make_module(values)
+        except FAULTS as error:
+            raise InputError(f"the prompt's template fails: {told(error)}") from error
 
 
-def system_text(style: PromptStyle, instructions: str) -> str:
-    """The opening of an episode: the environment's instructions and the form of a reply."""
-    parts = [instructions.strip() if style.instructions else ""]
-    parts.append(_THINK if style.format == "think" else "")
-    return "\n\n".join(part for part in parts if part)
+def turns_of(style: PromptStyle, scene: Scene, user: str) -> Turns:
+    """The messages of a prompt without the system's: the past that is shown, then `user`.
+
+    Where turns are left out, the first message begins with the task and a note that says so.
+    """
+    if style.holds_history:
+        return [{"role": "user", "content": user}]
+    asked = [*(one.asked for one in scene.view.exchanges), user]
+    if scene.left_out:
+        opening = [scene.note] if style.holds_task else [scene.task, scene.note]
+        asked[0] = "\n\n".join([*opening, asked[0]])
+    turns: Turns = []
+    for text, one in zip(asked, scene.view.exchanges, strict=False):
+        turns.append({"role": "user", "content": text})
+        turns.append({"role": "assistant", "content": one.reply})
+    return [*turns, {"role": "user", "content": asked[-1]}]
 
 
-def user_text(style: PromptStyle, observation: str, admissible: Sequence[str] | None) -> str:
-    """One turn: the observation and, if the style asks for them, the admissible actions."""
-    if not style.admissible or admissible is None:
-        return observation
-    return f"{observation}\nAdmissible actions: {', '.join(admissible)}."
+@lru_cache(maxsize=64)
+def compiled(template: str) -> Template:
+    """A template, ready to be filled in; what is filled in is text, never template.
+
+    Raises:
+        InputError: it is no template, or speaks of what there is not.
+    """
+    names_in(template)
+    return _JINJA.from_string(template)
+
+
+@lru_cache(maxsize=64)
+def names_in(template: str) -> frozenset[str]:
+    """What a template speaks about.
+
+    Raises:
+        InputError: it is no template, or speaks of what there is not.
+    """
+    try:
+        names = find_undeclared_variables(_JINJA.parse(template)) - _JINJA.globals.keys()
+    except (TemplateError, RecursionError) as error:
+        raise InputError(f"the prompt is no Jinja template: {told(error)}") from None
+    if other := sorted(names - set(KNOWN)):
+        raise InputError(
+            f'the prompt speaks of "{other[0]}", which is not there; there is {", ".join(KNOWN)}'
+        )
+    return frozenset(names)
+
+
+def _told(example: Sequence[Exchange]) -> str:
+    return "\n".join(f"{one.observation}\n> {one.reply}" for one in example)

@@ -1,8 +1,8 @@
 """Trajectories on disk: one JSON object a line, appended as episodes finish.
 
 A line holds the episode's facts and, per turn, `observation`, `reply`, `action`, `reward` and
-`valid`, with `tokens` (read and written) and `advantage` where they are known. Token ids,
-log-probabilities and state keys are left out; what is read back lacks them.
+`valid`, with `tokens` (read and written), `advantage` and `forgotten` where they are known. Token
+ids, log-probabilities and state keys are left out; what is read back lacks them.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ def write_dataset(folder: Path, records: Iterable[Record]) -> int:
         "valid": truth,
         "tokens": List(whole),
         "advantage": number,
+        "forgotten": whole,
     }
     columns = {
         **dict.fromkeys(("agent", "env_id", "task", "kind", "ended", "error"), text),
@@ -227,6 +228,8 @@ def _turns(record: Record) -> Iterator[dict[str, Any]]:
         }
         if used is not None:
             row["tokens"] = [used.prompt, used.completion]
+        if turn.reply.forgotten:
+            row["forgotten"] = turn.reply.forgotten
         if record.advantages:
             row["advantage"] = record.advantages[number]
         yield row
@@ -260,7 +263,7 @@ def _turn(row: dict[str, Any]) -> Turn:
     return Turn(
         observation=str(row["observation"]),
         state_key=None,
-        reply=Reply(str(row["reply"]), usage=usage),
+        reply=Reply(str(row["reply"]), usage=usage, forgotten=int(row.get("forgotten") or 0)),
         action=str(row["action"]),
         reward=float(row["reward"]),
         valid=bool(row["valid"]),

@@ -52,6 +52,8 @@ class Reply:
     extends: bool = False
     """True when the prompt is the previous prompt + previous `ids` + `prompt_ids`, exactly."""
     finish: Literal["stop", "length"] = "stop"
+    forgotten: int = 0
+    """Earlier turns that the prompt left out because the model's context was full."""
     usage: Usage | None = None
     """What a server counted, where one was asked; its tokens themselves are not known."""
 
@@ -86,6 +88,11 @@ class Trajectory:
     success: bool
     kind: str = ""
     error: str = ""
+
+    @property
+    def shortened(self) -> bool:
+        """Whether prompts left earlier turns out because the model's context was full."""
+        return any(turn.reply.forgotten for turn in self.turns)
 
     @property
     def total_reward(self) -> float:

@@ -57,6 +57,8 @@ class EvalResult:
     """Episodes that ended in an error; the tables count them as lost."""
     out_of_context: int = 0
     """Episodes that ended because the model's context was full; they count as they stood."""
+    shortened: int = 0
+    """Episodes whose prompts left out the oldest turns because the model's context was full."""
     scored: Scored = "success"
 
     def __post_init__(self) -> None:
@@ -73,7 +75,8 @@ class EvalResult:
                     f"arm {self.arm}: {name} is not a table of {len(self.tasks)} tasks "
                     f"by {max(repeats, 1)} repeats"
                 )
-        if min(self.errors, self.out_of_context) < 0 or self.cut > len(self.tasks) * repeats:
+        counts = (self.errors, self.out_of_context, self.shortened)
+        if min(counts) < 0 or max(self.cut, self.shortened) > len(self.tasks) * repeats:
             raise InputError(
                 f"arm {self.arm}: {self.errors} episodes in errors and {self.out_of_context} out "
                 f"of context, of {len(self.tasks) * repeats}"
@@ -206,10 +209,11 @@ def arm_label(arm: str) -> str:
     return named if layer is None else f"layer {layer}"
 
 
-def cut_short(errors: int, out_of_context: int) -> str:
+def cut_short(errors: int, out_of_context: int, shortened: int = 0) -> str:
     """How many episodes were cut short, by what: "3 errors, 1 out of context"; "" for none."""
     told = [f"{errors} error{'s' * (errors > 1)}"] * bool(errors)
     told += [f"{out_of_context} out of context"] * bool(out_of_context)
+    told += [f"{shortened} with a shortened history"] * bool(shortened)
     return ", ".join(told)
 
 
@@ -257,6 +261,7 @@ def read_eval(path: Path) -> EvalResult:
             turns=_table(value["turns"], int),
             errors=int(value.get("errors", 0)),
             out_of_context=int(value.get("out_of_context", 0)),
+            shortened=int(value.get("shortened", 0)),
             scored=value.get("scored", "success"),
         )
     except InputError as error:

@@ -30,12 +30,13 @@ from layergym.agents.llm import LLMAgent
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.compute import choose_device
 from layergym.agents.names import defaults, llm_agent, open_model
-from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.vllm import VLLMSampler
+from layergym.agents.shots import SPLIT
+from layergym.agents.styles import check_style, style_of
 from layergym.agents.types import Trajectory
-from layergym.base.errors import Diverged, unknown
+from layergym.base.errors import Diverged
 from layergym.base.files import undone, write_json
 from layergym.base.locks import locked
 from layergym.base.numbers import Bounds, check_numbers
@@ -87,8 +88,16 @@ class RunSpec:
     env: str
     env_args: Mapping[str, Any] = field(default_factory=dict)
     model: str = "tiny"
-    format: Format | None = None
+    format: str | None = None
+    """The form of a reply: "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
     admissible: bool = False
+    """List the admissible actions in every prompt."""
+    context: str = "whole"
+    """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""
+    prompt: str = ""
+    """The text of a Jinja template for the prompt; see `PromptStyle`."""
+    shots: int = 0
+    """Episodes of the environment's expert that the prompt shows as examples."""
     algorithm: str = "gigpo"
     layers: str = "all"
     boost: str = ""
@@ -138,8 +147,7 @@ class RunSpec:
                 algorithm.
         """
         check_numbers(self, _BOUNDS)
-        if self.format not in (None, "think", "plain"):
-            raise unknown("format", str(self.format), ("think", "plain"))
+        check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
 
@@ -205,6 +213,11 @@ def make_env_of(spec: RunSpec, split: str) -> Callable[[], TextEnv]:
     return lambda: make(id, split=split, **spec.env_args)
 
 
+def prompt_style(spec: RunSpec) -> PromptStyle:
+    """How the run's model is addressed."""
+    return style_of(spec, defaults(spec.model).format, make_env_of(spec, SPLIT))
+
+
 def agent_of(
     spec: RunSpec,
     model: PreTrainedModel,
@@ -216,7 +229,7 @@ def agent_of(
     return llm_agent(
         model,
         tokenizer,
-        PromptStyle(spec.format or known.format, admissible=spec.admissible),
+        prompt_style(spec),
         temperature=temperature,
         max_new_tokens=spec.max_new_tokens or known.max_new_tokens,
     )

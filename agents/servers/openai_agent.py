@@ -9,10 +9,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
-from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext, asked
-from layergym.agents.parsing import parse
-from layergym.agents.prompts import PromptStyle, system_text, user_text
-from layergym.agents.servers.openai_client import ChatClient, ContextFull, ServerError
+from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
+from layergym.agents.memory import EpisodeMemory, listed_actions
+from layergym.agents.prompts import PromptStyle
+from layergym.agents.servers.openai_client import ChatAnswer, ChatClient, ContextFull, ServerError
 from layergym.agents.types import Reply
 
 T = TypeVar("T")
@@ -20,10 +20,10 @@ R = TypeVar("R")
 
 
 class ServerAgent:
-    """Holds one dialogue per episode and asks for all replies of a turn at once.
+    """Keeps each episode's past and asks for all replies of a turn at once.
 
-    A request that fails for good is a `Failure` of its own episode only. A dialogue that outgrows
-    the model's context is given up, as `LLMAgent` does.
+    A request that fails for good is a `Failure` of its own episode only. What outgrows the model's
+    context is forgotten or given up, as `LLMAgent` does.
 
     The server lays the dialogue out with its own chat template and ends replies by its own rules;
     reasoning that it keeps apart is put back in front of the reply, inside <think> tags, and is
@@ -43,7 +43,7 @@ class ServerAgent:
         self.style = style or PromptStyle()
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
-        self._dialogues: dict[int, list[dict[str, str]]] = {}
+        self._memories: dict[int, EpisodeMemory] = {}
 
     def act(self, episodes: Sequence[Episode]) -> list[Move]:
         """Decide for each episode, in order."""
@@ -56,40 +56,49 @@ class ServerAgent:
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over."""
         for episode in episodes:
-            self._dialogues.pop(episode, None)
+            self._memories.pop(episode, None)
 
     def _ask(self, episode: Episode) -> Failure | None:
-        admissible = asked(Episode.admissible, episode) if self.style.admissible else None
+        admissible = listed_actions(self.style, episode)
         if isinstance(admissible, Failure):
             return admissible
-        env = episode.env
-        dialogue = self._dialogues.setdefault(episode.id, [])
-        system = system_text(self.style, env.instructions)
-        if not dialogue and system:
-            dialogue.append({"role": "system", "content": system})
-        text = user_text(self.style, episode.observation, admissible)
-        dialogue.append({"role": "user", "content": text})
+        if episode.id not in self._memories:
+            self._memories[episode.id] = EpisodeMemory(
+                self.style, episode.env.instructions, episode.observation
+            )
+        self._memories[episode.id].see(episode.observation, admissible)
         return None
 
     def _decide(self, episode: Episode) -> Move:
-        dialogue = self._dialogues[episode.id]
+        memory = self._memories[episode.id]
         try:
-            answer = self.client.complete(
-                dialogue,
-                temperature=self.temperature,
-                max_tokens=self.max_new_tokens,
-                seed=_seed(episode.seed, episode.env.turn),
-            )
-        except ContextFull:
-            return OutOfContext()
+            answer = self._answer(episode, memory)
         except ServerError as error:
             return Failure(str(error))
-        dialogue.append({"role": "assistant", "content": answer.content})
+        if answer is None:
+            return OutOfContext()
         thought = f"<think>{answer.thought}</think>" if answer.thought else ""
         text = thought + answer.content
-        parsed = parse(text, self.style.format)
-        reply = Reply(text, finish=answer.finish, usage=answer.usage)
+        parsed = self.style.reply.parse(text)
+        memory.remember(answer.content, parsed.action)
+        reply = Reply(text, finish=answer.finish, usage=answer.usage, forgotten=memory.forgotten)
         return Decision(reply, parsed.action, parsed.ok)
+
+    def _answer(self, episode: Episode, memory: EpisodeMemory) -> ChatAnswer | None:
+        """What the server says; None where nothing is left to forget and its context is full."""
+        system = memory.system
+        opening = [{"role": "system", "content": system}] if system else []
+        while True:
+            try:
+                return self.client.complete(
+                    [*opening, *memory.turns()],
+                    temperature=self.temperature,
+                    max_tokens=self.max_new_tokens,
+                    seed=_seed(episode.seed, episode.env.turn),
+                )
+            except ContextFull:
+                if not memory.forget():
+                    return None
 
 
 def concurrently(call: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:

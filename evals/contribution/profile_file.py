@@ -129,6 +129,7 @@ def _run(value: Mapping[str, Any]) -> RunScore:
         score=_number(value["score"]),
         errors=int(value["errors"]),
         out_of_context=int(value.get("out_of_context", 0)),
+        shortened=int(value.get("shortened", 0)),
         apart=bool(value["apart"]),
     )
 

@@ -22,6 +22,8 @@ class RunScore:
     """Episodes that ended in an error and count as lost."""
     out_of_context: int = 0
     """Episodes that ended because the model's context was full; they count as they stood."""
+    shortened: int = 0
+    """Episodes whose prompts left out the oldest turns for the same reason."""
     apart: bool = False
     """Whether this is the run that makes its arm's runs lie much further apart than others do."""
 
@@ -31,7 +33,7 @@ def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
     scored = [(arm, sweep.results(arm, temperature)) for arm in sweep.arms]
     found = {
         arm: [
-            RunScore(arm, r.seed, float(r.rates.mean()), r.errors, r.out_of_context)
+            RunScore(arm, r.seed, float(r.rates.mean()), r.errors, r.out_of_context, r.shortened)
             for r in results
         ]
         for arm, results in scored

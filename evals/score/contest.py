@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from layergym.agents.base import Agent
 from layergym.agents.names import Speech, open_agent
-from layergym.agents.parsing import Format
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimits, check_omitted
+from layergym.agents.shots import SPLIT
+from layergym.agents.styles import check_style
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
 from layergym.agents.types import Trajectory
 from layergym.base.errors import briefly
@@ -60,8 +61,12 @@ class ContestSpec:
     """What models that are loaded here compute with (`agents.compute`)."""
     device: str = "auto"
     """Where they compute."""
-    format: Format | None = None
+    format: str | None = None
     admissible: bool = False
+    context: str = "whole"
+    prompt: str = ""
+    shots: int = 0
+    """How models are addressed, as in `RunSpec`."""
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Per agent, for a million tokens read and a million written."""
     omit: tuple[str, ...] = ()
@@ -118,8 +123,9 @@ def _check_kinds(spec: ContestSpec) -> None:
     hot = spec.temperature
     if isinstance(hot, bool) or not isinstance(hot, int | float) or not 0 <= hot < math.inf:
         raise InputError(f"a temperature is 0 or more, not {str(hot)[:40]}")
-    if spec.format not in (None, *get_args(Format)) or not isinstance(spec.env_args, Mapping):
-        raise InputError("the format is think or plain, and settings have names")
+    if not isinstance(spec.env_args, Mapping):
+        raise InputError("settings of an environment have names")
+    check_style(spec)
 
 
 @dataclass(frozen=True)
@@ -225,7 +231,8 @@ class Contest:
         """
         for name in self.spec.agents:
             if any(self.missing(name, seed) for seed in self.spec.seeds):
-                agent = open_agent(name, _speech(self.spec), limits)
+                shown = _maker(replace(self.spec, split=SPLIT))
+                agent = open_agent(name, _speech(self.spec), limits, examples=shown)
                 play = partial(self._play, name, agent, on_episode, in_flight)
                 all(map(play, self.spec.seeds))
                 del agent, play  # Before the next one is loaded.
@@ -279,6 +286,9 @@ def _speech(spec: ContestSpec) -> Speech:
         max_new_tokens=spec.max_new_tokens,
         format=spec.format,
         admissible=spec.admissible,
+        context=spec.context,
+        prompt=spec.prompt,
+        shots=spec.shots,
         omit=spec.omit,
         dtype=spec.dtype,
         device=spec.device,

@@ -128,6 +128,7 @@ def result_of(played: Sequence[Trajectory], panel: Panel, label: Label) -> EvalR
         turns=tuple(tuple(len(t.turns) for t in row) for row in rows),
         errors=sum(t.ended == "error" for t in played),
         out_of_context=sum(t.ended == "context" for t in played),
+        shortened=sum(t.shortened for t in played),
         scored=label.scored,
     )
 

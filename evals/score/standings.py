@@ -29,6 +29,8 @@ class Standing:
     """Episodes whose last attempt ended in an error."""
     out_of_context: int
     """Episodes that ended because the model's context was full; they count as they stood."""
+    shortened: int
+    """Episodes whose prompts left out the oldest turns for the same reason."""
     missing: int
     """Episodes that were not played yet."""
     error: str
@@ -133,6 +135,7 @@ def _standing(
         episodes=len(clean),
         errors=len(failed),
         out_of_context=sum(t.ended == "context" for t in clean),
+        shortened=sum(t.shortened for t in clean),
         missing=contest.episodes - len(last),
         error=failed[-1].error if failed else "",
         refused=refused,

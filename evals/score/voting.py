@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.conversation import Layout
+from layergym.agents.formats import parse
 from layergym.agents.models.sampler import Request, Sample, Sampler
-from layergym.agents.parsing import Format, parse
 from layergym.trainer.layers.delta import LayerDelta
 
 
@@ -37,7 +37,7 @@ class VoteSampler:
         model: PreTrainedModel,
         members: Sequence[Member],
         tokenizer: PreTrainedTokenizerBase,
-        format: Format,
+        format: str,
     ) -> None:
         """Let `members`, whose samplers all run `model`, vote on actions in `format`."""
         self._model, self._members = model, members

@@ -101,10 +101,8 @@ class Bench:
             "scaled": lambda: make.scaled(full, before, float(what)),
             "bfloat16": lambda: make.rounded(full, before),
             "rank": lambda: make.directions(full, before, int(what)),
-            "stack": lambda: make.stacked(self.alone(seed, touched(what, self.layers)), before),
-            "average": lambda: make.stacked(
-                self.alone(seed, touched(what, self.layers)), before, mean=True
-            ),
+            "stack": lambda: make.stacked(self.alone(seed, what), before),
+            "average": lambda: make.stacked(self.alone(seed, what), before, mean=True),
         }
         return makers[cut.kind]()
 

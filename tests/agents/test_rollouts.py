@@ -31,6 +31,7 @@ from layergym.agents import (
 )
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
+from layergym.trainer.rows.packing import rows_of
 from tests.agents.conftest import CHATML, FORGETFUL
 
 Models = Callable[[str], PreTrainedModel]
@@ -201,24 +202,36 @@ def test_a_model_plays_token_for_token(
         assert len(trajectory.turns) == Stairs.max_turns
 
 
-def test_a_full_context_ends_the_episode_as_such(model: Models, tokenizer: Tokenizers) -> None:
+def test_a_full_context_forgets_the_oldest_turns_and_ends_only_where_none_are_left(
+    model: Models, tokenizer: Tokenizers
+) -> None:
     words = tokenizer(None)
     style = PromptStyle("plain", instructions=False)
 
-    def turns(max_context: int) -> list[int]:
+    def played(max_context: int) -> list[Trajectory]:
         sampler = TransformersSampler(
             model("llama"), words, max_new_tokens=4, max_context=max_context
         )
-        trajectories = play(LLMAgent(sampler, words, style), 2)
-        for trajectory in trajectories:
-            tokens = sum(len(t.reply.prompt_ids) + len(t.reply.ids) for t in trajectory.turns)
-            whole = len(trajectory.turns) == Stairs.max_turns
-            assert trajectory.ended == ("truncated" if whole else "context")
-            assert tokens <= max_context
-        return [len(t.turns) for t in trajectories]
+        return play(LLMAgent(sampler, words, style), 2)
 
-    assert turns(512) == [6, 6]
-    assert all(0 < n < 6 for n in turns(120))
+    for trajectory in played(512):
+        assert (trajectory.ended, trajectory.shortened) == ("truncated", False)
+    for trajectory in played(190):
+        assert (trajectory.ended, trajectory.shortened) == ("truncated", True)
+        rows = rows_of(trajectory, [1.0] * Stairs.max_turns)
+        assert all(len(row) <= 190 for row in rows)
+        assert sum(sum(row.sampled) for row in rows) == sum(
+            len(t.reply.ids) for t in trajectory.turns
+        ), "nothing that was sampled is lost"
+        forgotten = [turn.reply.forgotten for turn in trajectory.turns]
+        starts = [i for i, turn in enumerate(trajectory.turns) if not turn.reply.extends]
+        assert len(rows) == len(starts) == len(set(forgotten)) > 1
+        assert forgotten == sorted(forgotten)
+        shown = str(words.decode(list(trajectory.turns[starts[1]].reply.prompt_ids)))
+        assert shown.startswith(trajectory.turns[0].observation), "the task stays"
+        assert f"[Turns 1 to {forgotten[starts[1]]} are left out.]" in shown
+    for trajectory in played(75):
+        assert trajectory.ended == "context" and trajectory.turns
 
 
 def test_values_and_scripted_agents_do_not_need_torch() -> None:

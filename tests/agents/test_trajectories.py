@@ -115,6 +115,7 @@ def test_a_dataset_is_read_by_datasets(tmp_path: Path, monkeypatch: pytest.Monke
         "valid": True,
         "tokens": [9, 2],
         "advantage": None,
+        "forgotten": None,
     }
 
 

@@ -20,7 +20,7 @@ from layergym.cli import doctor
 )
 def test_a_package_is_there_untried_or_missing(requirement: str, verdict: str, said: str) -> None:
     [finding] = doctor.packages([requirement])
-    assert finding.verdict == verdict and said in finding.text
+    assert finding.health == verdict and said in finding.text
 
 
 def test_a_missing_package_is_a_failure(
@@ -29,12 +29,12 @@ def test_a_missing_package_is_a_failure(
     monkeypatch.setattr(doctor, "requires", lambda _: ["no-such-package>=2", "torch>=1"])
     assert main(["doctor", "--json"]) == 1
     found = {row["what"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
-    assert found["no-such-package"]["verdict"] == "bad" and found["torch"]["verdict"] == "good"
+    assert found["no-such-package"]["health"] == "bad" and found["torch"]["health"] == "good"
 
 
 def test_every_extra_is_named_once_with_its_command() -> None:
     found = {finding.what: finding for finding in doctor.extras()}
     assert {"extra png", "extra ray", "extra textworld"} <= found.keys()
     assert "extra all" not in found
-    lacking = [finding for finding in found.values() if finding.verdict == "missing"]
+    lacking = [finding for finding in found.values() if finding.health == "missing"]
     assert all("pip install 'layergym[" in finding.text for finding in lacking)

@@ -8,7 +8,7 @@ import pytest
 from layergym.__main__ import main
 from layergym.agents import Job, rollout
 from layergym.agents.names import open_model
-from layergym.cli.dry_run import CLOSE, OPEN
+from layergym.cli.dry_run import CLOSE, KNOWN, OPEN, SEEN
 from layergym.trainer.credit.schedule import jobs_of
 from layergym.trainer.run import RunSpec, agent_of, make_env_of
 
@@ -61,6 +61,33 @@ def test_without_a_list_of_actions_it_says_a_word_of_the_observation(
     assert "tokens are words that this model does not know" in shown
 
 
+def test_windows_show_what_is_new_in_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = dry(capsys, "alfworld-v0", "--context", "last:0", "--admissible")
+    assert "row 1 of 3: " in shown and "row 3 of 3: " in shown
+    assert shown.count(OPEN) == shown.count(CLOSE) == 3 + 1  # one in the heading
+    assert shown.count(SEEN) == shown.count(KNOWN) == 2 + 1
+    first, second = (shown.split(f"row {n} of 3")[1].split("row ")[0] for n in (1, 2))
+    common = second.split(SEEN)[1].split(KNOWN)[0]
+    assert " ".join(common.split()) in " ".join(first.split())
+    counts = json.loads(dry(capsys, "alfworld-v0", "--context", "last:0", "--json"))
+    assert counts["tokens"] > json.loads(dry(capsys, "alfworld-v0", "--json"))["tokens"]
+
+
+def test_a_prompt_file_and_examples_are_what_the_model_sees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text("{% if examples | length == 2 %}look help{% endif %} {{ observation }}")
+    options = ["--prompt", str(file), "--shots", "2", "--format", "tool"]
+    shown = dry(capsys, "math-v0", *options)
+    assert "<obs> look help" in shown
+    assert main(["train", "math-v0", *SMALL, "--prompt", str(tmp_path / "none")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    file.write_text("{{ observatoin }}")
+    assert main(["train", "math-v0", *SMALL, "--prompt", str(file)]) == 2
+    assert "observatoin" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -68,6 +95,9 @@ def test_without_a_list_of_actions_it_says_a_word_of_the_observation(
         (["--layers", "random:9"], "between 1 and 8"),
         (["--layers", "top:2@nowhere.json"], "no layer profile"),
         (["--boost", "3*x"], "has no factor"),
+        (["--context", "last"], "how many turns"),
+        (["--context", "hole"], 'did you mean "whole"'),
+        (["--format", "thinks"], 'did you mean "think"'),
         (["--lr", "-1"], "it takes a number above 0"),
     ],
 )

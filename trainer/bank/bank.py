@@ -25,7 +25,6 @@ from layergym.agents.llm import LLMAgent
 from layergym.agents.models.compute import clock
 from layergym.agents.models.sampler import TransformersSampler, Variants
 from layergym.agents.names import defaults, open_model
-from layergym.agents.prompts import PromptStyle
 from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import JointSampler
 from layergym.trainer.bank.lockstep import Seat, lockstep
@@ -38,7 +37,7 @@ from layergym.trainer.engine import HERE
 from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
 from layergym.trainer.layers.grammar import inside_layers, touched
 from layergym.trainer.layers.selection import decoder_layers
-from layergym.trainer.run import Policy, RunSpec, Trained, train_policy
+from layergym.trainer.run import Policy, RunSpec, Trained, prompt_style, train_policy
 from layergym.trainer.seals import last_whole
 
 T = TypeVar("T")
@@ -51,6 +50,9 @@ _SHARED = (
     "model",
     "format",
     "admissible",
+    "context",
+    "prompt",
+    "shots",
     "temperature",
     "max_new_tokens",
     "steps",
@@ -214,8 +216,8 @@ class Bank:
 
     def _agent(self, i: int, seat: Seat, temperature: float) -> LLMAgent:
         spec = self.specs[i]
-        style = PromptStyle(spec.format or defaults(spec.model).format, admissible=spec.admissible)
-        return LLMAgent(self.sampler_at(temperature).of(seat, i), self.tokenizer, style)
+        sampler = self.sampler_at(temperature).of(seat, i)
+        return LLMAgent(sampler, self.tokenizer, prompt_style(spec))
 
     def _sampler(self, temperature: float, variants: Variants) -> TransformersSampler:
         spec = self.specs[0]

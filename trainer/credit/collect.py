@@ -115,7 +115,7 @@ def _check_endings(played: Sequence[Trajectory]) -> None:
     if short > FAILING * len(played):
         _notice(
             "more than a tenth of a rollout's episodes ended because the model's context was full, "
-            "and count as they stood; allow fewer tokens per reply, or fewer turns"
+            "and count as they stood; allow fewer tokens per reply, or give a smaller context"
         )
 
 

@@ -42,6 +42,7 @@ def rollout_measures(groups: Sequence[Group], statistics: CreditStatistics) -> d
         "turns": len(turns) / len(kept),
         "truncated": fmean(t.ended == "truncated" for t in kept),
         "out_of_context": fmean(t.ended == "context" for t in kept),
+        "shortened": fmean(t.shortened for t in kept),
         "invalid": fmean(not turn.valid for turn in turns) if turns else 0.0,
     }
     return measures | {
@@ -55,8 +56,11 @@ def gradient_norms(layers: Mapping[str, Iterable[torch.nn.Parameter]]) -> dict[s
     for name, parameters in layers.items():
         gradients = [p.grad for p in parameters if p.grad is not None]
         if gradients:
-            norms[f"grad_norm/{name}"] = float(gathered(torch.nn.utils.get_total_norm(gradients)))
-    return norms
+            norms[f"grad_norm/{name}"] = gathered(torch.nn.utils.get_total_norm(gradients)).float()
+    # Read in one go: a GPU is waited for once, not once per layer.
+    return (
+        dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True)) if norms else {}
+    )
 
 
 def mismatch(
@@ -73,10 +77,11 @@ def mismatch(
         return {}
     differences = torch.cat(found)
     highest = differences.max() if len(differences) else differences.new_zeros(())
-    count = torch.tensor(float(len(differences)), device=differences.device)
+    count = torch.full_like(highest, len(differences))
     totals = gather(torch.stack([differences.sum(), count, highest])[None])
     mean = totals[:, 0].sum() / totals[:, 1].sum()
-    return {"mismatch": float(mean), "mismatch_max": float(totals[:, 2].max())}
+    measures = torch.stack([mean, totals[:, 2].max()]).tolist()
+    return dict(zip(("mismatch", "mismatch_max"), measures, strict=True))
 
 
 def peak_memory() -> float:

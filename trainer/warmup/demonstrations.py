@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from layergym.agents.conversation import Conversation, Layout
-from layergym.agents.parsing import Format, parse
-from layergym.agents.prompts import PromptStyle, system_text, user_text
+from layergym.agents.formats import parse
+from layergym.agents.memory import EpisodeMemory
+from layergym.agents.prompts import PromptStyle
 from layergym.agents.types import Trajectory
 from layergym.envs import InputError, TextEnv
 
@@ -30,10 +31,15 @@ class Demonstration:
 class Writer:
     """Lays out one episode, turn by turn."""
 
-    def __init__(self, env: TextEnv, layout: Layout, style: PromptStyle, observations: bool):
-        """Begin an episode of `env`; with `observations` its texts are to be learnt too."""
-        self._talk = Conversation(layout, system_text(style, env.instructions))
-        self._style = style
+    def __init__(
+        self, env: TextEnv, task: str, layout: Layout, style: PromptStyle, *, observations: bool
+    ):
+        """Begin an episode of `env` whose first observation is `task`.
+
+        With `observations` its texts are to be learnt too.
+        """
+        self._memory = EpisodeMemory(style, env.instructions, task)
+        self._talk = Conversation(layout, self._memory.system)
         self._observations = observations
         self._ids: list[int] = []
         self._labels: list[int] = []
@@ -46,10 +52,12 @@ class Writer:
         Raises:
             InputError: the chat template rewrites what was said before.
         """
-        prompt = self._talk.ask(user_text(self._style, observation, admissible))
+        self._memory.see(observation, admissible)
+        prompt = self._talk.pose(self._memory.turns())
         if not prompt.extends and self._ids:
             raise InputError("this chat template rewrites history; use another for a warm start")
         said = self._talk.demonstrate(reply)
+        self._memory.remember(self._talk.said, "", said)
         self._labels += prompt.ids if self._observations else [IGNORED] * len(prompt.ids)
         self._labels += said if taught else [IGNORED] * len(said)
         self._ids += (*prompt.ids, *said)
@@ -68,12 +76,12 @@ def demonstrate(
         InputError: the environment has no expert.
     """
     observation, info = env.reset(seed=teacher.seed())
-    writer = Writer(env, layout, style, observations)
+    writer = Writer(env, observation, layout, style, observations=observations)
     done = False
     while not done:
         admissible = env.admissible() if style.admissible else None
         action, taught = teacher.act(env)
-        writer.turn(observation, admissible, _reply(action, style.format), taught=taught)
+        writer.turn(observation, admissible, style.reply.write(action), taught=taught)
         observation, _, terminated, truncated, info = env.step(action)
         done = terminated or truncated
     return writer.done(bool(info["success"]))
@@ -87,11 +95,12 @@ def retell(
     A reply is told as it was said where it keeps to the style's format, else as its bare action in
     that format.
     """
-    writer = Writer(env, layout, style, observations)
+    task = played.turns[0].observation
+    writer = Writer(env, task, layout, style, observations=observations)
     for turn in played.turns:
         kept = parse(turn.reply.text, style.format)
         as_said = kept.ok and kept.action == turn.action
-        reply = turn.reply.text if as_said else _reply(turn.action, style.format)
+        reply = turn.reply.text if as_said else style.reply.write(turn.action)
         writer.turn(turn.observation, None, reply, taught=turn.valid)
     return writer.done(played.success)
 
@@ -125,7 +134,3 @@ class Teacher:
             raise InputError(f"{type(env).__name__} has no expert to learn from; define expert()")
         self._earlier.append(action)
         return action, True
-
-
-def _reply(action: str, format: Format) -> str:
-    return action if format == "plain" else f"<think></think><action>{action}</action>"

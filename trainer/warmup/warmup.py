@@ -30,7 +30,6 @@ from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device
 from layergym.agents.models.save import RECIPE, save_model
 from layergym.agents.names import LLM, TINY, defaults, num_layers, open_model
-from layergym.agents.parsing import Format
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
@@ -67,7 +66,7 @@ class WarmupSpec:
     model: str = NEW
     """A model to fine-tune, or "new": a policy like the embedded one with random weights."""
     layers: str = "all"
-    format: Format | None = None
+    format: str | None = None
     steps: int = 1000
     batch_size: int = 32
     """Demonstrations per step."""
@@ -214,7 +213,7 @@ def _grown_here(spec: WarmupSpec) -> bool:
     return spec.model == NEW or defaults(spec.model) is TINY
 
 
-def _format(spec: WarmupSpec) -> Format:
+def _format(spec: WarmupSpec) -> str:
     """The form of a reply: as given, else what suits the model."""
     if spec.format:
         return spec.format

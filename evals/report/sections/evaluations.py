@@ -44,6 +44,12 @@ def _blocks(contest: Contest, found: Standings) -> Iterator[Block]:
             yield Text(_failed(row), "warning")
         if row.out_of_context:
             yield Text(_ran_out(row), "warning")
+        if row.shortened:
+            yield Text(
+                f"{row.agent}: {row.shortened} episodes went on without their oldest turns, for "
+                "which its context had no more room",
+                "warning",
+            )
         if row.missing:
             yield Text(f"{row.agent}: {row.missing} episodes were not played yet", "warning")
     if len(found.tasks) < len(panel) and not all(row.refused for row in rows):

@@ -60,7 +60,7 @@ def run_sections(run: Run) -> tuple[Section, ...]:
     lost = [
         Text(f"{result.name}: {told}", "warning")
         for result in run.evals
-        if (told := cut_short(result.errors, result.out_of_context))
+        if (told := cut_short(result.errors, result.out_of_context, result.shortened))
     ]
     scores = [
         (

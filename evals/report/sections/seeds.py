@@ -57,7 +57,7 @@ def _apart(profile: LayerProfile, arm: str) -> str:
 
 def _cut(run: RunScore) -> str:
     """How many of a run's episodes were cut short; "" for none."""
-    told = cut_short(run.errors, run.out_of_context)
+    told = cut_short(run.errors, run.out_of_context, run.shortened)
     return f"{arm_label(run.arm)}, seed {run.seed}: {told}" if told else ""
 
 
@@ -65,5 +65,5 @@ def _cell(run: RunScore | None) -> str:
     if run is None:
         return "-"
     mark = " (apart)" if run.apart else ""
-    cut = cut_short(run.errors, run.out_of_context)
+    cut = cut_short(run.errors, run.out_of_context, run.shortened)
     return f"{100 * run.score:.1f}{mark}" + (f", {cut}" if cut else "")

@@ -21,17 +21,17 @@ examples:
   layergym doctor              the first thing to run, and to paste into a report of a fault
   layergym doctor --json       the same, a line for each finding
 """
-Verdict = Literal["good", "missing", "bad"]
+Health = Literal["good", "missing", "bad"]
 """It is there; it is not, and only some things need it; nothing works without it."""
 _COLOURS: Mapping[str, str] = {"good": "green", "missing": "yellow", "bad": "red"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at."""
 
     what: str
-    verdict: Verdict
+    health: Health
     text: str
     """What is there, or what to do."""
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Print every finding; 1 where something is bad, which nothing can do without."""
     out = output(args)
     findings = [
-        Finding("python", "good", f"{platform.python_version()} on {platform.platform()}"),
+        Diagnosis("python", "good", f"{platform.python_version()} on {platform.platform()}"),
         *packages(_needed()),
         *extras(),
         *devices(),
@@ -54,10 +54,10 @@ def run(args: argparse.Namespace) -> int:
         plugins(),
     ]
     _print(findings, out)
-    return int(any(finding.verdict == "bad" for finding in findings))
+    return int(any(finding.health == "bad" for finding in findings))
 
 
-def packages(wanted: Sequence[str]) -> Iterator[Finding]:
+def packages(wanted: Sequence[str]) -> Iterator[Diagnosis]:
     """Whether required packages are there, in versions that were tried.
 
     Args:
@@ -68,15 +68,15 @@ def packages(wanted: Sequence[str]) -> Iterator[Finding]:
         try:
             there = version(name)
         except PackageNotFoundError:
-            yield Finding(name, "bad", f"not installed: pip install '{name}{range_}'")
+            yield Diagnosis(name, "bad", f"not installed: pip install '{name}{range_}'")
             continue
         if requirement.specifier.contains(there, prereleases=True):
-            yield Finding(name, "good", there)
+            yield Diagnosis(name, "good", there)
         else:
-            yield Finding(name, "missing", f"{there} was not tried: pip install '{name}{range_}'")
+            yield Diagnosis(name, "missing", f"{there} was not tried: pip install '{name}{range_}'")
 
 
-def extras() -> Iterator[Finding]:
+def extras() -> Iterator[Diagnosis]:
     """Each extra of this package: there, or how to get it."""
     wanted: dict[str, set[str]] = {}
     for requirement in map(Requirement, requires("layergym") or ()):
@@ -86,10 +86,10 @@ def extras() -> Iterator[Finding]:
         lacking = sorted(name for name in wanted[extra] if not _installed(name))
         command = f"pip install 'layergym[{extra}]'"
         text = f"needs {', '.join(lacking)}: {command}" if lacking else "installed"
-        yield Finding(f"extra {extra}", "missing" if lacking else "good", text)
+        yield Diagnosis(f"extra {extra}", "missing" if lacking else "good", text)
 
 
-def devices() -> Iterator[Finding]:
+def devices() -> Iterator[Diagnosis]:
     """What models can compute on here."""
     import torch
 
@@ -97,23 +97,23 @@ def devices() -> Iterator[Finding]:
 
     cores = os.cpu_count() or 1
     fast = "bfloat16 and float32" if fast_bfloat16(torch.device("cpu")) else "float32"
-    yield Finding("cpu", "good", f"{cores} cores; computes in {fast}")
+    yield Diagnosis("cpu", "good", f"{cores} cores; computes in {fast}")
     if torch.cuda.is_available():
         for place in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(place)
             gigabytes = about.total_memory / 2**30
-            yield Finding(f"gpu {place}", "good", f"{about.name}, {gigabytes:.0f} GiB")
+            yield Diagnosis(f"gpu {place}", "good", f"{about.name}, {gigabytes:.0f} GiB")
     elif shutil.which("nvidia-smi"):
         text = f"there is one, but torch {torch.__version__} cannot use it: see pytorch.org"
-        yield Finding("gpu", "missing", text)
+        yield Diagnosis("gpu", "missing", text)
     else:
-        yield Finding("gpu", "missing", "none; small models train on the CPU")
+        yield Diagnosis("gpu", "missing", "none; small models train on the CPU")
     if mps_available():
-        yield Finding("mps", "good", "Apple's GPU: --device mps")
-    yield Finding("device", "good", f'"auto" is {choose_device().type}')
+        yield Diagnosis("mps", "good", "Apple's GPU: --device mps")
+    yield Diagnosis("device", "good", f'"auto" is {choose_device().type}')
 
 
-def isolation() -> Finding:
+def isolation() -> Diagnosis:
     """The strongest isolation of model-written code that works here."""
     from layergym.envs.sandbox import ISOLATIONS
     from layergym.envs.sandbox.launch import start_worker
@@ -121,30 +121,30 @@ def isolation() -> Finding:
     try:
         worker = start_worker("auto", (), "")
     except InputError as error:
-        return Finding("isolation", "missing", f"code-v0 cannot be played: {error}")
+        return Diagnosis("isolation", "missing", f"code-v0 cannot be played: {error}")
     worker.close()
     stronger = ISOLATIONS[: ISOLATIONS.index(worker.isolation)]
     hint = f"; stronger, where installed: {', '.join(stronger)}" if stronger else ""
-    return Finding("isolation", "good", f"{worker.isolation}{hint}")
+    return Diagnosis("isolation", "good", f"{worker.isolation}{hint}")
 
 
-def model() -> Finding:
+def model() -> Diagnosis:
     """Whether the small pretrained model was fetched."""
     from layergym.agents.models.pull import pulled
 
     if folder := pulled("smollm2"):
-        return Finding("smollm2", "good", str(folder))
-    return Finding("smollm2", "missing", "not fetched: layergym pull smollm2")
+        return Diagnosis("smollm2", "good", str(folder))
+    return Diagnosis("smollm2", "missing", "not fetched: layergym pull smollm2")
 
 
-def plugins() -> Finding:
+def plugins() -> Diagnosis:
     """Whether the environments that other packages announce can be loaded."""
     import layergym
     from layergym.envs.registry import load_plugins
 
     troubles = "; ".join(str(trouble) for trouble in load_plugins())
     text = troubles or f"{len(layergym.ids())} environments"
-    return Finding("plug-ins", "missing" if troubles else "good", text)
+    return Diagnosis("plug-ins", "missing" if troubles else "good", text)
 
 
 def _needed() -> list[str]:
@@ -163,15 +163,15 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _shown(findings: Sequence[Finding]) -> Iterator[Finding]:
+def _shown(findings: Sequence[Diagnosis]) -> Iterator[Diagnosis]:
     """Findings with all good packages in one line, where a person looks for what is amiss."""
     names = {Requirement(text).name for text in _needed()}
-    good = [f"{f.what} {f.text}" for f in findings if f.what in names and f.verdict == "good"]
-    yield Finding("packages", "good", ", ".join(good))
-    yield from (f for f in findings if not (f.what in names and f.verdict == "good"))
+    good = [f"{f.what} {f.text}" for f in findings if f.what in names and f.health == "good"]
+    yield Diagnosis("packages", "good", ", ".join(good))
+    yield from (f for f in findings if not (f.what in names and f.health == "good"))
 
 
-def _print(findings: Sequence[Finding], out: Output) -> None:
+def _print(findings: Sequence[Diagnosis], out: Output) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -181,8 +181,8 @@ def _print(findings: Sequence[Finding], out: Output) -> None:
     for finding in findings:
         out.record(event="finding", **asdict(finding))
     for finding in _shown(findings):
-        colour = _COLOURS[finding.verdict]
-        words = (finding.what, finding.verdict, finding.text)
+        colour = _COLOURS[finding.health]
+        words = (finding.what, finding.health, finding.text)
         first, second, third = (printable(word) for word in words)
         table.add_row(Text(first), Text(second, colour), Text(third))
     out.show(table)

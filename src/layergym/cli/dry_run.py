@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 
 import numpy as np
 from rich.rule import Rule
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents import Job, LLMAgent, PromptStyle, RandomAgent, Trajectory, rollout
+from layergym.agents import Job, LLMAgent, RandomAgent, Trajectory, rollout
 from layergym.agents.base import Decision, Episode, Move
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import check_exact, context_limit
@@ -22,9 +22,10 @@ from layergym.command.console import Output
 from layergym.envs import panel
 from layergym.trainer.credit.collect import RolloutSpec, collect
 from layergym.trainer.rows.packing import Row, rows_of
-from layergym.trainer.run import RunSpec, check_run, make_env_of
+from layergym.trainer.run import RunSpec, check_run, make_env_of, prompt_style
 
 OPEN, CLOSE = "⟦", "⟧"
+SEEN, KNOWN = "⟪", "⟫"
 
 
 class Dictated:
@@ -69,9 +70,7 @@ class RandomSpeaker(LLMAgent):
         assert isinstance(self.sampler, Dictated)
         for episode in episodes:
             action = _random_action(episode)
-            plain = self.style.format == "plain"
-            said = action if plain else f"<think></think><action>{action}</action>"
-            self.sampler.text[episode.id] = said
+            self.sampler.text[episode.id] = self.style.reply.write(action)
         return super().act(episodes)
 
 
@@ -97,8 +96,7 @@ def dry_run(spec: RunSpec, out: Output) -> None:
     check_exact(config)
     longest = context_limit(config, None)
     sampler = Dictated(tokenizer, spec.max_new_tokens or known.max_new_tokens, longest)
-    style = PromptStyle(spec.format or known.format, admissible=spec.admissible)
-    agent = RandomSpeaker(sampler, tokenizer, style)
+    agent = RandomSpeaker(sampler, tokenizer, prompt_style(spec))
     fresh = make_env_of(spec, "train")
     played: list[Trajectory] = []
 
@@ -111,10 +109,11 @@ def dry_run(spec: RunSpec, out: Output) -> None:
     out.show(
         f"{played[0].env_id}, task {played[0].task}: {len(played)} episodes by a random agent, in "
         f"the tokens of {spec.model} (no weights loaded)\n"
-        f"What the model would see in the first; what would be trained is in {OPEN} {CLOSE}:"
+        f"What the model would see in the first; what would be trained is in {OPEN} {CLOSE}, what "
+        f"a row has in common with the one before it in {SEEN} {KNOWN}:"
     )
-    for text in _shown(played[0], tokenizer):
-        out.show(Rule(style="dim"))
+    for title, text in _shown(played[0], tokenizer):
+        out.show(Rule(title, style="dim", align="left"))
         out.show(text)
     out.show(Rule(style="dim"))
     out.show(_episodes(played))
@@ -128,17 +127,50 @@ def dry_run(spec: RunSpec, out: Output) -> None:
     )
 
 
-def _shown(trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase) -> Iterator[Text]:
-    """Each row of an episode, token for token, the trained ones in brackets and bold."""
-    for row in rows_of(trajectory, [0.0] * len(trajectory.turns)):
+def _shown(
+    trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase
+) -> Iterator[tuple[str, Text]]:
+    """Each row of an episode, token for token, under a title.
+
+    What carries loss is in brackets and bold, what the row before began with as well is dim.
+    """
+    rows = rows_of(trajectory, [0.0] * len(trajectory.turns))
+    for number, (before, row) in enumerate(zip([None, *rows], rows, strict=False), start=1):
+        known = 0 if before is None else _shared(before.ids, row.ids)
         text = Text()
-        pairs = zip(row.ids, row.sampled, strict=True)
-        for trained, run in groupby(pairs, key=lambda pair: pair[1]):
+        marks = ((place < known, trained) for place, trained in enumerate(row.sampled))
+        pairs = zip(row.ids, marks, strict=True)
+        for (old, trained), run in groupby(pairs, key=lambda pair: pair[1]):
             part = str(tokenizer.decode([id for id, _ in run], clean_up_tokenization_spaces=False))
-            text.append(
-                f"{OPEN}{part}{CLOSE}" if trained else part, "bold green" if trained else ""
-            )
-        yield text
+            text.append(_marked(part, old, trained), _style(old, trained))
+        yield _title(number, len(rows), row, known), text
+
+
+def _shared(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two rows begin with in common."""
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
+    )
+
+
+def _marked(part: str, old: bool, trained: bool) -> str:
+    if trained:
+        return f"{OPEN}{part}{CLOSE}"
+    return f"{SEEN}{part}{KNOWN}" if old else part
+
+
+def _style(old: bool, trained: bool) -> str:
+    return "bold green" if trained else "dim" if old else ""
+
+
+def _title(number: int, rows: int, row: Row, known: int) -> str:
+    """What is new in a row; "" where an episode is a single one."""
+    if rows == 1:
+        return ""
+    return (
+        f"row {number} of {rows}: {len(row):,} tokens, {len(row) - known:,} of them new, "
+        f"{sum(row.sampled):,} trained"
+    )
 
 
 def _episodes(played: Sequence[Trajectory]) -> Table:

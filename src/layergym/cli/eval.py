@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.presets import add_preset, note_differences, with_preset
 from layergym.command.console import Output, add_output, complain, output
 from layergym.command.options import (
+    add_address,
     add_compute,
     add_env,
     add_panel,
+    address,
     env_args,
     only_to_resume,
     required_env,
@@ -55,6 +58,7 @@ _ANY_TIME = ("in_flight", "concurrency", "per_minute", "retries", "timeout")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_env(parser)
+    add_preset(parser)
     parser.add_argument(
         "--agent", nargs="+", default=["tiny"], help="who plays; compared with the first"
     )
@@ -64,10 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=TEMPERATURE, default=1.0, help="of models; 0 is greedy"
     )
     parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a model's reply at most")
-    parser.add_argument("--format", choices=["think", "plain"], help="form of a model's reply")
-    parser.add_argument(
-        "--admissible", action="store_true", help="list the admissible actions in every prompt"
-    )
+    add_address(parser)
     parser.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     add_compute(parser)
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
@@ -112,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
+    args = with_preset(args, add_arguments, "eval")
+    note_differences(args, out)
     limits = RequestLimits(args.concurrency, args.per_minute, args.retries, args.timeout)
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
     with _folder(args.resume or args.out) as folder:
@@ -144,8 +147,7 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         seeds=tuple(args.seeds),
         temperature=args.temperature,
         max_new_tokens=args.max_new_tokens,
-        format=args.format,
-        admissible=args.admissible,
+        **address(args),
         dtype=args.dtype,
         device=args.device,
         prices=dict(map(_price, args.price)),

@@ -52,4 +52,6 @@ def _troubles(metrics: Mapping[str, float]) -> list[str]:
     failed, full = metrics.get("episodes_failed", 0), metrics.get("out_of_context", 0)
     told = [f"{failed:.3g} episodes failed"] if failed else []
     told += [f"{full:.1%} out of context".replace("%", " %")] if full else []
+    short = metrics.get("shortened", 0)
+    told += [f"{short:.1%} with a shortened history".replace("%", " %")] if short else []
     return [" " + ", ".join(told)] if told else []

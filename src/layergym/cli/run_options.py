@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
-from layergym.command.options import add_compute, add_env, env_args, required_env
+from layergym.cli.presets import add_preset
+from layergym.command.options import (
+    add_address,
+    add_compute,
+    add_env,
+    address,
+    env_args,
+    required_env,
+)
 from layergym.command.values import (
     RATE,
     ROWS,
@@ -32,15 +40,13 @@ MOST_EPISODES = 1_000_000
 def add_run(parser: argparse.ArgumentParser) -> None:
     """What `train`, `sweep` and `plan` share."""
     add_env(parser)
+    add_preset(parser)
     parser.add_argument(
         "--model",
         default="tiny",
         help='"tiny" (embedded), "smollm2" (after: layergym pull smollm2), a folder, or a hub id',
     )
-    parser.add_argument("--format", choices=["think", "plain"], help="form of a reply")
-    parser.add_argument(
-        "--admissible", action="store_true", help="list the admissible actions in every prompt"
-    )
+    add_address(parser)
     parser.add_argument(
         "--algorithm", default="gigpo", metavar="NAME", help="gigpo (default), grpo, dr_grpo, rloo"
     )
@@ -158,8 +164,7 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
         env=env or required_env(args),
         env_args=env_args(args.env_arg),
         model=_model(args.model),
-        format=args.format,
-        admissible=args.admissible,
+        **address(args),
         algorithm=args.algorithm,
         steps=args.steps,
         tasks_per_step=args.tasks,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.cli.presets import note_differences, with_preset
 from layergym.cli.run_options import add_run, run_spec
 from layergym.command.console import Output, add_output, complain, output
 from layergym.command.options import (
@@ -20,7 +22,7 @@ from layergym.command.options import (
     numbers,
     only_to_resume,
 )
-from layergym.command.values import JOBS, RATE, SEED, TASKS, real, seconds
+from layergym.command.values import JOBS, RATE, SEED, TASKS, TEMPERATURE, real, seconds
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.launch import Chosen, Launch
@@ -59,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     final = parser.add_argument_group("final scores")
     final.add_argument("--eval-split", default="test", help="split of the scored panel")
     add_panel(final, repeats=2)
+    final.add_argument(
+        "--eval-temperatures",
+        type=TEMPERATURE,
+        nargs="+",
+        default=[1.0, 0.0],
+        metavar="T",
+        help="at which trained models are scored (default: 1 and 0, greedy)",
+    )
     final.add_argument(
         "--score",
         choices=("success", "reward"),
@@ -126,6 +136,8 @@ def run(args: argparse.Namespace) -> int:
         only_to_resume(args, add_arguments, _ANY_TIME)
         folder = Path(args.resume)
         return go(read_spec(folder), folder, launch, out, deadline=deadline)
+    args = with_preset(args, add_arguments, "sweep")
+    note_differences(args, out)
     folder = new_folder(args.out, "layergym sweep --resume")
     return go(_spec(args), folder, launch, out, deadline=deadline)
 
@@ -145,6 +157,7 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
             size=args.eval_tasks,
             repeats=args.eval_repeats,
             score=args.score,
+            **_temperatures(args.eval_temperatures),
         ),
         layers=layers_of(args.layers, depth),
         extra=tuple(arms_of(args.arms)),
@@ -154,6 +167,14 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
         lr_layer=args.lr_layer,
         search=_search(args, spec),
     )
+
+
+def _temperatures(given: Sequence[float]) -> dict[str, tuple[float, ...]]:
+    """Those of trained models, and of the base, which is scored at further ones."""
+    from layergym.evals.sweep.run_arm import EvalSpec
+
+    every = dict.fromkeys((*EvalSpec().base_temperatures, *given))
+    return {"temperatures": tuple(given), "base_temperatures": tuple(every)}
 
 
 def _search(args: argparse.Namespace, run: RunSpec) -> Search:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.pausing import PauseRequest
+from layergym.cli.presets import note_differences, with_preset
 from layergym.cli.run_options import add_run, add_single, single_spec
 from layergym.command.console import Output, add_output, finite_or_none, output
 from layergym.command.options import new_folder, only_to_resume
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, ("max_time", "report_to"))
+    args = with_preset(args, add_arguments, "train")
+    note_differences(args, out)
     if args.dry_run:
         from layergym.cli.dry_run import dry_run
 

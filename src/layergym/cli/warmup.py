@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_env(parser)
     parser.add_argument("--model", default="new", help='"new" (random weights), or a model by name')
     parser.add_argument("--layers", default="all", help="what trains, as for layergym train")
-    parser.add_argument("--format", choices=["think", "plain"], help="form of a reply")
+    parser.add_argument(
+        "--format", metavar="NAME", help="form of a reply (default: what suits the model)"
+    )
     parser.add_argument("--steps", type=STEPS, default=1000)
     parser.add_argument("--batch-size", type=ROWS, default=32, help="demonstrations per step")
     parser.add_argument("--lr", type=RATE, default=4e-3, help="peak; falls linearly to 0")

@@ -341,9 +341,12 @@ def test_a_request_that_fails_for_good_costs_its_own_episode_only(server: Server
 
 
 def test_a_full_context_ends_the_episode_as_in_process(server: Server) -> None:
-    server.answer = in_turn(said("up"), (400, {}, {"error": {"message": "context length"}}))
-    [played] = play(server, ["train-0001"])
-    assert (played.ended, len(played.turns), played.error) == ("context", 1, "")
+    full = (400, {}, {"error": {"message": "context length"}})
+    server.answer = in_turn(said("down"), full, said("down"), full, full)
+    [played] = play(server, ["train-0004"])
+    assert [turn.reply.forgotten for turn in played.turns] == [0, 1]
+    assert [len(asked["messages"]) for asked in server.asked] == [2, 4, 2, 4, 2]
+    assert (played.ended, len(played.turns), played.error) == ("context", 2, "")
 
 
 def test_reasoning_kept_apart_comes_back_as_a_thought(server: Server) -> None:

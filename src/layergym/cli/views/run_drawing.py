@@ -25,6 +25,7 @@ _METRICS = {
     "success": ("success", "{:.1%}"),
     "turns": ("turns", "{:.1f}"),
     "invalid": ("invalid turns", "{:.1%}"),
+    "shortened": ("history shortened", "{:.1%}"),
     "out_of_context": ("out of context", "{:.1%}"),
     "episodes_failed": ("failed episodes", "{:.3g}"),
     "groups_zero_variance": ("tasks without signal", "{:.0%}"),
@@ -35,7 +36,7 @@ _METRICS = {
     "mismatch": ("sampler mismatch", "{:.1e}"),
 }
 """Metric, name, format."""
-_TROUBLES = frozenset({"out_of_context", "episodes_failed"})
+_TROUBLES = frozenset({"shortened", "out_of_context", "episodes_failed"})
 """Drawn once there has been any."""
 _NAME, _CELL = max(len(name) for name, _ in _METRICS.values()), 9
 _PHASES = {

@@ -48,11 +48,13 @@ class ArmState:
     """Episodes that ended in errors, in training and on the panel."""
     out_of_context: int = 0
     """Episodes on the panel that ended because the model's context was full."""
+    shortened: int = 0
+    """Episodes on the panel that went on without their oldest turns, for the same reason."""
 
     @property
     def cut(self) -> str:
         """How many episodes were cut short, by what; "" for none."""
-        return cut_short(self.errors, self.out_of_context)
+        return cut_short(self.errors, self.out_of_context, self.shortened)
 
 
 def observe(arm: Arm, metrics: Lines) -> ArmState:
@@ -70,6 +72,7 @@ def observe(arm: Arm, metrics: Lines) -> ArmState:
         errors=int(sum(row.get("episodes_failed", 0) for row in rows))
         + sum(e.errors for e in evals),
         out_of_context=sum(e.out_of_context for e in evals),
+        shortened=sum(e.shortened for e in evals),
     )
 
 

@@ -1,0 +1,88 @@
+"""Small parts that other packages can add: found by name, opened from a text such as `last:2`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Generic, TypeVar, cast
+
+from layergym.base.announced import announced
+from layergym.base.errors import FAULTS, InputError, told, unknown
+
+T = TypeVar("T")
+Maker = Callable[[str], T]
+"""Makes a part from what stands behind the colon, "" where there is none; raises `InputError` where
+it cannot be read."""
+
+
+def alone(make: Callable[[], T]) -> Maker[T]:
+    """The maker of a part that takes no argument."""
+
+    def made(argument: str) -> T:
+        if argument:
+            raise InputError(f'it takes nothing, so leave out ":{argument}"')
+        return make()
+
+    return made
+
+
+class Plugins(Generic[T]):
+    """One kind of part: ours, those that installed packages announce, those of this process."""
+
+    def __init__(self, kind: str, group: str, ours: Mapping[str, Maker[T]]) -> None:
+        """Begin with `ours`; others are announced in the entry-point group `group`.
+
+        An entry point is named as the part and has the value `module:callable`. Nobody takes the
+        place of one of ours.
+        """
+        self.kind = kind
+        self.group = group
+        self._makers = dict(ours)
+        self._announced: dict[str, str] | None = None
+
+    def register(self, name: str, maker: Maker[T]) -> None:
+        """Add a part in this process.
+
+        Raises:
+            InputError: the name is taken.
+        """
+        if name in self.names():
+            raise InputError(f'the {self.kind} "{name}" is there already; choose another name')
+        self._makers[name] = maker
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted({*self._makers, *self._others()})
+
+    def open(self, text: str) -> T:
+        """The part that `text` names, as NAME or NAME:ARGUMENT.
+
+        Raises:
+            InputError: there is none, its argument is wrong, or its package's own code fails.
+        """
+        name, _, argument = text.partition(":")
+        maker = self._makers.get(name)
+        if maker is None and name in self._others():
+            maker = self._makers[name] = self._load(name)
+        if maker is None:
+            raise unknown(self.kind, text, self.names())
+        try:
+            return maker(argument)
+        except InputError as error:
+            raise InputError(f'the {self.kind} "{text}" cannot be made: {error}') from None
+        except FAULTS as error:
+            raise InputError(f'the {self.kind} "{text}" cannot be made: {told(error)}') from error
+
+    def _others(self) -> Mapping[str, str]:
+        if self._announced is None:
+            self._announced = {each.id: each.place for each in announced(self.group)[0]}
+        return self._announced
+
+    def _load(self, name: str) -> Maker[T]:
+        module, _, attribute = self._others()[name].partition(":")
+        try:
+            return cast(Maker[T], getattr(import_module(module), attribute))
+        except FAULTS as error:
+            raise InputError(
+                f'the {self.kind} "{name}" of {module} cannot be imported: {told(error)}'
+            ) from error

@@ -1,0 +1,78 @@
+"""From the settings of a run or an evaluation to the style in which its model is addressed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from layergym.agents.contexts import CONTEXTS
+from layergym.agents.formats import open_format
+from layergym.agents.prompts import PromptStyle, names_in
+from layergym.agents.shots import shots
+from layergym.base.errors import InputError
+from layergym.envs import TextEnv
+
+MOST_SHOTS = 100
+
+
+class Addressed(Protocol):
+    """The settings that decide how a model is addressed; `RunSpec` and `ContestSpec` have them."""
+
+    @property
+    def format(self) -> str | None:
+        """The form of a reply, by name; None: what suits the model."""
+
+    @property
+    def admissible(self) -> bool:
+        """List the admissible actions in every prompt."""
+
+    @property
+    def context(self) -> str:
+        """The context policy, by name."""
+
+    @property
+    def prompt(self) -> str:
+        """The text of a template; "" for the usual prompt."""
+
+    @property
+    def shots(self) -> int:
+        """Examples of the environment's expert."""
+
+
+def check_style(one: Addressed) -> None:
+    """Refuse settings that no style can be made of.
+
+    Raises:
+        InputError: a format, context or template cannot be read, or there are too many examples.
+    """
+    for text in (one.format or "", one.context, one.prompt):
+        if not isinstance(text, str):
+            raise InputError(f"format, context and prompt are texts, unlike {str(text)[:40]}")
+    if one.format is not None:
+        open_format(one.format)
+    CONTEXTS.open(one.context)
+    names_in(one.prompt)
+    if type(one.shots) is not int or not 0 <= one.shots <= MOST_SHOTS:
+        raise InputError(f"shots are 0 to {MOST_SHOTS} examples, not {str(one.shots)[:40]}")
+
+
+def style_of(one: Addressed, usual: str, examples: Callable[[], TextEnv]) -> PromptStyle:
+    """The style that the settings describe.
+
+    Args:
+        one: the settings.
+        usual: the format that suits the model.
+        examples: makes an environment of the split that examples are taken from.
+
+    Raises:
+        InputError: as `check_style`, or examples are wanted and there is no expert.
+    """
+    check_style(one)
+    format = one.format or usual
+    return PromptStyle(
+        format,
+        admissible=one.admissible,
+        context=CONTEXTS.open(one.context),
+        template=one.prompt,
+        examples=shots(examples, one.shots, open_format(format)),
+    )
