@@ -111,16 +111,7 @@ def test_every_arm_of_a_sweep_gives_credit_as_the_published_code(tmp_path: Path)
 
 
 def test_a_dry_run_by_preset_shows_one_message_a_turn(capsys: pytest.CaptureFixture[str]) -> None:
-    small = (
-        "--model",
-        "tiny",
-        "--group",
-        "2",
-        "--env-arg",
-        "max_turns=3",
-        "--env-arg",
-        "games=generated",
-    )
+    small = ("--model", "tiny", "--group", "2", "--env-arg", "max_turns=3", "--env-arg", "games=generated")
     given: tuple[str, ...] = ("--preset", "gigpo-alfworld", *small, "--max-new-tokens", "8")
     assert main(["train", *given, "--dry-run", "--json"]) == 0
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
