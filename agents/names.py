@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.base import AnyAgent, ExpertAgent, HumanAgent, RandomAgent
 from layergym.agents.llm import LLMAgent
@@ -108,6 +108,18 @@ def num_layers(name: str) -> int:
         InputError: there is no such model.
     """
     return int(load_config(source(name)).get_text_config(decoder=True).num_hidden_layers)
+
+
+def shape_of(name: str) -> PreTrainedModel:
+    """The model of this name without its weights: modules and shapes, from its configuration.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    config = load_config(source(name))
+    with torch.device("meta"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    return model
 
 
 def llm_agent(

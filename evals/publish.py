@@ -14,7 +14,7 @@ from layergym.base.errors import InputError
 from layergym.base.files import write_json, write_text
 from layergym.evals.results import EvalResult, Run, read_run
 from layergym.trainer.layers.delta import LayerDelta, merge
-from layergym.trainer.layers.grammar import ranges
+from layergym.trainer.layers.grammar import ranges, whole_layers
 
 _FILES = ("delta.safetensors", "config.json", "manifest.json")
 
@@ -54,7 +54,7 @@ def card(delta: LayerDelta, run: Run) -> str:
     head = ["---", "library_name: layergym", "tags: [reinforcement-learning, layergym]"]
     if "/" in model:
         head += [f"base_model: {model}"]
-    what = "all parameters" if config["layers"] == "all" else f"layers {ranges(delta.layers)}"
+    what = _in_words(str(config["layers"]), delta)
     lines = [
         *head,
         "---",
@@ -94,6 +94,13 @@ def card(delta: LayerDelta, run: Run) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _in_words(layers: str, delta: LayerDelta) -> str:
+    """What was trained; of a selection by a file, without the file's place."""
+    if layers == "all":
+        return "all parameters"
+    return f"layers {ranges(delta.layers)}" if whole_layers(layers) else layers.partition("@")[0]
 
 
 def _portable(config: Mapping[str, Any]) -> dict[str, Any]:

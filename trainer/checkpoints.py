@@ -13,7 +13,6 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from layergym.base.errors import InputError
 from layergym.base.files import sync
 from layergym.trainer.layers.delta import FILE, LayerDelta
-from layergym.trainer.layers.grammar import ranges
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection
 from layergym.trainer.masters import SteppedInFloat32
@@ -73,8 +72,8 @@ class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
         delta.check_base(self.base)
         if delta.tensors.keys() != set(self.selection.names):
             raise InputError(
-                f'"{resume_from_checkpoint}" trained layers {ranges(delta.layers)}; this run '
-                f'trains layers="{self.selection.spec}"'
+                f'"{resume_from_checkpoint}" trained other tensors than this run, which trains '
+                f'layers="{self.selection.spec}"'
             )
         reshard(self.model)
         delta.put(self.model)

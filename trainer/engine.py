@@ -11,13 +11,13 @@ from accelerate import PartialState
 from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
+from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.requests import Request, Sampler
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.servers.vllm import Engine, VLLMSampler
 from layergym.agents.servers.vllm_here import VLLMHere
 from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.base.errors import InputError
-from layergym.trainer.layers.selection import causal_model
 from layergym.trainer.spec import BESIDE, SERVER
 from layergym.trainer.trainer import GiGPOTrainer
 

@@ -25,8 +25,10 @@ from transformers import (
 )
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from layergym.agents.models.architecture import cache_bytes
-from layergym.trainer.layers.selection import causal_model, decoder_layers, select
+from layergym.agents.models.architecture import cache_bytes, causal_model
+from layergym.base.errors import InputError
+from layergym.trainer.layers.grammar import changed_by
+from layergym.trainer.layers.selection import decoder_layers, select
 from layergym.trainer.memory import MASTER_BYTES, SHARE, STEPPED_BYTES, saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
@@ -122,6 +124,8 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
     Raises:
         InputError: `layers` cannot be read or names a layer that is not there.
     """
+    if changed_by(layers):
+        raise InputError(f'plan layers="all": "{layers}" has the memory and the passes of it')
     _know_causal_attention()
     with FakeTensorMode():
         model = AutoModelForCausalLM.from_config(
@@ -132,7 +136,7 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
         size = work.dtype.itemsize
         text = config.get_text_config(decoder=True)
         head = 2.0 * text.hidden_size * text.vocab_size * work.sampled
-        head_backward = head * (2 if selection.whole_model else 1)
+        head_backward = head * (2 if model.get_output_embeddings().weight.requires_grad else 1)
     uses = work.epochs + work.reference + work.old
     forward = count.forward + (uses - 1) * count.above + uses * head
     flops = work.episodes * (forward + work.epochs * (count.backward + head_backward))

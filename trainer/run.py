@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from layergym.agents.llm import LLMAgent
+from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.compute import choose_device
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import defaults, llm_agent, open_model
@@ -45,9 +46,9 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected
 from layergym.trainer.credit.measures import TimedAgent
 from layergym.trainer.engine import open_engine, publish, through
-from layergym.trainer.layers.grammar import boost_factors, layer_indices, scattered
+from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import with_lora
-from layergym.trainer.layers.selection import LayerSelection, causal_model
+from layergym.trainer.layers.selection import LayerSelection, check_layers
 from layergym.trainer.manifest import manifest
 from layergym.trainer.processes import fsdp_asked
 from layergym.trainer.samples import Samples
@@ -114,17 +115,7 @@ def check_run(spec: RunSpec, num_layers: int) -> None:
         InputError: the layers, the boost, the learning rate or another setting is wrong.
     """
     _settings(spec, Path("unused"), ())
-    check_layers(spec, num_layers)
-
-
-def check_layers(spec: RunSpec, num_layers: int) -> None:
-    """Refuse layers, or a boost, that a model of so many layers does not have.
-
-    Raises:
-        InputError: they cannot be read, or there are no such layers.
-    """
-    if spec.lora or not scattered(spec.layers, num_layers):
-        layer_indices(spec.layers, num_layers)
+    check_layers(spec.model, spec.layers, num_layers)
     boost_factors(spec.boost, num_layers)
 
 

@@ -11,8 +11,9 @@ from layergym.agents.models.architecture import check_exact
 from layergym.base.errors import InputError
 from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
-from layergym.trainer.layers.grammar import boost_factors, ranges
-from layergym.trainer.layers.mask import draw_mask, mask_gradients
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.grammar import boost_factors, changed_by, ranges
+from layergym.trainer.layers.mask import draw_mask, mask_gradients, unchanged
 from layergym.trainer.rows.prefix import refuse_dropout
 
 
@@ -54,18 +55,25 @@ class LayerTargeting(DeltaCheckpoints):
         return {id(p): f for i, f in factors.items() for p in self._layers[i].parameters()}
 
     def scatter(self) -> dict[str, torch.Tensor]:
-        """With layers="random", draw the entries that train; where each tensor stays frozen.
+        """Where single entries train, choose them; where each tensor stays frozen.
 
         Raises:
-            InputError: a setting would move the other entries too.
+            InputError: a setting would move the other entries too, or they are those of a delta of
+                another base.
         """
-        if self.selection.entries is None:
+        entries, spec = self.selection.entries, self.selection.spec
+        if entries is None:
             return {}
         if self.sharded:
-            raise InputError('layers="random" masks whole tensors; launch it without FSDP')
+            raise InputError(f'layers="{spec}" masks whole tensors; launch it without FSDP')
         if self.args.weight_decay:
-            raise InputError('weight decay moves every entry; set it to 0 with layers="random"')
-        masks = draw_mask(self.model, self.selection, self.args.seed)
+            raise InputError(f'weight decay moves every entry; set it to 0 with layers="{spec}"')
+        if changed := changed_by(spec):
+            delta = LayerDelta.load(changed.delta)
+            delta.check_base(self.base)
+            masks = unchanged(self.model, delta, bfloat16=changed.bfloat16)
+        else:
+            masks = draw_mask(self.model, self.selection.names, entries, self.args.seed)
         mask_gradients(self.model, masks)
         return masks
 
@@ -86,8 +94,9 @@ class LayerTargeting(DeltaCheckpoints):
 
     def trained_by_layer(self) -> dict[str, list[torch.nn.Parameter]]:
         """What trains, by layer; embeddings, final norm and head as "other"."""
-        named = {f"layer_{i}": list(self._layers[i].parameters()) for i in self.selection.layers}
-        if self.selection.whole_model:
-            inside = {id(p) for parameters in named.values() for p in parameters}
-            named["other"] = [p for p in self.model.parameters() if id(p) not in inside]
-        return named
+        trained = {id(p): p for p in self.model.parameters() if p.requires_grad}
+        named = {
+            f"layer_{i}": [p for p in self._layers[i].parameters() if trained.pop(id(p), None) is p]
+            for i in self.selection.layers
+        }
+        return named | ({"other": list(trained.values())} if trained else {})

@@ -21,7 +21,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from layergym.agents.models.architecture import check_rows
+from layergym.agents.models.architecture import causal_model, check_rows
 from layergym.agents.models.compute import clock, repeatable, repeatable_attention
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
@@ -34,7 +34,7 @@ from layergym.trainer.finite import check_step
 from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.grammar import notice_origin
 from layergym.trainer.layers.lora import base_names
-from layergym.trainer.layers.selection import causal_model, decoder_layers, select
+from layergym.trainer.layers.selection import decoder_layers, select
 from layergym.trainer.memory import release_memory, tokens_that_fit
 from layergym.trainer.pass_means import PassLog, over_passes
 from layergym.trainer.rows.passes import Pass, PassLimits, minibatches, passes

@@ -12,6 +12,14 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from layergym.base.errors import InputError
 
 
+def causal_model(model: Any) -> PreTrainedModel:
+    """The transformers model inside PEFT's wrapper, or the model itself."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not isinstance(base, PreTrainedModel):
+        raise InputError(f"{type(base).__name__} is not a transformers model")
+    return base
+
+
 def context_limit(config: PreTrainedConfig, wanted: int | None) -> int:
     """Tokens that an episode may have: `wanted`, or by default what the model was built for.
 

@@ -20,10 +20,11 @@ def moved(run: Run) -> dict[str, float]:
     """Frobenius norm of each layer's change over that of its weights at the start.
 
     By "layer_3" and, for all parameters, "other". Of tensors above `trainer.updates.SAMPLE` entries
-    the trainer compares a sample. Empty for adapters and scattered entries, whose changes are not
+    the trainer compares a sample. Empty for adapters and single entries, whose changes are not
     those of whole weights, and for runs that logged no changes.
     """
-    partial = run.config.get("lora") or str(run.config.get("layers", "")).startswith("random")
+    layers = str(run.config.get("layers", ""))
+    partial = run.config.get("lora") or layers.startswith(("random", "mask:"))
     last: Mapping[str, Any] = run.metrics[-1] if run.metrics and not partial else {}
     return {
         key.removeprefix(CHANGE): float(value)

@@ -109,5 +109,5 @@ def run_sweep(
 
 
 def layers_of(text: str, num_layers: int) -> tuple[int, ...]:
-    """The layers to train alone: "all", or the `layers=` grammar ("0,4,8", "10-14")."""
-    return tuple(range(num_layers)) if text == "all" else layer_indices(text, num_layers)
+    """The layers to train alone, whole ones in the `layers=` grammar: "all", "0,4,8", "10-14"."""
+    return layer_indices(text, num_layers)

@@ -22,7 +22,7 @@ from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.resolve import variant
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.evals.sweep.tuning import tuning_seed
-from layergym.trainer.layers.grammar import layer_indices
+from layergym.trainer.layers.grammar import touched
 
 STRATEGIES = ("full", "single:best", "middle:5", "top:5", "boost-top:5", "lora-middle:5")
 """Those of arXiv 2607.01232, and LoRA in the place of the layers' own weights."""
@@ -82,7 +82,7 @@ def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile
         "split": sweep.eval.split,
         "seeds": sweep.seeds,
         "layers": {
-            arm.name: layer_indices(arm.layers, begun.spec.num_layers) if arm.names_layers else ()
+            arm.name: touched(arm.layers, begun.spec.num_layers) if arm.names_layers else ()
             for arm, _ in begun.variants
             if arm.kind not in ("base", "full")
         },

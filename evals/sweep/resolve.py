@@ -10,8 +10,10 @@ from layergym.base.errors import InputError
 from layergym.envs import find
 from layergym.evals.arms import Arm
 from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import lora_rank
-from layergym.trainer.run import check_layers, check_run
+from layergym.trainer.layers.selection import check_layers
+from layergym.trainer.run import check_run
 from layergym.trainer.spec import RunSpec
 
 
@@ -41,7 +43,8 @@ def variant(arm: Arm, spec: SweepSpec) -> RunSpec:
             lora=lora_rank(spec.run.model, arm.layers) if arm.kind == "lora" else 0,
             learning_rate=spec.rates.of(arm),
         )
-        check_layers(run, spec.num_layers)
+        check_layers(run.model, run.layers, spec.num_layers)
+        boost_factors(run.boost, spec.num_layers)
     except InputError as error:
         raise InputError(f'arm "{arm.expression}": {error}') from None
     return run

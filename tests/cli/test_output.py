@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from layergym.__main__ import main
-from layergym.cli.pausing import PauseRequest, seconds
+from layergym.cli.pausing import PauseRequest
+from layergym.command.values import seconds
 from layergym.envs import InputError
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec

@@ -91,6 +91,7 @@ def variants(policy: str) -> list[RunSpec]:
         replace(spec, layers="2", beta=0.1),
         replace(spec, layers="2", seed=1, algorithm="grpo"),
         replace(spec, layers="1,3", boost="3*2"),
+        replace(spec, layers="1.o+down", beta=0.1),
     ]
 
 
@@ -182,10 +183,10 @@ def test_groups_hold_runs_that_can_share_a_bank(specs: list[RunSpec]) -> None:
     scattered = replace(specs[0], layers="random")
     longer = replace(specs[0], steps=5)
     listed = [full, *specs, longer, scattered]
-    assert groups(listed) == [(1, 2, 3, 4), (5,)]
-    assert groups(listed, variants=3) == [(1, 2, 3), (4,), (5,)]
+    assert groups(listed) == [(1, 2, 3, 4, 5), (6,)]
+    assert groups(listed, variants=3) == [(1, 2, 3), (4, 5), (6,)]
     large = [replace(spec, tasks_per_step=64, group_size=8) for spec in specs]
-    assert groups(large) == [(0, 1), (2, 3)]
+    assert groups(large) == [(0, 1), (2, 3), (4,)]
     with pytest.raises(InputError, match="must agree on model"):
         Bank([specs[0], longer])
 

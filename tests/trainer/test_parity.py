@@ -129,9 +129,10 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 WHOLE = [("all", loss, beta, mu) for loss in LOSSES for beta in (0.0, 0.1) for mu in (1, 2)]
 PARTS = [(layers, loss, 0.1, 2) for loss in LOSSES for layers in ("2", "1-5")]
 OTHERS = [("1,3", "bnpo", 0.1, 2), ("3", "dapo", 0.0, 1)]
+FINER = [(layers, "grpo", 0.1, 2) for layers in ("4.attn", "1.o+down", "embed", "norm", "head")]
 
 
-@pytest.fixture(params=WHOLE + PARTS + OTHERS, ids=lambda case: "-".join(map(str, case)))
+@pytest.fixture(params=WHOLE + PARTS + OTHERS + FINER, ids=lambda case: "-".join(map(str, case)))
 def case(request: pytest.FixtureRequest) -> tuple[str, str, float, int]:
     """Layers, loss, beta and number of epochs."""
     found: tuple[str, str, float, int] = request.param

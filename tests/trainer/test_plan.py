@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.shapes import PUBLISHED, published
-from layergym.trainer.layers.selection import causal_model, select
+from layergym.trainer.layers.selection import select
 from layergym.trainer.plan import DEVICES, Workload, plan
 
 CONFIG = AutoConfig.for_model(

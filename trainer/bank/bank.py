@@ -12,7 +12,6 @@ from those of separate runs by the rounding of sums in another order, and by not
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -36,7 +35,7 @@ from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.bank.trainer import BankTrainer, Place
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
-from layergym.trainer.layers.grammar import layer_indices
+from layergym.trainer.layers.grammar import inside_layers, touched
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.run import Policy, Trained, prompt_style, train_policy
 from layergym.trainer.seals import last_whole
@@ -67,9 +66,9 @@ _SHARED = (
 def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tuple[int, ...]]:
     """Which runs can share banks: indices into `specs`, bank by bank.
 
-    Runs share a bank when they have the same model, agent and length. Runs that train every layer,
-    entries scattered over all of them, or LoRA adapters, or that sample with vLLM, are in
-    no bank.
+    Runs share a bank when they have the same model, agent and length. Runs that train single
+    entries or anything outside the decoder layers, or LoRA adapters, or that sample with vLLM, are
+    in no bank.
 
     Args:
         specs: the runs.
@@ -91,7 +90,7 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
 def _fits(spec: RunSpec) -> bool:
     """Whether a run can be in a bank at all."""
     own = spec.lora or spec.sampler != HERE
-    return not own and not re.match("all|random", spec.layers.strip())
+    return not own and inside_layers(spec.layers)
 
 
 class Bank:
@@ -107,8 +106,8 @@ class Bank:
             raise InputError(f"runs in one bank must agree on {', '.join(_SHARED)}")
         if not all(map(_fits, specs)):
             raise InputError(
-                'a bank trains whole layers and samples by itself: no layers="all" or "random", '
-                "no LoRA, no vLLM"
+                "a bank trains decoder layers or modules of theirs, and samples by itself: no "
+                "single entries, nothing outside the layers, no LoRA, no vLLM"
             )
         self.specs = tuple(specs)
         self.base, self.tokenizer = open_model(
@@ -117,7 +116,7 @@ class Bank:
         self.base.requires_grad_(False)
         self.views = tuple(view(self.base, spec.layers) for spec in specs)
         depth = len(decoder_layers(self.base))
-        self.starts = [layer_indices(spec.layers, depth)[0] for spec in specs]
+        self.starts = [touched(spec.layers, depth)[0] for spec in specs]
         self._rows = Rows()
         self._model = routed(self.base, self.views, self._rows)
         self.passes = JointPasses(self._model, self._rows, specs[0].deterministic)

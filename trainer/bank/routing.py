@@ -22,20 +22,18 @@ from transformers import PreTrainedModel
 
 from layergym.base.errors import InputError
 from layergym.trainer.bank.paths import Forward, Rows
-from layergym.trainer.layers.grammar import layer_indices
-from layergym.trainer.layers.selection import decoder_layers
+from layergym.trainer.layers.selection import decoder_layers, named
 
 
 def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
-    """A model that shares every tensor of `base` but the parameters of `layers`, which it copies.
+    """A model that shares every tensor of `base` but those that `layers` names, which it copies.
 
     Modules without such parameters are shared as well.
 
     Raises:
         InputError: `layers` cannot be read.
     """
-    blocks = decoder_layers(base)
-    own = {id(p) for i in layer_indices(layers, len(blocks)) for p in blocks[i].parameters()}
+    own = {id(base.get_parameter(name)) for name in named(base, layers)}
     kept: list[Any] = [t for t in _tensors(base) if id(t) not in own]
     kept += [m for m in base.modules() if own.isdisjoint(map(id, m.parameters()))]
     return copy.deepcopy(base, {id(one): one for one in kept})

@@ -25,11 +25,11 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.save import save_model
 from layergym.base.errors import InputError, Notice
 from layergym.base.files import replacing
 from layergym.trainer.finite import check_tensors
-from layergym.trainer.layers.selection import causal_model
 from layergym.trainer.processes import gathered, part, spread_like
 
 FILE = "layer_delta.safetensors"

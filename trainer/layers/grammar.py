@@ -1,4 +1,4 @@
-"""Which layers a text names: the `layers=` grammar. Nothing here needs torch.
+"""The `layers=` grammar: what can be written, and what it names. No model is needed to read it.
 
 What can be written::
 
@@ -8,8 +8,13 @@ What can be written::
     middle | middle:5       the k layers around the middle (one when k is left out)
     top:3@profile.json      the k layers with the highest contribution in a profile
     bottom:3@profile.json   the k with the lowest
+    14.attn | 10-14.mlp     modules of decoder layers: attn, mlp, norms, or a module by its own
+    14.o+down | all.attn    name, where "_proj" may be left out; "+" joins several
+    embed | head | norm     what lies outside the layers: embeddings, output head, final norm
     random | random:2       as many single entries as so many layers have, scattered over the
                             matrices of all decoder layers: a control
+    mask:changed@DELTA      the single entries that another run has changed, by its folder or delta;
+                            mask:changed_bf16@DELTA: those whose bfloat16 rounding it has changed
 
 Layers are indices into the model's own decoder-layer list, never name prefixes, so that
 `layers.1` cannot match `layers.10`.
@@ -19,13 +24,95 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError, Notice
 from layergym.base.files import read_json
 
-_GRAMMAR = 'use "all", "14", "10-14", "0,14,27", "middle:5", "top:3@profile.json" or "random"'
+_GRAMMAR = (
+    'write layers as "all", "14", "10-14", "0,14,27", "middle:5" or "top:3@profile.json"; '
+    '"14.attn", "embed" or "random" name something finer'
+)
+OUTSIDE = ("embed", "head", "norm")
+"""What a model has beside its decoder layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Some decoder layers, or modules of theirs, or something outside the layers."""
+
+    layers: tuple[int, ...]
+    """None for what lies outside the layers."""
+    part: str = ""
+    """A module of these layers, or one of `OUTSIDE`; "" for whole layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedBy:
+    """The single entries that another run has changed."""
+
+    delta: Path
+    bfloat16: bool
+    """Whether only changes count that are left after rounding to bfloat16."""
+
+
+def targets(spec: str, num_layers: int) -> tuple[Target, ...]:
+    """What `spec` names, in the order in which it does; for "all" all layers and what is outside.
+
+    Raises:
+        InputError: as `layer_indices`, or `spec` names single entries.
+    """
+    text = spec.strip()
+    if text == "all":
+        every = Target(layer_indices(text, num_layers))
+        return every, *(Target((), part) for part in OUTSIDE)
+    if re.match("top:|bottom:", text):  # The name of a file follows, which may hold anything.
+        return (Target(layer_indices(text, num_layers)),)
+    found: list[Target] = []
+    for term in re.split(r"\s*[,+]\s*", text):
+        named = re.fullmatch(r"(.+)\.([A-Za-z_]\w*)", term)
+        if term in OUTSIDE:
+            found.append(Target((), term))
+        elif named:
+            found.append(Target(layer_indices(named[1], num_layers), named[2]))
+        elif found and found[-1].part not in ("", *OUTSIDE) and re.fullmatch(r"[A-Za-z_]\w*", term):
+            found.append(Target(found[-1].layers, term))
+        else:
+            found.append(Target(layer_indices(term, num_layers)))
+    return tuple(found)
+
+
+def touched(spec: str, num_layers: int) -> tuple[int, ...]:
+    """Decoder layers in which something lies that `spec` names, ascending; none for single entries.
+
+    Raises:
+        InputError: as `targets`.
+    """
+    if changed_by(spec) or scattered(spec, num_layers):
+        return ()
+    return tuple(sorted({i for target in targets(spec, num_layers) for i in target.layers}))
+
+
+def whole_layers(spec: str) -> bool:
+    """Whether `spec` is written as some decoder layers, each of them whole."""
+    return bool(re.fullmatch(r"[\d\s,+-]+|middle(:\d+)?|(top|bottom):.+", spec.strip()))
+
+
+def inside_layers(spec: str) -> bool:
+    """Whether all that `spec` names are decoder layers or modules of theirs, whole tensors."""
+    text = spec.strip()
+    if re.match("top:|bottom:", text):
+        return True
+    outside = set(OUTSIDE) & {term.strip() for term in re.split("[,+]", text)}
+    return not (outside or re.match("all$|random|mask:", text))
+
+
+def changed_by(spec: str) -> ChangedBy | None:
+    """The run whose changes "mask:changed@DELTA" names; None for anything else."""
+    match = re.fullmatch(r"mask:changed(_bf16)?@(.+)", spec.strip())
+    return ChangedBy(Path(match[2]), bool(match[1])) if match else None
 
 
 def layer_indices(spec: str, num_layers: int) -> tuple[int, ...]:
@@ -77,7 +164,7 @@ def notice_origin(spec: str, model: str) -> None:
     Raises:
         InputError: it names a profile that cannot be read.
     """
-    named = re.search(r"@([^*]+)", spec)
+    named = re.search(r"(?:top|bottom):\d+@([^*]+)", spec)
     profile = _read_profile(Path(named[1])) if named else {}
     made_with = str(profile.get("model_hash", "unknown"))
     if made_with not in ("unknown", model):

@@ -6,14 +6,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
-from layergym.agents.models.load import load_config
-from layergym.agents.names import source
+from layergym.agents.names import shape_of
 from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta, Stepped, full_precision, low_rank_names
-from layergym.trainer.layers.grammar import layer_indices
-from layergym.trainer.layers.selection import decoder_layers, layer_size
+from layergym.trainer.layers.selection import decoder_layers, layer_size, named
 from layergym.trainer.processes import gathered
 
 _WRAPPED = "base_model.model."
@@ -56,9 +54,7 @@ def lora_rank(model: str, layers: str) -> int:
         InputError: there is no such model, the layers hold no `nn.Linear`, or PEFT is absent.
     """
     _peft()
-    config = load_config(source(model))
-    with torch.device("meta"):
-        shape = AutoModelForCausalLM.from_config(config)
+    shape = shape_of(model)
     wanted = set(_linear_names(shape, layers))
     per_rank = sum(
         module.in_features + module.out_features
@@ -129,12 +125,12 @@ def _trains(module: Any) -> bool:
 
 
 def _linear_names(model: PreTrainedModel, layers: str) -> list[str]:
-    stack = decoder_layers(model)
-    inside = {id(m) for i in layer_indices(layers, len(stack)) for m in stack[i].modules()}
+    inside = {id(module) for module in decoder_layers(model).modules()}
+    wanted = set(named(model, layers))
     names = [
         name
         for name, module in model.named_modules()
-        if id(module) in inside and isinstance(module, nn.Linear)
+        if id(module) in inside and isinstance(module, nn.Linear) and f"{name}.weight" in wanted
     ]
     if not names:
         raise InputError(f'layers="{layers}" hold no linear map that LoRA could adapt')

@@ -1,19 +1,25 @@
-"""Freezing everything but the chosen layers.
-
-Layers are indices into the model's own decoder-layer list, never name prefixes, so that
-`layers.1` cannot match `layers.10`.
-"""
+"""Freezing everything in a model but what the `layers=` grammar names, and saying what trains."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
 
+from layergym.agents.models.architecture import causal_model
+from layergym.agents.names import shape_of
 from layergym.base.errors import InputError
-from layergym.trainer.layers.grammar import layer_indices, ranges, scattered
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.grammar import (
+    Target,
+    changed_by,
+    ranges,
+    scattered,
+    targets,
+    whole_layers,
+)
+from layergym.trainer.layers.mask import unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +28,13 @@ class LayerSelection:
 
     spec: str
     layers: tuple[int, ...]
-    """Indices of the decoder layers that train, ascending."""
+    """Indices of the decoder layers in which something trains, ascending."""
     num_layers: int
+    first: int
+    """The lowest layer that needs gradients: 0 when embeddings train, `num_layers` when nothing
+    in or below a layer does."""
+    what: str
+    """What trains, in words."""
     whole_model: bool
     """True for "all": embeddings, final norm and head train too."""
     names: tuple[str, ...]
@@ -33,21 +44,14 @@ class LayerSelection:
     total: int
     """Number of scalars in the model."""
     entries: int | None = None
-    """For "random": so many single entries of the named parameters train, not whole ones."""
-
-    @property
-    def first(self) -> int:
-        """The lowest layer that needs gradients; 0 when the embeddings train."""
-        return 0 if self.whole_model else self.layers[0]
+    """Where single entries of the named parameters train, not whole ones: so many."""
 
     def __str__(self) -> str:
         """Say what trains and how much of the model that is."""
-        what = "all" if self.whole_model else ranges(self.layers)
-        what = f"random entries of {what}" if self.entries else what
         share = 100 * self.trained / self.total
         return (
-            f"layers {what} (of {self.num_layers}): {self.trained:,} of {self.total:,} parameters "
-            f"({share:.3g} %) in {len(self.names)} tensors"
+            f"layers {self.what} (of {self.num_layers}): {self.trained:,} of {self.total:,} "
+            f"parameters ({share:.3g} %) in {len(self.names)} tensors"
         )
 
 
@@ -73,58 +77,163 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     return min(found, key=lambda pair: pair[0])[1]
 
 
-def causal_model(model: Any) -> PreTrainedModel:
-    """The transformers model inside PEFT's wrapper, or the model itself."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if not isinstance(base, PreTrainedModel):
-        raise InputError(f"{type(base).__name__} is not a transformers model")
-    return base
+def layer_size(layers: nn.ModuleList) -> int:
+    """Scalars in a decoder layer, the mean where layers differ."""
+    return round(sum(p.numel() for p in layers.parameters()) / len(layers))
 
 
 def select(model: nn.Module, spec: str) -> LayerSelection:
-    """Freeze everything in `model` but the layers that `spec` names, and say what trains.
+    """Freeze everything in `model` but what `spec` names, and say what trains.
 
-    In a PEFT model only the adapters inside those layers train; the base stays frozen.
+    In a PEFT model only the adapters inside it train; the base stays frozen.
 
     Raises:
-        InputError: as `layer_indices`, or the selected layers hold nothing that could train.
+        InputError: as `grammar.targets` and `named`, or nothing of it could train.
     """
-    layers = decoder_layers(model)
-    entries_of = scattered(spec, len(layers))
-    indices = layer_indices("all" if entries_of else spec, len(layers))
-    whole = spec.strip() == "all"
+    stack = decoder_layers(model)
+    scatter, changed = scattered(spec, len(stack)), changed_by(spec)
     adapters = hasattr(model, "get_base_model")
-    candidates = {id(p) for p in model.parameters() if p.requires_grad or not adapters}
-    chosen = candidates
-    if not whole:
-        inside = (p for i in indices for p in layers[i].parameters())
-        chosen = {id(p) for p in inside if p.ndim > 1 or not entries_of} & candidates
+    if adapters and (scatter or changed):
+        raise InputError(f'layers="{spec}" is about single weights; it cannot choose adapters')
+    entries = None
+    if changed:
+        frozen = unchanged(model, LayerDelta.load(changed.delta), bfloat16=changed.bfloat16)
+        wanted, entries = set(frozen), sum(int((~mask).sum()) for mask in frozen.values())
+    elif scatter:
+        inside = named(model, f"0-{len(stack) - 1}")
+        wanted = {name for name in inside if model.get_parameter(name).ndim > 1}
+    else:
+        wanted = set(named(model, spec))
     names = []
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(id(parameter) in chosen)
-        if id(parameter) in chosen:
+        trains = name in wanted and (parameter.requires_grad or not adapters)
+        parameter.requires_grad_(trains)
+        if trains:
             names.append(name)
     if not names:
         raise InputError(f'layers="{spec}" holds no adapter; give PEFT these layers to transform')
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     available = sum(sizes[name] for name in names)
-    entries = None
-    if entries_of:
-        if adapters:
-            raise InputError('layers="random" scatters over weights; it cannot choose adapters')
-        entries = min(entries_of * layer_size(layers), available)
+    if scatter:
+        entries = min(scatter * layer_size(stack), available)
+    layers = tuple(i for i, layer in enumerate(stack) if _any_trains(layer))
+    whole = spec.strip() == "all"
+    below = whole or any(map(_any_trains, _embeddings(model)))
     return LayerSelection(
         spec=spec,
-        layers=indices,
-        num_layers=len(layers),
+        layers=layers,
+        num_layers=len(stack),
+        first=0 if below else min(layers, default=len(stack)),
+        what=_in_words(spec, layers, len(stack)),
         whole_model=whole,
         names=tuple(names),
-        trained=entries or available,
+        trained=available if entries is None else entries,
         total=sum(sizes.values()),
         entries=entries,
     )
 
 
-def layer_size(layers: nn.ModuleList) -> int:
-    """Scalars in a decoder layer, the mean where layers differ."""
-    return round(sum(p.numel() for p in layers.parameters()) / len(layers))
+def named(model: nn.Module, spec: str) -> tuple[str, ...]:
+    """Names of the parameters of `model` that `spec` names, whole tensors, in the model's order.
+
+    Raises:
+        InputError: as `grammar.targets`, or a layer has no such module, or the model no such part.
+    """
+    stack = decoder_layers(model)
+    if spec.strip() == "all":
+        return tuple(name for name, _ in model.named_parameters())
+    chosen = {
+        id(parameter)
+        for target in targets(spec, len(stack))
+        for parameter in (_of_layers if target.layers else _outside)(model, target)
+    }
+    return tuple(name for name, parameter in model.named_parameters() if id(parameter) in chosen)
+
+
+def check_layers(model: str, spec: str, num_layers: int) -> None:
+    """Refuse what could not be selected in the model of this name; no weights are loaded.
+
+    Raises:
+        InputError: as `select`.
+    """
+    if changed := changed_by(spec):
+        LayerDelta.load(changed.delta)
+    elif not scattered(spec, num_layers) and any(t.part for t in targets(spec, num_layers)):
+        named(shape_of(model), spec)
+
+
+def _of_layers(model: nn.Module, target: Target) -> Iterator[nn.Parameter]:
+    """The parameters of whole layers, or of one module of each."""
+    stack = decoder_layers(model)
+    for index in target.layers:
+        found = [
+            parameter
+            for name, parameter in stack[index].named_parameters()
+            if not target.part or target.part in _parts(name)
+        ]
+        if not found:
+            known = {part for name, _ in stack[index].named_parameters() for part in _parts(name)}
+            raise InputError(
+                f'layer {index} has no "{target.part}"; it has {", ".join(sorted(known))}'
+            )
+        yield from found
+
+
+def _parts(name: str) -> set[str]:
+    """What a parameter of a layer is a part of: "self_attn.q_proj.weight" of attn and of q."""
+    first, *others = name.split(".")
+    modules = {first, *others[:-1]}
+    kinds = {
+        "norms": "norm" in first or first.startswith("ln"),
+        "attn": "attn" in first or "attention" in first,
+        "mlp": any(word in first for word in ("mlp", "ffn", "feed_forward", "moe")),
+    }
+    kind = next((kind for kind, holds in kinds.items() if holds), None)
+    return {*modules, *(one.removesuffix("_proj") for one in modules), *([kind] if kind else [])}
+
+
+def _outside(model: nn.Module, target: Target) -> list[nn.Parameter]:
+    """The parameters of a model's embeddings, output head or final norm."""
+    embeddings = list(_embeddings(model).parameters())
+    output = causal_model(model).get_output_embeddings()
+    head = [] if output is None else list(output.parameters())
+    inside = {id(p) for p in [*decoder_layers(model).parameters(), *embeddings, *head]}
+    norms = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in inside and any(word in name for word in ("norm", "ln_"))
+    ]
+    tied = {id(p) for p in embeddings}
+    found = {
+        "embed": embeddings,
+        "head": [parameter for parameter in head if id(parameter) not in tied],
+        "norm": norms,
+    }[target.part]
+    if not found and target.part == "head" and head:
+        raise InputError("this model's head is its embeddings; name them as embed")
+    if not found:
+        raise InputError(f"{type(causal_model(model)).__name__} has no parameters of {target.part}")
+    return found
+
+
+def _embeddings(model: nn.Module) -> nn.ModuleList:
+    """The embeddings outside the decoder layers: of tokens, and where there are any, positions."""
+    base = causal_model(model)
+    inside = {id(module) for module in decoder_layers(model).modules()}
+    found: list[nn.Module] = [m for m in base.modules() if isinstance(m, nn.Embedding)]
+    outside = {id(m): m for m in [base.get_input_embeddings(), *found] if id(m) not in inside}
+    return nn.ModuleList(outside.values())
+
+
+def _any_trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _in_words(spec: str, layers: tuple[int, ...], num_layers: int) -> str:
+    """What trains, for people."""
+    text = spec.strip()
+    if text == "all" or changed_by(text):
+        return text
+    if scattered(text, num_layers):
+        return f"random entries of {ranges(layers)}"
+    return ranges(layers) if whole_layers(text) else text

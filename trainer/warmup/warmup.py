@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
-from layergym.agents.models.compute import choose_device, choose_dtype
+from layergym.agents.models.compute import choose_device
 from layergym.agents.models.save import RECIPE, save_model
 from layergym.agents.names import LLM, TINY, defaults, num_layers, open_model
 from layergym.agents.prompts import PromptStyle
@@ -39,7 +39,7 @@ from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
-from layergym.trainer.layers.grammar import layer_indices, scattered
+from layergym.trainer.layers.grammar import touched
 from layergym.trainer.layers.selection import select
 from layergym.trainer.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
@@ -134,8 +134,7 @@ def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
     depth = spec.depth if spec.model == NEW else num_layers(spec.model)
-    if not scattered(spec.layers, depth):
-        layer_indices(spec.layers, depth)  # Refused before thousands of episodes are heard.
+    touched(spec.layers, depth)  # Refused before thousands of episodes are heard.
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)
@@ -235,8 +234,6 @@ def _open(
     build = tiny.build_tokenizer if exact else tiny.build_subword_tokenizer
     tokenizer = build([*texts, *actions])
     model = tiny.build_model(tokenizer, layers=spec.depth, width=spec.width, seed=spec.seed)
-    compute = choose_dtype(spec.dtype, torch.float32, choose_device(spec.device))
-    cast(torch.nn.Module, model).to(compute)
     return model, tokenizer
 
 

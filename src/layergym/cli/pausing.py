@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from layergym import InputError
-
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-_UNITS = {"h": 3600, "m": 60, "s": 1}
-
-
-def seconds(duration: str) -> float:
-    """Read a duration: "90s", "20m", "2h", "1h30m".
-
-    Raises:
-        InputError: it is none.
-    """
-    if not re.fullmatch(r"([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,9}s)?", duration) or not duration:
-        raise InputError(f'"{duration}" is no duration; write 90s, 20m, 2h or 1h30m')
-    return float(sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", duration)))
 
 
 class PauseRequest:

@@ -111,7 +111,8 @@ def add_single(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers",
         default="all",
-        help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json"',
+        help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json", '
+        '"14.attn", "embed"',
     )
     parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
     parser.add_argument(

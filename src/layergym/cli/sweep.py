@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.pausing import seconds
 from layergym.cli.presets import note_differences, with_preset
 from layergym.cli.run_options import add_run, run_spec
 from layergym.command.console import Output, add_output, complain, output
@@ -23,7 +22,7 @@ from layergym.command.options import (
     numbers,
     only_to_resume,
 )
-from layergym.command.values import JOBS, RATE, SEED, TASKS, TEMPERATURE, real
+from layergym.command.values import JOBS, RATE, SEED, TASKS, TEMPERATURE, real, seconds
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.launch import Chosen, Launch
@@ -52,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arms = parser.add_argument_group("arms")
     arms.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
     add_arms(
-        arms, 'further arms: random, lora, "middle:5", "0+7", "lora-middle:5", "boost-middle:5"'
+        arms,
+        'further arms: random, lora, embed, "3.attn", "middle:5", "0+7", "lora-middle:5", '
+        '"boost-middle:5"',
     )
     arms.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     arms.add_argument("--lr-full", type=RATE, help="learning rate of the full-parameter arm")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
-from layergym.cli.pausing import PauseRequest, seconds
+from layergym.cli.pausing import PauseRequest
 from layergym.cli.presets import note_differences, with_preset
 from layergym.cli.run_options import add_run, add_single, single_spec
 from layergym.command.console import Output, add_output, finite_or_none, output
 from layergym.command.options import new_folder, only_to_resume
+from layergym.command.values import seconds
 
 if TYPE_CHECKING:
     from layergym.trainer.run import Trained

@@ -11,6 +11,9 @@ import math
 import re
 from collections.abc import Callable
 
+from layergym.base.errors import InputError
+
+_UNITS = {"h": 3600, "m": 60, "s": 1}
 SHOWN = 40
 """Characters of a refused value that are repeated."""
 
@@ -50,6 +53,17 @@ def text(value: str) -> str:
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
         raise _refused(value, "a text in UTF-8")
     return value
+
+
+def seconds(duration: str) -> float:
+    """Read a duration: "90s", "20m", "2h", "1h30m".
+
+    Raises:
+        InputError: it is none.
+    """
+    if not re.fullmatch(r"([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,9}s)?", duration) or not duration:
+        raise InputError(f'"{duration}" is no duration; write 90s, 20m, 2h or 1h30m')
+    return float(sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", duration)))
 
 
 def _up_to(most: float) -> str:

@@ -1,0 +1,144 @@
+"""What `layergym dissect` keeps on disk, and what a report reads of it.
+
+FOLDER/dissect/<panel>/dissect.json                       what was asked for
+weights.json                       how weights moved
+seed-<s>/<variant>/evals/t1.0.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from layergym.base.errors import InputError, briefly
+from layergym.base.files import read_json, write_json
+from layergym.evals.contribution.cuts import layers_named
+from layergym.evals.results import EvalResult, Floats, read_eval, write_eval
+from layergym.evals.stats.shapley import (
+    Coalition,
+    Shares,
+    coalitions_of,
+    every_coalition,
+    exact,
+    order_pairs,
+    sampled,
+)
+
+FOLDER = "dissect"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The variants of one panel."""
+
+    path: Path
+
+    def _folder(self, seed: int, name: str) -> Path:
+        return self.path / f"seed-{seed}" / name
+
+    def has(self, seed: int, name: str) -> bool:
+        """Whether this variant was scored."""
+        return any((self._folder(seed, name) / "evals").glob("*.json"))
+
+    def keep(self, seed: int, result: EvalResult) -> None:
+        """Write a variant's scores; they are its `arm`'s."""
+        write_eval(self._folder(seed, result.arm), result)
+
+    def ask(self, *, layers: int, pairs: Mapping[int, int], episodes: int) -> None:
+        """Write down what the scores are about.
+
+        Args:
+            layers: of the model.
+            pairs: by seed, pairs of orders for Shapley values; 0 where all coalitions are scored.
+            episodes: that all single-layer runs of one seed have trained on; 0 if there are none.
+        """
+        about = {"layers": layers, "pairs": {str(s): n for s, n in pairs.items()}}
+        write_json(self.path / "dissect.json", about | {"trained_episodes": episodes})
+
+    def keep_weights(self, found: Mapping[str, Any]) -> None:
+        """Write how weights moved."""
+        write_json(self.path / "weights.json", found)
+
+
+@dataclass(frozen=True)
+class Dissected:
+    """All that was scored on one panel."""
+
+    path: Path
+    layers: int
+    pairs: Mapping[int, int]
+    trained_episodes: int
+    results: Mapping[int, Mapping[str, EvalResult]]
+    """By seed and variant."""
+    weights: Mapping[str, Any]
+
+    @property
+    def first(self) -> EvalResult:
+        """Any of the results."""
+        return next(iter(next(iter(self.results.values())).values()))
+
+    @property
+    def episodes(self) -> int:
+        """How many were played for all variants."""
+        each = len(self.first.tasks) * self.first.repeats
+        return each * sum(map(len, self.results.values()))
+
+    @property
+    def tables(self) -> dict[str, Floats]:
+        """Success rates (S, T) of the variants that were scored for every seed; one row of base."""
+        by_seed = list(self.results.values())
+        names = [name for name in by_seed[0] if all(name in one for one in by_seed)]
+        tables = {name: np.array([one[name].rates for one in by_seed]) for name in names}
+        return {**tables, "base": tables["base"][:1]}
+
+    def shapley(self) -> list[Shares]:
+        """Shapley values of the layers, one for each seed; none where coalitions are missing."""
+        found = []
+        for seed, results in self.results.items():
+            if seed not in self.pairs:
+                return []
+
+            def game(coalition: Coalition, results: Mapping[str, EvalResult] = results) -> Floats:
+                return results[coalition_name(coalition)].rates
+
+            orders = order_pairs(self.layers, self.pairs[seed], seed=seed)
+            wanted = coalitions_of(orders) if orders else every_coalition(self.layers)
+            if any(coalition_name(one) not in results for one in wanted):
+                return []
+            found.append(sampled(game, orders) if orders else exact(game, self.layers))
+        return found
+
+
+def coalition_name(coalition: Coalition) -> str:
+    """The variant in which these layers are moved into the base."""
+    return f"moved-{layers_named(coalition)}" if coalition else "base"
+
+
+def read_dissected(folder: Path) -> tuple[Dissected, ...]:
+    """What was kept in the folder of a sweep or run, panel by panel; only what has base and full.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    found = [_read(path.parent) for path in sorted((folder / FOLDER).glob("*/dissect.json"))]
+    return tuple(one for one in found if one.results)
+
+
+def _read(path: Path) -> Dissected:
+    about = read_json(path / "dissect.json")
+    results: dict[int, dict[str, EvalResult]] = {}
+    for file in sorted(path.glob("seed-*/*/evals/*.json")):
+        result = read_eval(file)
+        results.setdefault(int(file.parents[2].name[5:]), {})[file.parents[1].name] = result
+    whole = {s: one for s, one in sorted(results.items()) if {"base", "full"} <= one.keys()}
+    weights = read_json(path / "weights.json") if (path / "weights.json").is_file() else {}
+    try:
+        pairs = {int(seed): int(count) for seed, count in about["pairs"].items()}
+        numbers = int(about["layers"]), int(about["trained_episodes"])
+        return Dissected(path, numbers[0], pairs, numbers[1], whole, weights)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} was not dissected ({briefly(error)}); delete it") from None

@@ -1,0 +1,153 @@
+"""Which variants of a trained model there are, and playing them: the working half of `dissect`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from layergym.agents.names import open_model
+from layergym.base.errors import InputError
+from layergym.evals.contribution.cuts import Cut
+from layergym.evals.results import EvalResult
+from layergym.evals.score.evaluate import Label, play_panel
+from layergym.evals.score.weights import Likeness, Movement, likeness, movement
+from layergym.evals.sweep.panels import EvalSpec, scored_panel
+from layergym.trainer.layers import variants as make
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.grammar import touched
+from layergym.trainer.layers.selection import decoder_layers, named
+from layergym.trainer.layers.variants import Variant
+from layergym.trainer.run import agent_of
+from layergym.trainer.spec import RunSpec, make_env_of
+
+MODULES = ("attn", "mlp", "norms", "q", "k", "v", "o", "gate", "up", "down")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one base that are taken apart."""
+
+    full: Mapping[int, Path]
+    """Deltas of full training by seed."""
+    alone: Mapping[tuple[int, int], Path]
+    """Deltas of single-layer runs by layer and seed."""
+
+
+class Bench:
+    """The base, opened once, with everything that makes and plays its variants."""
+
+    def __init__(self, run: RunSpec, spec: EvalSpec, runs: Runs, temperature: float) -> None:
+        """Open the base and check that the first run belongs to it.
+
+        Raises:
+            InputError: it does not, or the model, environment or panel is not there.
+        """
+        self.run, self.spec, self.runs, self.temperature = run, spec, runs, temperature
+        self.model, self.tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
+        self.model.requires_grad_(False)
+        self.before = make.values_of(self.model, named(self.model, "all"))
+        self.layers = len(decoder_layers(self.model))
+        self.panel = scored_panel(run, spec)
+        self._read: dict[Path, LayerDelta] = {}
+        first = next(iter(runs.full.values()))
+        LayerDelta.load(first).apply(self.model).put(self.model)  # Refuses another base.
+
+    @cached_property
+    def modules(self) -> tuple[str, ...]:
+        """Those of `MODULES` that this model has, then what lies outside its layers."""
+        inside = tuple(part for part in MODULES if self._has(f"all.{part}"))
+        return *inside, *(part for part in ("embed", "head", "norm") if self._has(part))
+
+    def _has(self, spec: str) -> bool:
+        try:
+            return bool(named(self.model, spec))
+        except InputError:
+            return False
+
+    def delta(self, path: Path) -> LayerDelta:
+        """A run's delta with whole values; that of the last runs stay in memory."""
+        if path not in self._read:
+            self._read = dict(list(self._read.items())[-self.layers :])
+            self._read[path] = make.dense(LayerDelta.load(path), self.before)
+        return self._read[path]
+
+    def alone(self, seed: int, layers: str) -> list[LayerDelta]:
+        """The single-layer runs of one seed of these layers."""
+        wanted = touched(layers, self.layers)
+        return [self.delta(self.runs.alone[layer, seed]) for layer in wanted]
+
+    def variant(self, cut: Cut, seed: int) -> Variant:
+        """The model that `cut` makes of the runs of one seed.
+
+        Raises:
+            InputError: it names a run, layer or module that is not there.
+        """
+        full = self.delta(self.runs.full[seed])
+        return Variant(cut.name, self._made(cut, seed, full))
+
+    def _made(self, cut: Cut, seed: int, full: LayerDelta) -> LayerDelta:
+        what, before = cut.what, self.before
+        if cut.kind == "exchanged":
+            layer, _, other = what.partition("@")
+            donor = self.delta(self.runs.full[int(other)])
+            return make.exchanged(full, donor, named(self.model, layer))
+        makers: dict[str, Callable[[], LayerDelta]] = {
+            "base": lambda: make.part(full, ()),
+            "full": lambda: full,
+            "alone": lambda: self.alone(seed, what)[0],
+            "moved": lambda: make.part(full, named(self.model, what)),
+            "without": lambda: make.without(full, named(self.model, what)),
+            "scaled": lambda: make.scaled(full, before, float(what)),
+            "bfloat16": lambda: make.rounded(full, before),
+            "rank": lambda: make.directions(full, before, int(what)),
+            "stack": lambda: make.stacked(self.alone(seed, what), before),
+            "average": lambda: make.stacked(self.alone(seed, what), before, mean=True),
+        }
+        return makers[cut.kind]()
+
+    def play(self, variant: Variant, seed: int) -> EvalResult:
+        """Score one variant on the panel; every variant plays the same episodes."""
+        undo = variant.delta.put(self.model)
+        try:
+            return play_panel(
+                agent_of(self.run, self.model, self.tokenizer, self.temperature),
+                make_env_of(self.run, self.spec.split),
+                self.panel,
+                Label(variant.name, self.temperature, seed, self.spec.score),
+                repeats=self.spec.repeats if self.temperature else 1,
+                seed=self.spec.seed,
+            )
+        finally:
+            undo.put(self.model)
+
+    def play_all(self, cuts: Sequence[Cut], seed: int) -> Iterator[EvalResult]:
+        """Score these variants of one seed one after another, each as it is asked for."""
+        for cut in cuts:
+            yield self.play(self.variant(cut, seed), seed)
+
+    # ---- weights ------------------------------------------------------------------------------
+
+    def movements(self, seed: int, parts: Sequence[str]) -> dict[str, Movement]:
+        """How full training moved these targets of the `layers=` grammar."""
+        full = self.delta(self.runs.full[seed])
+        found = {part: movement(full, self.before, named(self.model, part)) for part in parts}
+        return {part: one for part, one in found.items() if one}
+
+    def likenesses(self, layer: int) -> dict[str, Likeness]:
+        """Between seeds of full training, and between full training and the layer alone."""
+        names, fulls = named(self.model, str(layer)), self.runs.full
+        first, *others = fulls
+        pairs = {f"seed {first} and seed {s}": (fulls[first], fulls[s]) for s in others}
+        for seed in fulls:
+            if (layer, seed) in self.runs.alone:
+                pairs[f"full and alone, seed {seed}"] = (
+                    fulls[seed],
+                    self.runs.alone[layer, seed],
+                )
+        found = {
+            name: likeness(self.delta(a), self.delta(b), self.before, names)
+            for name, (a, b) in pairs.items()
+        }
+        return {name: one for name, one in found.items() if one}
