@@ -94,16 +94,15 @@ def test_a_run_needs_its_model_and_what_steps_it() -> None:
     assert run_bytes(RunSpec(env="alfworld-v0", beta=0.1)) > tiny
 
 
-@pytest.mark.usefixtures("machine")
 def test_a_sweep_uses_the_gpus_unless_it_is_told_otherwise(
-    sweep_of: Callable[..., SweepSpec], tmp_path: Path
+    sweep_of: Callable[..., SweepSpec], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     spec = sweep_of()
-    assert str(open_executor(Launch(jobs=5), resolve(spec, tmp_path))).endswith(
-        "5 at a time on 2 GPUs"
-    )
-    on_cpu = replace(spec, run=replace(spec.run, device="cpu"))
-    assert "GPU" not in str(open_executor(Launch(jobs=5), resolve(on_cpu, tmp_path)))
+    anywhere = resolve(spec, tmp_path)
+    on_cpu = resolve(replace(spec, run=replace(spec.run, device="cpu")), tmp_path)
+    request.getfixturevalue("machine")
+    assert str(open_executor(Launch(jobs=5), anywhere)).endswith("5 at a time on 2 GPUs")
+    assert "GPU" not in str(open_executor(Launch(jobs=5), on_cpu))
 
 
 def test_banks_leave_no_gpu_idle(sweep_of: Callable[..., SweepSpec], tmp_path: Path) -> None:
