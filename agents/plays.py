@@ -29,7 +29,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Play:
+class EpisodePlay:
     """One episode while it is played."""
 
     job: Job
@@ -44,7 +44,7 @@ class Play:
     error: str = ""
 
     @classmethod
-    def of(cls, job: Job, env: TextEnv) -> Play:
+    def of(cls, job: Job, env: TextEnv) -> EpisodePlay:
         """An episode that is yet to be reset."""
         limit = env.step_timeout_s
         return cls(job, env, None if limit is None else CallThread(limit))
@@ -115,7 +115,7 @@ class Play:
         )
 
 
-Answer = tuple[int, Callable[[], Turn | None]]
+EnvAnswer = tuple[int, Callable[[], Turn | None]]
 """The number of an episode whose environment has answered, and what takes the answer in."""
 
 
@@ -125,7 +125,7 @@ class Calls:
     def __init__(self) -> None:
         """Begin without any."""
         self._numbers = count()
-        self._under_way: dict[int, Answer] = {}
+        self._under_way: dict[int, EnvAnswer] = {}
         self._back: SimpleQueue[int] = SimpleQueue()
         self._deadlines: list[tuple[float, int]] = []
 
@@ -133,15 +133,15 @@ class Calls:
         """Whether any is under way."""
         return bool(self._under_way)
 
-    def reset(self, i: int, play: Play) -> None:
+    def reset(self, i: int, play: EpisodePlay) -> None:
         """Reset the environment of episode `i`."""
         self._make(i, play.thread, play.reset, play.started)
 
-    def step(self, i: int, play: Play, decision: Decision) -> None:
+    def step(self, i: int, play: EpisodePlay, decision: Decision) -> None:
         """Step the environment of episode `i`."""
         self._make(i, play.thread, partial(play.step, decision), partial(play.stepped, decision))
 
-    def answers(self, *, wait: bool) -> list[Answer]:
+    def answers(self, *, wait: bool) -> list[EnvAnswer]:
         """What has been answered by now, or is overdue, in that order.
 
         Args:
@@ -171,7 +171,7 @@ class Calls:
         self._under_way[number] = (i, partial(take, begun))
         heapq.heappush(self._deadlines, (begun.deadline, number))
 
-    def _come_back(self) -> list[Answer]:
+    def _come_back(self) -> list[EnvAnswer]:
         numbers = []
         with suppress(Empty):
             while True:

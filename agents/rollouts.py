@@ -16,7 +16,7 @@ from layergym.agents.base import (
     OutOfContext,
     continuous,
 )
-from layergym.agents.plays import Calls, Job, Play
+from layergym.agents.plays import Calls, EpisodePlay, Job
 from layergym.agents.types import Trajectory, Turn
 from layergym.envs.core import TextEnv
 
@@ -71,7 +71,7 @@ def rollout(
         while True:
             room = len(jobs) if in_flight is None else in_flight - stage.under_way
             for job in islice(todo, room):
-                stage.begin(Play.of(job, make_env()))
+                stage.begin(EpisodePlay.of(job, make_env()))
             if not stage.under_way:
                 return stage.trajectories()
             stage.go_on()
@@ -87,7 +87,7 @@ class _Stage:
     ) -> None:
         self._agent = agent
         self._on_turn, self._on_end = on_turn, on_end
-        self._plays: list[Play] = []
+        self._plays: list[EpisodePlay] = []
         self._calls = Calls()
         self._asked: set[int] = set()
         self._over: dict[int, Trajectory] = {}
@@ -97,7 +97,7 @@ class _Stage:
     def under_way(self) -> int:
         return len(self._plays) - len(self._over)
 
-    def begin(self, play: Play) -> None:
+    def begin(self, play: EpisodePlay) -> None:
         self._calls.reset(len(self._plays), play)
         self._plays.append(play)
 
@@ -145,7 +145,7 @@ class _Stage:
         else:
             play.ended = "context" if isinstance(move, OutOfContext) else "truncated"
 
-    def _close(self, play: Play) -> None:
+    def _close(self, play: EpisodePlay) -> None:
         closed = play.close()
         if play.thread is None:
             closed()

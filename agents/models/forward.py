@@ -128,10 +128,11 @@ class CachedModel:
         return min(-(-span // _SPAN) * _SPAN, self.cache.capacity)
 
     def _tensor(self, values: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor(values, device=self.model.device)
+        return self._array(np.array(values, np.int64))
 
     def _array(self, values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(values).to(self.model.device)
+        # Copied aside before this returns, so the host need not wait for the device.
+        return torch.from_numpy(values).to(self.model.device, non_blocking=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from layergym.agents.models.rows import Row
+from layergym.agents.models.rows import CacheRow
 
 PIECE = 16384
 """Tokens of one pass, padding included, and of one row in it."""
@@ -17,9 +17,9 @@ _ALIKE = 32
 class Piece:
     """What one pass feeds to rows of which all or none hold something already."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CacheRow, ...]
     """One for each distinct row of the pass."""
-    copies: tuple[tuple[Row, ...], ...]
+    copies: tuple[tuple[CacheRow, ...], ...]
     """Rows of the same first prompt, which get copies."""
 
     @property
@@ -37,7 +37,7 @@ class Piece:
         """Of the pass, padding included."""
         return len(self.rows) * max(map(_width, self.rows))
 
-    def every(self) -> Iterator[tuple[int, Row]]:
+    def every(self) -> Iterator[tuple[int, CacheRow]]:
         """All rows, copies included, with the row of the pass whose logits are theirs."""
         for n, (row, copies) in enumerate(zip(self.rows, self.copies, strict=True)):
             yield n, row
@@ -55,12 +55,12 @@ class Piece:
             row.length += _width(row)
 
 
-def first_pieces(rows: Sequence[Row]) -> list[Piece]:
+def first_pieces(rows: Sequence[CacheRow]) -> list[Piece]:
     """What to feed of what the cache lacks of `rows`: one pass of the greatest size, or several.
 
     The rows that have waited the longest, the first ones, come first.
     """
-    fresh: dict[tuple[int, tuple[int, ...]], list[Row]] = {}
+    fresh: dict[tuple[int, tuple[int, ...]], list[CacheRow]] = {}
     for row in rows:
         if not row.length:
             fresh.setdefault((row.variant, tuple(row.context)), []).append(row)
@@ -77,9 +77,9 @@ def first_pieces(rows: Sequence[Row]) -> list[Piece]:
     return found
 
 
-def _batches(groups: Sequence[list[Row]]) -> Iterator[list[list[Row]]]:
+def _batches(groups: Sequence[list[CacheRow]]) -> Iterator[list[list[CacheRow]]]:
     """Groups of rows by length, so that padding is at most half of a batch of long ones."""
-    batch: list[list[Row]] = []
+    batch: list[list[CacheRow]] = []
     for group in sorted(groups, key=lambda g: (_width(g[0]), g[0].context)):
         longest = _width(group[0])
         most = max(_ALIKE, 2 * _width(batch[0][0])) if batch else longest
@@ -91,5 +91,5 @@ def _batches(groups: Sequence[list[Row]]) -> Iterator[list[list[Row]]]:
         yield batch
 
 
-def _width(row: Row) -> int:
+def _width(row: CacheRow) -> int:
     return min(row.pending, PIECE)

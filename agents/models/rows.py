@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
+Logprobs = NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class CacheRow:
     """One episode: `context[:length]` is cached at `place`, the rest is yet to be fed."""
 
     episode: int
@@ -44,39 +44,39 @@ class Places:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._at: list[Row | None] = []
+        self._at: list[CacheRow | None] = []
 
     def __len__(self) -> int:
         """How many places there are, free ones included."""
         return len(self._at)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[CacheRow]:
         """The rows."""
         return (row for row in self._at if row is not None)
 
-    def __getitem__(self, place: int) -> Row:
+    def __getitem__(self, place: int) -> CacheRow:
         """The row at a place that is not free."""
         row = self._at[place]
         assert row is not None
         return row
 
-    def with_(self, row: Row) -> int:
+    def with_(self, row: CacheRow) -> int:
         """How many places there are once `row` has one."""
         return len(self._at) + (row.place < 0 and None not in self._at)
 
-    def take(self, row: Row) -> None:
+    def take(self, row: CacheRow) -> None:
         """Give a row the first free place, unless it has one."""
         if row.place < 0:
             row.place = self._at.index(None) if None in self._at else len(self._at)
             self._at[row.place : row.place + 1] = [row]
 
-    def leave(self, row: Row) -> None:
+    def leave(self, row: CacheRow) -> None:
         """Free the place of a row; what it held is lost."""
         if row.place >= 0:
             self._at[row.place] = None
         row.place, row.length = -1, 0
 
-    def first(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+    def first(self, rows: Sequence[CacheRow]) -> tuple[list[int], list[int]]:
         """Move `rows` to the first places; who was there takes the places that they leave.
 
         Returns:
@@ -121,7 +121,7 @@ class Replies:
                 for one in self._arrays()
             )
 
-    def begin(self, row: Row) -> None:
+    def begin(self, row: CacheRow) -> None:
         """Begin the reply to all of a row's context, which takes K uniforms of its noise."""
         self._begun[row.place], self._count[row.place] = len(row.context), 0
         self._uniforms[row.place] = row.noise.random(self._most)
@@ -131,7 +131,7 @@ class Replies:
         found: NDArray[np.float64] = self._uniforms[places, self._count[places]]
         return found
 
-    def add(self, places: Ints, tokens: Ints, logprobs: Floats) -> Ints:
+    def add(self, places: Ints, tokens: Ints, logprobs: Logprobs) -> Ints:
         """Add a token (B,) to each reply, with its log-probability; the places that are done."""
         count = self._count[places]
         self._ids[places, count] = tokens

@@ -15,7 +15,7 @@ from layergym.agents.models.draw import draw
 from layergym.agents.models.forward import LEAST, CachedModel, evaluating
 from layergym.agents.models.prefill import Piece, first_pieces
 from layergym.agents.models.requests import Request, Sample, Sampler, Variants
-from layergym.agents.models.rows import Ints, Places, Replies, Row
+from layergym.agents.models.rows import CacheRow, Ints, Places, Replies
 from layergym.base.errors import Diverged, InputError
 
 _FEWER = 8
@@ -82,12 +82,12 @@ class TransformersSampler(Sampler):
         self._variants = variants
         self._slot_bytes = cache_bytes(model.config, model.dtype)
         self._exact = torch.float32 if model.device.type == "mps" else torch.float64
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[int, CacheRow] = {}
         self._places = Places()
         self._replies = Replies(max_new_tokens, self.stop_ids)
-        self._queue: list[Row] = []  # Asked; without a place, or without room to grow.
-        self._asked: list[Row] = []  # Yet to be fed.
-        self._live: list[Row] = []
+        self._queue: list[CacheRow] = []  # Asked; without a place, or without room to grow.
+        self._asked: list[CacheRow] = []  # Yet to be fed.
+        self._live: list[CacheRow] = []
 
     # ---- the protocol -------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class TransformersSampler(Sampler):
         with torch.inference_mode():
             self.net.cache.reserve()
 
-    def _enter(self, row: Row, needed: bool = False) -> bool:
+    def _enter(self, row: CacheRow, needed: bool = False) -> bool:
         """Whether the cache has room for a row and its reply; then it is to be fed."""
         cache, length = self.net.cache, len(row.context) + self.max_new_tokens
         rows = max(LEAST, self._places.with_(row))
@@ -160,16 +160,16 @@ class TransformersSampler(Sampler):
 
     # ---- rows -----------------------------------------------------------------------------------
 
-    def _open(self, request: Request) -> Row:
+    def _open(self, request: Request) -> CacheRow:
         row = self._rows.get(request.episode)
         if row is None:
             noise = np.random.Generator(np.random.Philox(key=request.seed))
             variant = self._variants.variant(request.episode) if self._variants else 0
-            row = self._rows[request.episode] = Row(request.episode, noise, variant, [])
+            row = self._rows[request.episode] = CacheRow(request.episode, noise, variant, [])
         row.extend(request.ids, extends=request.extends)
         return row
 
-    def _close(self, row: Row) -> tuple[int, Sample]:
+    def _close(self, row: CacheRow) -> tuple[int, Sample]:
         ids, logprobs, stopped = self._replies.said(row.place)
         row.length = len(row.context) + len(ids) - 1
         row.context += ids
@@ -177,12 +177,12 @@ class TransformersSampler(Sampler):
 
     # ---- the model ------------------------------------------------------------------------------
 
-    def _prefill(self) -> list[Row]:
+    def _prefill(self) -> list[CacheRow]:
         """Feed what the cache lacks, and draw first tokens; who is done with these.
 
         What is beyond one pass of the greatest size waits until the others got their next token.
         """
-        done: list[Row] = []
+        done: list[CacheRow] = []
         for piece in first_pieces(self._asked):
             done += self._begin(piece, self._feed(piece))
         self._asked = [row for row in self._asked if row.pending]
@@ -201,7 +201,7 @@ class TransformersSampler(Sampler):
         piece.fed()
         return logits
 
-    def _begin(self, piece: Piece, logits: Tensor) -> list[Row]:
+    def _begin(self, piece: Piece, logits: Tensor) -> list[CacheRow]:
         """Draw the first tokens of rows that are fed to their ends; who is done with these."""
         begun = [(n, row) for n, row in piece.every() if not row.pending]
         if not begun:
@@ -213,7 +213,7 @@ class TransformersSampler(Sampler):
         of = torch.tensor([n for n, _ in begun], device=logits.device)
         return self._draw(np.array([row.place for row in rows]), logits[of])
 
-    def _decode(self) -> list[Row]:
+    def _decode(self) -> list[CacheRow]:
         """Feed the last token of every row that is being answered, and draw the next."""
         source, target = self._places.first(self._live)
         if source:
@@ -224,10 +224,11 @@ class TransformersSampler(Sampler):
         self._announce([self._places[n] for n in range(live)], idle=max(0, LEAST - live))
         return self._draw(np.arange(live), self.net.next(*self._replies.last(live)))
 
-    def _draw(self, places: Ints, logits: Tensor) -> list[Row]:
+    def _draw(self, places: Ints, logits: Tensor) -> list[CacheRow]:
         """Draw one token for each row (B,) from (B, V); who is done."""
         uniforms = torch.from_numpy(self._replies.uniforms(places))
-        token, logprob = draw(logits, uniforms.to(logits.device, self._exact), self.temperature)
+        uniforms = uniforms.to(self._exact).to(logits.device, non_blocking=True)
+        token, logprob = draw(logits, uniforms, self.temperature)
         # One transfer: a float32 holds whole numbers up to 2^24.
         tokens, logprobs = torch.stack([token.float(), logprob]).cpu().numpy()
         if not np.isfinite(logprobs).all():
@@ -244,7 +245,7 @@ class TransformersSampler(Sampler):
 
     def _announce(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[CacheRow],
         prompts: Sequence[Sequence[int]] | None = None,
         *,
         idle: int = 0,

@@ -21,7 +21,7 @@ LOST = "without-"
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class GainShare:
     """What one variant holds of full training's gain; of a put-back part, what is lost with it."""
 
     name: str
@@ -43,18 +43,18 @@ class Dissection:
     full: Estimate
     gain: Estimate
     """Full less base."""
-    shares: tuple[Share, ...]
+    shares: tuple[GainShare, ...]
 
     @property
     def defined(self) -> bool:
         """Whether shares of the gain exist."""
         return any(share.share is not None for share in self.shares)
 
-    def of(self, name: str) -> Share | None:
+    def of(self, name: str) -> GainShare | None:
         """The share of the variant of this name, if it was scored."""
         return next((share for share in self.shares if share.name == name), None)
 
-    def layers(self, kind: str, count: int) -> list[Share | None]:
+    def layers(self, kind: str, count: int) -> list[GainShare | None]:
         """The shares of "KIND-0" to "KIND-<count - 1>"."""
         return [self.of(f"{kind}-{layer}") for layer in range(count)]
 
@@ -80,7 +80,7 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
     shares = stats.contribution_ratios(values, float(gain[0]), draws, gain_draws[:, 0])
     joint = stats.simultaneous(values, draws, board.degrees)
     found = tuple(
-        Share(
+        GainShare(
             name=name,
             score=board.score(name),
             difference=_difference(board, name, draws[:, place]),

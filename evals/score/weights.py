@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 
 from layergym.trainer.layers.delta import LayerDelta
-
-Before = Mapping[str, torch.Tensor]
+from layergym.trainer.layers.variants import Before
 
 
 @dataclass(frozen=True, slots=True)

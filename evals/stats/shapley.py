@@ -21,7 +21,7 @@ from layergym.evals.results import Floats
 from layergym.evals.stats.intervals import LEVEL, Estimate
 
 Coalition = frozenset[int]
-Game = Callable[[Coalition], Floats]
+CoalitionGame = Callable[[Coalition], Floats]
 """Values (T,) of a coalition."""
 
 
@@ -46,7 +46,7 @@ def every_coalition(players: int) -> Iterable[Coalition]:
         yield from map(frozenset, combinations(range(players), size))
 
 
-def exact(game: Game, players: int) -> Shares:
+def exact(game: CoalitionGame, players: int) -> Shares:
     """Shapley values from all 2^K coalitions."""
     values = {coalition: game(coalition) for coalition in every_coalition(players)}
     table = np.zeros((players, len(values[frozenset()])))
@@ -91,7 +91,7 @@ def pairs_within(players: int, evaluations: int, *, seed: int) -> int:
     return pairs
 
 
-def sampled(game: Game, orders: Sequence[Sequence[int]]) -> Shares:
+def sampled(game: CoalitionGame, orders: Sequence[Sequence[int]]) -> Shares:
     """Shapley values from orders as `order_pairs` gives them."""
     values = {coalition: game(coalition) for coalition in coalitions_of(orders)}
     tables = []

@@ -17,7 +17,7 @@ from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.trainer.layers import variants as make
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import touched
-from layergym.trainer.layers.selection import decoder_layers, named
+from layergym.trainer.layers.selection import decoder_layers, parameters_named
 from layergym.trainer.layers.variants import Variant
 from layergym.trainer.run import agent_of
 from layergym.trainer.spec import RunSpec, make_env_of
@@ -47,7 +47,7 @@ class Bench:
         self.run, self.spec, self.runs, self.temperature = run, spec, runs, temperature
         self.model, self.tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
         self.model.requires_grad_(False)
-        self.before = make.values_of(self.model, named(self.model, "all"))
+        self.before = make.values_of(self.model, parameters_named(self.model, "all"))
         self.layers = len(decoder_layers(self.model))
         self.panel = scored_panel(run, spec)
         self._read: dict[Path, LayerDelta] = {}
@@ -62,7 +62,7 @@ class Bench:
 
     def _has(self, spec: str) -> bool:
         try:
-            return bool(named(self.model, spec))
+            return bool(parameters_named(self.model, spec))
         except InputError:
             return False
 
@@ -92,13 +92,13 @@ class Bench:
         if cut.kind == "exchanged":
             layer, _, other = what.partition("@")
             donor = self.delta(self.runs.full[int(other)])
-            return make.exchanged(full, donor, named(self.model, layer))
+            return make.exchanged(full, donor, parameters_named(self.model, layer))
         makers: dict[str, Callable[[], LayerDelta]] = {
-            "base": lambda: make.part(full, ()),
+            "base": lambda: make.part_of(full, ()),
             "full": lambda: full,
             "alone": lambda: self.alone(seed, what)[0],
-            "moved": lambda: make.part(full, named(self.model, what)),
-            "without": lambda: make.without(full, named(self.model, what)),
+            "moved": lambda: make.part_of(full, parameters_named(self.model, what)),
+            "without": lambda: make.without(full, parameters_named(self.model, what)),
             "scaled": lambda: make.scaled(full, before, float(what)),
             "bfloat16": lambda: make.rounded(full, before),
             "rank": lambda: make.directions(full, before, int(what)),
@@ -132,12 +132,14 @@ class Bench:
     def movements(self, seed: int, parts: Sequence[str]) -> dict[str, Movement]:
         """How full training moved these targets of the `layers=` grammar."""
         full = self.delta(self.runs.full[seed])
-        found = {part: movement(full, self.before, named(self.model, part)) for part in parts}
+        found = {
+            part: movement(full, self.before, parameters_named(self.model, part)) for part in parts
+        }
         return {part: one for part, one in found.items() if one}
 
     def likenesses(self, layer: int) -> dict[str, Likeness]:
         """Between seeds of full training, and between full training and the layer alone."""
-        names, fulls = named(self.model, str(layer)), self.runs.full
+        names, fulls = parameters_named(self.model, str(layer)), self.runs.full
         first, *others = fulls
         pairs = {f"seed {first} and seed {s}": (fulls[first], fulls[s]) for s in others}
         for seed in fulls:

@@ -58,6 +58,7 @@ CALLS = {
     "compare": Call(
         "{sweep} --arms 3 --seeds 7 --jobs 1 --out {new}", "report", "{new}/report/report.html"
     ),
+    "dissect": Call("{sweep} --sets moved --eval-tasks 2 --quiet", "moved", "{sweep}/dissect"),
     "vote": Call("{sweep}", "vote", "{sweep}/votes"),
     "retention": Call(
         "{sweep} --arms base full --text {text}",

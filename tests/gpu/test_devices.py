@@ -28,7 +28,7 @@ from layergym.trainer.spec import RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
 from tests.gpu.fake_gpu import Counts, FakeGPU, fake_gpu
 
-LAUNCHES_PER_TOKEN = 427
+LAUNCHES_PER_TOKEN = 440
 """Of `TransformersSampler.sample`, however many rows: the embedded policy has eight layers."""
 WAITS_PER_TOKEN = 1
 WAITS_PER_TURN = 20

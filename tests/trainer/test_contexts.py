@@ -135,7 +135,7 @@ def test_a_step_on_the_rows_of_a_policy_equals_stock_trl(
 
 @pytest.fixture(scope="module")
 def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    register("test/Talk-v0", Talk)
+    register("test/Chat-v0", Talk)
     folder = tmp_path_factory.mktemp("policy")
     tokenizer = build_tokenizer([" ".join(f"w{n}" for n in range(20))])
     build_model(tokenizer, layers=3, width=32, seed=1).save_pretrained(folder)
@@ -146,7 +146,7 @@ def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def spec(folder: str, context: str, **more: Any) -> RunSpec:
     return RunSpec(
-        env="test/Talk-v0",
+        env="test/Chat-v0",
         model=folder,
         context=context,
         steps=4,

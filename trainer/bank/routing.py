@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from layergym.base.errors import InputError
 from layergym.trainer.bank.paths import Forward, Rows
-from layergym.trainer.layers.selection import decoder_layers, named
+from layergym.trainer.layers.selection import decoder_layers, parameters_named
 
 
 def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
@@ -33,7 +33,7 @@ def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
     Raises:
         InputError: `layers` cannot be read.
     """
-    own = {id(base.get_parameter(name)) for name in named(base, layers)}
+    own = {id(base.get_parameter(name)) for name in parameters_named(base, layers)}
     kept: list[Any] = [t for t in _tensors(base) if id(t) not in own]
     kept += [m for m in base.modules() if own.isdisjoint(map(id, m.parameters()))]
     return copy.deepcopy(base, {id(one): one for one in kept})

@@ -40,7 +40,7 @@ OUTSIDE = ("embed", "head", "norm")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LayerTarget:
     """Some decoder layers, or modules of theirs, or something outside the layers."""
 
     layers: tuple[int, ...]
@@ -58,7 +58,7 @@ class ChangedBy:
     """Whether only changes count that are left after rounding to bfloat16."""
 
 
-def targets(spec: str, num_layers: int) -> tuple[Target, ...]:
+def targets(spec: str, num_layers: int) -> tuple[LayerTarget, ...]:
     """What `spec` names, in the order in which it does; for "all" all layers and what is outside.
 
     Raises:
@@ -66,21 +66,21 @@ def targets(spec: str, num_layers: int) -> tuple[Target, ...]:
     """
     text = spec.strip()
     if text == "all":
-        every = Target(layer_indices(text, num_layers))
-        return every, *(Target((), part) for part in OUTSIDE)
+        every = LayerTarget(layer_indices(text, num_layers))
+        return every, *(LayerTarget((), part) for part in OUTSIDE)
     if re.match("top:|bottom:", text):  # The name of a file follows, which may hold anything.
-        return (Target(layer_indices(text, num_layers)),)
-    found: list[Target] = []
+        return (LayerTarget(layer_indices(text, num_layers)),)
+    found: list[LayerTarget] = []
     for term in re.split(r"\s*[,+]\s*", text):
         named = re.fullmatch(r"(.+)\.([A-Za-z_]\w*)", term)
         if term in OUTSIDE:
-            found.append(Target((), term))
+            found.append(LayerTarget((), term))
         elif named:
-            found.append(Target(layer_indices(named[1], num_layers), named[2]))
+            found.append(LayerTarget(layer_indices(named[1], num_layers), named[2]))
         elif found and found[-1].part not in ("", *OUTSIDE) and re.fullmatch(r"[A-Za-z_]\w*", term):
-            found.append(Target(found[-1].layers, term))
+            found.append(LayerTarget(found[-1].layers, term))
         else:
-            found.append(Target(layer_indices(term, num_layers)))
+            found.append(LayerTarget(layer_indices(term, num_layers)))
     return tuple(found)
 
 

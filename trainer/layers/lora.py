@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from layergym.agents.names import shape_of
 from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta, Stepped, full_precision, low_rank_names
-from layergym.trainer.layers.selection import decoder_layers, layer_size, named
+from layergym.trainer.layers.selection import decoder_layers, layer_size, parameters_named
 from layergym.trainer.processes import gathered
 
 _WRAPPED = "base_model.model."
@@ -126,7 +126,7 @@ def _trains(module: Any) -> bool:
 
 def _linear_names(model: PreTrainedModel, layers: str) -> list[str]:
     inside = {id(module) for module in decoder_layers(model).modules()}
-    wanted = set(named(model, layers))
+    wanted = set(parameters_named(model, layers))
     names = [
         name
         for name, module in model.named_modules()

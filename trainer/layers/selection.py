@@ -12,7 +12,7 @@ from layergym.agents.names import shape_of
 from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import (
-    Target,
+    LayerTarget,
     changed_by,
     ranges,
     scattered,
@@ -88,7 +88,7 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     In a PEFT model only the adapters inside it train; the base stays frozen.
 
     Raises:
-        InputError: as `grammar.targets` and `named`, or nothing of it could train.
+        InputError: as `grammar.targets` and `parameters_named`, or nothing of it could train.
     """
     stack = decoder_layers(model)
     scatter, changed = scattered(spec, len(stack)), changed_by(spec)
@@ -100,10 +100,10 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
         frozen = unchanged(model, LayerDelta.load(changed.delta), bfloat16=changed.bfloat16)
         wanted, entries = set(frozen), sum(int((~mask).sum()) for mask in frozen.values())
     elif scatter:
-        inside = named(model, f"0-{len(stack) - 1}")
+        inside = parameters_named(model, f"0-{len(stack) - 1}")
         wanted = {name for name in inside if model.get_parameter(name).ndim > 1}
     else:
-        wanted = set(named(model, spec))
+        wanted = set(parameters_named(model, spec))
     names = []
     for name, parameter in model.named_parameters():
         trains = name in wanted and (parameter.requires_grad or not adapters)
@@ -133,7 +133,7 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     )
 
 
-def named(model: nn.Module, spec: str) -> tuple[str, ...]:
+def parameters_named(model: nn.Module, spec: str) -> tuple[str, ...]:
     """Names of the parameters of `model` that `spec` names, whole tensors, in the model's order.
 
     Raises:
@@ -159,10 +159,10 @@ def check_layers(model: str, spec: str, num_layers: int) -> None:
     if changed := changed_by(spec):
         LayerDelta.load(changed.delta)
     elif not scattered(spec, num_layers) and any(t.part for t in targets(spec, num_layers)):
-        named(shape_of(model), spec)
+        parameters_named(shape_of(model), spec)
 
 
-def _of_layers(model: nn.Module, target: Target) -> Iterator[nn.Parameter]:
+def _of_layers(model: nn.Module, target: LayerTarget) -> Iterator[nn.Parameter]:
     """The parameters of whole layers, or of one module of each."""
     stack = decoder_layers(model)
     for index in target.layers:
@@ -192,7 +192,7 @@ def _parts(name: str) -> set[str]:
     return {*modules, *(one.removesuffix("_proj") for one in modules), *([kind] if kind else [])}
 
 
-def _outside(model: nn.Module, target: Target) -> list[nn.Parameter]:
+def _outside(model: nn.Module, target: LayerTarget) -> list[nn.Parameter]:
     """The parameters of a model's embeddings, output head or final norm."""
     embeddings = list(_embeddings(model).parameters())
     output = causal_model(model).get_output_embeddings()

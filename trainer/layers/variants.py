@@ -41,7 +41,7 @@ def dense(delta: LayerDelta, before: Before) -> LayerDelta:
     )
 
 
-def part(delta: LayerDelta, names: Collection[str]) -> LayerDelta:
+def part_of(delta: LayerDelta, names: Collection[str]) -> LayerDelta:
     """The new values of these tensors alone, moved into the base."""
     return replace(delta, tensors={n: t for n, t in delta.tensors.items() if n in names})
 
@@ -108,7 +108,7 @@ def exchanged(delta: LayerDelta, other: LayerDelta, names: Collection[str]) -> L
     Raises:
         InputError: the runs have different bases.
     """
-    return compose([without(delta, names), part(other, names)])
+    return compose([without(delta, names), part_of(other, names)])
 
 
 def _each(

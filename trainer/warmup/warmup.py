@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
-from layergym.agents.models.compute import choose_device
+from layergym.agents.models.compute import choose_device, choose_dtype
 from layergym.agents.models.save import RECIPE, save_model
 from layergym.agents.names import LLM, TINY, defaults, num_layers, open_model
 from layergym.agents.prompts import PromptStyle
@@ -234,6 +234,8 @@ def _open(
     build = tiny.build_tokenizer if exact else tiny.build_subword_tokenizer
     tokenizer = build([*texts, *actions])
     model = tiny.build_model(tokenizer, layers=spec.depth, width=spec.width, seed=spec.seed)
+    compute = choose_dtype(spec.dtype, torch.float32, choose_device(spec.device))
+    cast(torch.nn.Module, model).to(compute)
     return model, tokenizer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from layergym.evals.contribution.dissected import Dissected
-from layergym.evals.contribution.dissection import Dissection, Share, dissect
+from layergym.evals.contribution.dissection import Dissection, GainShare, dissect
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.words import listed, percent_with_interval, points, ratio
 from layergym.evals.stats import Estimate, Floats
@@ -46,12 +46,12 @@ def _undefined(what: Dissection) -> list[Text]:
     return [Text(told + "undefined, and only differences in points are shown.", "warning")]
 
 
-def _by_layer(found: Dissected, what: Dissection) -> dict[str, list[Share | None]]:
+def _by_layer(found: Dissected, what: Dissection) -> dict[str, list[GainShare | None]]:
     every = {kind: what.layers(kind, found.layers) for kind in KINDS}
     return {kind: shares for kind, shares in every.items() if any(shares)}
 
 
-def _height(share: Share, *, defined: bool) -> Estimate:
+def _height(share: GainShare, *, defined: bool) -> Estimate:
     if defined and share.share is not None:
         return share.share
     at = share.difference
@@ -106,7 +106,7 @@ def _layers(found: Dissected, what: Dissection) -> Table:
     return Table(caption, ("layer", *names), tuple(rows))
 
 
-def _cell(share: Share | None, *, defined: bool) -> str:
+def _cell(share: GainShare | None, *, defined: bool) -> str:
     if share is None:
         return "-"
     return ratio(share.share) if defined else points(share.difference)
@@ -186,12 +186,12 @@ def _verdicts(found: Dissected, what: Dissection) -> list[Text]:
     return [*_where(found, what), *_redundant(found, what), *_adds_up(what)]
 
 
-def _clear(shares: Sequence[Share | None]) -> list[int]:
+def _clear(shares: Sequence[GainShare | None]) -> list[int]:
     """Layers whose difference is above 0 by intervals that hold for all variants together."""
     return [layer for layer, share in enumerate(shares) if share and share.joint.above(0)]
 
 
-def _most(shares: Sequence[Share | None], *, defined: bool) -> str:
+def _most(shares: Sequence[GainShare | None], *, defined: bool) -> str:
     best = max((s for s in shares if s), key=lambda share: share.difference.value)
     layer = best.name.partition("-")[2]
     if defined:

@@ -34,7 +34,7 @@ class GPU:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class GpuSeat:
     """What one process of a sweep is given."""
 
     name: str
@@ -86,7 +86,9 @@ def run_bytes(spec: RunSpec) -> float:
     return CONTEXT + max(WORK, state / 2) + state
 
 
-def seats(devices: tuple[GPU, ...], need: float, cores: int, jobs: int | None) -> tuple[Seat, ...]:
+def seats(
+    devices: tuple[GPU, ...], need: float, cores: int, jobs: int | None
+) -> tuple[GpuSeat, ...]:
     """Who runs where, in the order in which runs begin.
 
     The next process goes where most memory would be left for each. One process per GPU where its
@@ -108,7 +110,7 @@ def seats(devices: tuple[GPU, ...], need: float, cores: int, jobs: int | None) -
         best = max(devices, key=lambda one: (one.free or 1.0) / (held[one.name] + 1))
         held[best.name] += 1
         places.append(best)
-    return tuple(Seat(one.name, _fraction(one) / held[one.name]) for one in places)
+    return tuple(GpuSeat(one.name, _fraction(one) / held[one.name]) for one in places)
 
 
 def _fraction(device: GPU) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 
 from layergym.base.errors import InputError, unknown
 from layergym.evals.sweep.executors.bank import banks
-from layergym.evals.sweep.executors.devices import GPU, Seat, gpus, run_bytes, seats
+from layergym.evals.sweep.executors.devices import GPU, GpuSeat, gpus, run_bytes, seats
 from layergym.evals.sweep.executors.job import Executor
 from layergym.evals.sweep.executors.processes import Processes, cores, one_each
 from layergym.evals.sweep.executors.ray import RayTasks
@@ -111,7 +111,7 @@ def _one_at_a_time(spec: SweepSpec) -> bool:
     return spec.run.sampler.startswith(SERVER)
 
 
-def _places(launch: Launch, spec: SweepSpec, devices: tuple[GPU, ...]) -> tuple[Seat, ...]:
+def _places(launch: Launch, spec: SweepSpec, devices: tuple[GPU, ...]) -> tuple[GpuSeat, ...]:
     """Which process runs on which GPU; none on a machine without."""
     if not devices:
         return ()

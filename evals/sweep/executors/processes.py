@@ -12,7 +12,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from layergym.evals.sweep.executors.devices import Seat
+from layergym.evals.sweep.executors.devices import GpuSeat
 from layergym.evals.sweep.executors.job import JobResult, why, work
 from layergym.evals.sweep.jobs import SweepJob
 
@@ -31,7 +31,7 @@ class Processes:
     def __init__(
         self,
         slots: int,
-        devices: Sequence[Seat] = (),
+        devices: Sequence[GpuSeat] = (),
         bundle: Callable[[Sequence[SweepJob]], list[Bundle]] = one_each,
     ) -> None:
         """Carry `slots` processes side by side, each on one of `devices` in turn.

@@ -8,7 +8,7 @@ import pytest
 from layergym.evals.results import Floats
 from layergym.evals.stats.shapley import (
     Coalition,
-    Game,
+    CoalitionGame,
     Shares,
     coalitions_of,
     every_coalition,
@@ -20,7 +20,7 @@ from layergym.evals.stats.shapley import (
 )
 
 
-def saturating(strengths: Floats, tasks: int = 1) -> Game:
+def saturating(strengths: Floats, tasks: int = 1) -> CoalitionGame:
     """A game like a trained model's: each player helps, together they reach a ceiling."""
     return lambda coalition: np.full(tasks, 1 - np.exp(-sum(strengths[i] for i in coalition)))
 
@@ -80,7 +80,7 @@ def test_a_budget_is_kept_and_used() -> None:
     assert len(list(every_coalition(6))) == 64
 
 
-def noisy(truth: Game, tasks: int, generator: np.random.Generator) -> Game:
+def noisy(truth: CoalitionGame, tasks: int, generator: np.random.Generator) -> CoalitionGame:
     """A game played on `tasks` drawn tasks of two episodes, the same tasks for every coalition."""
     difficulty = generator.normal(0, 0.25, tasks)
     seen: dict[Coalition, Floats] = {}

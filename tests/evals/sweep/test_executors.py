@@ -13,7 +13,7 @@ from layergym.envs import InputError
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
-from layergym.evals.sweep.executors.devices import Seat
+from layergym.evals.sweep.executors.devices import GpuSeat
 from layergym.evals.sweep.executors.job import work
 from layergym.evals.sweep.executors.launch import Launch, open_executor
 from layergym.evals.sweep.executors.processes import Processes
@@ -41,7 +41,9 @@ def apart(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec, folder = sweep_over(sweep_of, 3, 5), tmp_path_factory.mktemp("apart")
     write_sweep(spec, folder)
     assert (
-        run_sweep(resolve(spec, folder), Processes(2, devices=(Seat("5", 0.5), Seat("7", 0.5))))
+        run_sweep(
+            resolve(spec, folder), Processes(2, devices=(GpuSeat("5", 0.5), GpuSeat("7", 0.5)))
+        )
         == []
     )
     return folder

@@ -139,9 +139,8 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_p
 
 def test_a_killed_sweep_leaves_no_run_behind(sweep_of: SweepOf, tmp_path: Path) -> None:
     spec = sweep_of(steps=1000)
-    write_sweep(spec, tmp_path)
     full = tmp_path / "arms" / "full" / "seed-0" / "metrics.jsonl"
-    sweep = process_of(run_sweep, spec, tmp_path, Processes(2))
+    sweep = process_of(run_sweep, write_sweep(spec, tmp_path), Processes(2))
     sweep.start()
     while not full.is_file() or not full.read_bytes():
         assert sweep.is_alive()

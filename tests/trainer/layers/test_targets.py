@@ -13,7 +13,7 @@ from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import FrozenTensorChanged, LayerDelta, base_hash, digests
 from layergym.trainer.layers.grammar import inside_layers, targets, touched
 from layergym.trainer.layers.lora import with_lora
-from layergym.trainer.layers.selection import decoder_layers, named, select
+from layergym.trainer.layers.selection import decoder_layers, parameters_named, select
 from layergym.trainer.trainer import GiGPOTrainer
 
 Tiny = Callable[..., PreTrainedModel]
@@ -43,33 +43,33 @@ def short(names: tuple[str, ...]) -> set[str]:
     ],
 )
 def test_finer_targets_name_these_tensors(tiny_model: Tiny, spec: str, expected: set[str]) -> None:
-    found = short(named(tiny_model("qwen3"), spec))
+    found = short(parameters_named(tiny_model("qwen3"), spec))
     assert found == expected | ({"4.self_attn.q_norm"} if "q_norm" in spec else set())
 
 
 def test_attention_mlp_and_norms_make_up_a_layer(tiny_model: Tiny, family: str) -> None:
     model = tiny_model(family)
-    parts = [set(named(model, f"2.{part}")) for part in ("attn", "mlp", "norms")]
+    parts = [set(parameters_named(model, f"2.{part}")) for part in ("attn", "mlp", "norms")]
     assert all(parts) and sum(map(len, parts)) == len(set.union(*parts))
-    assert set.union(*parts) == set(named(model, "2"))
+    assert set.union(*parts) == set(parameters_named(model, "2"))
 
 
 def test_layers_embeddings_head_and_norm_make_up_a_model(tiny_model: Tiny, family: str) -> None:
     model = tiny_model(family)
     tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     parts = ("0-5", "embed", "norm") if tied else ("0-5", "embed", "norm", "head")
-    found = [name for part in parts for name in named(model, part)]
-    assert sorted(found) == sorted(named(model, "all"))
+    found = [name for part in parts for name in parameters_named(model, part)]
+    assert sorted(found) == sorted(parameters_named(model, "all"))
     if tied:
         with pytest.raises(InputError, match="name them as embed"):
-            named(model, "head")
+            parameters_named(model, "head")
 
 
 def test_a_module_that_a_layer_has_not_is_named_with_those_that_it_has(tiny_model: Tiny) -> None:
     with pytest.raises(InputError, match=r'layer 2 has no "qkv"; it has .*attn.*gate.*norms.*q_p'):
-        named(tiny_model("llama"), "1.attn+2.qkv")
+        parameters_named(tiny_model("llama"), "1.attn+2.qkv")
     with pytest.raises(InputError, match="there is no layer 9"):
-        named(tiny_model("llama"), "9.attn")
+        parameters_named(tiny_model("llama"), "9.attn")
 
 
 @pytest.mark.parametrize("spec", ["2.5", "attn", "embed.q", "2.attn.q", "2..q", "embed++norm"])
@@ -100,7 +100,7 @@ def test_gradients_reach_down_to_what_trains(tiny_model: Tiny, spec: str, first:
 @pytest.mark.parametrize("spec", ["2.attn", "1.o+down", "embed", "head", "norm", "3.mlp+embed"])
 def test_exactly_what_is_named_moves(build: Build, tiny_model: Tiny, spec: str) -> None:
     model = tiny_model("llama")
-    before, wanted = values(model), set(named(model, spec))
+    before, wanted = values(model), set(parameters_named(model, spec))
     trainer = build(model, layers=spec, beta=0.1, num_iterations=2, weight_decay=0.01)
     trainer.train()
     after = values(model)

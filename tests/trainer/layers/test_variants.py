@@ -13,12 +13,12 @@ from layergym.base.errors import InputError
 from layergym.evals.score.weights import likeness, movement
 from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
 from layergym.trainer.layers.lora import with_lora
-from layergym.trainer.layers.selection import named
+from layergym.trainer.layers.selection import parameters_named
 from layergym.trainer.layers.variants import (
     dense,
     directions,
     exchanged,
-    part,
+    part_of,
     rounded,
     scaled,
     stacked,
@@ -37,7 +37,7 @@ def model(tiny_model: Tiny) -> PreTrainedModel:
 
 @pytest.fixture
 def before(model: PreTrainedModel) -> Values:
-    return values_of(model, named(model, "all"))
+    return values_of(model, parameters_named(model, "all"))
 
 
 def run_of(model: PreTrainedModel, before: Values, spec: str, seed: int) -> LayerDelta:
@@ -45,14 +45,14 @@ def run_of(model: PreTrainedModel, before: Values, spec: str, seed: int) -> Laye
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: before[name] + 0.01 * torch.randn(before[name].shape, generator=generator)
-        for name in named(model, spec)
+        for name in parameters_named(model, spec)
     }
     return LayerDelta(base_hash(digests(model, buffers=False)), tuple(range(6)), tensors)
 
 
 def applied(model: PreTrainedModel, delta: LayerDelta) -> Values:
     undo = delta.apply(model)
-    found = values_of(model, named(model, "all"))
+    found = values_of(model, parameters_named(model, "all"))
     undo.put(model)
     return found
 
@@ -64,8 +64,8 @@ def equal(one: Values, other: Values) -> bool:
 def test_a_layer_moved_and_the_rest_make_up_the_whole(
     model: PreTrainedModel, before: Values
 ) -> None:
-    full, names = run_of(model, before, "all", 0), set(named(model, "2.attn"))
-    moved, back = part(full, names), without(full, names)
+    full, names = run_of(model, before, "all", 0), set(parameters_named(model, "2.attn"))
+    moved, back = part_of(full, names), without(full, names)
     assert moved.changes == names and moved.changes | back.changes == full.changes
     there = applied(model, moved)
     assert all(torch.equal(there[n], (full.tensors if n in names else before)[n]) for n in before)
@@ -123,7 +123,7 @@ def test_single_layer_runs_stack(model: PreTrainedModel, before: Values) -> None
 
 def test_one_runs_layer_stands_in_for_anothers(model: PreTrainedModel, before: Values) -> None:
     one, other = (run_of(model, before, "all", seed) for seed in (0, 1))
-    names = set(named(model, "4"))
+    names = set(parameters_named(model, "4"))
     mixed = exchanged(one, other, names).tensors
     assert all(torch.equal(mixed[n], (other if n in names else one).tensors[n]) for n in before)
 
@@ -161,7 +161,7 @@ def test_how_far_and_in_how_many_directions_weights_moved(
 
 def test_how_alike_two_runs_moved_the_same_layer(model: PreTrainedModel, before: Values) -> None:
     one, other = (run_of(model, before, "2", seed) for seed in (0, 1))
-    names = named(model, "2")
+    names = parameters_named(model, "2")
     same, apart = likeness(one, one, before, names), likeness(one, other, before, names)
     assert same and apart and same.cosine == pytest.approx(1) and same.overlap == 1
     assert apart.cosine is not None and abs(apart.cosine) < 0.1

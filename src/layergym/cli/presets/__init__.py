@@ -19,7 +19,7 @@ COMMANDS = ("train", "sweep", "eval")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PresetOption:
     """One option."""
 
     value: Any
@@ -35,7 +35,7 @@ class Preset:
     about: str
     differs: tuple[str, ...]
     """What was published and is not set."""
-    settings: Mapping[str, Mapping[str, Setting]]
+    settings: Mapping[str, Mapping[str, PresetOption]]
     """By command, options by their names in parsed arguments."""
 
 
@@ -94,8 +94,8 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _preset(name: str, found: Mapping[str, Any]) -> Preset:
-    def of(section: str) -> dict[str, Setting]:
-        return {k: Setting(*pair) for k, pair in found.get(section, {}).items()}
+    def of(section: str) -> dict[str, PresetOption]:
+        return {k: PresetOption(*pair) for k, pair in found.get(section, {}).items()}
 
     return Preset(
         name,
