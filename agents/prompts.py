@@ -82,7 +82,7 @@ class PromptStyle:
     template: str = ""
     """The text of a Jinja template that writes the user's message of a turn, from the names in
     `KNOWN`. What it sets as `system` is the system message. If it speaks of `history` (a list of
-    `Exchange`s), it holds the earlier turns itself, and a prompt is its message alone; else earlier
+    `Exchange`), it holds the earlier turns itself, and a prompt is its message alone; else earlier
     turns are messages of their own, each as it was asked."""
     examples: tuple[tuple[Exchange, ...], ...] = ()
     """Episodes shown as examples (`agents.shots`)."""
