@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from layergym.base.numbers import in_runs
+
 DEFAULT = ("moved", "put-back", "kinds", "stack")
 """The cheapest that says where the gain is, whether it is redundant, whether layers add up."""
 SCALES = (0.25, 0.5, 0.75, 1.5, 2.0)
@@ -40,13 +42,7 @@ class Stack:
 
 def layers_named(layers: Collection[int]) -> str:
     """Layers in the `layers=` grammar, in short and always the same: "0-2+5"."""
-    runs: list[list[int]] = []
-    for layer in sorted(layers):
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return "+".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+    return in_runs(layers, "+")
 
 
 def _module(part: str) -> str:

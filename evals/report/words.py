@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from layergym.base.numbers import in_runs
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile
@@ -54,13 +55,7 @@ def amount(value: float | None, unit: str = "") -> str:
 
 def listed(layers: Sequence[int]) -> str:
     """Layers as runs: 0-3, 5, 8-9."""
-    runs: list[list[int]] = []
-    for layer in sorted(layers):
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+    return in_runs(layers, ", ")
 
 
 def together(arms: Sequence[ArmName]) -> str:

@@ -30,6 +30,7 @@ from typing import Any
 
 from layergym.base.errors import InputError, Notice
 from layergym.base.files import read_json
+from layergym.base.numbers import in_runs
 
 _GRAMMAR = (
     'write layers as "all", "14", "10-14", "0,14,27", "middle:5" or "top:3@profile.json"; '
@@ -193,13 +194,7 @@ def boost_factors(spec: str, num_layers: int) -> dict[int, float]:
 
 def ranges(layers: tuple[int, ...]) -> str:
     """Ascending indices in short: (1, 2, 3, 7) is "1-3,7"."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ",".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+    return in_runs(layers, ",")
 
 
 def _range(part: str, spec: str) -> range:

@@ -1,8 +1,8 @@
-"""Ranges of settings, checked where a setting is declared."""
+"""Numbers: ranges of settings, checked where a setting is declared, and whole numbers in short."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -55,3 +55,14 @@ def check_numbers(settings: object, bounds: Mapping[str, Bounds]) -> None:
         value = getattr(settings, name)
         if not allowed.hold(value):
             raise InputError(f"{name} must be {allowed}, not {repr(value)[:40]}")
+
+
+def in_runs(numbers: Iterable[int], separator: str) -> str:
+    """Whole numbers in ascending runs: 7, 1, 2 and 3 with a comma are "1-3,7"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return separator.join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
