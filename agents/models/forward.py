@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,8 +63,8 @@ class CachedModel:
         live = len(tokens)
         self.wanted += live
         idle = max(0, LEAST - live)
-        ids = self._array(np.pad(tokens, (0, idle)))
-        positions = self._array(np.pad(lengths, (0, idle)))[:, None]
+        ids = uploaded(np.pad(tokens, (0, idle)), self.model.device)
+        positions = uploaded(np.pad(lengths, (0, idle)), self.model.device)[:, None]
         slots = positions if not idle else positions.clone()
         slots[live:] = self.cache.capacity - 1
         span = self._rounded(int(lengths.max()) + 1)
@@ -128,11 +129,16 @@ class CachedModel:
         return min(-(-span // _SPAN) * _SPAN, self.cache.capacity)
 
     def _tensor(self, values: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
-        return self._array(np.array(values, np.int64))
+        return uploaded(np.array(values, np.int64), self.model.device)
 
-    def _array(self, values: NDArray[np.int64]) -> Tensor:
-        # Copied aside before this returns, so the host need not wait for the device.
-        return torch.from_numpy(values).to(self.model.device, non_blocking=True)
+
+def uploaded(values: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor on `device`.
+
+    CUDA copies it aside before this returns, so that the host need not wait for the device. Other
+    devices may still read it later, so they are waited for.
+    """
+    return torch.from_numpy(values).to(device, non_blocking=device.type == "cuda")
 
 
 @contextmanager

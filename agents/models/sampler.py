@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from layergym.agents.models.architecture import cache_bytes, context_limit, stop_tokens
 from layergym.agents.models.compute import free_memory
 from layergym.agents.models.draw import draw
-from layergym.agents.models.forward import LEAST, CachedModel, evaluating
+from layergym.agents.models.forward import LEAST, CachedModel, evaluating, uploaded
 from layergym.agents.models.prefill import Piece, first_pieces
 from layergym.agents.models.requests import Request, Sample, Sampler, Variants
 from layergym.agents.models.rows import CacheRow, Ints, Places, Replies
@@ -81,7 +81,7 @@ class TransformersSampler(Sampler):
         self.net = CachedModel(model)
         self._variants = variants
         self._slot_bytes = cache_bytes(model.config, model.dtype)
-        self._exact = torch.float32 if model.device.type == "mps" else torch.float64
+        self._exact = np.float32 if model.device.type == "mps" else np.float64
         self._rows: dict[int, CacheRow] = {}
         self._places = Places()
         self._replies = Replies(max_new_tokens, self.stop_ids)
@@ -226,9 +226,8 @@ class TransformersSampler(Sampler):
 
     def _draw(self, places: Ints, logits: Tensor) -> list[CacheRow]:
         """Draw one token for each row (B,) from (B, V); who is done."""
-        uniforms = torch.from_numpy(self._replies.uniforms(places))
-        uniforms = uniforms.to(self._exact).to(logits.device, non_blocking=True)
-        token, logprob = draw(logits, uniforms, self.temperature)
+        uniforms = self._replies.uniforms(places).astype(self._exact, copy=False)
+        token, logprob = draw(logits, uploaded(uniforms, logits.device), self.temperature)
         # One transfer: a float32 holds whole numbers up to 2^24.
         tokens, logprobs = torch.stack([token.float(), logprob]).cpu().numpy()
         if not np.isfinite(logprobs).all():

@@ -45,7 +45,7 @@ class LayerTarget:
     """Some decoder layers, or modules of theirs, or something outside the layers."""
 
     layers: tuple[int, ...]
-    """None for what lies outside the layers."""
+    """Empty for what lies outside the layers."""
     part: str = ""
     """A module of these layers, or one of `OUTSIDE`; "" for whole layers."""
 
