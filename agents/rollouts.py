@@ -47,9 +47,9 @@ def rollout(
     Environments that may block (`TextEnv.step_timeout_s`) step while others do and while the agent
     is at work, each in a thread of its own. One that takes longer than its limit ends its episode
     as an error (TimeoutError) and is abandoned; see `CallThread`. What the agent asks of an
-    environment (`admissible`, `expert`) is asked here, so it must not block. An episode's randomness
-    is its own, whoever is faster; but where a library multiplies a row otherwise in a batch of
-    another size, its probabilities may differ in their last bits.
+    environment (`admissible`, `expert`) is asked here, so it must not block. An episode's
+    randomness is its own, whoever is faster; but where a library multiplies a row otherwise in a
+    batch of another size, its probabilities may differ in their last bits.
 
     Args:
         agent: decides for live episodes.
