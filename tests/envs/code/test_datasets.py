@@ -11,6 +11,8 @@ from layergym.envs.rows import overlap, read_rows
 from layergym.envs.sandbox import Limits, Sandbox
 
 QUICK = Limits(wall_s=3.0, cpu_s=2)
+AMPLE = Limits(wall_s=240.0, cpu_s=120)
+"""For solutions that are right: MBPP/123 needs 3.4 s on a fast machine and more on a slow one."""
 
 
 def humaneval(data: Path) -> list[CodeProblem]:
@@ -28,7 +30,7 @@ def failing(problems: list[CodeProblem]) -> list[str]:
         return [
             problem.id
             for problem in problems
-            if not sandbox.examine(problem.source(problem.solution), problem.hidden).passed
+            if not sandbox.examine(problem.source(problem.solution), problem.hidden, AMPLE).passed
         ]
 
 
