@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from layergym.trainer.credit.algorithms import Credit, Norm
 HERE = "transformers"
 BESIDE = "vllm"
 SERVER = "vllm@"
+_TEXT = ("str", "str | None")
 _BOUNDS = {
     "lora": Bounds(0, whole=True),
     "steps": Bounds(1, whole=True),
@@ -94,6 +95,9 @@ class RunSpec:
     seed: int = 0
     save_every: int = 10
     """Optimiser steps between checkpoints."""
+    trl: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of TRL's `GRPOConfig` by name: `{"importance_sampling_level": "sequence"}`
+    is GSPO's ratio. Those that would have no effect are refused (`trainer.inherited`)."""
     patience: int | None = None
     """End early after so many windows of rollouts without a higher reward; see `stale`."""
 
@@ -105,9 +109,20 @@ class RunSpec:
                 algorithm.
         """
         check_numbers(self, _BOUNDS)
+        self._check_kinds()
         check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
+
+    def _check_kinds(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type in _TEXT and not isinstance(value, (str, type(one.default))):
+                raise InputError(f"{one.name} must be a text, not {value!r}")
+            if one.type == "bool" and not isinstance(value, bool):
+                raise InputError(f"{one.name} must be true or false, not {value!r}")
+            if str(one.type).startswith("Mapping") and not isinstance(value, Mapping):
+                raise InputError(f"{one.name} must be names and values, not {value!r}")
 
     @property
     def credit(self) -> Credit:
@@ -140,6 +155,21 @@ class RunSpec:
             return cls.of(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
+
+
+def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
+    """The run with some settings changed, by name: its own, and for other names those of `trl`.
+
+    Raises:
+        InputError: a value is wrong; names in `trl` are looked at when the run begins.
+    """
+    own = {f.name for f in fields(RunSpec)}
+    mine = {name: value for name, value in settings.items() if name in own}
+    for one in fields(RunSpec):  # --set layers=14 is read as a number
+        if one.type in _TEXT and isinstance(mine.get(one.name), int):
+            mine[one.name] = str(mine[one.name])
+    others = {name: value for name, value in settings.items() if name not in own}
+    return replace(spec, **mine, trl={**spec.trl, **others}) if settings else spec
 
 
 def check_sampler(name: str, *, lora: bool = False) -> None:

@@ -14,6 +14,7 @@ from layergym.command.options import (
     add_env,
     address,
     env_args,
+    named_values,
     required_env,
 )
 from layergym.command.values import (
@@ -89,6 +90,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--compat", choices=["verl-agent"], help="give credit as that implementation does"
     )
     parser.add_argument("--invalid-penalty", type=WEIGHT, default=0.0, metavar="R")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting of the run (RunSpec) or of TRL's GRPOConfig: epsilon_high=0.28",
+    )
     parser.add_argument("--beta", type=WEIGHT, default=0.0, help="weight of the KL term")
     parser.add_argument(
         "--temperature", type=real(0, 100, above=True), default=1.0, help="of rollouts"
@@ -167,15 +175,9 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
     Raises:
         InputError: a rollout of so many episodes would never end.
     """
-    from layergym.trainer.spec import RunSpec
+    from layergym.trainer.spec import RunSpec, with_settings
 
-    if args.tasks * args.group > MOST_EPISODES:
-        raise InputError(
-            f"{args.tasks} tasks by {args.group} episodes are more than {MOST_EPISODES:,} episodes "
-            "in one step; lower --tasks or --group"
-        )
-
-    return RunSpec(
+    spec = RunSpec(
         env=env or required_env(args),
         env_args=env_args(args.env_arg),
         model=_model(args.model),
@@ -205,6 +207,13 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
         sampler=args.sampler,
         **more,  # type: ignore[arg-type]
     )
+    spec = with_settings(spec, named_values(args.set, "--set"))
+    if spec.tasks_per_step * spec.group_size > MOST_EPISODES:
+        raise InputError(
+            f"{spec.tasks_per_step} tasks by {spec.group_size} episodes are more than "
+            f"{MOST_EPISODES:,} episodes in one step; lower --tasks or --group"
+        )
+    return spec
 
 
 def _model(name: str) -> str:
