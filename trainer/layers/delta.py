@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerBase
 
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.save import save_model
-from layergym.base.errors import InputError, Notice
+from layergym.base.errors import InputError, Notice, briefly
 from layergym.base.files import replacing
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.processes import gathered, part, spread_like
@@ -189,7 +189,7 @@ class LayerDelta:
         except FileNotFoundError as error:
             raise InputError(f'no layer delta at "{file}"') from error
         except SafetensorError as error:
-            raise InputError(f'"{file}" cannot be read: {error}') from error
+            raise InputError(f'"{file}" cannot be read: {briefly(error)}') from error
         if _KEY not in metadata:
             raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
         about = json.loads(metadata[_KEY])
