@@ -247,7 +247,9 @@ def _overrides() -> dict[str, type[lg.TextEnv]]:
         "an odd kind": ("Begin.", info | {"kind": 7}), "a surrogate": (SURROGATE, info),
         "steers": (STEERS, info | {"kind": STEERS}),
     }  # fmt: skip
-    return found | {f"reset gives {n}": _with(reset=lambda *_, v=v, **__: v) for n, v in resets.items()}
+    return found | {
+        f"reset gives {n}": _with(reset=lambda *_, v=v, **__: v) for n, v in resets.items()
+    }
 
 
 def _names() -> dict[str, type[lg.TextEnv]]:
@@ -275,7 +277,13 @@ def _settings() -> dict[str, type[lg.TextEnv]]:
     splits: dict[str, Any] = {"none": None, "empty": (), "numbers": (1, 2), "a text": "train",
                               "steer": (STEERS, "train", "test")}  # fmt: skip
     found |= {f"splits: {n}": _with(splits=v) for n, v in splits.items()}
-    limits: dict[str, Any] = {"0": 0, "-1": -1.0, "nan": float("nan"), "a text": "1", "inf": float("inf")}
+    limits: dict[str, Any] = {
+        "0": 0,
+        "-1": -1.0,
+        "nan": float("nan"),
+        "a text": "1",
+        "inf": float("inf"),
+    }
     found |= {f"step_timeout_s: {n}": _with(step_timeout_s=v) for n, v in limits.items()}
     found["a docstring that steers"] = _with(__doc__=STEERS)
     found["no docstring"] = _with(__doc__=None)

@@ -146,7 +146,7 @@ WRONG |= {
 FINE = {
     ("--model", "EMPTY"), ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
-    ("--trajectories", ""), ("--resume", ""), ("--text", "FILE"), ("--cpus-per-run", "0"),
+    ("--text", "FILE"), ("--cpus-per-run", "0"),
 }  # fmt: skip
 """Not wrong after all."""
 ALONE: dict[str, list[list[str]]] = {

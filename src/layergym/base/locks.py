@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,3 +51,29 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # What was written into stays.
             for path in made:
                 path.rmdir()
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `folder` at the end: whole, or not there at all.
+
+    Args:
+        folder: absent or `vacant`.
+
+    Raises:
+        InputError: another process writes it, or `folder` has been filled meanwhile.
+    """
+    folder = folder.absolute()
+    staging = folder.with_name(f".{folder.name}.unfinished")
+    scratch = staging / folder.name
+    with locked(staging):
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)  # Of a process that was killed.
+            scratch.mkdir()
+            yield scratch
+            if not vacant(folder):
+                raise InputError(f"{folder} was filled by another process; give another folder")
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
