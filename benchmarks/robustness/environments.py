@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,19 +26,19 @@ class Quiet(lg.TextEnv):
     max_turns = 2
 
     @property
-    def tasks(self) -> list[str]:
+    def tasks(self) -> list[str]:  # noqa: D102
         return [f"{self.split}-{number}" for number in range(8)]
 
-    def start(self) -> str:
+    def start(self) -> str:  # noqa: D102
         return "Begin."
 
-    def play(self, action: str) -> lg.Outcome:
+    def play(self, action: str) -> lg.Outcome:  # noqa: D102
         return lg.Outcome("Go on.", float(len(action) % 3), terminated=self.turn == 1)
 
-    def admissible(self) -> Any:
+    def admissible(self) -> Any:  # noqa: D102
         return ["go", "stay"]
 
-    def expert(self) -> Any:
+    def expert(self) -> Any:  # noqa: D102
         return "go"
 
 
@@ -233,8 +232,9 @@ class _Equal:
 def _overrides() -> dict[str, type[lg.TextEnv]]:
     info = {"task": "test-0", "kind": "", "valid": True, "success": False}
     steps: dict[str, Any] = {
-        "four values": ("look", 1.0, False, {}), "nothing": None, "no info": ("a", 1.0, True, False, {}),
-        "nan": ("a", float("nan"), True, False, info), "a text for a number": ("a", "1", True, False, info),
+        "four values": ("look", 1.0, False, {}), "nothing": None,
+        "no info": ("a", 1.0, True, False, {}), "nan": ("a", float("nan"), True, False, info),
+        "a text for a number": ("a", "1", True, False, info),
         "a number for a text": (7, 1.0, True, False, info),
         "an odd success": ("a", 1.0, True, False, info | {"success": "no"}),
         "an endless reward": ("a", float("inf"), False, False, info),
@@ -256,8 +256,9 @@ def _names() -> dict[str, type[lg.TextEnv]]:
     odd: dict[str, Any] = {
         "none": None, "empty": [], "numbers": [1, 2, 3], "a null": ["a\0b", "c"], "one": ["only"],
         "surrogates": [SURROGATE, "b"], "steer": [STEERS, "b"], "twice": ["a", "a", "b"],
-        "a text": "tasks", "a set": {"a", "b"}, "a dict": {"a": 1, "b": 2}, "paths": ["../../x", "/etc/passwd"],
-        "a number": 3, "an empty one": ["", "b"], "long": ["x" * 100_000, "y"], "blank": [" ", "  "],
+        "a text": "tasks", "a set": {"a", "b"}, "a dict": {"a": 1, "b": 2},
+        "paths": ["../../x", "/etc/passwd"], "a number": 3, "an empty one": ["", "b"],
+        "long": ["x" * 100_000, "y"], "blank": [" ", "  "],
         "markup": ["<b>x</b>", "=1+1", "[red]y[/red]"],
     }  # fmt: skip
     found = {f"tasks: {n}": _with(tasks=property(lambda self, v=v: v)) for n, v in odd.items()}

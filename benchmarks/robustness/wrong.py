@@ -70,7 +70,8 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
               "--out": "old folder", "--resume": "run", "env": "env",
               "--env-arg": "env-arg", "--agent": "agent"}),
     "play": (["alfworld-v0", "--agent", "random"],
-             COMPUTE | {"--seed": "seed", "--temperature": "weight", "--split": "split", "env": "env",
+             COMPUTE |
+             {"--seed": "seed", "--temperature": "weight", "--split": "split", "env": "env",
               "--env-arg": "env-arg", "--task": "run", "--agent": "agent"}),
     "warmup": (["alfworld-v0", "--steps", "1", "--batch-size", "1", "--out", "new"],
                COMPUTE |

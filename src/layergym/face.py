@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layergym.evals.score.contest import ContestSpec
     from layergym.evals.score.standings import Standings
     from layergym.evals.sweep.executors.launch import Launch
-    from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+    from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.spec import RunSpec
 
 
@@ -113,7 +113,8 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
 
     Raises:
         InputError: the sweep cannot be carried out, the folder holds something else, another
-            process works in it, or a run failed. The other runs are finished then, and the next call tries the failed ones again.
+            process works in it, or a run failed. The other runs are finished then, and the next
+            call tries the failed ones again.
     """
     from layergym.evals.report.build import build
     from layergym.evals.report.write import write_report

@@ -58,3 +58,10 @@ def test_a_lock_leaves_no_folder_that_it_made(tmp_path: Path) -> None:
     with locked(tmp_path / "a/b"), pytest.raises(InputError), locked(tmp_path / "a/b"):
         pass
     assert names(tmp_path) == []
+
+
+def test_a_file_is_no_folder_to_work_in(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(InputError, match="another folder"), locked(folder):
+            pass

@@ -31,10 +31,13 @@ def locked(folder: Path) -> Iterator[None]:
     """Have `folder` for this process alone; it is made if need be, and gone if it stays empty.
 
     Raises:
-        InputError: another process works in it.
+        InputError: another process works in it, or it is a file or lies in one.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder} is or lies in a file; give another folder") from None
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -32,7 +32,7 @@ class Output:
     json: bool = False
 
     def show(self, what: RenderableType, style: str | None = None) -> None:
-        """A result, for people. Text has no markup, is never folded, and cannot steer a terminal."""
+        """A result, for people. Text has no markup, is not folded, and cannot steer a terminal."""
         _print(self.results, what, style)
 
     def note(self, what: RenderableType, style: str | None = None) -> None:
