@@ -115,8 +115,8 @@ def main() -> int:
         folder.mkdir()
         furnish(folder, sweep)
         chosen = list(lines(options.only))[options.first :: options.every]
-        cases = [tried(argv, folder, sweep) for argv in chosen]
-    return int(told("wrong command lines", cases, ["clear"]) > 0)
+        cases = (tried(argv, folder, sweep) for argv in chosen)
+        return int(told("wrong command lines", cases, ["clear"]) > 0)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,18 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.robustness import environments  # noqa: E402
 from benchmarks.robustness.children import SENTENCE, Case, Ended, Verdict, forked, told, warm  # noqa: E402
+
+if TYPE_CHECKING:
+    from layergym import TextEnv
 
 LIMIT_S = 60.0
 ID = "hostile/Odd-v0"
@@ -76,24 +80,26 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="every n-th environment only")
     options = parser.parse_args()
     warm()
+    found = {n: c for n, c in environments.hostile().items() if options.only in n}
+    chosen = list(found.items())[:: options.every]
+    return int(told(f"{len(chosen)} hostile environments", _cases(chosen), ("fine",)) > 0)
+
+
+def _cases(chosen: Sequence[tuple[str, type[TextEnv]]]) -> Iterator[Case]:
     import gymnasium
 
     import layergym as lg
 
-    cases: list[Case] = []
-    found = {n: c for n, c in environments.hostile().items() if options.only in n}
-    chosen = list(found.items())[:: options.every]
     with tempfile.TemporaryDirectory() as place:
         for number, (_, cls) in enumerate(chosen):
             lg.register(f"hostile/Odd{number}-v0", cls)
         ended = forked(["envs"], Path(place), 10 * LIMIT_S)
-        cases.append(Case("all of them: envs", _verdict(ended, Path(place)), ended.err))
+        yield Case("all of them: envs", _verdict(ended, Path(place)), ended.err)
     for name, cls in chosen:
         lg.register(ID, cls)
         with tempfile.TemporaryDirectory() as place:
-            cases += met(name, Path(place))
+            yield from met(name, Path(place))
         del gymnasium.registry[ID]
-    return int(told(f"{len(chosen)} hostile environments", cases, ("fine",)) > 0)
 
 
 if __name__ == "__main__":

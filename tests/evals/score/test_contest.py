@@ -17,8 +17,8 @@ import layergym as lg
 from layergym.__main__ import main
 from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, Recorder, read_records
-from layergym.envs.core import Outcome, TextEnv
 from layergym.base.locks import locked
+from layergym.envs.core import Outcome, TextEnv
 from layergym.evals import stats
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Story, Table, Text
