@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from layergym.agents.styles import check_style
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
+from layergym.base.files import read_json
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import TextEnv, find, make
 from layergym.trainer.credit.advantages import Compat
@@ -152,9 +152,9 @@ class RunSpec:
         """
         path = folder / "config.json"
         try:
-            return cls.of(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
+            return cls.of(read_json(path))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{folder} is not a run folder: {briefly(error)}") from error
 
 
 def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:

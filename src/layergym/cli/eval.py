@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.base.locks import locked
 from layergym.cli.presets import add_preset, note_differences, with_preset
 from layergym.command.console import Output, add_output, complain, output
 from layergym.command.options import (
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     note_differences(args, out)
     limits = RequestLimits(args.concurrency, args.per_minute, args.retries, args.timeout)
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
-    with _folder(args.resume or args.out) as folder:
+    with _folder(args.resume or args.out) as folder, locked(folder):
         contest = Contest.open(spec, folder)
         try:
             _play(contest, limits, args.in_flight, out)
