@@ -26,7 +26,7 @@ _SYMBOLS = {
     **{"SQUARE ROOT": r"\sqrt", "FULLWIDTH YEN SIGN": "¥", "FULLWIDTH POUND SIGN": "£"},
     **{"CHECK MARK": " ", "HEAVY CHECK MARK": " ", "WHITE HEAVY CHECK MARK": " "},
     **{"LATIN SMALL LETTER L WITH STROKE": "l", "NO-BREAK SPACE": " "},
-    **{ "THIN SPACE": " ", "NARROW NO-BREAK SPACE": " "},
+    **{"THIN SPACE": " ", "NARROW NO-BREAK SPACE": " "},
 }
 _GREEK = {
     chr(code): f"\\{unicodedata.name(chr(code)).rpartition(' ')[2].lower()} "

@@ -76,10 +76,11 @@ _UNITS: dict[str, list[tuple[Fraction | int | str, str]]] = {
     "francs": [(1, "franc CHF chf")],
 }
 _COMPOUND = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmh": ("km", "hour")}
-CURRENCIES = frozenset(
+_SIGNS = (
     "$ € £ ¥ ₹ ₩ ₽ ₱ ₺ ₦ ₪ ฿ ₫ ₴ ৳ ₵ USD EUR GBP JPY INR KRW RMB CNY CHF Rs US kr SEK NOK DKK PLN "
-    "AED ZAR BRL TRY NGN ILS THB VND MXN PHP".split()
+    "AED ZAR BRL TRY NGN ILS THB VND MXN PHP"
 )
+CURRENCIES = frozenset(_SIGNS.split())
 """What may stand before the number."""
 
 Dimensions = tuple[tuple[str, int], ...]

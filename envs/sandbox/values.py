@@ -2,8 +2,9 @@
 
 Only plain values cross: None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset,
 dict and its views, range, deque, Decimal, Fraction, dates and times, instances of their subclasses
-as the plain type, and the built-in types themselves. NumPy's scalars cross as Python's and its arrays as lists.
-So an object that claims to equal everything arrives as an opaque reference, or not at all.
+as the plain type, and the built-in types themselves. NumPy's scalars cross as Python's and its
+arrays as lists. So an object that claims to equal everything arrives as an opaque reference, or not
+at all.
 """
 
 from __future__ import annotations

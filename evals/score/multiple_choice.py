@@ -204,13 +204,13 @@ def _encoded(
 ) -> tuple[list[int], list[int]]:
     """Both in tokens, cut where the context alone would end, as the harness does.
 
-    A context that begins with `start` itself gets no second one.
+    A context that begins with the last of `start` itself gets no second one.
     """
     whole = tokenizer(context + rest, add_special_tokens=False)["input_ids"]
     cut = len(tokenizer(context, add_special_tokens=False)["input_ids"])
     if len(whole) <= cut:
         raise InputError(f"the choice {rest!r} adds no token to its prompt with this tokenizer")
-    start = [] if whole[: len(start)] == start else start
+    start = [] if whole[:1] == start[-1:] else start
     return [*start, *whole[:cut]], whole[cut:]
 
 
