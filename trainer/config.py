@@ -59,9 +59,9 @@ class GiGPOConfig(GRPOConfig):
     `tokens_per_pass`, and its rows, `per_device_train_batch_size`, which change no result
     (`top_entropy_quantile` below 1 needs all rows of a step in one pass, and says so). What stays
     for the whole rollout is one cached activation per token where some layers below are frozen;
-    `offload_prefix` keeps those in main memory. Several processes (`accelerate launch`: DDP or
-    FSDP2) share the episodes and the rows of the same rollout; their number changes no result
-    either.
+    where those would take more than a fifth of what the device has free, or with `offload_prefix`,
+    they are kept in main memory. Several processes (`accelerate launch`: DDP or FSDP2) share the
+    episodes and the rows of the same rollout; their number changes no result either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
     layers and are not kept anyway), constant learning rate, logging at every step, no autocast: a
@@ -124,7 +124,8 @@ class GiGPOConfig(GRPOConfig):
         },
     )
     offload_prefix: bool = field(
-        default=False, metadata={"help": "keep cached activations in main memory"}
+        default=False,
+        metadata={"help": "keep cached activations in main memory, though they may fit"},
     )
 
     num_generations: int = field(default=8, metadata={"help": "episodes per task"})
