@@ -33,7 +33,7 @@ class Text:
 
     text: str
     tone: Literal["plain", "finding", "warning"] = "plain"
-    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, float | Estimate | None] = field(default_factory=dict)
     """Values in the text that stand nowhere else in the report, unrounded, by name."""
 
 

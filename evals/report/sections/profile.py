@@ -111,16 +111,14 @@ def _trend(main: Measure, num_layers: int) -> tuple[Text, ...]:
     trend = None if all(third is None for third in main.thirds) else depth_trend(main, num_layers)
     if trend is None:
         return ()
-    values = {"middle": trend.middle, "input": trend.first}
     return (
         Text(
             f"Spearman's correlation of contribution with closeness to the middle is "
             f"{ratio(trend.middle)}, with closeness to the input {ratio(trend.first)} "
             f"(intervals over the {trend.layers} layers).",
             numbers={
-                f"correlation with closeness to the {where}, {name}": getattr(value, name)
-                for where, value in values.items()
-                for name in ("value", "low", "high")
+                "correlation with closeness to the middle": trend.middle,
+                "correlation with closeness to the input": trend.first,
             },
         ),
     )
