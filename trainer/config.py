@@ -84,8 +84,13 @@ class GiGPOConfig(GRPOConfig):
     similarity: float | None = field(
         default=None, metadata={"help": "GiGPO: group text state keys at least this similar"}
     )
+    history: int = field(default=2, metadata={"help": "HGPO: earlier states that may be shared"})
+    alpha: float = field(
+        default=1.0, metadata={"help": "HGPO: how much more a longer shared history weighs"}
+    )
     compat: str | None = field(
-        default=None, metadata={"help": '"verl-agent": GiGPO and GRPO as that implementation'}
+        default=None,
+        metadata={"help": '"verl-agent": GiGPO, GraphGPO and GRPO as that implementation'},
     )
     invalid_penalty: float = field(
         default=0.0, metadata={"help": "taken off the reward of every invalid action"}
@@ -161,6 +166,8 @@ class GiGPOConfig(GRPOConfig):
             norm=self._scale(),  # type: ignore[arg-type]
             invalid_penalty=self.invalid_penalty,
             similarity=self.similarity,
+            history=self.history,
+            alpha=self.alpha,
             compat=self.compat,  # type: ignore[arg-type]
         )
 

@@ -69,6 +69,10 @@ class RunSpec:
     norm: Norm = "std"
     invalid_penalty: float = 0.0
     similarity: float | None = None
+    history: int = 2
+    """HGPO: how many earlier states turns that are compared may share."""
+    alpha: float = 1.0
+    """HGPO: how much more a longer shared history weighs."""
     compat: Compat | None = None
     """"verl-agent" gives credit as that implementation does; see `Credit`."""
     beta: float = 0.0

@@ -19,12 +19,15 @@ from layergym.trainer.credit.advantages import (
     Advantages,
     Compat,
     batch_grpo,
+    compared,
     dr_grpo,
     gigpo,
     grpo,
     penalise,
     rloo,
 )
+from layergym.trainer.credit.graphgpo import graphgpo
+from layergym.trainer.credit.hgpo import hgpo
 
 Norm = Literal["std", "none", "batch"]
 """What differences are divided by: the group's standard deviation, 1, or (GRPO) the standard
@@ -34,6 +37,8 @@ _BOUNDS: Mapping[str, Bounds] = {
     "omega": Bounds(0),
     "invalid_penalty": Bounds(0),
     "similarity": Bounds(0, 1, optional=True),
+    "history": Bounds(0, whole=True),
+    "alpha": Bounds(0),
 }
 
 
@@ -44,7 +49,8 @@ class Credit:
     algorithm: str = "gigpo"
     """A name in `ALGORITHMS`."""
     gamma: float = 0.95
-    """Discount of later rewards, per turn."""
+    """Discount of later rewards, per turn; GraphGPO: what a turn's worth falls by with every edge
+    between it and success."""
     omega: float = 1.0
     """Weight of the step advantage."""
     norm: Norm = "std"
@@ -52,6 +58,10 @@ class Credit:
     """Taken off the reward of every invalid action."""
     similarity: float | None = None
     """Text state keys whose `difflib` ratio reaches it are one state; None: equal keys are."""
+    history: int = 2
+    """HGPO: how many earlier states turns that are compared may share."""
+    alpha: float = 1.0
+    """HGPO: how much more a longer shared history weighs."""
     compat: Compat | None = None
     """"verl-agent": episode statistics over turns, 1e-6 added to deviations, and the penalty
     taken off after discounting, on the invalid turn alone."""
@@ -119,6 +129,27 @@ def _gigpo(group: Group, credit: Credit, omega: float | None = None) -> Advantag
     )
 
 
+def _hgpo(group: Group, credit: Credit) -> Advantages:
+    return hgpo(
+        group,
+        gamma=credit.gamma,
+        history=credit.history,
+        alpha=credit.alpha,
+        norm="none" if credit.norm == "none" else "std",
+    )
+
+
+def _graphgpo(group: Group, credit: Credit) -> Advantages:
+    return graphgpo(
+        group,
+        gamma=credit.gamma,
+        omega=credit.omega,
+        norm="none" if credit.norm == "none" else "std",
+        penalty=credit.invalid_penalty if credit.compat else 0.0,
+        compat=credit.compat,
+    )
+
+
 def _grpo(groups: Sequence[Group], credit: Credit) -> Sequence[Advantages]:
     if credit.norm == "batch":
         return batch_grpo(groups)
@@ -132,6 +163,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "grpo": Algorithm(_grpo, frozenset({"norm", "compat"}), batch=True),
     "dr_grpo": Algorithm(each(lambda group, _: dr_grpo(group)), loss_type="dr_grpo"),
     "rloo": Algorithm(each(lambda group, _: rloo(group))),
+    "hgpo": Algorithm(each(_hgpo), frozenset({"gamma", "norm", "history", "alpha"})),
+    "graphgpo": Algorithm(each(_graphgpo), frozenset({"gamma", "omega", "norm", "compat"})),
 }
 
 
@@ -176,7 +209,7 @@ def give_credit(groups: Sequence[Compared], credit: Credit) -> list[Credited]:
 
 
 def _incomparable(groups: Sequence[Compared]) -> InputError:
-    kept = [t for g in groups for t in g.group.trajectories if t.ended != "error"]
+    kept = [t for g in groups for t in compared(g.group)]
     largest = max((abs(turn.reward) for t in kept for turn in t.turns), default=0.0)
     return InputError(
         f"the rewards of task {groups[0].group.trajectories[0].task} cannot be compared: they "

@@ -67,13 +67,23 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         metavar="ROUNDS",
         help="replace groups that earned the same throughout by tasks drawn anew (DAPO)",
     )
-    parser.add_argument("--gamma", type=SHARE, default=0.95, help="GiGPO's discount per turn")
+    parser.add_argument("--gamma", type=SHARE, default=0.95, help="discount per turn")
     parser.add_argument("--omega", type=WEIGHT, default=1.0, help="GiGPO's weight of step credit")
     parser.add_argument(
         "--norm", default="std", choices=["std", "none", "batch"], help="what rewards are scaled by"
     )
     parser.add_argument(
         "--similarity", type=SHARE, metavar="S", help="GiGPO: states whose texts are this similar"
+    )
+    parser.add_argument(
+        "--history",
+        type=whole(0, 1000),
+        default=2,
+        metavar="K",
+        help="HGPO: earlier states that turns which are compared may share (default 2)",
+    )
+    parser.add_argument(
+        "--alpha", type=WEIGHT, default=1.0, help="HGPO: weight of longer shared histories"
     )
     parser.add_argument(
         "--compat", choices=["verl-agent"], help="give credit as that implementation does"
@@ -180,6 +190,8 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
         norm=args.norm,
         invalid_penalty=args.invalid_penalty,
         similarity=args.similarity,
+        history=args.history,
+        alpha=args.alpha,
         compat=args.compat,
         beta=args.beta,
         temperature=args.temperature,
