@@ -38,8 +38,6 @@ from layergym.evals.stats.board import Board
 
 ALPHA = 0.05
 """The chance, over all looks, that the best layer is stopped."""
-TASKS = 32
-"""A development panel smaller than this cannot carry a race."""
 _Name = TypeVar("_Name", bound=str)
 
 
