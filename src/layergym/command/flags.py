@@ -42,11 +42,14 @@ class FieldFlags:
         bounds: Mapping[str, Bounds] = getattr(self.spec, "BOUNDS", {})
         for name in self.fields:
             default = self.defaults.get(name, _defaults(self.spec).get(name))
+            kind = _kind(hints[name], bounds.get(name))
+            if default == "":  # argparse reads a default as if it were typed, and "" is refused.
+                kind.pop("type")
             parser.add_argument(
                 f"--{self._option(name).replace('_', '-')}",
                 default=list(default) if isinstance(default, tuple) else default,
                 help=self.help(name),
-                **_kind(hints[name], bounds.get(name)),
+                **kind,
             )
 
     def read(self, args: argparse.Namespace) -> dict[str, Any]:
