@@ -86,6 +86,8 @@ class PromptStyle:
     turns are messages of their own, each as it was asked."""
     examples: tuple[tuple[Exchange, ...], ...] = ()
     """Episodes shown as examples (`agents.shots`)."""
+    reminder: str = ""
+    """Ends every message; by default what the form of a reply says there."""
 
     @property
     def reply(self) -> ReplyFormat:
@@ -111,13 +113,14 @@ class PromptStyle:
         return "\n\n".join(part for part in parts if part)
 
     def user(self, scene: Scene) -> str:
-        """One turn: the observation and, if the style asks for them, the admissible actions."""
+        """One turn: the observation, the admissible actions if asked for, and the reminder."""
         if self.template:
             return str(self._written(scene)).strip()
         parts = [scene.observation]
         if self.admissible and scene.admissible is not None:
             parts.append(f"Admissible actions: {', '.join(scene.admissible)}.")
-        return "\n".join([*parts, *([self.reply.reminder] if self.reply.reminder else [])])
+        reminder = self.reminder or self.reply.reminder
+        return "\n".join(parts) + (f"\n\n{reminder}" if reminder else "")
 
     def _written(self, scene: Scene) -> Any:
         values = {

@@ -13,6 +13,8 @@ from layergym.base.errors import InputError
 from layergym.envs import TextEnv
 
 MOST_SHOTS = 100
+WHOLE = "plain"
+"""The form of a reply that is passed on as it is."""
 
 
 class Addressed(Protocol):
@@ -56,23 +58,47 @@ def check_style(one: Addressed) -> None:
         raise InputError(f"shots are 0 to {MOST_SHOTS} examples, not {str(one.shots)[:40]}")
 
 
-def style_of(one: Addressed, usual: str, examples: Callable[[], TextEnv]) -> PromptStyle:
+def style_of(
+    one: Addressed,
+    usual: str,
+    make_env: Callable[[], TextEnv] | None = None,
+    examples: Callable[[], TextEnv] | None = None,
+) -> PromptStyle:
     """The style that the settings describe.
+
+    A chat model that plays an environment which reads whole replies is asked for nothing else, and
+    each message reminds it of what a reply must hold (`TextEnv.reply_form`).
 
     Args:
         one: the settings.
         usual: the format that suits the model.
-        examples: makes an environment of the split that examples are taken from.
+        make_env: makes an environment like those that are played.
+        examples: makes one of the split that examples are taken from; by default `make_env`.
 
     Raises:
         InputError: as `check_style`, or examples are wanted and there is no expert.
     """
     check_style(one)
-    format = one.format or usual
+    form = _reply_form(make_env) if usual != WHOLE and one.format in (None, WHOLE) else ""
+    format = one.format or (WHOLE if form else usual)
     return PromptStyle(
         format,
         admissible=one.admissible,
         context=CONTEXTS.open(one.context),
         template=one.prompt,
-        examples=shots(examples, one.shots, open_format(format)),
+        examples=shots(examples or make_env or _nowhere, one.shots, open_format(format)),
+        reminder=form,
     )
+
+
+def _reply_form(make_env: Callable[[], TextEnv] | None) -> str:
+    """What an environment says of whole replies."""
+    if make_env is None:
+        return ""
+    env = make_env()
+    env.close()
+    return env.reply_form
+
+
+def _nowhere() -> TextEnv:
+    raise InputError("examples need an environment to be taken from; leave out shots")

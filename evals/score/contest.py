@@ -294,4 +294,4 @@ def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAge
         device=spec.device,
     )
     examples = _maker(replace(spec, split=SPLIT))
-    return open_agent(name, speech, limits, examples=examples)
+    return open_agent(name, speech, limits, make_env=_maker(spec), examples=examples)
