@@ -145,7 +145,7 @@ class Speech:
     """0 is greedy."""
     max_new_tokens: int | None = None
     format: str | None = None
-    admissible: bool = False
+    admissible: bool | None = None
     context: str = "whole"
     prompt: str = ""
     shots: int = 0

@@ -104,6 +104,11 @@ class PromptStyle:
         """Whether `user` repeats the task at every turn."""
         return bool(self.template) and "task" in names_in(self.template)
 
+    @property
+    def lists_actions(self) -> bool:
+        """Whether a prompt may show the admissible actions."""
+        return self.admissible or bool(self.template)
+
     def system(self, scene: Scene) -> str:
         """The opening of an episode: the environment's instructions and the form of a reply."""
         if self.template:

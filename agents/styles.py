@@ -25,8 +25,8 @@ class Addressed(Protocol):
         """The form of a reply, by name; None: what suits the model."""
 
     @property
-    def admissible(self) -> bool:
-        """List the admissible actions in every prompt."""
+    def admissible(self) -> bool | None:
+        """List the admissible actions in every prompt; None: for chat models."""
 
     @property
     def context(self) -> str:
@@ -66,8 +66,9 @@ def style_of(
 ) -> PromptStyle:
     """The style that the settings describe.
 
-    A chat model that plays an environment which reads whole replies is asked for nothing else, and
-    each message reminds it of what a reply must hold (`TextEnv.reply_form`).
+    Where nothing else is asked for, a chat model gets the admissible actions at every turn. One
+    that plays an environment which reads whole replies is asked for nothing else, and each message
+    reminds it of what a reply must hold (`TextEnv.reply_form`).
 
     Args:
         one: the settings.
@@ -83,7 +84,7 @@ def style_of(
     format = one.format or (WHOLE if form else usual)
     return PromptStyle(
         format,
-        admissible=one.admissible,
+        admissible=usual != WHOLE if one.admissible is None else one.admissible,
         context=CONTEXTS.open(one.context),
         template=one.prompt,
         examples=shots(examples or make_env or _nowhere, one.shots, open_format(format)),

@@ -32,10 +32,10 @@ class Scale:
 
 
 SCALES = {
-    "alfworld-v0": Scale(8, 6, 96),
-    "webshop-v0": Scale(8, 4, 96),
-    "math-v0": Scale(24, 1, 128),
-    "code-v0": Scale(8, 3, 160),
+    "alfworld-v0": Scale(6, 4, 64),
+    "webshop-v0": Scale(6, 4, 64),
+    "math-v0": Scale(16, 1, 128),
+    "code-v0": Scale(6, 2, 128),
 }
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="models by name, as for layergym eval")
     parser.add_argument("--envs", nargs="+", default=list(SCALES), choices=SCALES)
     parser.add_argument("--format", help="a form of replies, in place of the usual one")
-    parser.add_argument("--admissible", action="store_true", help="list the admissible actions")
+    parser.add_argument("--admissible", action=argparse.BooleanOptionalAction, help="list the admissible actions")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="replies to print")
     options = parser.parse_args()
     print("| model | environment | form | replies | well-formed | valid | cut off | reward |")
@@ -55,7 +55,7 @@ def main() -> None:
             speech = Speech(
                 max_new_tokens=scale.new_tokens,
                 format=options.format,
-                admissible=options.admissible,
+                **({"admissible": options.admissible} if options.admissible is not None else {}),
             )
             agent, played = play(model, env, scale, speech)
             print(line(model, env, agent, played), flush=True)

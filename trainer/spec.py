@@ -43,8 +43,8 @@ class RunSpec:
     env_args: Mapping[str, Any] = field(default_factory=dict)
     model: str = "tiny"
     format: str | None = None
-    """The form of a reply: "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
-    admissible: bool = False
+    """The form of a reply: "act", "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
+    admissible: bool | None = None
     """List the admissible actions in every prompt."""
     context: str = "whole"
     """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""

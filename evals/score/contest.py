@@ -61,7 +61,7 @@ class ContestSpec:
     device: str = "auto"
     """Where they compute."""
     format: str | None = None
-    admissible: bool = False
+    admissible: bool | None = None
     context: str = "whole"
     prompt: str = ""
     shots: int = 0

@@ -61,10 +61,13 @@ def add_address(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="form of a reply: think, plain, tool, regex:PATTERN (default: what suits the model)",
+        help="form of a reply: act, think, plain, tool, regex:PATTERN (default: act for chat "
+        "models, or what the environment reads)",
     )
     parser.add_argument(
-        "--admissible", action="store_true", help="list the admissible actions in every prompt"
+        "--admissible",
+        action=argparse.BooleanOptionalAction,
+        help="list the admissible actions in every prompt (default: for chat models)",
     )
     parser.add_argument(
         "--context",
