@@ -7,8 +7,9 @@ from typing import Protocol
 
 from layergym.agents.contexts import CONTEXTS
 from layergym.agents.formats import open_format
-from layergym.agents.prompts import PromptStyle, names_in
+from layergym.agents.prompts import PROMPTS, PromptFunction, PromptStyle, names_in
 from layergym.agents.shots import shots
+from layergym.base.announced import NAMED
 from layergym.base.errors import InputError
 from layergym.envs import TextEnv
 
@@ -34,7 +35,7 @@ class Addressed(Protocol):
 
     @property
     def prompt(self) -> str:
-        """The text of a template; "" for the usual prompt."""
+        """The text of a template, or function:NAME; "" for the usual prompt."""
 
     @property
     def shots(self) -> int:
@@ -53,7 +54,7 @@ def check_style(one: Addressed) -> None:
     if one.format is not None:
         open_format(one.format)
     CONTEXTS.open(one.context)
-    names_in(one.prompt)
+    _prompt(one.prompt)
     if type(one.shots) is not int or not 0 <= one.shots <= MOST_SHOTS:
         raise InputError(f"shots are 0 to {MOST_SHOTS} examples, not {str(one.shots)[:40]}")
 
@@ -80,16 +81,26 @@ def style_of(
         InputError: as `check_style`, or examples are wanted and there is no expert.
     """
     check_style(one)
+    template, function = _prompt(one.prompt)
     form = _reply_form(make_env) if usual != WHOLE and one.format in (None, WHOLE) else ""
     format = one.format or (WHOLE if form else usual)
     return PromptStyle(
         format,
         admissible=usual != WHOLE if one.admissible is None else one.admissible,
         context=CONTEXTS.open(one.context),
-        template=one.prompt,
+        template=template,
+        function=function,
         examples=shots(examples or make_env or _nowhere, one.shots, open_format(format)),
         reminder=form,
     )
+
+
+def _prompt(text: str) -> tuple[str, PromptFunction | None]:
+    """A template, or the function that `text` names."""
+    if text.startswith(NAMED):
+        return "", PROMPTS.open(text.removeprefix(NAMED))
+    names_in(text)
+    return text, None
 
 
 def _reply_form(make_env: Callable[[], TextEnv] | None) -> str:

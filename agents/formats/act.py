@@ -31,7 +31,7 @@ class Act:
 
     def parse(self, text: str) -> Parsed:
         """The only action; of several different ones the last, and the form is not kept."""
-        said = text.rpartition("</think>")[2].strip()
+        said = text.rpartition("</think>")[2].partition("<think>")[0].strip()
         found = [_bare(action) for action in between(said, "action")]
         found = [a for a in found or map(_bare, _MARKED.findall(said)) if a]
         if found:
