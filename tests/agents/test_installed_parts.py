@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -11,7 +12,28 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PARTS = ("--context", "newest:99", "--format", "typed", "--prompt", "function:brief:Go!")
+WRITE = """
+import layergym as lg
+from layergym.agents.memory import EpisodeMemory
+from layergym.trainer.run import prompt_style
+from layergym.trainer.spec import RunSpec
+
+spec = RunSpec(
+    env="vault-v0", context="newest:99", format="typed", prompt="function:brief:Go!"
+)
+style = prompt_style(spec)
+memory = EpisodeMemory(style, "Instructions.", "The note says 7")
+for action in ("5", "6", "7"):
+    memory.see("Nothing happens.", None)
+    print(memory.turns())
+    reply = style.reply.write(action)
+    memory.remember(reply, style.reply.parse(reply).action)
+for wrong in ({"context": "newer"}, {"format": "typd"}, {"prompt": "function:brif"}):
+    try:
+        RunSpec(env="vault-v0", **wrong)
+    except lg.InputError as error:
+        print(error)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(site: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "layergym", *command],
+        [sys.executable, *command],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(TESTS.parent / "src")])},
         capture_output=True,
         text=True,
@@ -35,25 +57,12 @@ def run(site: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_run_is_addressed_by_the_parts_of_an_installed_package(site: Path) -> None:
-    done = run(site, "train", "vault-v0", "--model", "tiny", "--group", "2", "--dry-run", *PARTS)
+    done = run(site, "-c", WRITE)
     assert done.returncode == 0, done.stderr
-    rows = done.stdout.split("row ")
-    assert len(rows) == 6, "five turns, each a prompt of its own"
-    assert "Go!" in rows[1] and "TYPE" in rows[1] and "?" not in rows[1]
-    assert all("?" in row for row in rows[2:5]), "what was done a turn ago"
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "known"),
-    [
-        ("--context", "newer", "newest"),
-        ("--format", "typd", "typed"),
-        ("--prompt", "function:brif", "brief"),
-    ],
-)
-def test_a_part_that_is_not_there_is_missed_by_name(
-    option: str, value: str, known: str, site: Path
-) -> None:
-    done = run(site, "train", "vault-v0", option, value, "--dry-run")
-    assert done.returncode == 2
-    assert f'did you mean "{known}"' in done.stderr
+    *lines, context, format, prompt = done.stdout.splitlines()
+    prompts = [ast.literal_eval(line) for line in lines]
+    assert prompts == [
+        [{"role": "user", "content": f"Go! {did} Nothing happens."}] for did in ("", "5?", "6?")
+    ]
+    for told, known in ((context, "newest"), (format, "typed"), (prompt, "brief")):
+        assert f'did you mean "{known}"' in told
