@@ -17,8 +17,8 @@ from functools import partial
 
 import numpy as np
 
-from layergym.agents import AnyAgent, ExpertAgent, Group, Job, RandomAgent, Trajectory, rollout
-from layergym.agents.base import Decision, Episode, Failure
+from layergym.agents import ExpertAgent, Group, Job, RandomAgent, Trajectory, rollout
+from layergym.agents.base import AnyAgent, Decision, Episode, Failure
 from layergym.agents.names import Speech, open_agent
 from layergym.envs import make
 from layergym.trainer.credit.advantages import statistics
