@@ -8,8 +8,9 @@ really decodes a few of the reply's tokens half-way through it; what lies before
 is noise of the same shape, which costs the same. Times are CPU times.
 
     python benchmarks/context_cost.py smollm2                     # tokens and memory: seconds
-    python benchmarks/context_cost.py smollm2 --measure 5         # and the time of every fifth turn
-    python benchmarks/context_cost.py smollm2 --measure 5 --png docs
+    python benchmarks/context_cost.py smollm2 --measure 1 10 12 --save cost.json   # and times
+    python benchmarks/context_cost.py smollm2 --contexts whole --measure 18 --save cost.json
+    python benchmarks/context_cost.py smollm2 --contexts --save cost.json --png docs
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=50)
     parser.add_argument("--length", type=int, default=512, help="tokens of a reply")
     parser.add_argument("--contexts", nargs="*", default=CONTEXTS_SHOWN)
-    parser.add_argument("--measure", type=int, metavar="N", help="measure every Nth turn's time")
+    parser.add_argument("--measure", type=int, nargs="+", default=[], metavar="TURN")
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep the numbers, beside those there")
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="draw the numbers")
     options = parser.parse_args()
@@ -195,9 +196,10 @@ def main() -> None:
         turns = list(costs(one, per_token))
         assert all(turn.context <= room for turn in turns), "nothing is past the context"
         for place in range(len(turns)):
-            anew = place and turns[place].forgotten > turns[place - 1].forgotten
-            if loaded and room == limit and ((place + 1) % options.measure == 0 or anew):
+            if loaded and place + 1 in options.measure:
                 turns[place] = measured(loaded, turns[place], options.length)
+            elif name in lines:
+                turns[place] = replace(turns[place], seconds=lines[name][place].seconds)
         lines[name] = turns
         show(name, turns)
     if options.save:

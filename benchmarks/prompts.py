@@ -2,7 +2,7 @@
 
 For each environment, the share of replies that keep to the form they are asked for (well-formed),
 that the environment also understands (valid), and that the limit of tokens cuts off. What is
-played is settled by seeds: the first tasks of the training split, sampled at temperature 1, as in
+played is settled by seeds: tasks spread over the training split, sampled at temperature 1, as in
 training.
 
     python benchmarks/prompts.py smollm2                          # layergym pull smollm2
@@ -31,11 +31,13 @@ class Scale:
     new_tokens: int
 
 
+SPREAD = 24
+"""Tasks to choose from, spread over the split."""
 SCALES = {
-    "alfworld-v0": Scale(6, 4, 64),
-    "webshop-v0": Scale(6, 4, 64),
-    "math-v0": Scale(16, 1, 128),
-    "code-v0": Scale(6, 2, 128),
+    "alfworld-v0": Scale(4, 2, 48),
+    "webshop-v0": Scale(4, 2, 48),
+    "math-v0": Scale(8, 1, 96),
+    "code-v0": Scale(6, 1, 96),
 }
 
 
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--envs", nargs="+", default=list(SCALES), choices=SCALES)
     parser.add_argument("--format", help="a form of replies, in place of the usual one")
     parser.add_argument("--admissible", action=argparse.BooleanOptionalAction, help="list the admissible actions")
+    parser.add_argument("--first", type=int, default=0, help="leave out so many tasks")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="replies to print")
     options = parser.parse_args()
     print("| model | environment | form | replies | well-formed | valid | cut off | reward |")
@@ -57,7 +60,7 @@ def main() -> None:
                 format=options.format,
                 **({"admissible": options.admissible} if options.admissible is not None else {}),
             )
-            agent, played = play(model, env, scale, speech)
+            agent, played = play(model, env, scale, speech, options.first)
             print(line(model, env, agent, played), flush=True)
             for number, one in enumerate(played[: options.show]):
                 for turn in one.turns:
@@ -65,14 +68,15 @@ def main() -> None:
 
 
 def play(
-    model: str, env: str, scale: Scale, speech: Speech
+    model: str, env: str, scale: Scale, speech: Speech, first: int
 ) -> tuple[LLMAgent, list[Trajectory]]:
-    """The first tasks, one episode each."""
+    """Tasks spread over the split, from the `first` on, one episode each."""
     fresh = partial(make, env, split="train", max_turns=scale.turns)
     agent = open_agent(model, speech, make_env=fresh)
     assert isinstance(agent, LLMAgent)
     tasks = panel(fresh()).tasks
-    jobs = [Job(tasks[n * len(tasks) // scale.episodes], n) for n in range(scale.episodes)]
+    chosen = range(first, first + scale.episodes)
+    jobs = [Job(tasks[n * len(tasks) // SPREAD], n) for n in chosen]
     return agent, rollout(agent, fresh, jobs)
 
 
