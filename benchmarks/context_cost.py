@@ -161,12 +161,18 @@ def plots(lines: dict[str, list[TurnCost]], limit: int, model: str) -> dict[str,
         "context-tokens": Plot(
             f"Tokens in the context after each turn of an ALFWorld episode, {model}. In float32 "
             f"each takes {1000 * per_token:.0f} kB of cache.",
-            "turn", "tokens", curves("context"),
-            ((f"{limit:,}", float(limit)),), joined=True,
+            "turn",
+            "tokens",
+            curves("context"),
+            ((f"{limit:,}", float(limit)),),
+            joined=True,
         ),
         "context-time": Plot(
             f"CPU seconds per turn of the same episode, {model}, one thread",
-            "turn", "seconds", curves("seconds"), joined=True,
+            "turn",
+            "seconds",
+            curves("seconds"),
+            joined=True,
         ),
     }
 
@@ -178,7 +184,9 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=512, help="tokens of a reply")
     parser.add_argument("--contexts", nargs="*", default=CONTEXTS_SHOWN)
     parser.add_argument("--measure", type=int, nargs="+", default=[], metavar="TURN")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="keep the numbers, beside those there")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="keep the numbers, beside those there"
+    )
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="draw the numbers")
     options = parser.parse_args()
     limit = context_limit(load_config(source(options.model)).get_text_config(decoder=True), None)
@@ -220,19 +228,28 @@ def per_token_mb(config: object) -> float:
 
 def show(name: str, turns: Sequence[TurnCost]) -> None:
     """Every tenth turn, and what all add up to."""
-    anew = [n for n, (a, b) in enumerate(zip(turns, turns[1:], strict=False), 2)
-            if b.forgotten > a.forgotten]
-    print(f"\n{name}: earlier turns forgotten at turns {anew or 'none'}, {turns[-1].forgotten} in all")
-    print(f"{'turn':>5}{'read':>8}{'context':>9}{'memory MB':>11}{'seconds':>9}{'read so far':>13}"
-          f"{'contexts, summed':>18}")
+    anew = [
+        n
+        for n, (a, b) in enumerate(zip(turns, turns[1:], strict=False), 2)
+        if b.forgotten > a.forgotten
+    ]
+    print(
+        f"\n{name}: earlier turns forgotten at turns {anew or 'none'}, {turns[-1].forgotten} in all"
+    )
+    print(
+        f"{'turn':>5}{'read':>8}{'context':>9}{'memory MB':>11}{'seconds':>9}{'read so far':>13}"
+        f"{'contexts, summed':>18}"
+    )
     read = attended = 0
     for number, turn in enumerate(turns, start=1):
         read += turn.read
         attended += turn.context
         if number % 5 == 0 or number == 1 or number in anew:
             seconds = "" if turn.seconds is None else f"{turn.seconds:.1f}"
-            print(f"{number:>5}{turn.read:>8,}{turn.context:>9,}{turn.memory_mb:>11,.0f}"
-                  f"{seconds:>9}{read:>13,}{attended:>18,}")
+            print(
+                f"{number:>5}{turn.read:>8,}{turn.context:>9,}{turn.memory_mb:>11,.0f}"
+                f"{seconds:>9}{read:>13,}{attended:>18,}"
+            )
 
 
 if __name__ == "__main__":

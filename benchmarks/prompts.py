@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="models by name, as for layergym eval")
     parser.add_argument("--envs", nargs="+", default=list(SCALES), choices=SCALES)
     parser.add_argument("--format", help="a form of replies, in place of the usual one")
-    parser.add_argument("--admissible", action=argparse.BooleanOptionalAction, help="list the admissible actions")
+    parser.add_argument(
+        "--admissible", action=argparse.BooleanOptionalAction, help="list the admissible actions"
+    )
     parser.add_argument("--first", type=int, default=0, help="leave out so many tasks")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="replies to print")
     options = parser.parse_args()

@@ -67,9 +67,13 @@ def main() -> None:
         for place, task in enumerate(chosen)
         for number in range(options.group)
     ]
-    print(f"{len(chosen)} games of {options.games.rsplit('/', 1)[-1]}, {options.group} episodes each")
-    print("| policy | context | turns | solved | step groups | larger than one | mean size "
-          "| turns in them | rows | tokens read |")
+    print(
+        f"{len(chosen)} games of {options.games.rsplit('/', 1)[-1]}, {options.group} episodes each"
+    )
+    print(
+        "| policy | context | turns | solved | step groups | larger than one | mean size "
+        "| turns in them | rows | tokens read |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
 
     def report(policy: str, context: str, agent: AnyAgent) -> None:

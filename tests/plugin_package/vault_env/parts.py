@@ -7,7 +7,7 @@ from layergym.agents import Exchange, Parsed, Scene, View
 
 
 @dataclass(frozen=True)
-class newest:  # noqa: N801 (named as it is asked for)
+class newest:
     """The last exchange, in so many words at most."""
 
     words: str
@@ -17,7 +17,7 @@ class newest:  # noqa: N801 (named as it is asked for)
 
 
 @dataclass(frozen=True)
-class typed:  # noqa: N801
+class typed:
     """`TYPE ...`."""
 
     argument: str
