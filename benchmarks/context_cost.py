@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -64,6 +65,7 @@ class Dictated(AnswersTogether):
     """Says an action after as many tokens of thought as make the reply exactly so long."""
 
     def __init__(self, words: PreTrainedTokenizerBase, length: int, limit: int) -> None:
+        """Say `length` tokens each time, in a context of `limit`."""
         super().__init__()
         self.max_new_tokens, self.max_context = length, limit
         self.action = ""
@@ -228,11 +230,7 @@ def per_token_mb(config: object) -> float:
 
 def show(name: str, turns: Sequence[TurnCost]) -> None:
     """Every tenth turn, and what all add up to."""
-    anew = [
-        n
-        for n, (a, b) in enumerate(zip(turns, turns[1:], strict=False), 2)
-        if b.forgotten > a.forgotten
-    ]
+    anew = [n for n, (a, b) in enumerate(pairwise(turns), 2) if b.forgotten > a.forgotten]
     print(
         f"\n{name}: earlier turns forgotten at turns {anew or 'none'}, {turns[-1].forgotten} in all"
     )

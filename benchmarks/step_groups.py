@@ -32,6 +32,7 @@ class AstrayExpert:
     """The expert, who takes a random admissible action every so often."""
 
     def __init__(self) -> None:
+        """Begin with both."""
         self._expert, self._random = ExpertAgent(), RandomAgent()
 
     def act(self, episodes: Sequence[Episode]) -> list[Decision | Failure | None]:

@@ -38,7 +38,8 @@ class Math(TextEnv):
 
     The final answer of a reply is its last `\boxed{}`, else `<answer>` tag, else `####`, else what
     follows "the answer is". A right one earns 1, or 0.9 in a reply that gives other answers too; a
-    wrong one earns 0 whatever its form. With `tools`, turns may calculate; with `attempts` above 1, a wrong answer may be mended.
+    wrong one earns 0 whatever its form. With `tools`, turns may calculate; with `attempts` above 1,
+    a wrong answer may be mended.
     """
 
     splits = ("train", "valid", "test")
