@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
+from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import free_memory
 from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.evals.contribution.cuts import Cut
 from layergym.evals.results import EvalResult
-from layergym.evals.score.evaluate import Label, play_panel
+from layergym.evals.score.evaluate import Label, play_together
 from layergym.evals.score.weights import Likeness, Movement, likeness, movement
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
+from layergym.trainer.bank.routing import Inseparable
+from layergym.trainer.bank.together import Together
 from layergym.trainer.layers import variants as make
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import touched
@@ -22,6 +28,10 @@ from layergym.trainer.layers.variants import Variant
 from layergym.trainer.run import agent_of
 from layergym.trainer.spec import RunSpec, make_env_of
 
+MOST = 32
+"""Variants that are scored in common batches: their results are kept when all of them are done."""
+SHARE = 0.3
+"""Of free memory that the tensors of these variants may take."""
 MODULES = ("attn", "mlp", "norms", "q", "k", "v", "o", "gate", "up", "down")
 
 
@@ -107,25 +117,56 @@ class Bench:
         }
         return makers[cut.kind]()
 
+    def play_some(self, cuts: Sequence[Cut], seed: int, most: int = MOST) -> list[EvalResult]:
+        """Score the first few of these variants of one seed in common batches.
+
+        As many as there is memory for, `most` at most. Every variant plays the same episodes.
+        """
+        variants = self._first(cuts, seed, most)
+        try:
+            return self._play_together(variants, seed)
+        except Inseparable:
+            return [self.play(variants[0], seed)]
+
     def play(self, variant: Variant, seed: int) -> EvalResult:
-        """Score one variant on the panel; every variant plays the same episodes."""
+        """Score one variant on the panel by itself."""
         undo = variant.delta.put(self.model)
         try:
-            return play_panel(
-                agent_of(self.run, self.model, self.tokenizer, self.temperature),
-                make_env_of(self.run, self.spec.split),
-                self.panel,
-                Label(variant.name, self.temperature, seed, self.spec.score),
-                repeats=self.spec.repeats if self.temperature else 1,
-                seed=self.spec.seed,
-            )
+            agent = agent_of(self.run, self.model, self.tokenizer, self.temperature)
+            return self._play(agent, [variant], seed)[0]
         finally:
             undo.put(self.model)
 
-    def play_all(self, cuts: Sequence[Cut], seed: int) -> Iterator[EvalResult]:
-        """Score these variants of one seed one after another, each as it is asked for."""
-        for cut in cuts:
-            yield self.play(self.variant(cut, seed), seed)
+    def _play_together(self, variants: Sequence[Variant], seed: int) -> list[EvalResult]:
+        all_in_one = Together(self.model, [variant.delta for variant in variants])
+        agent = agent_of(
+            self.run, all_in_one.model, self.tokenizer, self.temperature, variants=all_in_one
+        )
+        return self._play(agent, variants, seed)
+
+    def _play(self, agent: LLMAgent, variants: Sequence[Variant], seed: int) -> list[EvalResult]:
+        score = self.spec.score
+        return play_together(
+            agent,
+            make_env_of(self.run, self.spec.split),
+            self.panel,
+            [Label(one.name, self.temperature, seed, score) for one in variants],
+            repeats=self.spec.repeats if self.temperature else 1,
+            seed=self.spec.seed,
+        )
+
+    def _first(self, cuts: Sequence[Cut], seed: int, most: int) -> list[Variant]:
+        """The first few variants whose own tensors fit into memory beside the base's."""
+        room = SHARE * free_memory(self.model.device)
+        found: list[Variant] = []
+        held: dict[int, torch.Tensor] = {}
+        for cut in cuts[:most]:
+            one = self.variant(cut, seed)
+            held.update((id(tensor), tensor) for tensor in one.delta.tensors.values())
+            if found and sum(tensor.nbytes for tensor in held.values()) > room:
+                break
+            found.append(one)
+        return found
 
     # ---- weights ------------------------------------------------------------------------------
 
