@@ -10,7 +10,6 @@ is trained. Every evaluation is kept as it ends, under SWEEP/dissect (`contribut
 from __future__ import annotations
 
 import hashlib
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,7 +36,7 @@ from layergym.evals.stats.shapley import (
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.panels import EvalSpec
-    from layergym.evals.sweep.variants import Bench, Runs
+    from layergym.evals.sweep.variants import Bench, Pace, Runs
     from layergym.trainer.spec import RunSpec
 
 FEW = 8
@@ -93,9 +92,9 @@ class Subject:
 
 def run(args: Namespace, out: Output) -> None:
     """Score what is missing, measure the weights, and show what was found."""
-    from layergym.evals.sweep.variants import Bench
+    from layergym.evals.sweep.variants import Bench, Pace
 
-    deadline = time.monotonic() + seconds(args.max_time) if args.max_time else None
+    pace = Pace(seconds(args.max_time) if args.max_time else None)
     subject = _subject(args)
     bench = Bench(subject.run, subject.spec, subject.runs, subject.temperature)
     store = Store(subject.path / "dissect" / _key(bench))
@@ -106,15 +105,41 @@ def run(args: Namespace, out: Output) -> None:
         episodes=_trained_episodes(subject),
     )
     _keep_known(subject, bench, store)
-    for seed in subject.runs.full:
-        asked = _asked(args.sets, subject, bench, seed, pairs)
-        todo = [cut for cut in asked if not store.has(seed, cut.name)]
-        for done, result in enumerate(bench.play_all(todo, seed), 1):
-            store.keep(seed, result)
-            out.note(f"{result.arm}, seed {seed}: {result.rates.mean():.1%} ({done}/{len(todo)})")
-            if deadline and time.monotonic() > deadline:
-                raise InputError("time is up; the same command goes on from here")
     store.keep_weights(_weights(bench))
+    todo = {seed: _asked(args.sets, subject, bench, seed, pairs) for seed in subject.runs.full}
+    left = _score(bench, store, todo, pace, out)
+    if left:
+        out.note(f"time is up, {left} evaluations are left; the same command goes on from here")
+    _show(subject, store, out)
+
+
+def _score(
+    bench: Bench, store: Store, asked: Mapping[int, Sequence[Cut]], pace: Pace, out: Output
+) -> int:
+    """Score and keep what is missing, all seeds in turns; how many are left when time is up."""
+    todo = {
+        seed: [cut for cut in cuts if not store.has(seed, cut.name)] for seed, cuts in asked.items()
+    }
+    total = sum(map(len, todo.values()))
+    while left := sum(map(len, todo.values())):
+        for seed, missing in todo.items():
+            if not missing:
+                continue
+            most = pace.most()
+            if not most:
+                return left
+            results = bench.play_some(missing, seed, most)
+            pace.did(len(results))
+            del missing[: len(results)]
+            for result in results:
+                store.keep(seed, result)
+                out.note(f"{result.arm}, seed {seed}: {result.rates.mean():.1%}")
+            done = total - sum(map(len, todo.values()))
+            out.note(f"{done} of {total} evaluations")
+    return 0
+
+
+def _show(subject: Subject, store: Store, out: Output) -> None:
     section = _section(subject.path, store.path)
     show(Report("Dissected", subject.path.name, (section,), ()), out.results)
     found = next(one for one in read_dissected(subject.path) if one.path == store.path)

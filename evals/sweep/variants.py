@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ from layergym.trainer.spec import RunSpec, make_env_of
 
 MOST = 32
 """Variants that are scored in common batches: their results are kept when all of them are done."""
+TRIED = 2
+"""Those of the first batch where time is limited, to see how long one takes."""
 SHARE = 0.3
 """Of free memory that the tensors of these variants may take."""
 MODULES = ("attn", "mlp", "norms", "q", "k", "v", "o", "gate", "up", "down")
@@ -194,3 +197,28 @@ class Bench:
             for name, (a, b) in pairs.items()
         }
         return {name: one for name, one in found.items() if one}
+
+
+class Pace:
+    """How many evaluations may begin, so that none of them ends long after time is up."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        """Begin now; None: without a limit."""
+        self._limit_s = limit_s
+        self._began = self._last = time.monotonic()
+        self._each_s: float | None = None
+
+    def did(self, count: int) -> None:
+        """Take note that so many have ended since the last call."""
+        now = time.monotonic()
+        self._each_s, self._last = (now - self._last) / count, now
+
+    def most(self) -> int:
+        """How many may begin at once; 0: time is up."""
+        self._last = time.monotonic()
+        if self._limit_s is None:
+            return MOST
+        left = self._limit_s - (self._last - self._began)
+        if left <= 0:
+            return 0
+        return TRIED if self._each_s is None else min(MOST, max(1, int(left / self._each_s)))

@@ -134,7 +134,7 @@ class Fork:
         self._cuts: Cuts = {}
 
     def through(self, layer: Forward, index: int, rows: Rows, args: Any, kwargs: Any) -> Any:
-        """Run `layer` on the distinct rows; the cache, and what follows the layers, get them all."""
+        """Run `layer` on the distinct rows; the cache and what follows the layers get all."""
         x, *others = args
         if index in self._branches:
             new = self._branches[index]

@@ -43,8 +43,7 @@ def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
 
 
 def holding(base: PreTrainedModel, own: Mapping[str, nn.Parameter]) -> PreTrainedModel:
-    """A model that shares every tensor of `base` but those of these names, in whose place it holds
-    what is given.
+    """A model that shares every tensor of `base` but those of these names: `own` has its own.
 
     Modules without such parameters are shared as well.
     """
