@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -46,6 +47,22 @@ class Runs:
     """Deltas of full training by seed."""
     alone: Mapping[tuple[int, int], Path]
     """Deltas of single-layer runs by layer and seed."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Deltas of full training of other sweeps, by "NAME.SEED"."""
+
+    def donors(self, seed: int) -> tuple[str, ...]:
+        """Whose layers are tried in the full run of a seed: the next seed's, and of every other
+        sweep the same seed's, or its first.
+        """
+        others = sorted(self.full, key=lambda other: (other <= seed, other))[:1]
+        names = dict.fromkeys(name.rpartition(".")[0] for name in self.beside)
+        mine = [[n for n in self.beside if n.rpartition(".")[0] == name] for name in names]
+        chosen = [next((n for n in ns if n.endswith(f".{seed}")), ns[0]) for ns in mine]
+        return (*(str(other) for other in others if other != seed), *chosen)
+
+    def donor(self, name: str) -> Path:
+        """The delta of one of them."""
+        return self.full[int(name)] if name.isdigit() else self.beside[name]
 
 
 class Bench:
@@ -64,8 +81,17 @@ class Bench:
         self.layers = len(decoder_layers(self.model))
         self.panel = scored_panel(run, spec)
         self._read: dict[Path, LayerDelta] = {}
-        first = next(iter(runs.full.values()))
-        LayerDelta.load(first).apply(self.model).put(self.model)  # Refuses another base.
+        first = LayerDelta.load(next(iter(runs.full.values())))
+        first.apply(self.model).put(self.model)  # Refuses another base.
+        for path in runs.beside.values():
+            LayerDelta.load(path).check_base(first.base)
+
+    @property
+    def key(self) -> str:
+        """The name of the folder for all that is scored on the same episodes in the same way."""
+        spec = self.spec
+        about = (self.panel.hash, spec.repeats, spec.seed, self.temperature, spec.score)
+        return hashlib.sha256(repr((*about, self.run.dtype)).encode()).hexdigest()[:12]
 
     @cached_property
     def modules(self) -> tuple[str, ...]:
@@ -104,7 +130,7 @@ class Bench:
         what, before = cut.what, self.before
         if cut.kind == "exchanged":
             layer, _, other = what.partition("@")
-            donor = self.delta(self.runs.full[int(other)])
+            donor = self.delta(self.runs.donor(other))
             return make.exchanged(full, donor, parameters_named(self.model, layer))
         makers: dict[str, Callable[[], LayerDelta]] = {
             "base": lambda: make.part_of(full, ()),
@@ -187,6 +213,11 @@ class Bench:
         first, *others = fulls
         pairs = {f"seed {first} and seed {s}": (fulls[first], fulls[s]) for s in others}
         for seed in fulls:
+            pairs |= {
+                f"seed {seed} and {name}": (fulls[seed], path)
+                for name, path in self.runs.beside.items()
+                if name in self.runs.donors(seed)
+            }
             if (layer, seed) in self.runs.alone:
                 pairs[f"full and alone, seed {seed}"] = (
                     fulls[seed],
