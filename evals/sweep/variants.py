@@ -51,8 +51,9 @@ class Runs:
     """Deltas of full training of other sweeps, by "NAME.SEED"."""
 
     def donors(self, seed: int) -> tuple[str, ...]:
-        """Whose layers are tried in the full run of a seed: the next seed's, and of every other
-        sweep the same seed's, or its first.
+        """Whose layers are tried in the full run of a seed.
+
+        The next seed's, and of every other sweep the same seed's, or its first.
         """
         others = sorted(self.full, key=lambda other: (other <= seed, other))[:1]
         names = dict.fromkeys(name.rpartition(".")[0] for name in self.beside)
