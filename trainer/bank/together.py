@@ -57,6 +57,6 @@ class Together(Variants):
     @torch.inference_mode()
     def _probe(self) -> None:
         """See whether rows stay rows all the way (they do not where experts mix them)."""
-        rows = [0, self.size - 1]
-        self.feed(rows)
-        self.model(torch.zeros(len(rows), 3, dtype=torch.int64, device=self.model.device))
+        self.feed([0, self.size - 1])
+        ids = torch.zeros(2, 3, dtype=torch.int64, device=self.model.device)
+        self.model(input_ids=ids, position_ids=torch.arange(3, device=ids.device).expand(2, 3))
