@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from layergym.agents.models.cache import RaggedCache, cache_keyword
+from layergym.agents.models.cache import RaggedCache
 from layergym.trainer.bank.crowd import Crowd
 
 Forward = Callable[..., Any]
@@ -142,7 +142,7 @@ class Fork:
             self._now = new
             self._cuts.clear()
         now = self._now
-        cache: RaggedCache = kwargs[cache_keyword(kwargs)]
+        cache = next(one for one in (*others, *kwargs.values()) if isinstance(one, RaggedCache))
         others, kwargs = _cut((tuple(others), kwargs), rows.crowd.size, now.first, self._cuts)
         with rows.some(now.crowd), cache.shared(now.of, now.first):
             found = layer(x, *others, **kwargs)
