@@ -7,6 +7,7 @@ seed-<s>/<variant>/evals/t1.0.json
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -90,22 +91,37 @@ class Dissected:
 
     @property
     def tables(self) -> dict[str, Floats]:
-        """Success rates (S, T) of the variants that were scored for every seed; one row of base."""
+        """Success rates (S, T) of the variants that were scored for every seed; one row of base.
+
+        Coalitions that are there for Shapley values alone are not among them.
+        """
         by_seed = list(self.results.values())
         names = [name for name in by_seed[0] if all(name in one for one in by_seed)]
-        tables = {name: np.array([one[name].rates for one in by_seed]) for name in names}
+        tables = {
+            name: np.array([one[name].rates for one in by_seed])
+            for name in names
+            if self._of_interest(name)
+        }
         return {**tables, "base": tables["base"][:1]}
+
+    def _of_interest(self, name: str) -> bool:
+        """Whether a variant is no coalition, or one layer, or a prefix or suffix of the stack."""
+        layers = sorted(coalition_of(name) or ())
+        ends = (0, self.layers - 1)
+        joined = bool(layers) and layers[-1] - layers[0] == len(layers) - 1
+        return len(layers) < 2 or (joined and (layers[0] in ends or layers[-1] in ends))
 
     @property
     def unfinished(self) -> int:
         """Variants that are not yet scored for every seed."""
-        return len({name for one in self.results.values() for name in one} - self.tables.keys())
+        names = {name for one in self.results.values() for name in one}
+        return len(set(filter(self._of_interest, names)) - self.tables.keys())
 
     @property
     def coalitions(self) -> int:
         """Coalitions of layers that were scored for a seed, the most."""
-        names = set(map(coalition_name, every_coalition(self.layers))) if self.pairs else set()
-        return max((len(names & one.keys()) for one in self.results.values()), default=0)
+        found = [[n for n in one if coalition_of(n) is not None] for one in self.results.values()]
+        return max(map(len, found), default=0)
 
     def shapley(self) -> list[Shares]:
         """Shapley values of the layers, one for each seed; none where too few orders are scored."""
@@ -149,6 +165,18 @@ def wanted_coalitions(layers: int, pairs: int, seed: int) -> list[Coalition]:
 def coalition_name(coalition: Coalition) -> str:
     """The variant in which these layers are moved into the base."""
     return f"moved-{layers_named(coalition)}" if coalition else "base"
+
+
+def coalition_of(name: str) -> Coalition | None:
+    """The coalition that a variant is; None for all others."""
+    if name == "base":
+        return frozenset()
+    if not re.fullmatch(r"moved-\d+(-\d+)?(\+\d+(-\d+)?)*", name):
+        return None
+    runs = [run.partition("-") for run in name.removeprefix("moved-").split("+")]
+    return frozenset(
+        layer for first, _, last in runs for layer in range(int(first), int(last or first) + 1)
+    )
 
 
 def read_dissected(folder: Path) -> tuple[Dissected, ...]:

@@ -138,7 +138,7 @@ def _shapley(found: Dissected) -> list[Estimate]:
 
 
 def _others(found: Dissected, what: Dissection) -> list[Table]:
-    """Variants that are not one layer each; coalitions for Shapley values are left out."""
+    """Variants that are not one layer each."""
     single = {f"{kind}-{layer}" for kind in LAYER_KINDS for layer in range(found.layers)}
     rows = [
         (
@@ -148,7 +148,7 @@ def _others(found: Dissected, what: Dissection) -> list[Table]:
             *((ratio(share.share),) if what.defined else ()),
         )
         for share in what.shares
-        if share.name not in single and not ("+" in share.name and share.name.startswith("moved"))
+        if share.name not in single
     ]
     columns = ("variant", "score", "less base, points", *(("share",) if what.defined else ()))
     return [Table("Other variants", columns, tuple(rows))] if rows else []

@@ -16,6 +16,7 @@ from layergym.evals.contribution.cuts import SETS, Stack, cuts
 from layergym.evals.contribution.dissected import (
     Store,
     coalition_name,
+    coalition_of,
     read_dissected,
     wanted_coalitions,
 )
@@ -142,6 +143,17 @@ def test_shapley_values_come_from_what_is_on_disk(tmp_path: Path) -> None:
     next(folder.glob(f"dissect/panel/seed-1/moved-{first[0]}/evals/*.json")).unlink()
     [found] = read_dissected(folder)
     assert found.shapley() == []
+
+
+def test_coalitions_have_names_of_their_own_and_widen_no_other_interval(tmp_path: Path) -> None:
+    assert all(coalition_of(coalition_name(one)) == one for one in every_coalition(6))
+    others = ("full", "moved-all.q", "moved-embed", "stack-0+5", "exchanged-7@1", "without-3")
+    assert all(coalition_of(name) is None for name in others)
+    rates = REDUNDANT | {"moved-0-1": 0.5, "moved-1-2": 0.4, "moved-0+3+5": 0.4, "moved-4-5": 0.3}
+    [found] = read_dissected(written(tmp_path, rates, 6))
+    shown = {share.name for share in dissect(found.tables).shares}
+    assert {"moved-0", "moved-0-1", "moved-4-5"} <= shown
+    assert not {"moved-1-2", "moved-0+3+5"} & shown
 
 
 def test_sets_name_each_variant_once_and_share_coalitions() -> None:
