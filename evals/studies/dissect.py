@@ -99,7 +99,7 @@ def run(args: Namespace, out: Output) -> None:
     from layergym.evals.sweep.subject import keep_known, read_subject, trained_episodes
     from layergym.evals.sweep.variants import Bench, Pace
 
-    pace = Pace(seconds(args.max_time) if args.max_time else None)
+    pace = Pace(seconds(args.max_time) if args.max_time is not None else None)
     subject = _chosen(read_subject(args.folder, args.beside), args)
     bench = Bench(subject.run, subject.spec, subject.runs, subject.temperature)
     store = Store(subject.path / "dissect" / bench.key)

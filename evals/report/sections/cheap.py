@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from layergym.evals.contribution.cheap import CheapMeasure, Compared, over_sweeps
+from layergym.evals.contribution.cheap import Compared, over_sweeps
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import ratio
+from layergym.evals.report.words import number, ratio
 from layergym.evals.stats import Estimate
 
 QUESTION = "Does the cheap profile predict the dear one?"
@@ -17,14 +17,19 @@ def cheap_blocks(found: Compared) -> list[Block]:
     if not found.measures:
         return []
     rows = [
-        (one.name, ratio(one.agreed.spearman) if one.agreed else "not defined", _cost(one))
+        (
+            one.name,
+            ratio(one.agreed.spearman) if one.agreed else "not defined",
+            number(one.episodes, "{:,.0f}"),
+            "yes" if one.of_full else "no",
+        )
         for one in found.measures
     ]
     caption = (
         f"{QUESTION} Rank correlation with the gain of {found.layers} layers trained alone, which "
         f"took {found.trained_episodes:,} episodes of training for each seed"
     )
-    columns = ("measure", "Spearman's correlation", "episodes for each seed")
+    columns = ("measure", "Spearman's correlation", "episodes for each seed", "needs a full run")
     known = {one.name: one.agreed.spearman for one in found.measures if one.agreed}
     return [Table(caption, columns, tuple(rows)), Text(_trust(known, f"{found.layers} layers"))]
 
@@ -53,11 +58,6 @@ def cheap_section(sweeps: Mapping[str, Compared]) -> tuple[Section, ...]:
     layers = sum(one.layers for one in sweeps.values())
     told = _trust(pooled, f"{layers} layers in {len(sweeps)} sweeps")
     return (Section(QUESTION, (table, Text(told))),)
-
-
-def _cost(one: CheapMeasure) -> str:
-    played = f"{one.episodes:,}" if one.episodes else "none"
-    return f"{played}, and a full run" if one.of_full else played
 
 
 def _trust(measures: Mapping[str, Estimate], where: str) -> str:
