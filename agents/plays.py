@@ -42,6 +42,7 @@ class EpisodePlay:
     success: bool = False
     kind: str = ""
     error: str = ""
+    last_key: Hashable = None
 
     @classmethod
     def of(cls, job: Job, env: TextEnv) -> EpisodePlay:
@@ -65,12 +66,15 @@ class EpisodePlay:
 
     def step(self, decision: Decision) -> Any:
         """Call the environment, as `reset`."""
-        return (_key(self.env), *self.env.step(decision.action))
+        before = _key(self.env)
+        answer = self.env.step(decision.action)
+        truncated = answer[3] and not answer[2]
+        return before, answer, _known_key(self.env) if truncated else None
 
     def stepped(self, decision: Decision, answer: Callable[[], Any]) -> Turn | None:
         """Take in what `step` gave: the turn, or None when it failed."""
         try:
-            key, text, reward, terminated, truncated, info = answer()
+            key, (text, reward, terminated, truncated, info), after = answer()
         except FAULTS as error:
             self.fail(told(error))
             return None
@@ -81,6 +85,7 @@ class EpisodePlay:
         if terminated or truncated:
             self.ended = "terminated" if terminated else "truncated"
             self.success = info["success"]
+            self.last_key = after
         return turn
 
     def fail(self, why: str) -> None:
@@ -112,6 +117,7 @@ class EpisodePlay:
             success=self.success,
             kind=self.kind,
             error=self.error,
+            last_key=self.last_key,
         )
 
 
@@ -183,6 +189,13 @@ class Calls:
         while self._deadlines and self._deadlines[0][1] not in self._under_way:
             heapq.heappop(self._deadlines)
         return [answer for answer in found if answer]
+
+
+def _known_key(env: TextEnv) -> Hashable:
+    """The key of the state that an episode was cut off in; None where it has none any more."""
+    with suppress(*FAULTS):
+        return _key(env)
+    return None
 
 
 def _key(env: TextEnv) -> Hashable:

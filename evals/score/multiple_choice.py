@@ -54,7 +54,7 @@ def read_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        raise InputError(f"{path} cannot be read: {briefly(error)}") from None
     if path.suffix.lower() == ".csv":
         return _read_csv(path, text)
     found = []
@@ -259,7 +259,7 @@ def _read_csv(path: Path, text: str) -> tuple[ChoiceQuestion, ...]:
     try:
         rows = csv_rows(text)
     except csv.Error as error:
-        raise InputError(f"{path} is no CSV table: {error}") from None
+        raise InputError(f"{path} is no CSV table: {briefly(error)}") from None
     for number, row in enumerate(rows, start=1):
         if len(row) < 4 or row[-1].strip() not in tuple(_LETTERS[: len(row) - 2]):
             raise InputError(f"{path}, row {number}: expected question, choices, answer letter")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import RunScore, apart, fewest_runs
-from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.report.model import Block, Number, Section, Table, Text
 from layergym.evals.report.words import score_of
 from layergym.evals.results import cut_short
+from layergym.evals.stats import Estimate
 from layergym.evals.stats.seeds import ENOUGH
 
 _RULE = (
@@ -74,4 +75,5 @@ def _cell(run: RunScore | None) -> str:
         return "-"
     mark = " (apart)" if run.apart else ""
     cut = cut_short(run.errors, run.out_of_context, run.shortened)
-    return f"{100 * run.score:.1f}{mark}" + (f", {cut}" if cut else "")
+    text = f"{100 * run.score:.1f}{mark}" + (f", {cut}" if cut else "")
+    return Number(text, Estimate(run.score))
