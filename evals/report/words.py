@@ -144,6 +144,12 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
             "a run of full training stands apart from its other seeds, so what full training gains "
             "is not known; train it with further seeds (--seeds) before you compare layers with it."
         )
+    if not main.defined and (odd := apart(profile.runs)):
+        return "all", (
+            "full training is not distinguishably better than the base here; a run of "
+            f"{together(odd)} stands apart and widens what is said of all arms, so train with "
+            "further seeds (--seeds) before anything else."
+        )
     if not main.defined:
         return "all", (
             "full training is not distinguishably better than the base here, so no layer can be "
