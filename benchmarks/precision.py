@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
@@ -230,6 +231,7 @@ def main() -> None:
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
     if args.one:
         one_of_two(args.one)
