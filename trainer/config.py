@@ -13,7 +13,7 @@ from layergym.base.errors import InputError
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.trainer.credit.algorithms import ALGORITHMS, Credit
 from layergym.trainer.credit.collect import RolloutSpec
-from layergym.trainer.inherited import check_inherited
+from layergym.trainer.inherited import check_choices, check_inherited
 from layergym.trainer.rows.importance import Importance
 
 _BOUNDS = {
@@ -206,6 +206,7 @@ class GiGPOConfig(GRPOConfig):
         """
         check_inherited(self, frozenset(GiGPOConfig.__annotations__))
         check_numbers(self, _BOUNDS)
+        check_choices(self)
         self._check()
         if self.bf16 is None:
             self.bf16 = False
@@ -225,10 +226,12 @@ class GiGPOConfig(GRPOConfig):
         given: Any = self.scale_rewards
         if isinstance(given, bool):  # as TRL reads it
             self.scale_rewards = "group" if given else "none"
-        if own := ALGORITHMS[self.credit.algorithm].loss_type:
-            if self.loss_type not in ("dapo", own):
-                raise InputError(f'{self.algorithm} has loss_type "{own}", not "{self.loss_type}"')
-            self.loss_type = own
+        for name, own in ALGORITHMS[self.credit.algorithm].loss.items():
+            given, usual = getattr(self, name), GiGPOConfig.__dataclass_fields__[name].default
+            if name == "loss_type" and given not in (usual, own):
+                raise InputError(f'{self.algorithm} has loss_type "{own}", not "{given}"')
+            if given == usual:
+                setattr(self, name, own)
         if "norm" not in ALGORITHMS[self.algorithm].reads:
             self.scale_rewards = "none"
         _ = self.importance

@@ -17,6 +17,7 @@ import layergym as lg
 from layergym.__main__ import main
 from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, Recorder, read_records
+from layergym.base.locks import locked
 from layergym.envs.core import Outcome, TextEnv
 from layergym.evals import stats
 from layergym.evals.report.build import build
@@ -292,7 +293,7 @@ def test_a_report_shows_episodes_and_runs_nothing_in_them(tmp_path: Path) -> Non
     report = build([tmp_path])
     assert [s.heading for s in report.sections] == ["Agents", "Settings and manifest", "Episodes"]
     tables = [b for s in report.sections for b in s.blocks if isinstance(b, Table)]
-    assert tables[0].columns[:3] == ("agent", "success (%)", "less the first")
+    assert tables[0].columns[:3] == ("agent", "success (%)", "minus the first")
     stories = [b for s in report.sections for b in s.blocks if isinstance(b, Story)]
     assert any("expert" in story.title and "solved" in story.title for story in stories)
     page = render(report)
@@ -363,3 +364,16 @@ def test_what_was_chosen_is_exported(tmp_path: Path, capsys: Any) -> None:
     assert records and all(record.trajectory.success for record in records)
     assert main(export) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_two_evaluations_do_not_share_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "eval"
+    line = ["eval", "alfworld-v0", "--agent", "random", "--eval-tasks", "2", "--out", str(folder)]
+    with locked(folder):
+        assert main(line) == 2
+        with pytest.raises(lg.InputError, match="another process"):
+            lg.evaluate(SPEC, folder)
+    assert "another process" in capsys.readouterr().err
+    assert not folder.exists()
