@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 from update_step import tokenizer_of  # type: ignore[import-not-found]
 
+from layergym.agents.models import attention
 from layergym.agents.models.attend import use_own_attention
 from layergym.agents.models.requests import Request
 from layergym.agents.models.sampler import TransformersSampler
@@ -146,9 +147,9 @@ def tried(kind: str) -> str:
         return f"{by_sampler:>9.0e}   rows stay alone"
     cells = [by_sampler, apart_in_trees(model)]
     use_own_attention(model)
-    trees.DENSE, dense = 0, trees.DENSE
+    attention.DENSE, dense = 0, attention.DENSE
     cells.append(apart_in_trees(model))
-    trees.DENSE = dense
+    attention.DENSE = dense
     return "".join(f"{cell:>9.0e}" for cell in cells)
 
 

@@ -74,6 +74,7 @@ def one_step(folder: Path, layers: str, dtype: torch.dtype) -> dict[str, float]:
         use_cpu=True,
         bf16=False,
         report_to="none",
+        logging_strategy="no",
         save_strategy="no",
         disable_tqdm=True,
     )
