@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, read_lines, write_json, write_text
 from layergym.evals.arms import ArmName
+from layergym.evals.asked import Asked
 
 FORMAT = 1
 RANKING = Path("ranking", "profile.json")
@@ -150,6 +151,7 @@ class Sweep:
 
     path: Path
     settings: Mapping[str, Any]
+    """As `sweep.json` has them, to be shown; `asked` is what to read."""
     manifest: Mapping[str, Any]
     runs: tuple[Run, ...]
 
@@ -177,9 +179,12 @@ class Sweep:
     @property
     def selective(self) -> bool:
         """Whether scores decided which layers were trained to the end (a scan, or a race)."""
-        search = self.settings.get("search")
-        scanned = isinstance(search, Mapping) and bool(search.get("scan"))
-        return scanned or any(run.manifest.get("stopped") for run in self.runs)
+        return bool(self.asked.scan) or any(run.manifest.get("stopped") for run in self.runs)
+
+    @cached_property
+    def asked(self) -> Asked:
+        """The settings in typed form."""
+        return Asked.of(self.settings)
 
     @property
     def panel(self) -> EvalResult | None:

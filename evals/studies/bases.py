@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -104,21 +104,15 @@ def same_but_base(several: Sequence[Finished]) -> list[list[Finished]]:
     """Groups of two or more sweeps that differ in their base checkpoint and nothing else."""
     groups: dict[tuple[object, ...], dict[str, Finished]] = {}
     for finished in several:
-        settings, profile = finished.sweep.settings, finished.profile
-        run = settings.get("run")
-        recipe = (
-            {k: v for k, v in run.items() if v and k not in _FREE}
-            if isinstance(run, Mapping)
-            else {}
-        )
-        rates = {name: settings.get(name) for name in ("lr_full", "lr_layer")}
+        asked, profile = finished.sweep.asked, finished.profile
+        recipe = {k: v for k, v in asked.run.items() if v and k not in _FREE}
         key = (
             profile.env_id,
             profile.panel_hash,
             profile.num_layers,
             profile.repeats,
             profile.measures[0].name,
-            json.dumps([recipe, rates], sort_keys=True),
+            json.dumps([recipe, asked.rates], sort_keys=True),
         )
         if profile.model_hash != "unknown":
             groups.setdefault(key, {}).setdefault(profile.model_hash, finished)

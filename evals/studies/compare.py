@@ -151,7 +151,7 @@ def rank_ranges(board: Board[ArmName]) -> dict[ArmName, tuple[int, int]]:
 
 def _unrecorded(sweep: Sweep) -> tuple[Section, ...]:
     """A warning where arms go by a profile that `layergym compare` did not keep apart."""
-    arms = [str(arm) for arm in sweep.settings.get("extra", ()) if "@" in str(arm)]
+    arms = [arm for arm in sweep.asked.extra if "@" in arm]
     if not arms:
         return ()
     text = (

@@ -90,11 +90,6 @@ class SweepSpec:
         """All arms in the order in which they start: base and full first."""
         return tuple(map(Arm.parse, ("base", "full", *map(str, self.layers), *self.extra)))
 
-    @property
-    def rates(self) -> Rates:
-        """The learning rates that were given; None: what suits the model."""
-        return Rates(self.lr_full, self.lr_layer)
-
 
 @dataclass(frozen=True, slots=True)
 class ArmRun:
