@@ -53,9 +53,9 @@ def truth(value: Any, what: str) -> bool:
     """`value` as True or False.
 
     Raises:
-        ContractError: it is a text, or an array of several values.
+        ContractError: it is neither of them, nor 1 or 0: a text, an array, NaN, None.
     """
-    if isinstance(value, str | bytes) or _many(value):
+    if isinstance(value, str | bytes) or _many(value) or value not in (False, True):
         raise ContractError(f"{what} is {_shown(value)}; it must be True or False")
     return bool(value)
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.texts import lines
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def read_rows(source: str | Path, split: str) -> list[TableRow]:
     try:
         return _from_file(path)
     except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        raise InputError(f"{path} cannot be read: {briefly(error)}") from error
 
 
 def read_once(

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from layergym.agents.names import open_stored
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_json, write_text
+from layergym.base.locks import staged
 from layergym.evals.results import EvalResult, Run, read_run
 from layergym.trainer.layers.delta import LayerDelta, merge
 from layergym.trainer.layers.grammar import ranges, whole_layers
+from layergym.trainer.spec import RunSpec
 
 _FILES = ("delta.safetensors", "config.json", "manifest.json")
 
@@ -31,18 +34,23 @@ def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
         `folder`.
 
     Raises:
-        InputError: the run is not finished, or its base model is not at hand.
+        InputError: the run is not finished, one of its files is damaged, or its base model is not
+            at hand; `folder` is as it was then.
     """
     if missing := [name for name in _FILES if not (run / name).is_file()]:
         raise InputError(f"{run} has no {missing[0]}; finish the run first")
-    folder.mkdir(parents=True, exist_ok=True)
-    delta, done = LayerDelta.load(run / _FILES[0]), read_run(run)
-    delta.save(folder / _FILES[0])
-    write_json(folder / "layergym.json", _portable(done.config))
-    if whole:
-        model, tokenizer = open_stored(done.config["model"], done.config.get("dtype", "auto"))
-        merge(delta, model, folder, tokenizer)
-    write_text(folder / "README.md", card(delta, done))
+    spec, done, delta = RunSpec.read(run), read_run(run), LayerDelta.load(run / _FILES[0])
+    try:
+        about = card(delta, done)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{run} is damaged ({briefly(error)}); train it again") from None
+    with staged(folder) as scratch:
+        delta.save(scratch / _FILES[0])
+        write_json(scratch / "layergym.json", _portable(done.config))
+        if whole:
+            model, tokenizer = open_stored(spec.model, spec.dtype)
+            merge(delta, model, scratch, tokenizer)
+        write_text(scratch / "README.md", about)
     return folder
 
 
@@ -118,6 +126,20 @@ def _scores(evals: tuple[EvalResult, ...]) -> list[str]:
         for e in evals
     ]
     return ["| panel | sampling | episodes | success |", "|---|---|---|---|", *rows, ""]
+
+
+def check_repository(name: str) -> None:
+    """Refuse what cannot be a repository of the hub.
+
+    Raises:
+        InputError: it is not of the form owner/name.
+    """
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise InputError(f"--push takes owner/name: {briefly(error)}") from None
+    if name.count("/") != 1:
+        raise InputError(f'--push takes owner/name, not "{name}"')
 
 
 def push(folder: Path, repository: str, *, private: bool = False) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from layergym.agents.styles import check_style
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
+from layergym.base.files import read_json
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import TextEnv, find, make
 from layergym.trainer.credit.advantages import Compat
@@ -18,6 +18,7 @@ from layergym.trainer.credit.algorithms import Credit, Norm
 HERE = "transformers"
 BESIDE = "vllm"
 SERVER = "vllm@"
+_TEXT = ("str", "str | None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,9 @@ class RunSpec:
     """Seed of tasks, episodes and training."""
     save_every: int = 10
     """Optimiser steps between checkpoints."""
+    trl: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of TRL's `GRPOConfig` by name: `{"importance_sampling_level": "sequence"}`
+    is GSPO's ratio. Those that would have no effect are refused (`trainer.inherited`)."""
     patience: int | None = None
     """End early when the reward, in means over 10 rollouts, has had no new best this many times."""
 
@@ -119,9 +123,20 @@ class RunSpec:
                 algorithm.
         """
         check_numbers(self, self.BOUNDS)
+        self._check_kinds()
         check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
+
+    def _check_kinds(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type in _TEXT and not isinstance(value, (str, type(one.default))):
+                raise InputError(f"{one.name} must be a text, not {value!r}")
+            if one.type == "bool" and not isinstance(value, bool):
+                raise InputError(f"{one.name} must be true or false, not {value!r}")
+            if str(one.type).startswith("Mapping") and not isinstance(value, Mapping):
+                raise InputError(f"{one.name} must be names and values, not {value!r}")
 
     @property
     def credit(self) -> Credit:
@@ -151,9 +166,24 @@ class RunSpec:
         """
         path = folder / "config.json"
         try:
-            return cls.of(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{folder} is not a run folder: {path.name}: {error}") from error
+            return cls.of(read_json(path))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{folder} is not a run folder: {briefly(error)}") from error
+
+
+def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
+    """The run with some settings changed, by name: its own, and for other names those of `trl`.
+
+    Raises:
+        InputError: a value is wrong; names in `trl` are looked at when the run begins.
+    """
+    own = {f.name for f in fields(RunSpec)}
+    mine = {name: value for name, value in settings.items() if name in own}
+    for one in fields(RunSpec):  # --set layers=14 is read as a number
+        if one.type in _TEXT and isinstance(mine.get(one.name), int):
+            mine[one.name] = str(mine[one.name])
+    others = {name: value for name, value in settings.items() if name not in own}
+    return replace(spec, **mine, trl={**spec.trl, **others}) if settings else spec
 
 
 def check_sampler(name: str, *, lora: bool = False) -> None:

@@ -145,12 +145,13 @@ def refusal(ended: Ended, wrote: bool) -> Verdict:
 
 
 def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:
-    """Print counts, and every case that is not good; how many those are."""
-    found = list(cases)
-    counts = collections.Counter(case.verdict for case in found)
-    print(f"{title}: {len(found)}; " + ", ".join(f"{k} {n}" for k, n in sorted(counts.items())))
-    bad = [case for case in found if case.verdict not in good]
-    for case in bad:
-        last = (case.said.strip().splitlines() or [""])[-1]
-        print(f"  {case.verdict:9} {case.what[:150]}\n            {last[:200]}")
-    return len(bad)
+    """Print every case that is not good as it is found, then counts; how many are not good."""
+    counts: collections.Counter[Verdict] = collections.Counter()
+    for case in cases:
+        counts[case.verdict] += 1
+        if case.verdict not in good:
+            last = (case.said.strip().splitlines() or [""])[-1]
+            print(f"  {case.verdict:9} {case.what[:150]}\n            {last[:200]}", flush=True)
+    told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(counts.items()))
+    print(f"{title}: {counts.total()}; {told}", flush=True)
+    return counts.total() - sum(counts[verdict] for verdict in good)

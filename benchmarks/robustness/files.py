@@ -1,7 +1,7 @@
 """Damaged files: a command that reads one says in a sentence which file it is, or does without it.
 
-A training run, a sweep and an evaluation are made, and each of their files is damaged in many
-ways; what is not damaged must still be there afterwards, as it was. Checkpoints are left out.
+A training run, one that is paused, a sweep, an evaluation and a model are made, and each of their
+files is damaged in many ways; what is not damaged must still be there afterwards, as it was.
 
     python benchmarks/robustness/files.py                  # all of them, some minutes
     python benchmarks/robustness/files.py --only eval --every 3
@@ -41,12 +41,29 @@ WHOLE: dict[str, Callable[[bytes], bytes]] = {
     "binary": lambda _: bytes(range(256)) * 9,
 }
 """Damage to a whole file, by name."""
+BINARY: dict[str, Callable[[bytes], bytes]] = {
+    "a bit flipped": lambda data: _flipped(data, len(data) // 2),
+    "a bit flipped near its end": lambda data: _flipped(data, len(data) - 9),
+    "a bit flipped near its beginning": lambda data: _flipped(data, min(40, len(data) - 1)),
+    "an endless header": lambda data: b"\xff" * 8 + data[8:],
+    "no header": lambda data: bytes(8) + data[8:],
+    "a header of a list": lambda data: (2).to_bytes(8, "little") + b"[]" + data[8:],
+    "a header of nothing": lambda data: (2).to_bytes(8, "little") + b"{}",
+    "an empty archive": lambda _: b"PK\x05\x06" + bytes(18),
+    "a pickle that runs": lambda _: b"cos\nsystem\n(S'touch PWNED'\ntR.",
+}
+"""Damage to weights and checkpoints, besides."""
 ODD: dict[str, Any] = {
     "null": None, "text": "x\u202e\x1b[2J", "number": -1, "endless": float("inf"), "list": [],
     "object": {},
     "nested": [[[]]], "huge": 10**400, "truth": True,
 }  # fmt: skip
 """What may stand in place of a field's value."""
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    place = max(0, place)
+    return data[:place] + bytes([data[place] ^ 64]) + data[place + 1 :] if data else b"x"
 
 
 class Damage(NamedTuple):
@@ -64,6 +81,9 @@ def damages(folder: Path, odd: Sequence[str] = tuple(ODD)) -> Iterator[Damage]:
         name, data = str(path.relative_to(folder)), path.read_bytes()
         for how, change in WHOLE.items():
             yield Damage(name, how, change(data))
+        if path.suffix in WEIGHTS:
+            yield from (Damage(name, how, change(data)) for how, change in BINARY.items())
+            continue
         first, _, rest = data.partition(b"\n") if path.suffix == ".jsonl" else (data, b"", b"")
         value = json.loads(first)
         for number, (field, changed) in enumerate(_changed(value, odd)):
@@ -75,13 +95,17 @@ _OWN = ("eval.json", "sweep.json", "profile.json")
 """Settings and results, all of whose fields are damaged in every way."""
 
 
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    """Files of text below `folder`, each kind of place once."""
+    """Files below `folder` that something is read from, each kind of place once."""
     seen = set()
-    for path in sorted(folder.rglob("*.json*")):
+    for path in sorted(folder.rglob("*.*")):
         inside = path.relative_to(folder).parts
         place = (inside[0], path.parent.name.startswith("seed"), path.name)
-        if place not in seen and "report" not in inside and "checkpoint" not in str(path):
+        read = path.suffix in (".json", ".jsonl", *WEIGHTS)
+        if read and place not in seen and "report" not in inside:
             seen.add(place)
             yield path
 
@@ -108,12 +132,26 @@ KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
     "train": (
         ["train", "alfworld-v0", "--layers", "0", "--steps", "2", "--tasks", "2", "--group", "2",
          "--env-arg", "max_turns=3", "--save-every", "1", "--out", "F"],
-        [["report", "F"], ["trajectories", "F"], ["train", "--resume", "F"]],
+        [["report", "F"], ["trajectories", "F"], ["train", "--resume", "F"],
+         ["publish", "F", "--out", "new"]],
+    ),
+    "paused": (
+        ["train", "alfworld-v0", "--layers", "0", "--steps", "2", "--tasks", "2", "--group", "2",
+         "--env-arg", "max_turns=3", "--save-every", "1", "--max-time", "0s", "--out", "F"],
+        [["train", "--resume", "F", "--quiet"]],
+    ),
+    "model": (
+        ["warmup", "alfworld-v0", "--steps", "1", "--batch-size", "1", "--out", "F"],
+        [["train", "alfworld-v0", "--model", "./F", "--dry-run", "--group", "2"],
+         ["eval", "alfworld-v0", "--agent", "./F", "--eval-tasks", "1", "--env-arg",
+          "max_turns=2"]],
     ),
     "sweep": (
         ["sweep", "alfworld-v0", "--layers", "0", "--steps", "1", "--tasks", "2", "--group", "2",
          "--env-arg", "max_turns=3", "--eval-tasks", "3", "--out", "F"],
-        [["report", "F"], ["sweep", "--resume", "F"]],
+        [["report", "F"], ["sweep", "--resume", "F"], ["vote", "F"], ["predict", "F", "--tasks", "1"],
+         ["retention", "F", "--text", "F/sweep.json"], ["bases", "F", "F"], ["compare", "F"],
+         ["dissect", "F", "--eval-tasks", "1", "--eval-repeats", "1", "--sets", "bfloat16"]],
     ),
 }  # fmt: skip
 """What makes a folder F, and what reads it."""
@@ -129,8 +167,11 @@ def met(damage: Damage, kind: str, good: Path, readers: Sequence[Sequence[str]])
         ended = forked(line, place, LIMIT_S)
         verdict = _verdict(ended, lost=_lost(good, copy, damage.file))
         what = f"{kind} {damage.file} {damage.how}: {line[0]}"
+        if (place / "PWNED").exists():
+            verdict = "accepted"
         yield Case(what, verdict, ended.err)
-        shutil.rmtree(copy)
+        for made in place.iterdir():
+            shutil.rmtree(made) if made.is_dir() else made.unlink()
     shutil.rmtree(place)
 
 
@@ -173,7 +214,7 @@ def main() -> int:
             made = forked(make, place, 600)
             assert made.code == 0, made.err
             chosen = list(damages(place / "F", ["null", "text", "huge"]))[:: options.every]
-            cases = [c for damage in chosen for c in met(damage, kind, place / "F", readers)]
+            cases = (c for damage in chosen for c in met(damage, kind, place / "F", readers))
             bad += told(f"{len(chosen)} damaged files of a folder of {kind}", cases, GOOD)
             shutil.rmtree(place)
     return int(bad > 0)

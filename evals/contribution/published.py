@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.base.texts import csv_rows
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
@@ -117,7 +117,7 @@ def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     try:
         lines = csv_rows(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a CSV table: {error}") from None
+        raise InputError(f"{path} cannot be read as a CSV table: {briefly(error)}") from None
     if not lines or len(lines[0]) < 2:
         raise InputError(f"{path} is not a table; its header should be: layer,<benchmark>,...")
     header, rows = [name.strip() for name in lines[0][1:]], {}

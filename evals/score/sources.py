@@ -9,7 +9,7 @@ from typing import Protocol
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.evals.score.multiple_choice import (
     ChoiceQuestion,
     read_questions,
@@ -74,9 +74,9 @@ class Prose:
             InputError: it cannot be read.
         """
         try:
-            return cls(path.stem, path.read_text(encoding="utf-8"))
+            return cls(path.stem, path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} cannot be read: {error}") from None
+            raise InputError(f"{path} cannot be read: {briefly(error)}") from None
 
     @property
     def digest(self) -> str:

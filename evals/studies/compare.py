@@ -64,11 +64,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> Begun:
     """Write the ranking down and begin the comparison."""
     from layergym.evals.sweep.executors.launch import Launch
-    from layergym.evals.sweep.guided import begin
+    from layergym.evals.sweep.guided import begin, take_back
 
     sweep = _all_run(args.sweep)
     ranking = profile(read_sweep(args.sweep))
-    folder = new_folder(args.out or f"{args.sweep}-compared", "layergym sweep --resume")
+    place = f"{args.sweep}-compared" if args.out is None else args.out
+    take_back(Path(place))
+    folder = new_folder(place, "layergym sweep --resume")
     launch = Launch(jobs=args.jobs)
     launch.check(sweep.spec.run.sampler)
     spec = _spec(args, sweep, ranking, folder)

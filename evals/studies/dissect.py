@@ -95,7 +95,7 @@ def run(args: Namespace, out: Output) -> None:
     """Score what is missing, measure the weights, and show what was found."""
     from layergym.evals.sweep.variants import Bench
 
-    deadline = time.monotonic() + seconds(args.max_time) if args.max_time else None
+    deadline = time.monotonic() + seconds(args.max_time) if args.max_time is not None else None
     subject = _subject(args)
     bench = Bench(subject.run, subject.spec, subject.runs, subject.temperature)
     store = Store(subject.path / "dissect" / _key(bench))

@@ -17,13 +17,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from layergym.base.files import read_json, write_json
+from layergym.base.locks import vacant
 from layergym.envs import InputError, panel
+from layergym.evals.results import is_sweep
 from layergym.evals.sweep.executors.choose import Chosen
 from layergym.evals.sweep.executors.job import Executor
 from layergym.evals.sweep.next_jobs import all_runs, next_jobs
 from layergym.evals.sweep.panels import scored_panel
 from layergym.evals.sweep.resolve import resolve
-from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec, read_spec
 from layergym.trainer.layers.grammar import layer_indices, notice_origin
 from layergym.trainer.layers.stored import stored_hash
 from layergym.trainer.manifest import manifest
@@ -33,7 +35,7 @@ POLL_S = 0.2
 
 
 def write_sweep(spec: SweepSpec, folder: Path) -> ResolvedSweep:
-    """Resolve a sweep and begin its folder.
+    """Resolve a sweep and begin its folder, as `begin_folder`.
 
     Raises:
         InputError: the sweep cannot be carried out; nothing is written then.
@@ -44,7 +46,24 @@ def write_sweep(spec: SweepSpec, folder: Path) -> ResolvedSweep:
 
 
 def begin_folder(sweep: ResolvedSweep) -> None:
-    """Write the settings and the manifest of a sweep, which no folder holds yet.
+    """Begin a folder that is absent or vacant; one that holds the same sweep is left as it is.
+
+    Raises:
+        InputError: the folder holds something else, or the sweep's panels or its model cannot be
+            used; nothing is written then.
+    """
+    folder = sweep.folder
+    if is_sweep(folder):
+        if resolve(read_spec(folder), folder).spec != sweep.spec:
+            raise InputError(f"{folder} holds a sweep with other settings; give another folder")
+    elif folder.is_file() or not vacant(folder):
+        raise InputError(f"{folder} holds something that is not a sweep; give another folder")
+    else:
+        write_settings(sweep)
+
+
+def write_settings(sweep: ResolvedSweep, **more: object) -> None:
+    """Write a sweep's manifest, with `more`, and then its settings: from then on it is begun.
 
     Raises:
         InputError: its panels or its model cannot be used; nothing is written then.
@@ -59,7 +78,7 @@ def begin_folder(sweep: ResolvedSweep) -> None:
     for arm, _ in sweep.variants:
         notice_origin(arm.expression, model_hash)
     origin = {"model": spec.run.model, "model_hash": model_hash}
-    write_json(sweep.folder / "manifest.json", manifest(panels, spec.seeds) | origin)
+    write_json(sweep.folder / "manifest.json", manifest(panels, spec.seeds) | origin | more)
     write_json(sweep.folder / "sweep.json", asdict(spec))
 
 

@@ -7,19 +7,21 @@ scored on tasks, that the ranking has not seen.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from layergym.base.errors import InputError
-from layergym.base.files import read_json, write_json
+from layergym.base.files import undone
+from layergym.base.locks import LOCK, MANIFEST, locked, vacant
 from layergym.evals.arms import Arm, any_layer, by_ranking, layers_ranked
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.results import RANKING
-from layergym.evals.sweep.folder import write_sweep
+from layergym.evals.sweep.folder import write_settings
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
-from layergym.evals.sweep.resolve import variant
+from layergym.evals.sweep.resolve import resolve, variant
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.evals.sweep.tuning import tuning_seed
 from layergym.trainer.layers.grammar import touched
@@ -77,20 +79,38 @@ def comparison(
 
 
 def begin(spec: SweepSpec, folder: Path, sweep: SweepSpec, ranking: LayerProfile) -> None:
-    """Begin the comparison's folder: settings, the ranking, where it was made, what arms train."""
-    write_profile(folder / RANKING, ranking)  # Its arms are read before the sweep is begun.
-    begun = write_sweep(spec, folder)
-    origin = {
-        "split": sweep.eval.split,
-        "seeds": sweep.seeds,
-        "layers": {
-            arm.name: touched(arm.layers, begun.spec.num_layers) if arm.names_layers else ()
-            for arm, _ in begun.variants
-            if arm.kind not in ("base", "full")
-        },
-    }
-    path = folder / "manifest.json"
-    write_json(path, read_json(path) | {"ranking": origin})
+    """Begin the comparison's folder: settings, the ranking, where it was made, what arms train.
+
+    Raises:
+        InputError: another process begins it too, or it holds something already.
+    """
+    with locked(folder), undone(folder, where=lambda _: True):
+        if not vacant(folder):
+            raise InputError(f"{folder} is not empty; give another --out")
+        write_profile(folder / RANKING, ranking)  # Its arms are read before the sweep is begun.
+        begun = resolve(spec, folder)
+        origin = {
+            "split": sweep.eval.split,
+            "seeds": sweep.seeds,
+            "layers": {
+                arm.name: touched(arm.layers, begun.spec.num_layers) if arm.names_layers else ()
+                for arm, _ in begun.variants
+                if arm.kind not in ("base", "full")
+            },
+        }
+        write_settings(begun, ranking=origin)
+
+
+def take_back(folder: Path) -> None:
+    """Take away a ranking without settings, which a comparison leaves that is killed as it begins.
+
+    Raises:
+        InputError: it is about to begin.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names - {LOCK, MANIFEST} == {(folder / RANKING).parent.name}:
+        with locked(folder):
+            shutil.rmtree((folder / RANKING).parent)
 
 
 def seen_seeds(sweep: SweepSpec) -> set[int]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
-from layergym.base.locks import vacant
+from layergym.base.locks import locked
 
 if TYPE_CHECKING:
     from layergym.evals.contribution.measure import ArmScore
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layergym.evals.score.contest import ContestSpec
     from layergym.evals.score.standings import Standings
     from layergym.evals.sweep.executors.launch import Launch
-    from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+    from layergym.evals.sweep.spec import SweepSpec
     from layergym.trainer.spec import RunSpec
 
 
@@ -53,14 +53,15 @@ def evaluate(spec: ContestSpec, folder: str | Path) -> Standings:
         played again by the next call; where too many did, `score` is None and `refused` says why.
 
     Raises:
-        InputError: an agent, the environment or a setting is unknown, or the folder holds
-            something else.
+        InputError: an agent, the environment or a setting is unknown, the folder holds something
+            else, or another process works in it.
     """
     from layergym.evals.score.contest import Contest
     from layergym.evals.score.standings import standings
 
-    contest = Contest.open(spec, Path(folder))
-    contest.play()
+    with locked(Path(folder)):
+        contest = Contest.open(spec, Path(folder))
+        contest.play()
     return standings(contest)
 
 
@@ -111,44 +112,31 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
         What `contributions` reads: scores, gains and contributions, with 95 % intervals.
 
     Raises:
-        InputError: the sweep cannot be carried out, the folder holds something else, or a run
-            failed. The other runs are finished then, and the next call tries the failed ones again.
+        InputError: the sweep cannot be carried out, the folder holds something else, another
+            process works in it, or a run failed. The other runs are finished then, and the next
+            call tries the failed ones again.
     """
     from layergym.evals.report.build import build
     from layergym.evals.report.write import write_report
     from layergym.evals.sweep.executors.choose import open_executor
     from layergym.evals.sweep.executors.launch import Launch
-    from layergym.evals.sweep.folder import note_executor, run_sweep
+    from layergym.evals.sweep.folder import begin_folder, note_executor, run_sweep
     from layergym.evals.sweep.resolve import resolve
 
     place = Path(folder)
     launch = launch or Launch()
     launch.check(spec.run.sampler)
     resolved = resolve(spec, place)
-    _begin(resolved)
-    chosen = open_executor(launch, resolved)
-    note_executor(place, chosen)
-    if failures := run_sweep(resolved, chosen.executor):
+    with locked(place):
+        begin_folder(resolved)
+        chosen = open_executor(launch, resolved)
+        note_executor(place, chosen)
+        failures = run_sweep(resolved, chosen.executor)
+    if failures:
         raise InputError(f"{'; '.join(failures)}; mend the cause and call sweep again")
     made = build([place])
     write_report(made, place / "report")
     return made.profiles[0]
-
-
-def _begin(sweep: ResolvedSweep) -> None:
-    """Begin a folder that is new; refuse one that holds anything else than this sweep."""
-    from layergym.evals.results import is_sweep
-    from layergym.evals.sweep.folder import begin_folder
-    from layergym.evals.sweep.spec import read_spec
-
-    folder = sweep.folder
-    if is_sweep(folder):
-        if read_spec(folder) != sweep.spec:
-            raise InputError(f"{folder} holds a sweep with other settings; give another folder")
-    elif folder.is_file() or not vacant(folder):
-        raise InputError(f"{folder} holds something that is not a sweep; give another folder")
-    else:
-        begin_folder(sweep)
 
 
 def contributions(path: str | Path) -> tuple[ArmScore, ...]:

@@ -1,12 +1,18 @@
 """What an environment says cannot steer the terminal that shows it."""
 
+import re
 from collections.abc import Iterator
 
 import gymnasium
 import pytest
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
 
 import layergym as lg
 from layergym.__main__ import main
+from layergym.command.safe_console import SafeConsole
 
 EVIL = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202egnp.exe\u2066 \ud800"
 
@@ -47,6 +53,10 @@ def registered() -> Iterator[None]:
         ("envs check evil-v0", 1),
         ("envs evil-v0", 0),
         ("play evil-v0 --agent random --json", 0),
+        ("train evil-v0 --steps 1 --tasks 1 --group 2 --dry-run", 0),
+        ("train evil-v0 --steps 1 --tasks 1 --group 2 --dry-run --admissible", 0),
+        ("eval evil-v0 --agent random --eval-tasks 1", 0),
+        ("eval evil-v0 --agent expert --eval-tasks 1", 1),
     ],
 )
 def test_no_command_passes_it_on(
@@ -55,7 +65,30 @@ def test_no_command_passes_it_on(
     assert main(command.split()) == code
     shown = "".join(capsys.readouterr())
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
-    assert "owned" in shown or code == 1
+    assert "owned" in shown or code == 1 or "eval" in command or "--dry-run" in command
+
+
+def test_a_table_cannot_steer_and_has_its_colours(capsys: pytest.CaptureFixture[str]) -> None:
+    console = SafeConsole(force_terminal=True, width=60)
+    table = Table("name", EVIL)
+    table.add_row(EVIL, Text(EVIL, "red"))
+    console.print(table, Rule(Text(EVIL)), Panel(EVIL), markup=False)
+    shown = capsys.readouterr().out
+    assert "\x1b[31m" in shown
+    assert shown.count("\x1b") == len(re.findall(r"\x1b\[[0-9;]*m", shown))
+    assert not {"\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
+
+
+def test_a_list_of_actions_that_fails_is_an_error_of_its_episodes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(self: Evil) -> list[str]:
+        raise KeyError("the actions")
+
+    monkeypatch.setattr(Evil, "admissible", fails)
+    line = "train evil-v0 --steps 1 --tasks 1 --group 2 --dry-run --admissible"
+    assert main(line.split()) == 2
+    assert "the actions" in capsys.readouterr().err
 
 
 def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,6 +173,7 @@ def test_what_libraries_give_becomes_plain(text: Any, reward: Any, truth: Any) -
         lg.Outcome("a", np.ones(2)),  # type: ignore[arg-type]
         lg.Outcome("a", terminated=np.ones(2)),  # type: ignore[arg-type]
         lg.Outcome("a", success="no"),  # type: ignore[arg-type]
+        *(lg.Outcome("a", success=odd) for odd in (float("nan"), None, 7, object(), [])),  # type: ignore[arg-type]
         lg.Outcome(b"a"),  # type: ignore[arg-type]
         lg.Outcome(None),  # type: ignore[arg-type]
         ("a", 0.0, True),

@@ -28,7 +28,7 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_done(wrong: Modul
     for command, (base, options) in wrong.COMMANDS.items():
         for option, kind in options.items():
             for value in wrong.WRONG[kind] if kind in NUMBERS else ():
-                ended = wrong.unparsed([command, *base, f"{option}={value}"])
+                ended = wrong.unparsed([*command.split(), *base, f"{option}={value}"])
                 line = f"{command} {option}={value[:20]}"
                 assert ended is not None, f"{line} was accepted"
                 assert ended.code == 2 and ended.err.count("\n") == 1, line

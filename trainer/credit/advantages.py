@@ -41,7 +41,7 @@ def grpo(group: Group) -> Advantages:
 
 def batch_grpo(groups: Sequence[Group]) -> list[Advantages]:
     """GRPO with TRL's scale_rewards="batch": (R_i - mean R of its group) / std R of all groups."""
-    every = [t.total_reward for g in groups for t in compared(g)]
+    every = [t.total_reward for g in groups for t in comparable(g)]
     scale = _scale(every, "std", EPSILON)
 
     def over_all(rewards: Sequence[float]) -> list[float]:
@@ -103,11 +103,11 @@ def gigpo(
             the scale of rewards and mini-batches are not part of it: they are settings of the
             environment and of the run.
     """
-    returns = [list(discounted(trajectory, gamma)) for trajectory in compared(group)]
+    returns = [list(discounted(trajectory, gamma)) for trajectory in comparable(group)]
     return with_steps(
         group,
         returns,
-        anchor_groups(compared(group), similarity),
+        anchor_groups(comparable(group), similarity),
         omega=omega,
         norm=norm,
         penalty=penalty,
@@ -115,7 +115,7 @@ def gigpo(
     )
 
 
-def compared(group: Group) -> list[Trajectory]:
+def comparable(group: Group) -> list[Trajectory]:
     """The trajectories that count in statistics: all that did not end in an error."""
     return [t for t in group.trajectories if t.ended != "error"]
 
@@ -133,11 +133,15 @@ def with_steps(
     """A = A^E + omega * A^S (GiGPO, equation 8), whatever the returns of the steps are.
 
     Args:
-        group: see `gigpo`, as for the settings.
-        returns: of every turn of the trajectories that are `compared`.
+        group: see `gigpo`.
+        returns: of every turn of the trajectories that are `comparable`.
         together: the turns that are compared with one another.
+        omega: see `gigpo`.
+        norm: see `gigpo`.
+        penalty: see `gigpo`.
+        compat: see `gigpo`.
     """
-    kept = compared(group)
+    kept = comparable(group)
     epsilon = EPSILON if compat is None else EPSILON_VERL_AGENT
     invalid = [[0.0 if turn.valid else penalty for turn in t.turns] for t in kept]
     result = _episode_advantages(kept, invalid, norm, per_turn=compat is not None, eps=epsilon)
@@ -146,7 +150,7 @@ def with_steps(
             values = [returns[i][t] - invalid[i][t] for i, t in members]
             for (i, t), advantage in zip(members, relative(values, norm, epsilon), strict=True):
                 result[i][t] += omega * advantage
-    return spread(group, result)
+    return with_masked(group, result)
 
 
 def penalise(group: Group, penalty: float) -> Group:
@@ -192,7 +196,7 @@ def anchor_groups(
 
 def same_rewards(group: Group) -> bool:
     """Whether all trajectories have exactly the same total reward: no episode advantage."""
-    return len({t.total_reward for t in compared(group)}) <= 1
+    return len({t.total_reward for t in comparable(group)}) <= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,7 @@ def statistics(groups: Iterable[Group], similarity: float | None = None) -> Cred
     total = zero = masked = 0
     sizes: list[int] = []
     for group in groups:
-        kept = compared(group)
+        kept = comparable(group)
         total += 1
         masked += len(group.trajectories) - len(kept)
         zero += same_rewards(group)
@@ -272,12 +276,12 @@ def _scale(values: Sequence[float], norm: GroupNorm, epsilon: float) -> float:
 
 
 def _per_trajectory(group: Group, score: Callable[[Sequence[float]], list[float]]) -> Advantages:
-    kept = compared(group)
+    kept = comparable(group)
     values = score([t.total_reward for t in kept])
-    return spread(group, [[v] * len(t.turns) for v, t in zip(values, kept, strict=True)])
+    return with_masked(group, [[v] * len(t.turns) for v, t in zip(values, kept, strict=True)])
 
 
-def spread(group: Group, kept: Iterable[Sequence[float]]) -> Advantages:
+def with_masked(group: Group, kept: Iterable[Sequence[float]]) -> Advantages:
     """Put rows back beside the trajectories they belong to; masked ones get ()."""
     rows = iter(kept)
     return tuple(() if t.ended == "error" else tuple(next(rows)) for t in group.trajectories)

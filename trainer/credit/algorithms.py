@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from math import isfinite
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from layergym.agents.types import Group
 from layergym.base.errors import InputError, unknown
@@ -19,7 +19,7 @@ from layergym.trainer.credit.advantages import (
     Advantages,
     Compat,
     batch_grpo,
-    compared,
+    comparable,
     dr_grpo,
     gigpo,
     grpo,
@@ -110,8 +110,8 @@ class Algorithm:
     """The fields of `Credit` that it uses; all may set `invalid_penalty`."""
     batch: bool = False
     """Whether it knows norm "batch"."""
-    loss_type: str | None = None
-    """The loss of TRL's that belongs to it; None leaves the choice."""
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of TRL's loss that belong to it, where no others are given."""
 
 
 def each(one: Callable[[Group, Credit], Advantages]) -> Give:
@@ -163,9 +163,26 @@ def _grpo(groups: Sequence[Group], credit: Credit) -> Sequence[Advantages]:
 ALGORITHMS: dict[str, Algorithm] = {
     "gigpo": Algorithm(each(_gigpo), frozenset({"gamma", "omega", "norm", "similarity", "compat"})),
     "grpo": Algorithm(_grpo, frozenset({"norm", "compat"}), batch=True),
-    "dr_grpo": Algorithm(each(lambda group, _: dr_grpo(group)), loss_type="dr_grpo"),
+    "dr_grpo": Algorithm(each(lambda group, _: dr_grpo(group)), loss={"loss_type": "dr_grpo"}),
     "rloo": Algorithm(each(lambda group, _: rloo(group))),
     "hgpo": Algorithm(each(_hgpo), frozenset({"gamma", "norm", "history", "alpha"})),
+    "dapo": Algorithm(
+        _grpo,
+        frozenset({"norm"}),
+        batch=True,
+        loss={"epsilon_high": 0.28, "mask_truncated_completions": True},
+    ),
+    "gspo": Algorithm(
+        _grpo,
+        frozenset({"norm"}),
+        batch=True,
+        loss={
+            "loss_type": "grpo",
+            "importance_sampling_level": "sequence",
+            "epsilon": 3e-4,
+            "epsilon_high": 4e-4,
+        },
+    ),
     "graphgpo": Algorithm(each(_graphgpo), frozenset({"gamma", "omega", "norm", "compat"})),
 }
 
@@ -211,7 +228,7 @@ def give_credit(groups: Sequence[Compared], credit: Credit) -> list[Credited]:
 
 
 def _incomparable(groups: Sequence[Compared]) -> InputError:
-    kept = [t for g in groups for t in compared(g.group)]
+    kept = [t for g in groups for t in comparable(g.group)]
     largest = max((abs(turn.reward) for t in kept for turn in t.turns), default=0.0)
     return InputError(
         f"the rewards of task {groups[0].group.trajectories[0].task} cannot be compared: they "

@@ -14,7 +14,7 @@ from layergym.trainer.credit.advantages import (
     Compat,
     GroupNorm,
     anchor_groups,
-    compared,
+    comparable,
     with_steps,
 )
 
@@ -50,7 +50,7 @@ def graphgpo(
         compat: see `gigpo`; success is worth 10 then, as there, which matters with a `penalty` or
             with `norm="none"`.
     """
-    kept = compared(group)
+    kept = comparable(group)
     worth = 1.0 if compat is None else SUCCESS_VERL_AGENT
     distance = distances(kept)
     returns = [[worth * gamma ** distance[state] for state in led_to(t, i)] for i, t in _each(kept)]
@@ -65,14 +65,14 @@ def graphgpo(
     )
 
 
-Node = tuple[Hashable, ...]
+GraphNode = tuple[Hashable, ...]
 """("state", its key), ("goal",), or ("end", number of the trajectory)."""
-GOAL: Node = ("goal",)
+GOAL: GraphNode = ("goal",)
 
 
-def led_to(trajectory: Trajectory, number: int) -> list[Node]:
+def led_to(trajectory: Trajectory, number: int) -> list[GraphNode]:
     """The state after every turn of a trajectory; `number` is its place in the group."""
-    nodes: list[Node] = [("state", turn.state_key) for turn in trajectory.turns[1:]]
+    nodes: list[GraphNode] = [("state", turn.state_key) for turn in trajectory.turns[1:]]
     if not trajectory.turns:
         return nodes
     if trajectory.success:
@@ -81,12 +81,12 @@ def led_to(trajectory: Trajectory, number: int) -> list[Node]:
     return [*nodes, ("state", trajectory.last_key) if known else ("end", number)]
 
 
-def distances(trajectories: Sequence[Trajectory]) -> Mapping[Node, int]:
+def distances(trajectories: Sequence[Trajectory]) -> Mapping[GraphNode, int]:
     """Edges from every state to the goal; one more than the farthest where there is no way."""
-    backward: dict[Node, list[Node]] = {GOAL: []}
+    backward: dict[GraphNode, list[GraphNode]] = {GOAL: []}
     for i, trajectory in _each(trajectories):
         for turn, after in zip(trajectory.turns, led_to(trajectory, i), strict=True):
-            before = ("state", turn.state_key)
+            before: GraphNode = ("state", turn.state_key)
             backward.setdefault(after, []).append(before)
             backward.setdefault(before, [])
     result, waiting = {GOAL: 0}, deque([GOAL])

@@ -16,12 +16,12 @@ from layergym.trainer.credit.advantages import (
     Advantages,
     GroupNorm,
     Position,
-    compared,
+    comparable,
     discounted,
-    spread,
+    with_masked,
 )
 
-Level = tuple[int, float]
+LevelAdvantage = tuple[int, float]
 """How many states the turns of a group share, and the advantage in that group."""
 
 
@@ -49,28 +49,28 @@ def hgpo(
         alpha: how much more a longer shared history weighs; 0 weighs all levels alike.
         norm: what differences are divided by: "std", or 1 for "none".
     """
-    kept = compared(group)
+    kept = comparable(group)
     returns = [discounted(trajectory, gamma) for trajectory in kept]
-    levels: list[list[list[Level]]] = [[[] for _ in row] for row in returns]
-    for (states, *_), members in _nested_groups(kept, history).items():
+    levels: list[list[list[LevelAdvantage]]] = [[[] for _ in row] for row in returns]
+    for way, members in _nested_groups(kept, history).items():
         if len(members) > 1:
             values = [returns[i][t] for i, t in members]
             for (i, t), advantage in zip(members, _relative(values, norm), strict=True):
-                levels[i][t].append((states, advantage))
-    return spread(group, [[_weighted(found, alpha) for found in row] for row in levels])
+                levels[i][t].append((len(way), advantage))
+    return with_masked(group, [[_weighted(found, alpha) for found in row] for row in levels])
 
 
 def _nested_groups(
     trajectories: Sequence[Trajectory], history: int
-) -> dict[tuple[int, *tuple[Hashable, ...]], list[Position]]:
-    """Turns by the number of their last states and these states, in order of appearance."""
-    groups: dict[tuple[int, *tuple[Hashable, ...]], list[Position]] = {}
+) -> dict[tuple[Hashable, ...], list[Position]]:
+    """Turns by their last states, one to `history` + 1 of them, in order of appearance."""
+    groups: dict[tuple[Hashable, ...], list[Position]] = {}
     for i, trajectory in enumerate(trajectories):
         keys = [turn.state_key for turn in trajectory.turns]
         for t in range(len(keys)):
             for states in range(1, min(history, t) + 2):
-                key = (states, *keys[t + 1 - states : t + 1])
-                groups.setdefault(key, []).append((i, t))
+                way = tuple(keys[t + 1 - states : t + 1])
+                groups.setdefault(way, []).append((i, t))
     return groups
 
 
@@ -83,7 +83,7 @@ def _relative(values: Sequence[float], norm: GroupNorm) -> list[float]:
     return [(value - mean) / scale for value in values]
 
 
-def _weighted(levels: Sequence[Level], alpha: float) -> float:
+def _weighted(levels: Sequence[LevelAdvantage], alpha: float) -> float:
     """The mean over the levels that tell turns apart."""
     telling = [((states + 1) ** alpha, advantage) for states, advantage in levels if advantage]
     total = fsum(weight for weight, _ in telling) + EPSILON_VERL_AGENT

@@ -27,7 +27,7 @@ from transformers import PreTrainedTokenizerBase
 
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.save import save_model
-from layergym.base.errors import InputError, Notice
+from layergym.base.errors import InputError, Notice, briefly
 from layergym.base.files import replacing
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.processes import gathered, part, spread_like
@@ -143,6 +143,13 @@ class LayerDelta:
         """Names of the base model's tensors that it changes."""
         return {name.removesuffix(_DOWN).removesuffix(_UP) for name in self.tensors}
 
+    @property
+    def digest(self) -> str:
+        """A hash of all of it, by which damage to its file is found."""
+        whole = {name: tensor_digest(tensor) for name, tensor in self.tensors.items()}
+        about = (self.base, self.layers, base_hash(whole))
+        return hashlib.sha256(repr(about).encode()).hexdigest()
+
     @classmethod
     def of(
         cls,
@@ -168,7 +175,8 @@ class LayerDelta:
         check_tensors(self.tensors)
         # One key: safetensors writes several in no fixed order, and equal deltas should be
         # equal files.
-        metadata = {_KEY: json.dumps({"base": self.base, "layers": self.layers})}
+        about = {"base": self.base, "layers": self.layers, "digest": self.digest}
+        metadata = {_KEY: json.dumps(about)}
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         with replacing(Path(path)) as scratch:
             save_file(tensors, scratch, metadata)
@@ -188,12 +196,19 @@ class LayerDelta:
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
             raise InputError(f'no layer delta at "{file}"') from error
-        except SafetensorError as error:
-            raise InputError(f'"{file}" cannot be read: {error}') from error
+        except (SafetensorError, OSError) as error:
+            raise InputError(f'"{file}" cannot be read: {briefly(error)}') from error
         if _KEY not in metadata:
             raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
-        about = json.loads(metadata[_KEY])
-        return cls(about["base"], tuple(about["layers"]), tensors)
+        try:
+            about = json.loads(metadata[_KEY])
+            delta = cls(str(about["base"]), tuple(map(int, about["layers"])), tensors)
+            check_tensors(tensors)
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
+            raise InputError(f'"{file}" is damaged ({briefly(error)}); train it again') from None
+        if about.get("digest", delta.digest) != delta.digest:
+            raise InputError(f'"{file}" is not as it was written; train it again')
+        return delta
 
     def apply(self, model: nn.Module) -> LayerDelta:
         """Put the new values into `model`; returns the delta that takes them out again.
@@ -210,13 +225,21 @@ class LayerDelta:
         return undo
 
     def put(self, model: nn.Module) -> LayerDelta:
-        """As `apply`, without checking the base."""
+        """As `apply`, without checking the base.
+
+        Raises:
+            InputError: `model` lacks one of the tensors, or has it in another shape.
+        """
         parameters = dict(model.named_parameters())
+        if lacking := sorted(self.changes - parameters.keys()):
+            raise InputError(f'the model has no tensor "{lacking[0]}", which this delta changes')
         old = {}
         with torch.no_grad():
             for name in sorted(self.changes):
                 old[name] = gathered(parameters[name].detach()).cpu().clone()
                 value = self.value(name, old[name])
+                if value.shape != old[name].shape:
+                    raise InputError(f'"{name}" has another shape in the model than in this delta')
                 parameters[name].copy_(spread_like(value, parameters[name]))
         return LayerDelta(self.base, self.layers, old)
 

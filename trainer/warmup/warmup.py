@@ -7,7 +7,6 @@ recorded trajectories, in an order drawn with a seed. Random and invalid actions
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,7 +33,7 @@ from layergym.agents.prompts import PromptStyle
 from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
 from layergym.base.files import write_json
-from layergym.base.locks import locked
+from layergym.base.locks import staged
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.config import on_one_device
@@ -118,16 +117,8 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
             writes the same folder.
         Diverged: a weight is no longer finite; nothing is written.
     """
-    folder = folder.absolute()
-    staging = folder.with_name(f".{folder.name}.unfinished")
-    with locked(staging):
-        try:
-            _warmup(spec, staging / folder.name, on_log)
-            if folder.is_dir():
-                folder.rmdir()  # It is empty, or this fails.
-            (staging / folder.name).rename(folder)
-        finally:
-            shutil.rmtree(staging / folder.name, ignore_errors=True)
+    with staged(folder) as scratch:
+        _warmup(spec, scratch, on_log)
 
 
 def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from layergym.base.texts import printable
+from layergym.command.safe_console import SafeConsole
 from layergym.evals.report.model import Block, Plot, Renderer, Report, Section, Story, Table, Text
 from layergym.evals.report.render.strip import strip
 
@@ -37,7 +38,7 @@ def render(report: Report, width: int) -> RenderableType:
 
 def show(report: Report, console: Console | None = None) -> None:
     """Print the report; where the terminal lacks a character it shows "?"."""
-    console = console or Console()
+    console = console or SafeConsole()
     if isinstance(console.file, TextIOWrapper):
         console.file.reconfigure(errors="replace")
     console.print(render(report, console.width))
@@ -45,7 +46,7 @@ def show(report: Report, console: Console | None = None) -> None:
 
 def as_text(report: Report, width: int = 100) -> str:
     """The report as plain text, `width` columns wide."""
-    console = Console(width=width, color_system=None, force_terminal=False)
+    console = SafeConsole(width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
         console.print(render(report, width))
     return capture.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,10 +31,13 @@ def locked(folder: Path) -> Iterator[None]:
     """Have `folder` for this process alone; it is made if need be, and gone if it stays empty.
 
     Raises:
-        InputError: another process works in it.
+        InputError: another process works in it, or it is a file or lies in one.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder} is or lies in a file; give another folder") from None
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
@@ -50,3 +54,29 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # What was written into stays.
             for path in made:
                 path.rmdir()
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `folder` at the end: whole, or not there at all.
+
+    Args:
+        folder: absent or `vacant`.
+
+    Raises:
+        InputError: another process writes it, or `folder` has been filled meanwhile.
+    """
+    folder = folder.absolute()
+    staging = folder.with_name(f".{folder.name}.unfinished")
+    scratch = staging / folder.name
+    with locked(staging):
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)  # Of a process that was killed.
+            scratch.mkdir()
+            yield scratch
+            if not vacant(folder):
+                raise InputError(f"{folder} was filled by another process; give another folder")
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)

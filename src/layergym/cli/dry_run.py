@@ -12,7 +12,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from layergym.agents import Job, LLMAgent, RandomAgent, Trajectory, rollout
-from layergym.agents.base import Decision, Episode
+from layergym.agents.base import Decision, Episode, asked
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import check_exact, context_limit
 from layergym.agents.models.load import load_config, load_tokenizer
@@ -76,7 +76,7 @@ class RandomSpeaker(LLMAgent):
 
 
 def _random_action(episode: Episode) -> str:
-    if episode.admissible():
+    if asked(Episode.admissible, episode) not in (None, []):
         [decision] = RandomAgent().act([episode])
         return decision.action if isinstance(decision, Decision) else ""
     words = episode.observation.split() or ["nothing"]

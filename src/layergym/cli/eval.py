@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.base.locks import locked
 from layergym.cli.presets import add_preset, note_differences, with_preset
 from layergym.cli.run_options import CALLED
 from layergym.command.console import Output, add_output, complain, output
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     note_differences(args, out)
     limits = RequestLimits(**_limit_flags().read(args))
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
-    with _folder(args.resume or args.out) as folder:
+    with _folder(args.resume or args.out) as folder, locked(folder):
         contest = Contest.open(spec, folder)
         try:
             _play(contest, limits, args.in_flight, out)

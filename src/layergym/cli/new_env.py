@@ -12,6 +12,7 @@ from string import Template
 
 from layergym import InputError
 from layergym.base.files import write_text
+from layergym.base.locks import staged
 from layergym.command.console import add_output, output
 
 EXAMPLES = """
@@ -48,14 +49,17 @@ def run(args: argparse.Namespace) -> int:
         "project": name.replace("_", "-"),
         "cls": "".join(word.capitalize() for word in name.split("_")),
     }
-    for path, template in {
+    written = {
         "pyproject.toml": "pyproject.toml.in",
         "README.md": "README.md.in",
         f"src/{name}/__init__.py": "env.py.in",
         f"tests/test_{name}.py": "test.py.in",
-    }.items():
-        text = (files("layergym.envs") / "template" / template).read_text(encoding="utf-8")
-        write_text(folder / path, Template(text).substitute(words))
+    }
+    with staged(folder) as scratch:
+        for path, template in written.items():
+            text = (files("layergym.envs") / "template" / template).read_text(encoding="utf-8")
+            write_text(scratch / path, Template(text).substitute(words))
+    for path in written:
         out.note(f"wrote {folder / path}")
     out.show(f"next: pip install -e {folder}\n      layergym play {name}-v0")
     out.record(event="package", folder=folder, environment=f"{name}-v0")

@@ -16,6 +16,7 @@ from layergym.command.options import (
     add_env,
     address,
     env_args,
+    named_values,
     required_env,
 )
 
@@ -36,7 +37,7 @@ CALLED = {
 """Fields that have other names on the command line, the same in every command."""
 SINGLE = ("layers", "boost", "lora", "learning_rate", "seed", "patience")
 """What a single run has besides; a sweep sets these for each of its arms."""
-_BY_HAND = ("env", "env_args", "format", "admissible", "context", "prompt", "shots")
+_BY_HAND = ("env", "env_args", "format", "admissible", "context", "prompt", "shots", "trl")
 _COMPUTE = ("dtype", "device")
 
 
@@ -47,6 +48,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_address(parser)
     _shared().add(parser)
     _credit().add(parser.add_argument_group("how turns are credited"))
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting of the run (RunSpec) or of TRL's GRPOConfig: epsilon_high=0.28",
+    )
     add_compute(parser)
 
 
@@ -71,15 +79,10 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
     Raises:
         InputError: a rollout of this many episodes would never end.
     """
-    from layergym.trainer.spec import RunSpec
+    from layergym.trainer.spec import RunSpec, with_settings
 
-    if args.tasks * args.group > MOST_EPISODES:
-        raise InputError(
-            f"{args.tasks} tasks by {args.group} episodes are more than {MOST_EPISODES:,} episodes "
-            "in one step; lower --tasks or --group"
-        )
     values = _shared().read(args) | _credit().read(args) | address(args)
-    return RunSpec(
+    spec = RunSpec(
         env=env or required_env(args),
         env_args=env_args(args.env_arg),
         dtype=args.dtype,
@@ -87,6 +90,13 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
         **values | {"model": _model(args.model)},
         **more,  # type: ignore[arg-type]
     )
+    spec = with_settings(spec, named_values(args.set, "--set"))
+    if spec.tasks_per_step * spec.group_size > MOST_EPISODES:
+        raise InputError(
+            f"{spec.tasks_per_step} tasks by {spec.group_size} episodes are more than "
+            f"{MOST_EPISODES:,} episodes in one step; lower --tasks or --group"
+        )
+    return spec
 
 
 def _shared() -> FieldFlags:

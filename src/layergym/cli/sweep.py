@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.base.locks import locked
 from layergym.cli.presets import note_differences, with_preset
 from layergym.cli.run_options import CALLED, add_run, run_spec
 from layergym.command.console import Output, add_output, complain, output
@@ -22,7 +23,7 @@ from layergym.command.options import (
     numbers,
     only_to_resume,
 )
-from layergym.command.values import TASKS, seconds
+from layergym.command.values import TASKS, seconds, text
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.choose import Chosen
@@ -65,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
     )
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
-    parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted sweep")
+    parser.add_argument(
+        "--resume", type=text, metavar="FOLDER", help="go on with an interrupted sweep"
+    )
     add_output(parser)
 
 
@@ -185,8 +188,6 @@ def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
     from layergym.evals.sweep.folder import begin_folder
 
     chosen = open_executor(launch, sweep)
-    if (sweep.folder / "sweep.json").is_file():
-        return chosen
     try:
         begin_folder(sweep)
     except BaseException:
@@ -198,7 +199,11 @@ def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
 def go(
     spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
 ) -> int:
-    """Run what is not finished in `folder`, then report; shared with `layergym demo`."""
+    """Run what is not finished in `folder`, then report; shared with `layergym demo`.
+
+    Raises:
+        InputError: it holds another sweep, another process works in it, or a run failed.
+    """
     from layergym.cli.views.sweep_view import SweepView
     from layergym.evals.report.build import build
     from layergym.evals.report.render.terminal import show
@@ -208,15 +213,16 @@ def go(
     from layergym.evals.sweep.resolve import resolve
 
     sweep = resolve(spec, folder)
-    chosen = _opened(sweep, launch)
-    note_executor(folder, chosen)
     again = f"layergym sweep --resume {folder}"
-    try:
-        with SweepView(all_runs(sweep), out.progress, title=f"on {chosen}") as view:
-            failures = run_sweep(sweep, chosen.executor, deadline=deadline, on_poll=view.update)
-    except KeyboardInterrupt:
-        out.note(f"stopped; go on with: {again}")
-        raise
+    with locked(folder):
+        chosen = _opened(sweep, launch)
+        note_executor(folder, chosen)
+        try:
+            with SweepView(all_runs(sweep), out.progress, title=f"on {chosen}") as view:
+                failures = run_sweep(sweep, chosen.executor, deadline=deadline, on_poll=view.update)
+        except KeyboardInterrupt:
+            out.note(f"stopped; go on with: {again}")
+            raise
     for failure in failures:
         complain("sweep", f"failed: {failure}")
     if failures:

@@ -13,7 +13,7 @@ from layergym.cli.presets import note_differences, with_preset
 from layergym.cli.run_options import add_run, add_single, single_spec
 from layergym.command.console import Output, add_output, finite_or_none, output
 from layergym.command.options import new_folder, only_to_resume
-from layergym.command.values import seconds
+from layergym.command.values import seconds, text
 
 if TYPE_CHECKING:
     from layergym.trainer.run import Trained
@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     add_single(parser)
     parser.add_argument("--out", default="runs/train", help="run folder (default runs/train)")
-    parser.add_argument("--resume", metavar="FOLDER", help="go on with an interrupted run")
+    parser.add_argument(
+        "--resume", type=text, metavar="FOLDER", help="go on with an interrupted run"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="show one group as it would be trained, and stop"
     )

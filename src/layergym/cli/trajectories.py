@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.command.console import Output, add_output, output
-from layergym.command.values import whole
+from layergym.command.values import text, whole
 
 if TYPE_CHECKING:
     from layergym.agents.trajectories import Record
@@ -38,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=whole(1, 10**9), help="so many at most")
     parser.add_argument("--full", action="store_true", help="whole episodes, not one line each")
     parser.add_argument(
-        "--export", metavar="PATH", help="write what was chosen: NAME.jsonl, or a dataset's folder"
+        "--export",
+        type=text,
+        metavar="PATH",
+        help="write what was chosen: NAME.jsonl, or a dataset's folder",
     )
     add_output(parser)
 

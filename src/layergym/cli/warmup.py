@@ -8,7 +8,7 @@ from pathlib import Path
 
 from layergym.command.console import add_output, output
 from layergym.command.options import add_compute, add_env, env_args, new_folder, required_env
-from layergym.command.values import RATE, ROWS, SEED, SHARE, STEPS, whole
+from layergym.command.values import RATE, ROWS, SEED, SHARE, STEPS, text, whole
 
 EXAMPLES = """
 examples:
@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=ROWS, default=32, help="demonstrations per step")
     parser.add_argument("--lr", type=RATE, default=4e-3, help="peak; falls linearly to 0")
     parser.add_argument(
-        "--trajectories", default="", help="learn from these (a file or folder), not the expert"
+        "--trajectories",
+        type=text,
+        help="learn from these (a file or folder), not the expert",
     )
     parser.add_argument(
         "--random-actions", type=SHARE, default=0.1, help="share of turns that go astray"
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         steps=args.steps,
         batch_size=args.batch_size,
         learning_rate=args.lr,
-        trajectories=args.trajectories,
+        trajectories=args.trajectories or "",
         random_actions=args.random_actions,
         depth=args.depth,
         width=args.width,

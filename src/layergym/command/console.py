@@ -32,10 +32,7 @@ class Output:
     json: bool = False
 
     def show(self, what: RenderableType, style: str | None = None) -> None:
-        """A result, for people. Text has no markup, is never folded, and cannot steer a terminal.
-
-        What goes into a table is for the caller to clean (`printable`).
-        """
+        """A result, for people. Text has no markup, is not folded, and cannot steer a terminal."""
         _print(self.results, what, style)
 
     def note(self, what: RenderableType, style: str | None = None) -> None:
@@ -78,14 +75,14 @@ def complain(command: str, message: str, style: str = "red") -> None:
 
 
 def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    from rich.console import Console
+    from layergym.command.safe_console import SafeConsole
 
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")
-    console = Console(stderr=stderr, quiet=quiet, highlight=False)
+    console = SafeConsole(stderr=stderr, quiet=quiet, highlight=False)
     if console.is_dumb_terminal:  # Nothing can be drawn in place there.
-        return Console(stderr=stderr, quiet=quiet, highlight=False, force_terminal=False)
+        return SafeConsole(stderr=stderr, quiet=quiet, highlight=False, force_terminal=False)
     return console
 
 

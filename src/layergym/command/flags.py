@@ -19,7 +19,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from layergym.base.numbers import Bounds
-from layergym.command.values import within
+from layergym.command.values import text, within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,14 @@ class FieldFlags:
         bounds: Mapping[str, Bounds] = getattr(self.spec, "BOUNDS", {})
         for name in self.fields:
             default = self.defaults.get(name, _defaults(self.spec).get(name))
+            kind = _kind(hints[name], bounds.get(name))
+            if default == "":  # argparse reads a default as if it were typed, and "" is refused.
+                kind.pop("type")
             parser.add_argument(
                 f"--{self._option(name).replace('_', '-')}",
                 default=list(default) if isinstance(default, tuple) else default,
                 help=self.help(name),
-                **_kind(hints[name], bounds.get(name)),
+                **kind,
             )
 
     def read(self, args: argparse.Namespace) -> dict[str, Any]:
@@ -104,4 +107,4 @@ def _kind(hint: Any, bounds: Bounds | None) -> dict[str, Any]:
     if hint in (int, float):
         metavar = "N" if hint is int else "X"
         return {"type": within(bounds or Bounds(whole=hint is int)), "metavar": metavar}
-    return {}
+    return {"type": text}

@@ -17,6 +17,7 @@ import layergym as lg
 from layergym.__main__ import main
 from layergym.agents.servers.openai_client import RequestLimits
 from layergym.agents.trajectories import NAME, Recorder, read_records
+from layergym.base.locks import locked
 from layergym.envs.core import Outcome, TextEnv
 from layergym.evals import stats
 from layergym.evals.report.build import build
@@ -363,3 +364,16 @@ def test_what_was_chosen_is_exported(tmp_path: Path, capsys: Any) -> None:
     assert records and all(record.trajectory.success for record in records)
     assert main(export) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_two_evaluations_do_not_share_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "eval"
+    line = ["eval", "alfworld-v0", "--agent", "random", "--eval-tasks", "2", "--out", str(folder)]
+    with locked(folder):
+        assert main(line) == 2
+        with pytest.raises(lg.InputError, match="another process"):
+            lg.evaluate(SPEC, folder)
+    assert "another process" in capsys.readouterr().err
+    assert not folder.exists()

@@ -8,6 +8,7 @@ import pytest
 
 from layergym.__main__ import main
 from layergym.base.files import read_json, write_json
+from layergym.base.locks import vacant
 from layergym.envs import InputError
 from layergym.evals.arms import by_ranking
 from layergym.evals.contribution.profile import LayerProfile, profile
@@ -16,7 +17,7 @@ from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.report.words import ratio
 from layergym.evals.results import RANKING, read_sweep
-from layergym.evals.sweep.guided import STRATEGIES, begin, comparison
+from layergym.evals.sweep.guided import STRATEGIES, begin, comparison, take_back
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.resolve import resolve
 from layergym.evals.sweep.search import Search
@@ -126,6 +127,23 @@ def test_the_folder_says_what_was_chosen(ranking: LayerProfile, tmp_path: Path) 
     assert set(origin["layers"]["boost-top-2-3"]) == {best, second}
     assert (origin["split"], origin["seeds"]) == ("test", [0, 1])
     assert read_spec(folder) == spec
+
+
+def test_a_comparison_that_is_killed_as_it_begins_can_begin_anew(
+    ranking: LayerProfile, tmp_path: Path
+) -> None:
+    folder = tmp_path / "compared"
+    write_profile(folder / RANKING, ranking)
+    take_back(folder)
+    assert vacant(folder)
+    sweep = replace(SWEEP, num_layers=6, layers=(0,))
+    spec = comparison(sweep, ranking, folder, ("single:best",), (2,))
+    begin(spec, folder, sweep, ranking)
+    kept = (folder / RANKING).read_bytes()
+    take_back(folder)
+    with pytest.raises(InputError, match="not empty"):
+        begin(spec, folder, sweep, ranking)
+    assert (folder / RANKING).read_bytes() == kept
 
 
 def test_nothing_is_begun_on_an_unfinished_sweep(

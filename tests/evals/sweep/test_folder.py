@@ -17,9 +17,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import FalconConfig, FalconForCausalLM
 
+import layergym as lg
 from layergym.agents.models.load import load_tokenizer
 from layergym.agents.models.tiny import FOLDER
 from layergym.base.files import write_json
+from layergym.base.locks import locked
 from layergym.cli.sweep import go
 from layergym.command.console import output
 from layergym.envs import InputError
@@ -150,12 +152,12 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_p
     rows = [{"layer": layer, "contribution": layer / 8} for layer in range(8)]
     write_json(profile, {"num_layers": 8, "layers": rows})
     spec = replace(sweep_of(), layers=(0,), extra=(f"top:1@{profile}",))
-    sweep = write_sweep(spec, tmp_path)
+    sweep = write_sweep(spec, tmp_path / "sweep")
     profile.unlink()
     [failure] = run_sweep(sweep, Processes(2))
     assert "top-1, seed 0" in failure
     assert "no layer profile" in failure
-    assert finished(tmp_path / "arms" / "layer-00" / "seed-0")
+    assert finished(tmp_path / "sweep" / "arms" / "layer-00" / "seed-0")
 
 
 def test_a_killed_sweep_leaves_no_run_behind(sweep_of: SweepOf, tmp_path: Path) -> None:
@@ -232,3 +234,19 @@ def test_a_search_by_processes_is_resumed_to_the_same_decisions(
         assert steps == sorted(set(steps))
         assert steps[-1] == (1 if run.manifest.get("stopped") else 3)
         assert bool(run.evals) is not bool(run.manifest.get("stopped"))
+
+
+def test_a_folder_is_begun_once(sweep_of: SweepOf, tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    write_sweep(sweep_of(), folder)
+    before = (folder / "sweep.json").read_bytes()
+    write_sweep(sweep_of(), folder)
+    with pytest.raises(InputError, match="other settings"):
+        write_sweep(replace(sweep_of(), layers=(5,)), folder)
+    assert (folder / "sweep.json").read_bytes() == before
+
+
+def test_a_sweep_that_another_process_runs_is_left_alone(sweep_of: SweepOf, tmp_path: Path) -> None:
+    with locked(tmp_path / "sweep"), pytest.raises(InputError, match="another process"):
+        lg.sweep(sweep_of(), tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from layergym.base.files import Lines
 from layergym.cli.views.marks import MISSING, bar, duration, percent
+from layergym.command.safe_console import SafeConsole
 from layergym.evals.arms import ArmName
 from layergym.evals.results import cut_short, read_eval
 from layergym.evals.sweep.run_folder import finished, stopped
@@ -116,7 +117,7 @@ class SweepView:
         """Watch `arms`; `title` is said once."""
         self._arms = arms
         self._title = title
-        self._console = console or Console()
+        self._console = console or SafeConsole()
         self._started = time.monotonic()
         self._steps_before: int | None = None
         self._known: dict[Path, ArmState] = {}

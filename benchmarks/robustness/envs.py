@@ -1,0 +1,106 @@
+"""Hostile environments of other packages: each costs its own episodes, and nothing else.
+
+Every environment meets `envs check`, `eval` of agents that are well (and a report of what was
+kept), `train` (whose weights are to be finite, or absent), `play`, and `train --dry-run`.
+
+    python benchmarks/robustness/envs.py                   # all of them, some minutes
+    python benchmarks/robustness/envs.py --only reward --every 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from benchmarks.robustness import environments  # noqa: E402
+from benchmarks.robustness.children import SENTENCE, Case, Ended, Verdict, forked, told, warm  # noqa: E402
+
+if TYPE_CHECKING:
+    from layergym import TextEnv
+
+LIMIT_S = 60.0
+ID = "hostile/Odd-v0"
+SMALL = ["--steps", "1", "--tasks", "1", "--group", "2", "--layers", "0", "--max-new-tokens", "4"]
+LINES: dict[str, list[str]] = {
+    "check": ["envs", "check", ID],
+    "play": ["play", ID, "--agent", "random"],
+    "dry-run": ["train", ID, *SMALL, "--admissible", "--dry-run"],
+    "eval": ["eval", ID, "--agent", "tiny", "random", "expert", "--admissible", "--eval-tasks", "2",
+             "--max-new-tokens", "4", "--out", "E"],
+    "report": ["report", "E", *(f"--{name}" for name in ("html", "md", "txt"))],
+    "trajectories": ["trajectories", "E", "--full"],
+    "train": ["train", ID, *SMALL, "--admissible", "--out", "T"],
+}  # fmt: skip
+"""What is done with each environment, in this order, in one folder."""
+
+
+def met(name: str, folder: Path) -> Iterator[Case]:
+    """What each command makes of the environment that is registered."""
+    for what, line in LINES.items():
+        if what in ("report", "trajectories") and not (folder / "E/eval.json").is_file():
+            continue
+        ended = forked(line, folder, LIMIT_S)
+        yield Case(f"{name}: {what}", _verdict(ended, folder), ended.err)
+
+
+def _verdict(ended: Ended, folder: Path) -> Verdict:
+    if ended.code is None:
+        return "hang"
+    if ended.traceback:
+        return "traceback"
+    if ended.code < 0:
+        return "killed"
+    if {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(ended.out + ended.err):
+        return "leaked"
+    if not finite(folder):
+        return "lost"
+    last = (ended.err.strip().splitlines() or [""])[-1]
+    return "fine" if ended.code != 2 or 0 < len(last) <= SENTENCE else "long"
+
+
+def finite(folder: Path) -> bool:
+    """Whether all weights that were kept are finite."""
+    import torch
+    from safetensors.torch import load_file
+
+    kept = (load_file(path) for path in folder.rglob("delta.safetensors"))
+    return all(bool(torch.isfinite(t).all()) for tensors in kept for t in tensors.values())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="", help="environments with this in their names")
+    parser.add_argument("--every", type=int, default=1, help="every n-th environment only")
+    options = parser.parse_args()
+    warm()
+    found = {n: c for n, c in environments.hostile().items() if options.only in n}
+    chosen = list(found.items())[:: options.every]
+    return int(told(f"{len(chosen)} hostile environments", _cases(chosen), ("fine",)) > 0)
+
+
+def _cases(chosen: Sequence[tuple[str, type[TextEnv]]]) -> Iterator[Case]:
+    import gymnasium
+
+    import layergym as lg
+
+    with tempfile.TemporaryDirectory() as place:
+        for number, (_, cls) in enumerate(chosen):
+            lg.register(f"hostile/Odd{number}-v0", cls)
+        ended = forked(["envs"], Path(place), 10 * LIMIT_S)
+        yield Case("all of them: envs", _verdict(ended, Path(place)), ended.err)
+    for name, cls in chosen:
+        lg.register(ID, cls)
+        with tempfile.TemporaryDirectory() as place:
+            yield from met(name, Path(place))
+        del gymnasium.registry[ID]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
