@@ -57,9 +57,8 @@ def comparison(
     """
     for arm in arms:
         _check(arm, ranking)
-        variant(
-            Arm.parse(any_layer(arm)), sweep.run, None, sweep.num_layers
-        )  # The ranking is not in the folder yet.
+        # The ranking is not in the folder yet.
+        variant(Arm.parse(any_layer(arm)), sweep.run, None, sweep.num_layers)
     if used := sorted(set(seeds) & seen_seeds(sweep)):
         raise InputError(
             f"seed {used[0]} took part in the ranking; compare with others, such as "
