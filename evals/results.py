@@ -259,7 +259,7 @@ def read_run(path: Path) -> Run:
     """Read one run folder; its arm and seed come from a path arms/<arm>/seed-<seed>, else config.
 
     Raises:
-        InputError: `path` is no run folder, or one of its files is damaged.
+        InputError: `path` is not a run folder, or one of its files is damaged.
     """
     config = read_json(path / "config.json")
     arm, seed = str(config.get("arm", path.name)), config.get("seed", 0)
@@ -289,7 +289,7 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep folder; runs that have not started yet are absent.
 
     Raises:
-        InputError: `path` is no sweep folder, a file is damaged, or panels differ between arms.
+        InputError: `path` is not a sweep folder, a file is damaged, or panels differ between arms.
     """
     settings = read_json(path / "sweep.json")
     folders = [f for f in (path / "arms").glob("*/seed-*") if (f / "config.json").is_file()]

@@ -38,10 +38,10 @@ class Variants(Protocol):
         """Whose weights answer in this episode."""
 
     def feed(self, variants: Sequence[int], prompts: Sequence[int] | None = None) -> None:
-        """Told before forward passes: the variant of each row (B,) of their batches.
+        """Say, before a forward pass, which variant answers in each row of its batch, (B,).
 
-        Of a pass over first prompts also their numbers (B,): equal prompts have equal ones, and no
-        variant has the same twice.
+        A pass over first prompts also gets their numbers, (B,): equal prompts have equal numbers,
+        and no variant has the same number twice.
         """
 
 

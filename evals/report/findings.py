@@ -22,8 +22,11 @@ def findings(profile: LayerProfile) -> tuple[Text, ...]:
                 "decode the untrained base colder first; no layer is shown to add beyond it here. "
                 f"To train for {main.name} all the same: {told}"
             )
-        found = profile.seeds[1] > 1  # No finding without repeats, as in a published table.
-        texts += [_best(profile, main), Text(f"Next run: {told}", "finding" if found else "plain")]
+        repeated = profile.seeds[1] > 1  # No finding without repeats, as in a published table.
+        texts += [
+            _best(profile, main),
+            Text(f"Next run: {told}", "finding" if repeated else "plain"),
+        ]
     return tuple(texts)
 
 

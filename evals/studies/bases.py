@@ -59,7 +59,7 @@ class PooledArm:
 
     arm: ArmName
     values: tuple[float, ...]
-    """For each base: score less that of the base; for "base" the score itself."""
+    """For each base: score minus that of the base; for "base" the score itself."""
     mean: Estimate
     contribution: Estimate | None
     """Mean gain over the mean gain of full training; None for base, full, and where undefined."""
@@ -70,9 +70,9 @@ class BaseSpread:
     """Standard deviations of success rates, the noise of tasks and sampling taken off."""
 
     base: float
-    """Of the untrained score, between bases."""
+    """Standard deviation of the untrained score between bases."""
     gain: float
-    """Of the gain of full training, between bases."""
+    """Standard deviation of full training's gain between bases."""
     seeds: float | None
     """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
 
@@ -174,7 +174,7 @@ def _draws(cells: Floats) -> Floats:
     """Draws (B, A) of the means of `cells` (bases, tasks, arms) over further bases and tasks.
 
     The covariance of a mean over bases and tasks, which are crossed, is that between bases plus
-    that between tasks less that of the rest (which both contain), each as a mean square over the
+    that between tasks minus that of the rest (which both contain), each as a mean square over the
     number of cells. The part of the tasks alone is kept from falling below 0.
     """
     bases, tasks, _ = cells.shape
@@ -261,16 +261,16 @@ def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:
         f"(Student's t, {freedom}) and from the choice of tasks, so they speak about further warm "
         "starts. The sweeps' own intervals speak about one base each."
     )
-    found = spread(sweeps, temperature)
+    spread_of = spread(sweeps, temperature)
     told = (
         f"Standard deviation between bases, scoring noise taken off ({freedom}): "
-        f"{100 * found.base:.1f} points for the untrained score, {100 * found.gain:.1f} for the "
-        "gain of full training."
+        f"{100 * spread_of.base:.1f} points for the untrained score, {100 * spread_of.gain:.1f} for "
+        "the gain of full training."
     )
-    if found.seeds is not None:
+    if spread_of.seeds is not None:
         told += (
-            f" Between seeds of reinforcement learning on one base: {100 * found.seeds:.1f} for a "
-            "trained arm's score, pooled over arms, which may differ in this."
+            f" Between seeds of reinforcement learning on one base: {100 * spread_of.seeds:.1f} for "
+            "a trained arm's score, pooled over arms, which may differ in this."
         )
     return Text(told), Text(method)
 

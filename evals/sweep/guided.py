@@ -118,7 +118,7 @@ def seen_seeds(sweep: SweepSpec) -> set[int]:
 
 
 def _check(arm: str, ranking: LayerProfile) -> None:
-    """Refuse an arm that goes by the ranking where there is none, or not of so many layers."""
+    """Refuse an arm that goes by the ranking where there is none, or not of this many layers."""
     main = ranking.measures[0]
     count = layers_ranked(arm)
     if count is None:

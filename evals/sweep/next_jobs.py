@@ -86,7 +86,7 @@ class _Layers:
 
     search: Search
     steps: int
-    """Of every run."""
+    """Optimiser steps of every run."""
     runs: Mapping[int, Sequence[ArmRun]]
     failed: Collection[Path] = ()
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 MOST_EPISODES = 1_000_000
-"""Of one rollout."""
+"""Episodes of one rollout, at most."""
 CALLED = {
     "tasks_per_step": "tasks",
     "group_size": "group",
