@@ -261,15 +261,15 @@ def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:
         f"(Student's t, {freedom}) and from the choice of tasks, so they speak about further warm "
         "starts. The sweeps' own intervals speak about one base each."
     )
-    spread_of = spread(sweeps, temperature)
+    spreads = spread(sweeps, temperature)
     told = (
         f"Standard deviation between bases, scoring noise taken off ({freedom}): "
-        f"{100 * spread_of.base:.1f} points for the untrained score, {100 * spread_of.gain:.1f} for "
+        f"{100 * spreads.base:.1f} points for the untrained score, {100 * spreads.gain:.1f} for "
         "the gain of full training."
     )
-    if spread_of.seeds is not None:
+    if spreads.seeds is not None:
         told += (
-            f" Between seeds of reinforcement learning on one base: {100 * spread_of.seeds:.1f} for "
+            f" Between seeds of reinforcement learning on one base: {100 * spreads.seeds:.1f} for "
             "a trained arm's score, pooled over arms, which may differ in this."
         )
     return Text(told), Text(method)

@@ -159,7 +159,8 @@ def _left_out(comparison: Comparison) -> str:
     ]
     return (
         f"Scored on another version of {comparison.source} and left out: {'; '.join(runs)}. To "
-        "compare them too, run layergym retention again for these arms with the same file and --limit."
+        "compare them too, run layergym retention again for these arms with the same file and "
+        "--limit."
     )
 
 
