@@ -121,7 +121,7 @@ class GiGPOConfig(GRPOConfig):
         default=0,
         metadata={
             "help": "DAPO: replace groups whose episodes all earn the same by groups of further "
-            "tasks, in at most so many rounds"
+            "tasks, in at most this many rounds"
         },
     )
     exact_sampler: bool = field(

@@ -163,7 +163,7 @@ class RunSpec:
         """The description of the run in `folder`.
 
         Raises:
-            InputError: `folder` is no run folder.
+            InputError: `folder` is not a run folder.
         """
         path = folder / "config.json"
         try:

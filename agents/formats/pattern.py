@@ -36,7 +36,7 @@ class Pattern:
         try:
             compiled = regex.compile(self.argument)
         except (regex.error, RecursionError, OverflowError) as error:
-            raise InputError(f'"{self.argument}" is no regular expression: {error}') from None
+            raise InputError(f'"{self.argument}" is not a regular expression: {error}') from None
         if compiled.groups != 1:
             raise InputError(
                 f'"{self.argument}" must have one group, (...), for the action; it has '

@@ -248,7 +248,7 @@ class TransformersSampler(Sampler):
         tokens, logprobs = torch.stack([token.float(), logprob]).cpu().numpy()
         if not np.isfinite(logprobs).all():
             raise Diverged(
-                "the model's logits are not finite, so its training has diverged; begin anew with "
+                "the model's logits are not finite, so its training has diverged; start again with "
                 "a lower learning rate"
             )
         over = self._replies.add(places, tokens.astype(np.int64), logprobs)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 MOST_EPISODES = 1_000_000
-"""Of one rollout."""
+"""Episodes of one rollout, at most."""
 SINGLE = ("layers", "boost", "lora", "learning_rate", "seed", "patience")
 """What a single run has besides; a sweep sets these for each of its arms."""
 _BY_HAND = ("env", "env_args", "format", "admissible", "context", "prompt", "shots", "trl")

@@ -25,12 +25,13 @@ from layergym.evals.contribution.measure import Measure, measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.build import build
 from layergym.evals.report.cautions import cautions
+from layergym.evals.report.findings import recommendation
 from layergym.evals.report.model import Plot, Report, Section, Series, Table, Text
 from layergym.evals.report.render.page import render as render_page
 from layergym.evals.report.render.strip import strip
 from layergym.evals.report.render.svg import draw_plot, ticks
 from layergym.evals.report.render.terminal import as_text, show
-from layergym.evals.report.words import amount, listed, points, recommendation
+from layergym.evals.report.words import amount, listed, points
 from layergym.evals.report.write import FORMATS, write_report
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.simulate import Design, outcomes
