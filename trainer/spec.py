@@ -10,7 +10,7 @@ from typing import Any
 from layergym.agents.styles import check_style
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json
-from layergym.base.numbers import Bounds, check_numbers
+from layergym.base.numbers import Bounds, check_numbers, check_texts
 from layergym.envs import TextEnv, find, make
 from layergym.trainer.credit.advantages import Compat
 from layergym.trainer.credit.algorithms import Credit, Norm
@@ -33,6 +33,7 @@ _BOUNDS = {
     "save_every": Bounds(1, whole=True),
     "patience": Bounds(1, whole=True, optional=True),
 }
+_TEXTS = ("env", "model", "algorithm", "layers", "boost", "norm", "sampler", "dtype", "device")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,9 @@ class RunSpec:
                 algorithm.
         """
         check_numbers(self, _BOUNDS)
+        check_texts(self, _TEXTS)
+        if not isinstance(self.env_args, Mapping):
+            raise InputError("env_args must be settings by name")
         check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit

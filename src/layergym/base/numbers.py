@@ -1,4 +1,4 @@
-"""Numbers: ranges of settings, checked where a setting is declared, and whole numbers in short."""
+"""Kinds and ranges of settings, checked where they are declared, and whole numbers in short."""
 
 from __future__ import annotations
 
@@ -55,6 +55,19 @@ def check_numbers(settings: object, bounds: Mapping[str, Bounds]) -> None:
         value = getattr(settings, name)
         if not allowed.hold(value):
             raise InputError(f"{name} must be {allowed}, not {repr(value)[:40]}")
+
+
+def check_texts(settings: object, names: Iterable[str]) -> None:
+    """Check that the named attributes of `settings` are texts.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not isinstance(value, str):
+            shown = value if isinstance(value, float | bool | None) else type(value).__name__
+            raise InputError(f"{name} must be a text, not {shown}")
 
 
 def in_runs(numbers: Iterable[int], separator: str) -> str:
