@@ -97,3 +97,12 @@ def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "problems" in shown and "'generated'" in shown and "HumanEval" in shown
     assert main(["envs", "cod-v0"]) == 2
     assert 'did you mean "code-v0"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", ["reset", "render"])
+def test_an_environment_that_fails_outside_of_an_episode_is_a_sentence(
+    broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Evil, broken, lambda *_, **__: None[0])  # type: ignore[index]
+    assert main("play evil-v0 --agent random".split()) == 2
+    assert "environment failed: TypeError" in capsys.readouterr().err
