@@ -130,7 +130,7 @@ WRONG |= {
     "format": ["", "foo", "THINK", "think:x", "plain:", "regex", "regex:", "regex:(", "regex:a",
                "regex:(a)(b)", "regex:(?P<a", "regex:(a{99999999999})", "regex:(\\", "../x",
                "tool:1", "regex:" + "(" * 5000, "\0"],
-    "context": ["", "foo", "WHOLE", "whole:1", "last", "last:", "last:0", "last:-1", "last:1.5",
+    "context": ["", "foo", "WHOLE", "whole:1", "last", "last:", "last:-1", "last:1.5",
                 "last:x", "last:\u0663", "last:1:1", "last:" + "9" * 5000, "no-thoughts:1", "../x"],
     "prompt": ["", "nowhere", "EMPTY", "BYTES", "BLANK", "SYNTAX", "UNKNOWN", "DEEP", "/dev/null",
                "a" * 300],
@@ -145,7 +145,7 @@ WRONG |= {
     "log": ["", "EMPTY", "FILE/x", "/proc/x", "/dev/null/x", "a" * 300],
 }  # fmt: skip
 FINE = {
-    ("--model", "EMPTY"), ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
+    ("--layers", "all,1"), ("--model", "EMPTY"), ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"), ("--cpus-per-run", "0"),
 }  # fmt: skip

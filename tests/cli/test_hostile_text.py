@@ -103,6 +103,9 @@ def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_environment_that_fails_outside_of_an_episode_is_a_sentence(
     broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Evil, broken, lambda *_, **__: None[0])  # type: ignore[index]
-    assert main("play evil-v0 --agent random".split()) == 2
-    assert "environment failed: TypeError" in capsys.readouterr().err
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("the device")
+
+    monkeypatch.setattr(Evil, broken, fails)
+    assert main(["play", "evil-v0", "--agent", "random"]) == 2
+    assert "environment failed: KeyError" in capsys.readouterr().err
