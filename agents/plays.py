@@ -43,6 +43,7 @@ class EpisodePlay:
     success: bool = False
     kind: str = ""
     error: str = ""
+    last_key: Hashable = None
 
     @classmethod
     def of(cls, job: Job, env: TextEnv) -> EpisodePlay:
@@ -65,13 +66,15 @@ class EpisodePlay:
 
     def step(self, decision: Decision) -> Any:
         """Call the environment, as `reset`."""
-        return _key(self.env), self.env.step(decision.action)
+        before = _key(self.env)
+        now = border.stepped(self.env.step(decision.action))
+        truncated = now.truncated and not now.terminated
+        return before, now, _known_key(self.env) if truncated else None
 
     def stepped(self, decision: Decision, answer: Callable[[], Any]) -> Turn | None:
         """Take in what `step` gave: the turn, or None when it failed."""
         try:
-            key, given = answer()
-            now = border.stepped(given)
+            key, now, after = answer()
             over = now.terminated or now.truncated
             if not over and len(self.turns) + 1 >= self.env.max_turns:
                 raise ContractError(f"it goes on after max_turns={self.env.max_turns} turns")
@@ -85,6 +88,7 @@ class EpisodePlay:
         if over:
             self.ended = "terminated" if now.terminated else "truncated"
             self.success = now.success
+            self.last_key = after
         return turn
 
     def fail(self, why: str) -> None:
@@ -116,6 +120,7 @@ class EpisodePlay:
             success=self.success,
             kind=self.kind,
             error=self.error,
+            last_key=self.last_key,
         )
 
 
@@ -187,6 +192,13 @@ class Calls:
         while self._deadlines and self._deadlines[0][1] not in self._under_way:
             heapq.heappop(self._deadlines)
         return [answer for answer in found if answer]
+
+
+def _known_key(env: TextEnv) -> Hashable:
+    """The key of the state that an episode was cut off in; None where it has none any more."""
+    with suppress(*FAULTS):
+        return _key(env)
+    return None
 
 
 def _key(env: TextEnv) -> Hashable:

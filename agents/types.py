@@ -88,6 +88,8 @@ class Trajectory:
     success: bool
     kind: str = ""
     error: str = ""
+    last_key: Hashable = None
+    """The environment's key of the state that a truncated episode was left in; None: unknown."""
 
     @property
     def shortened(self) -> bool:

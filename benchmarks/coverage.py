@@ -1,6 +1,6 @@
 """How often the report's statements hold: synthetic sweeps with known contributions.
 
-    python benchmarks/coverage.py [--sweeps 1000]
+    python benchmarks/coverage.py [--sweeps 1000] [--far]
 
 In every setting the 95 % intervals of contributions and of scores must cover the truth in 92 to
 98 % of cases, and those printed for the layer that was picked for its score in at least 92 %
@@ -9,7 +9,8 @@ in at most 5 % of sweeps: "a layer beats full", a recommended layer that does no
 the stack that is ahead of an end as good as it, and a rank that a layer cannot have. Where all
 layers are equal, ranks are made to be wrong in just 5 %, so the luck of that many sweeps is
 allowed for (a binomial test at 1 %). In worlds whose runs diverge only false claims are checked,
-since no interval of three runs can hold for a loss that none of them shows; coverage is printed.
+since no interval of three runs can hold for a loss that none of them shows; coverage is printed,
+and beside it what one variance for all arms would give (`--far`: these worlds alone).
 The last setting shows what no interval can do: with one seed per arm and seeds that differ, all
 this is lost, so the report then makes no claim about layers.
 """
@@ -21,16 +22,19 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from unittest import mock
 
 import numpy as np
 from scipy import stats
 
-from layergym.evals.arms import ArmName
+from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure, measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.words import recommendation
-from layergym.evals.stats import Estimate
+from layergym.evals.results import Floats
+from layergym.evals.stats import Estimate, intervals, seed_variance
 from layergym.evals.stats.agreement import thirds
+from layergym.evals.stats.seeds import Spread
 from layergym.evals.stats.simulate import Design, outcomes
 
 Truth = tuple[float, float, tuple[float, ...]]
@@ -60,6 +64,10 @@ FAR = {
     "10 % diverge, 2 seeds": Design(diverged=0.1, seeds=2),
 }
 """Worlds whose runs lie apart as no normal distribution has them; 3 seeds unless said."""
+LOST: Truth = (0.4, 0.52, (0.52,) * 8)
+"""All trained arms equal, 12 points above the base; one run of one arm is lost."""
+KEPT = 0.05
+"""What that run keeps of its success."""
 ENDS = {
     "92 to 98.5 %": (0.92, 0.985, (0.985,) * 8),
     "1 to 6 %": (0.01, 0.06, (0.06,) * 8),
@@ -75,6 +83,8 @@ class Outcome:
     contributions: float
     """Intervals of single layers that hold, as those of `scores`."""
     scores: float
+    gain: float
+    """The interval of full - base holds."""
     picked: float
     """Sweeps in which both joint intervals of the highest layer hold."""
     beats_full: float
@@ -98,18 +108,31 @@ class Outcome:
 
 
 def simulate(
-    base: float, full: float, layers: Sequence[float], design: Design, sweeps: int
+    base: float,
+    full: float,
+    layers: Sequence[float],
+    design: Design,
+    sweeps: int,
+    lost: ArmName | None = None,
 ) -> Outcome:
-    """Analyse `sweeps` synthetic sweeps of known truth and count what was right."""
-    names = ["base", "full", *map(ArmName.of_layer, range(len(layers)))]
-    trained = [name != "base" for name in names]
+    """Analyse `sweeps` synthetic sweeps of known truth and count what was right.
+
+    The second run of the arm `lost` keeps a twentieth of its success in every one of them.
+    """
+    names = [BASE, FULL, *map(ArmName.of_layer, range(len(layers)))]
+    trained = [name.trained for name in names]
     given, kept = (base, full, *layers), design.expected
-    full, layers = full * kept, [score * kept for score in layers]
+    truth = dict(zip(names[1:], [full * kept, *(score * kept for score in layers)], strict=True))
+    if lost:
+        truth[lost] *= 1 - (1 - KEPT) / design.seeds
+    full, *layers = truth.values()
     ratios = [(score - base) / (full - base) for score in layers]
     rows = []
     for seed in range(sweeps):
         drawn = outcomes(given, trained, design, np.random.default_rng(seed))
         tables = {name: table.mean(axis=2) for name, table in zip(names, drawn, strict=True)}
+        if lost:
+            tables[lost][1] *= np.random.default_rng([seed, 1]).random(design.tasks) < KEPT
         found = measure("simulated", tables, len(layers))
         best = found.best
         assert best is not None and best.layer is not None
@@ -119,6 +142,7 @@ def simulate(
             (
                 _mean([_holds(a.contribution, ratio) for a, ratio in pairs if a.contribution]),
                 _mean([_holds(a.score, s) for a, s in zip(found.layers, layers, strict=True)]),
+                _holds(found.gain, full - base),
                 _holds(best.joint_gain, layers[best.layer] - base)
                 and _holds(best.joint_contribution, ratios[best.layer]),
                 any(a.against_full.above(0) and ratio <= 1 + 1e-9 for a, ratio in pairs),
@@ -128,10 +152,11 @@ def simulate(
                 not found.defined,
             )
         )
-    return Outcome(*np.nanmean(np.array(rows, dtype=np.float64), axis=0).tolist())
+    columns = np.array(rows, dtype=np.float64).T  # contributions are missing where undefined
+    return Outcome(*(_mean(column[~np.isnan(column)].tolist()) for column in columns))
 
 
-def _mean(values: Sequence[bool]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
@@ -181,13 +206,18 @@ def main() -> int:
     """Print every setting; the exit status is 1 when a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweeps", type=int, default=1000, help="synthetic sweeps per setting")
-    sweeps = parser.parse_args().sweeps
+    parser.add_argument("--far", action="store_true", help="only worlds whose runs lie far apart")
+    asked = parser.parse_args()
+    sweeps = asked.sweeps
     print(f"{sweeps} sweeps per setting; shares in percent")
-    print(f"{'':62}|    intervals hold     |        false claims         |")
+    print(f"{'':66}|        intervals hold         |        false claims         |")
     print(
-        f"{'':62}|contrib.  scores picked|beats f. ranks  idle   middle|undefined   CPU s",
+        f"{'':66}|contrib.  scores   gain  picked|beats f. ranks  idle   middle|undefined   CPU s",
         flush=True,
     )
+    kept = _far(sweeps)
+    if asked.far:
+        return int(not all(kept))
     grids = ((PROFILES, DESIGNS), (DEEP, DEEP_DESIGNS))
     settings = [
         (f"{profile}; {name}", truth, design)
@@ -196,26 +226,46 @@ def main() -> int:
         for name, design in designs.items()
     ]
     settings += [
-        (f"{profile}; {name}", PROFILES[profile], design)
-        for name, design in FAR.items()
-        for profile in ("layers differ", "all equal full")
-    ]
-    settings += [
         (f"{name}; 200 tasks x 2, 3 seeds", t, Design(tasks=200)) for name, t in ENDS.items()
     ]
-    kept = [_run(name, truth, design, sweeps) for name, truth, design in settings]
+    kept += [_run(name, truth, design, sweeps) for name, truth, design in settings]
     lone = Design(seeds=1, seed_sd=0.15)
     _run(f"(expected to fail) {UNSEEN}", PROFILES["layers differ"], lone, sweeps)
     return int(not all(kept))
 
 
-def _run(name: str, truth: Truth, design: Design, sweeps: int) -> bool:
+def _far(sweeps: int) -> list[bool]:
+    """Worlds whose runs lie far apart: with one variance for all arms, and as it is."""
+    worlds: list[tuple[str, Truth, Design, ArmName | None]] = [
+        (f"{profile}; {name}", PROFILES[profile], design, None)
+        for name, design in FAR.items()
+        for profile in ("layers differ", "all equal full", "gain of 15 points")
+    ]
+    worlds += [
+        (f"one run of {arm.label} is lost, 3 seeds", LOST, Design(), arm)
+        for arm in (ArmName.of_layer(3), FULL)
+    ]
+    kept = []
+    for name, truth, design, lost in worlds:
+        with mock.patch.object(intervals, "seed_spread", _one_variance):
+            _run(f"(one variance) {name}", truth, design, sweeps, lost)
+        kept.append(_run(name, truth, design, sweeps, lost))
+    return kept
+
+
+def _one_variance(cells: Sequence[Floats]) -> Spread:
+    """What `seed_spread` was before it was robust."""
+    variance, degrees = seed_variance(cells)
+    return Spread(np.full(len(cells), variance), degrees, (), (), 0.0)
+
+
+def _run(name: str, truth: Truth, design: Design, sweeps: int, lost: ArmName | None = None) -> bool:
     began = time.process_time()
-    found = simulate(*truth, design, sweeps)
+    found = simulate(*truth, design, sweeps, lost)
     shares = "".join(f"{100 * getattr(found, field.name):8.1f}" for field in fields(found))
     seconds = time.process_time() - began
-    right = found.right(sweeps, diverged=design.diverged > 0)
-    print(f"{name:62}{shares}{seconds:8.1f}{'' if right else '  FAILS'}", flush=True)
+    right = found.right(sweeps, diverged=design.diverged > 0 or lost is not None)
+    print(f"{name:66}{shares}{seconds:8.1f}{'' if right else '  FAILS'}", flush=True)
     return right
 
 

@@ -55,6 +55,9 @@ def _block(reply: str, opening: re.Match[str]) -> tuple[int, int, int]:
     if reply.startswith(fence, line):  # all in one line: ```x = 1```
         word = _LANGUAGE.match(reply, start, line)
         return (word.end() if word else start), line, line + len(fence)
+    word = _LANGUAGE.match(reply, start, line)
+    if word and _CODE.match(reply, word.end()):
+        start = word.end()
     if not _CODE.match(reply, start):
         start = min(line + 1, len(reply))
     return (start, *_closing(reply, start, fence))

@@ -13,7 +13,7 @@ from layergym.base.errors import InputError
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.trainer.credit.algorithms import ALGORITHMS, Credit
 from layergym.trainer.credit.collect import RolloutSpec
-from layergym.trainer.inherited import check_inherited
+from layergym.trainer.inherited import check_choices, check_inherited
 from layergym.trainer.rows.importance import Importance
 
 _BOUNDS = {
@@ -59,9 +59,9 @@ class GiGPOConfig(GRPOConfig):
     `tokens_per_pass`, and its rows, `per_device_train_batch_size`, which change no result
     (`top_entropy_quantile` below 1 needs all rows of a step in one pass, and says so). What stays
     for the whole rollout is one cached activation per token where some layers below are frozen;
-    `offload_prefix` keeps those in main memory. Several processes (`accelerate launch`: DDP or
-    FSDP2) share the episodes and the rows of the same rollout; their number changes no result
-    either.
+    where those would take more than a fifth of what the device has free, or with `offload_prefix`,
+    they are kept in main memory. Several processes (`accelerate launch`: DDP or FSDP2) share the
+    episodes and the rows of the same rollout; their number changes no result either.
 
     Departures from TRL's defaults: gradient checkpointing off (most activations belong to frozen
     layers and are not kept anyway), constant learning rate, logging at every step, no autocast: a
@@ -84,8 +84,13 @@ class GiGPOConfig(GRPOConfig):
     similarity: float | None = field(
         default=None, metadata={"help": "GiGPO: group text state keys at least this similar"}
     )
+    history: int = field(default=2, metadata={"help": "HGPO: earlier states that may be shared"})
+    alpha: float = field(
+        default=1.0, metadata={"help": "HGPO: how much more a longer shared history weighs"}
+    )
     compat: str | None = field(
-        default=None, metadata={"help": '"verl-agent": GiGPO and GRPO as that implementation'}
+        default=None,
+        metadata={"help": '"verl-agent": GiGPO, GraphGPO and GRPO as that implementation'},
     )
     invalid_penalty: float = field(
         default=0.0, metadata={"help": "taken off the reward of every invalid action"}
@@ -119,7 +124,8 @@ class GiGPOConfig(GRPOConfig):
         },
     )
     offload_prefix: bool = field(
-        default=False, metadata={"help": "keep cached activations in main memory"}
+        default=False,
+        metadata={"help": "keep cached activations in main memory, though they may fit"},
     )
 
     num_generations: int = field(default=8, metadata={"help": "episodes per task"})
@@ -161,6 +167,8 @@ class GiGPOConfig(GRPOConfig):
             norm=self._scale(),  # type: ignore[arg-type]
             invalid_penalty=self.invalid_penalty,
             similarity=self.similarity,
+            history=self.history,
+            alpha=self.alpha,
             compat=self.compat,  # type: ignore[arg-type]
         )
 
@@ -198,6 +206,7 @@ class GiGPOConfig(GRPOConfig):
         """
         check_inherited(self, frozenset(GiGPOConfig.__annotations__))
         check_numbers(self, _BOUNDS)
+        check_choices(self)
         self._check()
         if self.bf16 is None:
             self.bf16 = False
@@ -217,10 +226,12 @@ class GiGPOConfig(GRPOConfig):
         given: Any = self.scale_rewards
         if isinstance(given, bool):  # as TRL reads it
             self.scale_rewards = "group" if given else "none"
-        if own := ALGORITHMS[self.credit.algorithm].loss_type:
-            if self.loss_type not in ("dapo", own):
-                raise InputError(f'{self.algorithm} has loss_type "{own}", not "{self.loss_type}"')
-            self.loss_type = own
+        for name, own in ALGORITHMS[self.credit.algorithm].loss.items():
+            given, usual = getattr(self, name), GiGPOConfig.__dataclass_fields__[name].default
+            if name == "loss_type" and given not in (usual, own):
+                raise InputError(f'{self.algorithm} has loss_type "{own}", not "{given}"')
+            if given == usual:
+                setattr(self, name, own)
         if "norm" not in ALGORITHMS[self.algorithm].reads:
             self.scale_rewards = "none"
         _ = self.importance

@@ -8,13 +8,13 @@ and is refused alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from trl import GRPOConfig  # type: ignore[attr-defined]
 
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, unknown
 
 _NAMES = """
     output_dir max_steps learning_rate lr_scheduler_kwargs warmup_steps warmup_ratio optim
@@ -112,6 +112,52 @@ def check_inherited(args: Any, ours: frozenset[str]) -> None:
             f"{one.name}={getattr(args, one.name)!r} has no effect in a GiGPOTrainer: {reason}; "
             "leave it out"
         )
+
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "importance_sampling_level": ("token", "sequence"),
+    "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+}
+"""Settings of TRL's that are one of a few words, which it looks at in the first step only."""
+
+
+def check_choices(args: Any) -> None:
+    """Refuse words that TRL does not know.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name, words in CHOICES.items():
+        if getattr(args, name) not in words:
+            raise unknown(name, str(getattr(args, name)), words)
+
+
+def check_settings(
+    settings: Mapping[str, Any], decided: Collection[str], config: type[GRPOConfig]
+) -> None:
+    """Refuse what is no setting of the trainer's, what a run decides otherwise, and wrong kinds.
+
+    Args:
+        settings: by name.
+        decided: what is set already.
+        config: whose fields they are; what it declares itself has a meaning of its own here.
+
+    Raises:
+        InputError: there is one.
+    """
+    there = {one.name: one for one in fields(config)}
+    used = HONOURED | config.__annotations__.keys()
+    for name, value in settings.items():
+        if name not in there:
+            raise unknown("setting of a run", name, used - set(decided))
+        if name in decided:
+            raise InputError(f"{name} follows from the run's other settings; leave it out")
+        if name not in used:
+            reason = REFUSED.get(name, "a run does not use it")
+            raise InputError(f"{name} has no effect in a run: {reason}; leave it out")
+        for kind, words in ((bool, "true or false"), (str, "a text")):
+            if isinstance(there[name].default, kind) and not isinstance(value, kind):
+                raise InputError(f"{name} must be {words}, not {value!r}")
 
 
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {

@@ -18,6 +18,8 @@ _PROBE = 64
 """Tokens of the pass that is measured."""
 SHARE = 0.5
 """Of free memory that the activations of a pass may take; the rest is for what comes and goes."""
+PREFIX_SHARE = 0.2
+"""Of free memory that activations cached for a whole rollout may take."""
 STEPPED_BYTES = 4 + 8
 """Bytes of an entry that trains: a float32 gradient and Adam's two moments."""
 MASTER_BYTES = 4
@@ -73,6 +75,18 @@ def tokens_that_fit(model: PreTrainedModel, device: torch.device) -> int:
     room = SHARE * (free_memory(device) - state)
     tokens = max(room / max(bytes_per_token(model), 1.0), 1.0)
     return 1 << math.floor(math.log2(tokens))
+
+
+def prefix_must_leave(model: PreTrainedModel, slots: int, free: int) -> bool:
+    """Whether cached activations of so many tokens have no room where the model computes.
+
+    Args:
+        model: whose layers they enter.
+        slots: tokens of a whole rollout, padding included.
+        free: bytes.
+    """
+    size = model.config.get_text_config(decoder=True).hidden_size * model.dtype.itemsize
+    return slots * size > PREFIX_SHARE * free
 
 
 def release_memory() -> None:

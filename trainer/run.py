@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
@@ -46,6 +46,7 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected
 from layergym.trainer.credit.measures import TimedAgent
 from layergym.trainer.engine import open_engine, publish, through
+from layergym.trainer.inherited import check_settings
 from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import LayerSelection, check_layers
@@ -256,7 +257,19 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     usual = known.learning_rate_full if spec.layers == "all" else known.learning_rate_layers
     usual = known.learning_rate_lora if spec.lora else usual
     rate = usual if spec.learning_rate is None else spec.learning_rate
-    return GiGPOConfig(
+    ours = _decided(spec, folder, report_to) | {"learning_rate": rate}
+    check_settings(spec.trl, ours, GiGPOConfig)
+    try:
+        return GiGPOConfig(**ours, **spec.trl)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:  # TRL and Transformers look at the values.
+        raise InputError(f"a setting is wrong: {error}") from error
+
+
+def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str, Any]:
+    """The settings of the trainer that follow from the fields of a run."""
+    return dict(
         output_dir=str(folder),
         **asdict(spec.credit),
         layers=spec.layers,
@@ -271,7 +284,6 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
         exact_sampler=spec.sampler == HERE,
         external_engine=spec.sampler != HERE,
         max_steps=spec.steps,
-        learning_rate=rate,
         weight_decay=0.0,
         max_grad_norm=1.0,
         seed=spec.seed,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from layergym.agents.styles import check_style
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json
-from layergym.base.numbers import Bounds, check_numbers, check_texts
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import TextEnv, find, make
 from layergym.trainer.credit.advantages import Compat
 from layergym.trainer.credit.algorithms import Credit, Norm
@@ -18,31 +18,35 @@ from layergym.trainer.credit.algorithms import Credit, Norm
 HERE = "transformers"
 BESIDE = "vllm"
 SERVER = "vllm@"
-_BOUNDS = {
-    "lora": Bounds(0, whole=True),
-    "steps": Bounds(1, whole=True),
-    "tasks_per_step": Bounds(1, whole=True),
-    "group_size": Bounds(2, whole=True),
-    "dynamic_sampling": Bounds(0, whole=True),
-    "learning_rate": Bounds(0, above=True, optional=True),
-    "beta": Bounds(0),
-    "temperature": Bounds(0, above=True),
-    "max_new_tokens": Bounds(1, whole=True, optional=True),
-    "rows_per_pass": Bounds(1, whole=True),
-    "seed": Bounds(0, 2**32 - 1, whole=True),
-    "save_every": Bounds(1, whole=True),
-    "patience": Bounds(1, whole=True, optional=True),
-}
-_TEXTS = ("env", "model", "algorithm", "layers", "boost", "norm", "sampler", "dtype", "device")
+_TEXT = ("str", "str | None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """Everything that determines a training run. None means: what suits the model."""
 
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = Credit.BOUNDS | {
+        "lora": Bounds(0, 65_536, whole=True),
+        "steps": Bounds(1, 1_000_000, whole=True),
+        "tasks_per_step": Bounds(1, 100_000, whole=True),
+        "group_size": Bounds(2, 10_000, whole=True),
+        "dynamic_sampling": Bounds(0, 1000, whole=True),
+        "learning_rate": Bounds(0, 100, above=True, optional=True),
+        "beta": Bounds(0),
+        "temperature": Bounds(0, 100, above=True),
+        "max_new_tokens": Bounds(1, 10_000_000, whole=True, optional=True),
+        "rows_per_pass": Bounds(1, 1_000_000, whole=True),
+        "tokens_per_pass": Bounds(1, 10_000_000, whole=True, optional=True),
+        "seed": Bounds(0, 2**32 - 1, whole=True),
+        "save_every": Bounds(1, 1_000_000, whole=True),
+        "patience": Bounds(1, 1_000_000, whole=True, optional=True),
+    }
     env: str
+    """Id of the environment, such as "alfworld-v0"."""
     env_args: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the environment."""
     model: str = "tiny"
+    """"tiny" (embedded), "smollm2" (after: layergym pull smollm2), a folder, or a hub id."""
     format: str | None = None
     """The form of a reply: "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
     admissible: bool = False
@@ -55,31 +59,44 @@ class RunSpec:
     """Episodes of the environment's expert that the prompt shows as examples."""
     algorithm: str = "gigpo"
     layers: str = "all"
+    """What trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json", "14.attn",
+    "embed"."""
     boost: str = ""
+    """Layers that learn faster: "top:5@profile.json*2" gives them twice the learning rate."""
     lora: int = 0
     """Rank of LoRA adapters that train on the chosen layers in place of weights; 0 for none."""
     steps: int = 30
     """Optimiser steps, each on a fresh rollout."""
     tasks_per_step: int = 16
+    """Tasks in every step's rollout."""
     group_size: int = 8
+    """Episodes of every task, which are compared with one another."""
     dynamic_sampling: int = 0
-    """Rounds in which groups that earned the same throughout are replaced by tasks drawn anew."""
+    """Rounds in which groups whose episodes all earn the same are replaced (DAPO); 0 for none."""
     learning_rate: float | None = None
+    """Learning rate; None: what suits the model."""
     gamma: float = 0.95
     omega: float = 1.0
     norm: Norm = "std"
     invalid_penalty: float = 0.0
     similarity: float | None = None
+    history: int = 2
+    """HGPO: how many earlier states turns that are compared may share."""
+    alpha: float = 1.0
+    """HGPO: how much more a longer shared history weighs."""
     compat: Compat | None = None
     """"verl-agent" gives credit as that implementation does; see `Credit`."""
     beta: float = 0.0
     """Weight of the KL term to the model as it was at the start."""
     temperature: float = 1.0
+    """Sampling temperature of rollouts."""
     sampler: str = HERE
     """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
     max_new_tokens: int | None = None
+    """Tokens of a reply at most; None: what suits the model."""
     rows_per_pass: int = 64
+    """Rows in one pass at most."""
     tokens_per_pass: int | None = None
     """Tokens in one pass at most, padding included; None: what fits into memory."""
     dtype: str = "auto"
@@ -89,10 +106,14 @@ class RunSpec:
     deterministic: bool = True
     """On a GPU, gradients are added up in a fixed order, so that a resumed run is exact."""
     seed: int = 0
+    """Seed of tasks, episodes and training."""
     save_every: int = 10
     """Optimiser steps between checkpoints."""
+    trl: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of TRL's `GRPOConfig` by name: `{"importance_sampling_level": "sequence"}`
+    is GSPO's ratio. Those that would have no effect are refused (`trainer.inherited`)."""
     patience: int | None = None
-    """End early after so many windows of rollouts without a higher reward; see `stale`."""
+    """End early when the reward, in means over 10 rollouts, has had no new best this many times."""
 
     def __post_init__(self) -> None:
         """Refuse what no run could be made of.
@@ -101,13 +122,21 @@ class RunSpec:
             InputError: a number is out of range, or not one, or a setting does not fit the
                 algorithm.
         """
-        check_numbers(self, _BOUNDS)
-        check_texts(self, _TEXTS)
-        if not isinstance(self.env_args, Mapping):
-            raise InputError("env_args must be settings by name")
+        check_numbers(self, self.BOUNDS)
+        self._check_kinds()
         check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
+
+    def _check_kinds(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type in _TEXT and not isinstance(value, (str, type(one.default))):
+                raise InputError(f"{one.name} must be a text, not {repr(value)[:40]}")
+            if one.type == "bool" and not isinstance(value, bool):
+                raise InputError(f"{one.name} must be true or false, not {repr(value)[:40]}")
+            if str(one.type).startswith("Mapping") and not isinstance(value, Mapping):
+                raise InputError(f"{one.name} must be names and values, not {repr(value)[:40]}")
 
     @property
     def credit(self) -> Credit:
@@ -140,6 +169,21 @@ class RunSpec:
             return cls.of(read_json(path))
         except (ValueError, TypeError) as error:
             raise InputError(f"{folder} is not a run folder: {briefly(error)}") from error
+
+
+def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
+    """The run with some settings changed, by name: its own, and for other names those of `trl`.
+
+    Raises:
+        InputError: a value is wrong; names in `trl` are looked at when the run begins.
+    """
+    own = {f.name for f in fields(RunSpec)}
+    mine = {name: value for name, value in settings.items() if name in own}
+    for one in fields(RunSpec):  # --set layers=14 is read as a number
+        if one.type in _TEXT and isinstance(mine.get(one.name), int):
+            mine[one.name] = str(mine[one.name])
+    others = {name: value for name, value in settings.items() if name not in own}
+    return replace(spec, **mine, trl={**spec.trl, **others}) if settings else spec
 
 
 def check_sampler(name: str, *, lora: bool = False) -> None:

@@ -22,10 +22,11 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from layergym.agents.models.architecture import causal_model, check_rows
-from layergym.agents.models.compute import clock, repeatable, repeatable_attention
+from layergym.agents.models.compute import clock, free_memory, repeatable, repeatable_attention
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError, Notice
+from layergym.base.texts import one_line
 from layergym.envs.panels import Panel
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected, Rollout, collect
@@ -35,7 +36,7 @@ from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.grammar import notice_origin
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import decoder_layers, select
-from layergym.trainer.memory import release_memory, tokens_that_fit
+from layergym.trainer.memory import prefix_must_leave, release_memory, tokens_that_fit
 from layergym.trainer.pass_means import PassLog, over_passes
 from layergym.trainer.rows.passes import Pass, PassLimits, minibatches, passes
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
@@ -167,8 +168,11 @@ class GiGPOTrainer(LayerTargeting):
                     total, logs = self._add_up(model, todo)
                 break
             except torch.OutOfMemoryError as error:
-                lacking = str(error)
-            self._halve(model, lacking)  # The failed pass is gone here, with what it held.
+                lacking = error.with_traceback(None)
+            self._halve(lacking)  # The failed pass is gone here, with what it held.
+            model.zero_grad()
+            self.masters.drop_gradients()
+            release_memory()
         by_layer = self.trained_by_layer().items()
         norms = gradient_norms({name: self.stepped(parts) for name, parts in by_layer})
         check_step(self.state.global_step + 1, {"loss": float(total), **norms})
@@ -196,8 +200,8 @@ class GiGPOTrainer(LayerTargeting):
         self.average()
         return total, logs
 
-    def _halve(self, model: torch.nn.Module, lacking: str) -> None:
-        """Begin the step anew in smaller passes.
+    def _halve(self, lacking: torch.OutOfMemoryError) -> None:
+        """Have smaller passes from now on.
 
         Raises:
             InputError: passes are as small as they get, or others wait for this process, or the
@@ -208,7 +212,7 @@ class GiGPOTrainer(LayerTargeting):
         if self.share.of > 1 or not first or self.tokens_per_pass <= longest:
             raise InputError(
                 f"memory ran out in a pass of at most {self.tokens_per_pass} tokens; give fewer "
-                f"with --tokens-per-pass, or train fewer layers ({lacking.splitlines()[0]})"
+                f"with --tokens-per-pass, or train fewer layers ({one_line(str(lacking))[:200]})"
             )
         self.tokens_per_pass //= 2
         warnings.warn(
@@ -216,10 +220,7 @@ class GiGPOTrainer(LayerTargeting):
             Notice,
             stacklevel=2,
         )
-        model.zero_grad()
-        self.masters.drop_gradients()
         self._steps = []
-        release_memory()
 
     def _prepare_inputs(  # type: ignore[override]
         self, generation_batch: Any
@@ -347,12 +348,12 @@ class GiGPOTrainer(LayerTargeting):
         """Give passes their prefix, and what the loss needs from before the first update."""
         recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
         uses = self.num_iterations + bool(self.beta) + recompute
+        cached = self.selection.first > 0 and uses > 1
+        offload = cached and self._prefix_leaves(todo)
         for one in todo:
             one.weigh(self.args.importance)
-            if self.selection.first > 0 and uses > 1:
-                one.prefix = Prefix(
-                    self._layers, self.selection.first, offload=self.args.offload_prefix
-                )
+            if cached:
+                one.prefix = Prefix(self._layers, self.selection.first, offload=offload)
             if recompute:
                 logprobs = self._score(self.model, one)[0]
                 one.observe(logprobs)
@@ -363,6 +364,12 @@ class GiGPOTrainer(LayerTargeting):
             with self._reference.active():
                 for one in todo:
                     one.loss_inputs["ref_per_token_logps"] = self._score(self.model, one)[0]
+
+    def _prefix_leaves(self, todo: Sequence[Pass]) -> bool:
+        """Whether the cached activations of all passes are kept in main memory."""
+        slots = sum(one.trees.ids.numel() for one in todo)
+        free = free_memory(self.args.device)
+        return self.args.offload_prefix or prefix_must_leave(causal_model(self.model), slots, free)
 
     def _score(
         self, model: torch.nn.Module, one: Pass

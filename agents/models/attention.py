@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from layergym.agents.models.architecture import check_exact
+from layergym.agents.models.attend import OWN
 from layergym.agents.models.cache import cache_keyword
-from layergym.agents.models.grouped import GROUPED
 from layergym.base.errors import InputError
 
 
@@ -36,7 +36,7 @@ def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
             f"{type(model).__name__} does not keep a plain key-value cache "
             f"({', '.join(odd) or 'no position ids'}); choose a model with softmax attention"
         )
-    if config._attn_implementation not in ("sdpa", "eager", GROUPED):
+    if config._attn_implementation not in ("sdpa", "eager", OWN):
         raise InputError(
             f'attention "{config._attn_implementation}" cannot take rows of different lengths; '
             'load the model with attn_implementation="sdpa"'

@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from layergym.agents.models.grouped import group_attention
+from layergym.agents.models.attend import use_own_attention
 from layergym.base.errors import InputError
 from layergym.base.texts import one_line
 
@@ -51,7 +51,7 @@ def load_model(
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise _explained(name, error) from error
     cast(torch.nn.Module, model).to(device)
-    group_attention(model)
+    use_own_attention(model)
     return model.eval(), tokenizer
 
 

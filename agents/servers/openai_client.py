@@ -6,13 +6,14 @@ import math
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from layergym.agents.servers.http import SHOWN, Patience, Response, Server, Unanswered, split
 from layergym.agents.types import Usage
 from layergym.base.errors import InputError, unknown
+from layergym.base.numbers import Bounds
 from layergym.base.texts import whole_texts
 
 PREFIX = "openai:"
@@ -55,15 +56,21 @@ class Endpoint:
 class RequestLimits:
     """How a server is treated."""
 
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        "concurrency": Bounds(1, 10_000, whole=True),
+        "per_minute": Bounds(0, 1e6, above=True, optional=True),
+        "retries": Bounds(0, 1000, whole=True),
+        "timeout_s": Bounds(0, 1e7, above=True),
+    }
     concurrency: int = 16
     """Requests at once."""
     per_minute: float | None = None
-    """Requests that begin within a minute, retries aside; None for no limit."""
+    """Requests that begin within a minute, retries aside; None: no limit."""
     retries: int = 8
     """Further attempts after a request that may pass another time: a minute in all, or as long
     as the server's Retry-After asks."""
     timeout_s: float = 600.0
-    """Within which an answer has come as a whole, in each attempt."""
+    """Seconds within which every attempt must have its whole answer."""
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""

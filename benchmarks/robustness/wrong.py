@@ -145,7 +145,8 @@ WRONG |= {
     "log": ["", "EMPTY", "FILE/x", "/proc/x", "/dev/null/x", "a" * 300],
 }  # fmt: skip
 FINE = {
-    ("--layers", "all,1"), ("--model", "EMPTY"), ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
+    ("--layers", "all,1"), ("--model", "EMPTY"),
+    ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"), ("--cpus-per-run", "0"),
 }  # fmt: skip

@@ -10,9 +10,10 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from layergym.envs.fences import blocks
+from layergym.envs.fences import FencedPart, blocks
 
 _SUBMIT = re.compile(r"\A\W*submit\b[^\n`]*", re.IGNORECASE)
+_UNSEEN = "\N{ZERO WIDTH NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{WORD JOINER}"
 _PROMPT = re.compile(r"(?:>>>|\.\.\.)(?: |$)")
 # Lines that begin a program, and lines at the margin that are part of one.
 _BEGINS = re.compile(
@@ -42,7 +43,7 @@ def read_program(action: str, entry: str) -> tuple[str, bool]:
     """
     submit = _SUBMIT.match(action)
     rest = action[submit.end() :] if submit else action
-    parts = blocks(rest)
+    parts = [inner for part in blocks(rest) for inner in _unwrapped(part)]
     fenced = [_cleaned(part.text, entry) for part in parts if part.fenced]
     outside = [_without_prose(_cleaned(part.text, entry)) for part in parts if not part.fenced]
     chosen = _defining(fenced, entry)
@@ -50,14 +51,28 @@ def read_program(action: str, entry: str) -> tuple[str, bool]:
         return _with_helpers(fenced, chosen), bool(submit)
     chosen = _defining(outside, entry)
     if chosen is not None:
-        return outside[chosen], bool(submit)
+        whole = fenced and _ends_in_text(outside[chosen])  # a fence in a docstring
+        text = _without_prose(_cleaned(rest, entry)) if whole else outside[chosen]
+        return text, bool(submit)
     if fenced:
         bodies = [text for text in fenced if text[:1].isspace()]
         return (bodies or fenced)[-1], bool(submit)
-    return ("" if submit else _stripped(rest)), bool(submit)
+    return ("" if submit else _stripped(rest).strip("`")), bool(submit)
+
+
+def _unwrapped(part: FencedPart) -> list[FencedPart]:
+    """A block, or the blocks in it where it holds nothing but blocks and what is between them."""
+    inner = blocks(part.text) if part.fenced else []
+    return inner if inner and inner[0].fenced else [part]
+
+
+def _ends_in_text(program: str) -> bool:
+    """Whether a program ends within a string of three quotes."""
+    return any(program.count(quote) % 2 for quote in ('"""', "'''"))
 
 
 def _stripped(text: str) -> str:
+    text = text.lstrip(_UNSEEN)
     return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
 
 
@@ -65,8 +80,10 @@ def _cleaned(text: str, entry: str) -> str:
     """A block without what surrounds each line: prompts, quote marks, a list's indentation."""
     text = _stripped(text)
     lines = [line for line in text.split("\n") if line]
-    if lines and all(line.startswith(">") for line in lines) and not _PROMPT.match(lines[0]):
-        return _cleaned("\n".join(line[1:].removeprefix(" ") for line in text.split("\n")), entry)
+    marks = {line[0] for line in lines}  # > of a citation, + of a change
+    if marks in ({">"}, {"+"}) and not _PROMPT.match(lines[0]):
+        space = " " if marks == {">"} else ""
+        return _cleaned("\n".join(x[1:].removeprefix(space) for x in text.split("\n")), entry)
     if lines and _PROMPT.match(lines[0].lstrip()):
         stripped = [line.lstrip() for line in lines]
         text = "\n".join(line[4:] for line in stripped if _PROMPT.match(line))

@@ -39,7 +39,7 @@ def equal(gold: str, answer: str, sandbox: Sandbox) -> bool:
     if len(answer) > _MAX_LENGTH:
         return False
     right, given = plain(gold), plain(answer)
-    if form(right) == form(given):
+    if form(right) == form(given) or _worded(right, given):
         return True
     rights, givens = _sides(right, _NAME), _sides(given, _NAMES)
     if len(rights) > 1 and not all(map(quantities, rights)):
@@ -47,6 +47,17 @@ def equal(gold: str, answer: str, sandbox: Sandbox) -> bool:
     worked = len(givens) > 1
     return any(all(_equal(one, side, sandbox, worked) for side in givens) for one in rights)
 
+
+def _worded(right: str, given: str) -> bool:
+    """Whether both are the same words, an article or the s of a plural aside."""
+    if not all(_WORDS.fullmatch(text) for text in (right, given)):
+        return False
+    one, other = (form(_ARTICLE.sub("", text)) for text in (right, given))
+    return one == other or (len(one) > 4 and one.removesuffix("s") == other.removesuffix("s"))
+
+
+_WORDS = re.compile(rf"(?:{WORD}?[A-Za-z]++ ?)++")
+_ARTICLE = re.compile(rf"^{WORD}?(?:an?|the) (?=.)", re.IGNORECASE)
 
 # One name, such as x, x_1, f(x), \theta or a word; the second also takes a+b, x^2 or AB/CD.
 _NAME = re.compile(rf"(?:{WORD}[A-Za-z]+ ?)+|\\?[A-Za-z]+(?:_\{{?\w+\}}?)?'*(?:\([A-Za-z]\))?")

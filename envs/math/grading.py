@@ -30,14 +30,18 @@ def zeros(found):
     sizes = [abs(number.evalf(3)) for number in numbers(found)]
     return max((int(-log(s, 10).evalf(5)) for s in sizes if s.is_Float and 0 < s < 1e-3), default=0)
 
+def same(right, given, *precision):
+    # An interval may be said by an inequality, so [1, 2] is 1 <= x <= 2.
+    return verify(right, given, *precision, allow_set_relation_comp=True, timeout_seconds=None)
+
 def equal(gold, answers):
     right = read(gold)
     for answer in answers:
         given = read(answer)
-        if verify(right, given, timeout_seconds=None):
+        if same(right, given):
             # Differences below 1e-15 count as none, and decimals are rounded to six places.
             more = max(zeros(right), zeros(given))
-            if not more or verify(right, given, 6 + more, 15 + more, timeout_seconds=None):
+            if not more or same(right, given, 6 + more, 15 + more):
                 return True
     return False
 

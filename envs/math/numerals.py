@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -38,6 +39,7 @@ MAGNITUDES = {
 """Words that multiply the number before them."""
 MAGNITUDES |= {f"{word}s": value for word, value in MAGNITUDES.items() if len(word) > 2}
 
+_ALONE = {(word,) for word in MAGNITUDES if len(word) > 4 and not word.endswith("s")}
 _ORDINAL_ONES = {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9} | {
     "twelfth": 12
 }
@@ -80,12 +82,27 @@ def numeral(words: Sequence[str]) -> tuple[Fraction, int]:
         if multiplied in MAGNITUDES:
             return share * MAGNITUDES[multiplied], used + article + 1
         return share, used
-    whole, used = _whole(words)
-    if used and tuple(words[used : used + 1]) == ("and",):
-        share, length = leading_share(words[used + 1 :])
+    bare = tuple(words[:1]) in _ALONE
+    whole, used = _whole(["one", *words] if bare else words)
+    used -= bare
+    rest = list(words[used:])
+    if used and rest[:1] == ["point"]:
+        share, length = _decimals(rest[1:])
+        return whole + share, used + bool(length) + length
+    if used and rest[:1] == ["and"]:
+        share, length = leading_share(rest[1:])
         if length:
-            return whole + share, used + 1 + length
+            times = MAGNITUDES.get("".join(rest[length + 1 : length + 2]), 0)  # million
+            return (whole + share) * (times or 1), used + 1 + length + bool(times)
     return Fraction(whole), used
+
+
+def _decimals(words: Sequence[str]) -> tuple[Fraction, int]:
+    """What the digits that begin `words` are worth after a point, and how many there are."""
+    digits = "".join(
+        str(_ONES[word]) for word in itertools.takewhile(lambda w: _ONES.get(w, 10) < 10, words)
+    )
+    return Fraction(int(digits or "0"), 10 ** len(digits)), len(digits)
 
 
 def _whole(words: Sequence[str]) -> tuple[int, int]:

@@ -98,6 +98,17 @@ class _Reader(Cursor):
         return unit(token.text)
 
     def _number(self) -> tuple[Fraction, int | None] | None:
+        """A number that begins here, with its digits after the point, or "3 out of 4"."""
+        number, start = self._plain_number(), self.place
+        if number and self.take("word", "out") and self.take("word", "of"):
+            self.take("word", "every")
+            whole = self._plain_number()
+            if whole and whole[0]:
+                return number[0] / whole[0], None
+        self.place = start
+        return number
+
+    def _plain_number(self) -> tuple[Fraction, int | None] | None:
         number = self._digits()
         if number is None:
             value, used = numeral(self.words())

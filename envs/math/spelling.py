@@ -24,7 +24,9 @@ _SYMBOLS = {
     **{"INFINITY": r" \infty ", "DEGREE SIGN": r"^\circ ", "UNION": r" \cup "},
     **{"INTERSECTION": r" \cap ", "ELEMENT OF": r" \in ", "EMPTY SET": r" \emptyset "},
     **{"SQUARE ROOT": r"\sqrt", "FULLWIDTH YEN SIGN": "¥", "FULLWIDTH POUND SIGN": "£"},
-    **{"NO-BREAK SPACE": " ", "THIN SPACE": " ", "NARROW NO-BREAK SPACE": " "},
+    **{"CHECK MARK": " ", "HEAVY CHECK MARK": " ", "WHITE HEAVY CHECK MARK": " "},
+    **{"LATIN SMALL LETTER L WITH STROKE": "l", "NO-BREAK SPACE": " "},
+    **{"THIN SPACE": " ", "NARROW NO-BREAK SPACE": " "},
 }
 _GREEK = {
     chr(code): f"\\{unicodedata.name(chr(code)).rpartition(' ')[2].lower()} "
@@ -56,7 +58,11 @@ def _one(char: str) -> str:
 
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|bf|rm|operatorname)"
-    r"\s*\{([^{}]*)\}"
+    r"\s*\{((?:[^{}]|\^\{[^{}]*\})*)\}"
+)
+_UNITS_OVER = re.compile(
+    r"\\[dtc]?frac\{ ?\\(?:text|mathrm)\{([A-Za-z ]+)\} ?\}"
+    r"\{ ?\\(?:text|mathrm)\{([A-Za-z ]+)\} ?(\^\{?\d\}?)? ?\}"
 )
 _FUNCTIONS = tuple(
     [
@@ -89,8 +95,15 @@ _REPLACED = [
         (r"\\frac\s*\{\s*([^{}]*?)\s*\}\s*\{\s*([^{}]*?)\s*\}", r"\\frac{\1}{\2}"),
         (r"\\frac\s*(\d)\s*\{([^{}]*)\}", r"\\frac{\1}{\2}"),
         (r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
+        (r"\\lbrace(?![a-z])", r"\\{"),
+        (r"\\rbrace(?![a-z])", r"\\}"),
+        (r"\\varnothing(?![a-z])|^\{ *\}$", r"\\emptyset"),
+        (r"\\checkmark(?![a-z])", " "),
         (r"\\sqrt\s*(\d)", r"\\sqrt{\1}"),
         (r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-z])|\\deg(?![a-z])", " degrees "),
+        (rf"degrees +{WORD}?C(?![A-Za-z])", f"{WORD}celsius "),
+        (rf"degrees +(?={WORD}?(?:[Cc]elsius|[Ff]ahrenheit))", ""),
+        (rf"degrees +{WORD}?F(?![A-Za-z])", f"{WORD}fahrenheit "),
         (r"\\(?:leq|leqslant)(?![a-z])", r"\\le "),
         (r"\\(?:geq|geqslant)(?![a-z])", r"\\ge "),
         (r"\\ne(?![a-z])", r"\\neq "),
@@ -98,12 +111,20 @@ _REPLACED = [
         (r"(?<![\\A-Za-z])sqrt ?\(([^()]*)\)", r"\\sqrt{\1}"),
         (rf"(?<![\\A-Za-z{WORD}])({'|'.join(_FUNCTIONS)}|pi)(?![A-Za-z])", r"\\\1 "),
         (rf"(?<![\\A-Za-z{WORD}])inf(?:inity)?(?![A-Za-z])", r"\\infty "),
+        (r"(?<![A-Za-z])(?:A|AU|C|CA|HK|NZ|S|SG|US)\\?\$(?= ?\d)", "$"),
+        (rf"(?<=[\dA-Za-z]) ?\( ?((?:{WORD}?[A-Za-z]{{3,}} ?)+)\)$", rf" {WORD}\1"),
+        (r"(\$ ?[\d.,]*\d)[kK](?![A-Za-z])", r"\1 thousand"),
+        (r"(\$ ?[\d.,]*\d)(?:M|mm)(?![A-Za-z])", r"\1 million"),
+        (r"(\$ ?[\d.,]*\d)B(?![A-Za-z])", r"\1 billion"),
         (r"\\pounds(?![a-z])", "£"),
         (r"\\(?:euro|EUR)(?![a-z])", "€"),
         (r"(^|[&,(\[]|\\\\)\s*\{([-+]?[\w.]+)\}", r"\1\2"),  # braces that group one number
     )
 ]
-_DELIMITED = re.compile(r"^\$+([^$]*)\$+$|^\\[(\[](.*)\\[)\]]$", re.DOTALL)
+_DELIMITED = re.compile(
+    r"^(?:\$+([^$]*)\$+|\\[(\[](.*)\\[)\]]|\*\*([^*]*)\*\*|`([^`]*)`)$", re.DOTALL
+)
+_REPEATING = re.compile(r"(\d{0,50})\.(\d{0,50}) ?\\overline ?\{?(\d{1,50})\}?")
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(?<!\d )\d{1,3}(?: \d{3})+(?! ?[\d/])")
 
 
@@ -111,16 +132,26 @@ def plain(text: str) -> str:
     """An answer in plain LaTeX, words marked; at most a few passes over the text."""
     text = re.sub(r"\s+", " ", ascii_math(text)).strip()
     match = _DELIMITED.match(text)
-    text = (match[1] or match[2] or "").strip() if match else text
+    text = "".join(filter(None, match.groups())).strip() if match else text
+    text = _UNITS_OVER.sub(r"\\text{ \1 / \2\3 }", text)
     for _ in range(3):  # as deep as text commands are nested
         text = _TEXT.sub(lambda match: _words(match[1]), text)
     for pattern, new in _REPLACED:
         text = pattern.sub(new, text)
+    text = _REPEATING.sub(_repeating, text)
     text = re.sub(r"\s+", " ", text).strip().rstrip(".,; ")
     text = re.sub(rf"\^ ?\{{? ?{WORD}?(st|nd|rd|th) ?\}}?", r"\1", text)
     grouped = re.fullmatch(r"\{([^{}]*)\}", text)
     text = grouped[1].strip() if grouped else text
-    return _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
+    text = _SPACED_THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
+    return re.sub(rf"^(\d+) {WORD}?to (\d+)$", r"\1:\2", text)
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """The fraction that a decimal with repeating digits is."""
+    fixed, again = match[1] + match[2], match[3]
+    over = int(fixed + again) - int(fixed or "0")
+    return f"\\frac{{{over}}}{{{10 ** len(match[2]) * (10 ** len(again) - 1)}}}"
 
 
 def _words(text: str) -> str:

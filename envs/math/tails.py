@@ -12,9 +12,9 @@ _NOT_NOUNS = NUMERALS | {
     *("and", "or", "to", "not", "no", "nor", "plus", "minus", "negative", "squared", "cubed"),
     *("factorial", "choose", "over", "than", "least", "most", "between", "point", "undefined"),
     *("pi", "i", "e", "x", "infinity", "sqrt", "root", "sin", "cos", "tan", "log", "ln", "base"),
-    *("mod", "modulo"),
+    *("mod", "modulo", "wrong", "incorrect", "false"),
 }
-_SHORT_NOUNS = frozenset(("of", "in", "at", "on", "by", "as"))
+_SHORT_NOUNS = frozenset(("of", "in", "at", "on", "by", "as", "is"))
 
 
 def tail(at: Cursor) -> Unit | None:

@@ -16,7 +16,7 @@ _TOKEN = re.compile(
     r"[eE][-+]?\d+(?![A-Za-z]))|"
     r"\^\s*\{?\s*(?P<power>-?\d)\s*\}?|"
     rf"(?P<word>{WORD}?[A-Za-z]+(?:'s)?)\.?|"
-    r"(?P<symbol>[-+/$€£¥₹₩₽¢*]|\\\$|\\?%|\\cdot|\\approx))"
+    r"(?P<symbol>[-+/$€£¥¢₠-⃏฿৳*]|\\\$|\\?%|\\cdot|\\approx))"
 )
 
 

@@ -59,32 +59,28 @@ _UNITS: dict[str, list[tuple[Fraction | int | str, str]]] = {
     "won": [(1, "₩ won KRW krw")],
     "rubles": [(1, "₽ ruble rouble")],
     "yuan": [(1, "yuan RMB rmb CNY cny")],
-    "pesos": [(1, "peso")],
+    "pesos": [(1, "peso ₱ MXN PHP")],
+    "liras": [(1, "lira ₺ TRY")],
+    "nairas": [(1, "naira ₦ NGN")],
+    "shekels": [(1, "shekel ₪ ILS")],
+    "bahts": [(1, "baht ฿ THB")],
+    "dongs": [(1, "dong ₫ VND")],
+    "hryvnias": [(1, "hryvnia ₴ UAH")],
+    "zlotys": [(1, "zloty zl PLN")],
+    "crowns": [(1, "kr krona kronor krone kroner SEK NOK DKK CZK")],
+    "rands": [(1, "rand ZAR")],
+    "dirhams": [(1, "dirham AED")],
+    "reais": [(1, "reais BRL")],
+    "takas": [(1, "taka ৳ BDT")],
+    "cedis": [(1, "cedi ₵ GHS")],
     "francs": [(1, "franc CHF chf")],
 }
 _COMPOUND = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmh": ("km", "hour")}
-CURRENCIES = frozenset(
-    [
-        "$",
-        "€",
-        "£",
-        "¥",
-        "₹",
-        "₩",
-        "₽",
-        "USD",
-        "EUR",
-        "GBP",
-        "JPY",
-        "INR",
-        "KRW",
-        "RMB",
-        "CNY",
-        "CHF",
-        "Rs",
-        "US",
-    ]
+_SIGNS = (
+    "$ € £ ¥ ₹ ₩ ₽ ₱ ₺ ₦ ₪ ฿ ₫ ₴ ৳ ₵ USD EUR GBP JPY INR KRW RMB CNY CHF Rs US kr SEK NOK DKK PLN "
+    "AED ZAR BRL TRY NGN ILS THB VND MXN PHP"
 )
+CURRENCIES = frozenset(_SIGNS.split())
 """What may stand before the number."""
 
 Dimensions = tuple[tuple[str, int], ...]

@@ -1,9 +1,10 @@
 """Python values as JSON, and messages as frames: how data crosses between processes.
 
 Only plain values cross: None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset,
-dict and its views, range, deque, Decimal, Fraction, instances of their subclasses as the plain
-type, and the built-in types themselves. NumPy's scalars cross as Python's and its arrays as lists.
-So an object that claims to equal everything arrives as an opaque reference, or not at all.
+dict and its views, range, deque, Decimal, Fraction, dates and times, instances of their subclasses
+as the plain type, and the built-in types themselves. NumPy's scalars cross as Python's and its
+arrays as lists. So an object that claims to equal everything arrives as an opaque reference, or not
+at all.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, ItemsView, Iterable, KeysView, ValuesView
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Protocol
@@ -76,6 +78,10 @@ _KINDS: tuple[tuple[str, type, Callable[[Any], Any]], ...] = (
     ("deque", deque, iter),
     ("fraction", Fraction, lambda value: (value.numerator, value.denominator)),
     ("decimal", Decimal, lambda value: (str(value),)),
+    ("datetime", datetime, lambda value: (value.isoformat(),)),
+    ("date", date, lambda value: (value.isoformat(),)),
+    ("time", time, lambda value: (value.isoformat(),)),
+    ("timedelta", timedelta, lambda value: (value.days, value.seconds, value.microseconds)),
 )
 
 
@@ -156,6 +162,10 @@ _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "deque": lambda inner, item: deque(map(item, inner)),
     "fraction": lambda inner, item: _fraction(*map(item, inner)),
     "decimal": lambda inner, _: _decimal(*inner),
+    "datetime": lambda inner, _: datetime.fromisoformat(*inner),
+    "date": lambda inner, _: date.fromisoformat(*inner),
+    "time": lambda inner, _: time.fromisoformat(*inner),
+    "timedelta": lambda inner, item: timedelta(*map(item, inner)),
 }
 
 

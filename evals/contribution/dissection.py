@@ -13,8 +13,8 @@ import numpy as np
 
 from layergym.evals import stats
 from layergym.evals.arms import BASE, FULL, ArmName
-from layergym.evals.contribution.measure import Board
 from layergym.evals.stats import Estimate, Floats
+from layergym.evals.stats.board import Board
 
 LOST = "without-"
 """Variants named so have lost something of full training; all others are compared with the base."""
@@ -71,10 +71,14 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
     """
     board = Board.of({ArmName(name): table for name, table in tables.items()})
     names = [name for name in board.tables if name not in (BASE, FULL)]
-    gain, gain_draws = board.less([FULL], BASE)
+    gain, gain_draws = board.differences([FULL], BASE)
     if not names:
         return Dissection(
-            len(tables["full"]), board.score(BASE), board.score(FULL), board.gain(FULL), ()
+            len(tables["full"]),
+            board.score(BASE),
+            board.score(FULL),
+            board.difference(FULL, BASE),
+            (),
         )
     values, draws = _differences(board, names)
     shares = stats.contribution_ratios(values, float(gain[0]), draws, gain_draws[:, 0])
@@ -90,19 +94,23 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
         for place, name in enumerate(names)
     )
     return Dissection(
-        len(tables["full"]), board.score(BASE), board.score(FULL), board.gain(FULL), found
+        len(tables["full"]),
+        board.score(BASE),
+        board.score(FULL),
+        board.difference(FULL, BASE),
+        found,
     )
 
 
-def _differences(board: Board, names: Sequence[ArmName]) -> tuple[Floats, Floats]:
+def _differences(board: Board[ArmName], names: Sequence[ArmName]) -> tuple[Floats, Floats]:
     """(K,) differences and their draws (B, K), each in its own direction."""
-    up, up_draws = board.less(names, BASE)
-    down, down_draws = board.less(names, FULL)
+    up, up_draws = board.differences(names, BASE)
+    down, down_draws = board.differences(names, FULL)
     lost = np.array([name.startswith(LOST) for name in names])
     return np.where(lost, -down, up), np.where(lost, -down_draws, up_draws)
 
 
-def _difference(board: Board, name: ArmName, draws: Floats) -> Estimate:
+def _difference(board: Board[ArmName], name: ArmName, draws: Floats) -> Estimate:
     ends = (name, FULL) if name.startswith(LOST) else (BASE, name)
     first, second = (board.tables[end] for end in ends)
     return stats.difference_interval(first, second, draws)

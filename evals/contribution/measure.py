@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -16,11 +15,8 @@ from layergym.base.errors import InputError
 from layergym.evals import stats
 from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.stats import Estimate, Floats, agreement
+from layergym.evals.stats.board import SEED, Board
 from layergym.evals.stats.reliability import reliability
-
-SEED = 0
-"""Of the bootstrap: reports made twice are the same."""
-
 
 _Name = TypeVar("_Name", bound=str)
 
@@ -104,57 +100,6 @@ class Measure:
         return max(self.layers, key=lambda arm: arm.score.value, default=None)
 
 
-@dataclass(frozen=True)
-class Board:
-    """The success rates of all arms, (S, T) each, and one joint bootstrap of their means."""
-
-    tables: Mapping[ArmName, Floats]
-    draws: Floats
-    degrees: int
-    """Of freedom behind the draws."""
-
-    @classmethod
-    def of(cls, tables: Mapping[ArmName, Floats]) -> Board:
-        """Draw for `tables`, (S, T) by arm; every arm but the base is trained."""
-        trained = [arm.trained for arm in tables]
-        cells = list(tables.values())
-        return cls(
-            tables, stats.joint_draws(cells, trained, seed=SEED), stats.freedom(cells, trained)
-        )
-
-    @cached_property
-    def scores(self) -> Floats:
-        """Mean score of every arm, (A,)."""
-        return np.array([table.mean() for table in self.tables.values()])
-
-    def at(self, arms: Sequence[ArmName]) -> list[int]:
-        """Places of `arms` among the scores and draws."""
-        names = list(self.tables)
-        return [names.index(arm) for arm in arms]
-
-    def less(self, arms: Sequence[ArmName], other: ArmName) -> tuple[Floats, Floats]:
-        """Scores of `arms` less that of `other`, and their draws (B, arms)."""
-        places, (place,) = self.at(arms), self.at([other])
-        values = self.scores[places] - self.scores[place]
-        return values, self.draws[:, places] - self.draws[:, [place]] + self.unseen(arms, other)
-
-    def unseen(self, arms: Sequence[ArmName], other: ArmName) -> Floats:
-        """What `stats.unseen` adds for those of `arms` that do as `other` does on every task."""
-        places, (place,) = self.at(arms), self.at([other])
-        gaps = self.draws[:, places] - self.draws[:, [place]]
-        return stats.unseen(gaps, self.tables[other].shape[1], seed=SEED + 1 + place)
-
-    def gain(self, arm: ArmName) -> Estimate:
-        """Score of `arm` less the base's."""
-        _, draws = self.less([arm], BASE)
-        return stats.difference_interval(self.tables[BASE], self.tables[arm], draws[:, 0])
-
-    def score(self, arm: ArmName) -> Estimate:
-        """Mean score of `arm`."""
-        (place,) = self.at([arm])
-        return stats.score_interval(self.tables[arm], self.draws[:, place])
-
-
 def measure(
     name: str,
     tables: Mapping[_Name, Floats],
@@ -176,23 +121,47 @@ def measure(
         InputError: there is only one task.
     """
     named = {ArmName(arm): table for arm, table in tables.items()}
-    if named[BASE].shape[1] < 2:
-        raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
     if sharpened is not None:
         named[BASE] = sharpened[None]
     board = Board.of(named)
+    return measure_board(name, board, num_layers, sharpened=sharpened is not None, seeds=seeds)
+
+
+def measure_board(
+    name: str,
+    board: Board[ArmName],
+    num_layers: int,
+    *,
+    sharpened: bool = False,
+    seeds: Mapping[ArmName, Sequence[int]] | None = None,
+) -> Measure:
+    """Score all arms of a board; see `measure`.
+
+    Args:
+        name: what the measure is called.
+        board: the arms; base and full among them.
+        num_layers: of the model.
+        sharpened: whether the board's base is the untrained base at its best temperature.
+        seeds: numbers of the seeds in each arm's table; by default 0, 1, ...
+
+    Raises:
+        InputError: there is only one task.
+    """
+    if board.tasks < 2:
+        raise InputError("a panel of one task tells nothing about others; score at least 2 tasks")
+    named = board.tables
     layers = [arm for arm in board.tables if arm.layer is not None]
-    gains, _ = board.less(layers, BASE)
+    gains, _ = board.differences(layers, BASE)
     weights = [_share(layers, third) for third in agreement.thirds(num_layers)]
     to_first, to_last = _middle(board, layers, weights)
     rates = np.array([named[arm].mean(axis=0) for arm in layers])
     best = agreement.held_out_best([named[a] for a in layers], seed=SEED) if layers else None
     return Measure(
         name=name,
-        sharpened=sharpened is not None,
+        sharpened=sharpened,
         base=board.score(BASE),
         full=board.score(FULL),
-        gain=board.gain(FULL),
+        gain=board.difference(FULL, BASE),
         arms=_arm_scores(board, layers),
         thirds=tuple(float(w @ gains) if w.any() else None for w in weights),
         middle_less_first=to_first,
@@ -206,12 +175,12 @@ def measure(
     )
 
 
-def _controls(board: Board, layers: Sequence[ArmName]) -> tuple[Control, ...]:
+def _controls(board: Board[ArmName], layers: Sequence[ArmName]) -> tuple[Control, ...]:
     """Every layer against every control, all at once."""
     names = [arm for arm in board.tables if arm.is_control]
     if not layers or not names:
         return ()
-    against = [board.less(layers, name) for name in names]
+    against = [board.differences(layers, name) for name in names]
     values = np.concatenate([value for value, _ in against])
     drawn = np.concatenate([draws for _, draws in against], axis=1)
     joint = stats.simultaneous(values, drawn, board.degrees)
@@ -226,27 +195,25 @@ def _controls(board: Board, layers: Sequence[ArmName]) -> tuple[Control, ...]:
     )
 
 
-def _arm_scores(board: Board, layers: Sequence[ArmName]) -> tuple[ArmScore, ...]:
+def _arm_scores(board: Board[ArmName], layers: Sequence[ArmName]) -> tuple[ArmScore, ...]:
     """All arms but base and full, compared with one another, base and full at once."""
     arms = [arm for arm in board.tables if arm not in (BASE, FULL)]
-    gains, draws = board.less(arms, BASE)
-    (full,), full_draws = board.less([FULL], BASE)
+    gains, draws = board.differences(arms, BASE)
+    (full,), full_draws = board.differences([FULL], BASE)
     # An arm equal to full on every task is not known to contribute exactly 1.
     parts = (gains, float(full), draws + board.unseen(arms, FULL), full_draws[:, 0])
     ratios = stats.contribution_ratios(*parts)
     joint_ratios = stats.joint_contributions(*parts, board.degrees)
     joint = stats.simultaneous(gains, draws, board.degrees)
-    versus = stats.simultaneous(*board.less(arms, FULL), board.degrees)
-    places = board.at(layers)
-    found = stats.rank_sets(board.scores[places], board.draws[:, places], board.degrees)
-    ranks = dict(zip(layers, found, strict=True))
+    versus = board.joint_differences(arms, FULL)
+    ranks = board.ranks(layers)
     return tuple(
         ArmScore(
             arm=arm,
             layer=arm.layer,
             seeds=len(board.tables[arm]),
             score=board.score(arm),
-            gain=board.gain(arm),
+            gain=board.difference(arm, BASE),
             contribution=ratios[place] if ratios else None,
             joint_gain=joint[place],
             joint_contribution=joint_ratios[place] if joint_ratios else None,
@@ -263,14 +230,14 @@ def _share(layers: Sequence[ArmName], third: range) -> Floats:
 
 
 def _middle(
-    board: Board, layers: Sequence[ArmName], weights: Sequence[Floats]
+    board: Board[ArmName], layers: Sequence[ArmName], weights: Sequence[Floats]
 ) -> tuple[Estimate | None, Estimate | None]:
     """The mean gain of the middle third less that of the first, and of the last, both at once."""
     first, middle, last = weights
     ends = [end for end in (first, last) if middle.any() and end.any()]
     if not ends:
         return None, None
-    gains, draws = board.less(layers, BASE)
+    gains, draws = board.differences(layers, BASE)
     contrasts = np.array([middle - end for end in ends]).T
     found = iter(stats.simultaneous(gains @ contrasts, draws @ contrasts, board.degrees))
     return next(found) if first.any() else None, next(found) if last.any() else None

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from layergym.base.errors import InputError
-from layergym.evals import stats
 from layergym.evals.arms import ArmName
-from layergym.evals.contribution.measure import SEED, Measure, measure
+from layergym.evals.contribution.measure import Measure, measure, measure_board
 from layergym.evals.contribution.runs import RunScore, run_scores
 from layergym.evals.results import Sweep
 from layergym.evals.stats import Estimate, Floats
 from layergym.evals.stats.agreement import cross_fitted
+from layergym.evals.stats.board import SEED, Board, sweep_board
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,13 @@ class LayerProfile:
     """What a score is the mean of: "success" or "reward"."""
 
 
-def profile(sweep: Sweep) -> LayerProfile:
-    """What `sweep` says about its model's layers.
+def main_temperature(sweep: Sweep) -> float:
+    """The temperature that a report is about: 1 where base and full have it, else the highest.
 
     Raises:
         InputError: base or full has not been scored yet at a common temperature.
     """
-    panel = sweep.panel
-    if panel is None:
+    if sweep.panel is None:
         raise InputError(f"{sweep.path} has no evaluation yet; let the sweep finish base and full")
     common = set(sweep.temperatures("base")) & set(sweep.temperatures("full"))
     if not common:
@@ -68,20 +67,35 @@ def profile(sweep: Sweep) -> LayerProfile:
             f"{sweep.path}: base and full have no evaluation at the same temperature yet; "
             "resume the sweep until both are scored"
         )
-    main = 1.0 if 1.0 in common else max(common)
-    tables = _tables(sweep, main)
+    return 1.0 if 1.0 in common else max(common)
+
+
+def profile(sweep: Sweep, board: Board[ArmName] | None = None) -> LayerProfile:
+    """What `sweep` says about its model's layers.
+
+    Args:
+        sweep: as it was read.
+        board: its scores at `main_temperature`, where they are known already.
+
+    Raises:
+        InputError: base or full has not been scored yet at a common temperature.
+    """
+    main = main_temperature(sweep)
+    panel = sweep.panel
+    assert panel is not None
+    board = board or sweep_board(sweep, main)
     num_layers = _num_layers(sweep)
     seeds = _seeds(sweep, main)
-    measures = [measure(temperature_name(main), tables, num_layers, seeds=seeds)]
-    if 0.0 in common and main != 0.0:
-        greedy = _tables(sweep, 0.0)
-        measures.append(measure("greedy", greedy, num_layers, seeds=_seeds(sweep, 0.0)))
+    measures = [measure_board(temperature_name(main), board, num_layers, seeds=seeds)]
+    if main != 0.0 and 0.0 in sweep.temperatures("base") and 0.0 in sweep.temperatures("full"):
+        greedy, own = sweep_board(sweep, 0.0), _seeds(sweep, 0.0)
+        measures.append(measure_board("greedy", greedy, num_layers, seeds=own))
     options = {t: _table(sweep, "base", t) for t in sweep.temperatures("base")}
     sharpening = "The base was scored at one temperature only, so sharpening was not examined."
     if len(options) > 1:
         base, temperatures = _sharpened(options)
         name = f"{measures[0].name} against sharpened base"
-        sharp = measure(name, tables, num_layers, sharpened=base, seeds=seeds)
+        sharp = measure(name, board.tables, num_layers, sharpened=base, seeds=seeds)
         measures.append(sharp)
         sharpening = _sharpening(measures[0], sharp, temperatures)
     if sweep.selective:  # The means of those that are left would be too high.
@@ -97,7 +111,7 @@ def profile(sweep: Sweep) -> LayerProfile:
         ]
     run = sweep.settings.get("run")
     run = run if isinstance(run, Mapping) else {}
-    counts = [len(table) for arm, table in tables.items() if arm.trained]
+    counts = [len(table) for arm, table in board.tables.items() if arm.trained]
     return LayerProfile(
         name=sweep.path.resolve().name,
         model=_text(run, "model"),
@@ -155,11 +169,6 @@ def _sharpening(plain: Measure, sharp: Measure, temperatures: str) -> str:
     )
 
 
-def _tables(sweep: Sweep, temperature: float) -> dict[ArmName, Floats]:
-    scored = [arm for arm in sweep.arms if temperature in sweep.temperatures(arm)]
-    return {arm: _table(sweep, arm, temperature) for arm in scored}
-
-
 def _seeds(sweep: Sweep, temperature: float) -> dict[ArmName, list[int]]:
     return {arm: [r.seed for r in sweep.results(arm, temperature)] for arm in sweep.arms}
 
@@ -169,11 +178,9 @@ def _table(sweep: Sweep, arm: str, temperature: float) -> Floats:
 
 
 def _scores(tables: Mapping[float, Floats]) -> tuple[tuple[float, Estimate], ...]:
-    draws = stats.joint_draws(list(tables.values()), [False] * len(tables), seed=SEED)
-    return tuple(
-        (temperature, stats.score_interval(table, draws[:, place]))
-        for place, (temperature, table) in enumerate(tables.items())
-    )
+    names = {str(temperature): table for temperature, table in tables.items()}
+    board = Board.of(names, untrained=names)
+    return tuple((t, board.score(name)) for t, name in zip(tables, names, strict=True))
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -52,6 +53,11 @@ def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
 def apart(runs: Sequence[RunScore]) -> tuple[ArmName, ...]:
     """The arms with a run that stands apart."""
     return tuple(dict.fromkeys(one.arm for one in runs if one.apart))
+
+
+def fewest_runs(runs: Sequence[RunScore]) -> int:
+    """How many runs the trained arm with the fewest has; 0 without one."""
+    return min(Counter(one.arm for one in runs if one.arm.trained).values(), default=0)
 
 
 def _outer(scores: Sequence[float], usual: float) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layergym.base.errors import InputError
-from layergym.evals.contribution.profile import LayerProfile, profile
+from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.contribution.published import read_table
 from layergym.evals.report.model import Report, Section
@@ -23,7 +23,7 @@ from layergym.evals.report.sections.run import (
 from layergym.evals.report.sections.stability import stability_section
 from layergym.evals.report.sections.unfinished import unfinished_section
 from layergym.evals.report.study import Finished, Study, usable_studies
-from layergym.evals.results import Run, Sweep, is_sweep, read_run, read_sweep
+from layergym.evals.results import Run, is_sweep, read_run, read_sweep
 from layergym.evals.score.contest import is_contest
 
 
@@ -33,7 +33,7 @@ class _Source:
     sections: tuple[Section, ...]
     profile: LayerProfile | None = None
     runs: tuple[Run, ...] = ()
-    sweep: Sweep | None = None
+    finished: Finished | None = None
     title: str = "Training run"
 
 
@@ -63,7 +63,9 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
     ranked = [found for found in profiles if found.measures[0].layers]
     first = [stability_section(ranked)] if len(ranked) > 1 else []
     swept = [
-        Finished(s.sweep, replace(s.profile, name=s.name)) for s in sources if s.sweep and s.profile
+        replace(s.finished, profile=replace(s.finished.profile, name=s.name))
+        for s in sources
+        if s.finished
     ]
     over = [section for study in studies for section in study.over_sweeps(swept)]
     sections[:0] = [*first, *over]
@@ -96,15 +98,15 @@ def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
         name = f"{run.arm.label}, seed {run.seed}"
         return _Source(name, run_sections(run) + episodes, None, (run,))
     sweep = read_sweep(path)
-    found = profile(sweep)
-    finished = Finished(sweep, found)
+    finished = Finished.of(sweep)
+    found = finished.profile
     asked = tuple(section for study in studies for section in study.of_sweep(finished))
     sections = profile_sections(found) + asked + sweep_sections(finished) + episodes
-    return _Source(found.name, sections, found, sweep.runs, sweep)
+    return _Source(found.name, sections, found, sweep.runs, finished)
 
 
 def _unfinished(source: _Source, sources: int) -> list[Section]:
-    section = unfinished_section(source.sweep) if source.sweep else None
+    section = unfinished_section(source.finished.sweep) if source.finished else None
     if section is None:
         return []
     return [replace(section, heading=_named(source, section.heading, sources))]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from layergym.evals.contribution.measure import Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Text
-from layergym.evals.report.words import claim, listed, points, ratio
+from layergym.evals.report.words import claim, listed, number, points, ratio
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import spearman_brown
 
@@ -47,15 +48,17 @@ def _held_out(profile: LayerProfile, main: Measure) -> tuple[Text, ...]:
     if main.held_out_best is None or len(main.layers) < 2:
         return ()
     honest = f"{100 * main.held_out_best:+.1f} points"
-    if main.defined:
-        honest += f" (contribution {main.held_out_best / main.gain.value:.2f})"
+    share = main.held_out_best / main.gain.value if main.defined else None
+    if share is not None:
+        honest += f" (contribution {share:.2f})"
     several = profile.seeds[0] > 1
     parts = "some tasks and seeds" if several else "one half of the tasks"
     luck = "" if several else ", with the luck of its training still in it"
     return (
         Text(
             f'"The best of {len(main.layers)} layers", chosen on {parts} and scored on the '
-            f"others, gains {honest}: what picking the highest score is worth{luck}."
+            f"others, gains {honest}: what picking the highest score is worth{luck}.",
+            numbers={"contribution of the best layer, held out": share},
         ),
     )
 
@@ -89,47 +92,54 @@ def _depth(profile: LayerProfile, main: Measure) -> Text:
         )
     unit = main.gain.value if main.defined else 0.01
     name = "mean contribution" if main.defined else "mean gain in points"
-    shown = ["-" if third is None else f"{third / unit:.2f}" for third in main.thirds]
-    told = f"By thirds of the stack, {name}: first {shown[0]}, middle {shown[1]}, last {shown[2]}."
-    less = {"first": main.middle_less_first, "last": main.middle_less_last}
-    gaps = {end: gap for end, gap in less.items() if gap is not None}
+    thirds = {
+        f"{name}, {third} third": None if gain is None else gain / unit
+        for third, gain in zip(("first", "middle", "last"), main.thirds, strict=True)
+    }
+    first, middle, last = (number(value, "{:.2f}") for value in thirds.values())
+    said = f"By thirds of the stack, {name}: first {first}, middle {middle}, last {last}."
+    minus = {"first": main.middle_less_first, "last": main.middle_less_last}
+    gaps = {end: gap for end, gap in minus.items() if gap is not None}
     if not gaps:
-        return Text(told + " Too few layers were trained to compare the middle with the ends.")
+        said += " Too few layers were trained to compare the middle with the ends."
+        return Text(said, numbers=thirds)
     each = (f"the {end} is {points(gap)} points" for end, gap in gaps.items())
-    told += f" The middle third less {', less '.join(each)}"
+    said += f" The middle third minus {', minus '.join(each)}"
     if any(gap.low is None for gap in gaps.values()):
-        return Text(told + ", without intervals: what of this is noise cannot be told.")
-    return _middle(profile, told, gaps)
+        said += ", without intervals: how much of this is noise is unknown."
+        return Text(said, numbers=thirds)
+    return replace(_middle(profile, said, gaps), numbers=thirds)
 
 
-def _middle(profile: LayerProfile, told: str, gaps: Mapping[str, Estimate]) -> Text:
+def _middle(profile: LayerProfile, said: str, gaps: Mapping[str, Estimate]) -> Text:
     """An advantage of the middle needs both ends to be worse (an intersection-union test)."""
     worse = [f"the {end} third recovers less" for end, gap in gaps.items() if gap.above(0)]
     better = [f"the {end} third recovers more" for end, gap in gaps.items() if (gap.high or 0) < 0]
     if len(worse) == 2:
-        return claim(profile, told + ": middle layers recover more than both ends here.")
+        return claim(profile, said + ": middle layers recover more than both ends here.")
     if not worse and not better:
-        return Text(told + ": no difference is resolved here.")
+        return Text(said + ": no difference is resolved here.")
     clear = f"{' and '.join(worse + better)} than the middle"
-    return claim(profile, f"{told}: {clear}. The middle is not shown to beat both ends.")
+    return claim(profile, f"{said}: {clear}. The middle is not shown to beat both ends.")
 
 
 def _reliability(profile: LayerProfile, main: Measure) -> list[Text]:
-    told = []
+    said, numbers = [], dict[str, float | None]()
     if main.half_panel is not None:
-        told.append(
+        whole = numbers["reliability of the whole panel"] = spearman_brown(main.half_panel, 2)
+        said.append(
             f"Rankings from two halves of the tasks correlate at {main.half_panel:.2f} (Spearman); "
-            f"the whole panel's ranking then has {_stepped_up(main.half_panel, 2)} "
+            f"the whole panel's ranking then has {_stepped_up(whole)} "
             f"for these trained weights{_anova(main.panel_reliability)}."
         )
     if main.single_seed is not None:
         seeds = max(profile.seeds[0], 1)
-        told.append(
+        mean = numbers["reliability of the mean of seeds"] = spearman_brown(main.single_seed, seeds)
+        said.append(
             f"Rankings from single seeds correlate at {main.single_seed:.2f}; the mean of "
-            f"{seeds} seeds then has {_stepped_up(main.single_seed, seeds)}"
-            f"{_anova(main.seed_reliability)}."
+            f"{seeds} seeds then has {_stepped_up(mean)}{_anova(main.seed_reliability)}."
         )
-    return [Text(" ".join(told))] if told else []
+    return [Text(" ".join(said), numbers=numbers)] if said else []
 
 
 def _anova(found: Estimate | None) -> str:
@@ -147,6 +157,5 @@ def _saturated(profile: LayerProfile) -> list[Text]:
     ]
 
 
-def _stepped_up(correlation: float, times: int) -> str:
-    value = spearman_brown(correlation, times)
+def _stepped_up(value: float | None) -> str:
     return f"a reliability of {value:.2f} (Spearman-Brown)" if value else "no reliability (0)"

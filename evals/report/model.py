@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from layergym.evals.contribution.profile import LayerProfile
@@ -11,7 +11,20 @@ from layergym.evals.stats import Estimate
 
 Role = Literal["accent", "ink", "muted"]
 TABLE_ROWS = 12
-"""At most so many points of a curve are listed in its table."""
+"""At most this many points of a curve are listed in its table."""
+
+
+class Number(str):
+    """A number as it is shown, which remembers its value. Where it is drawn it is a text."""
+
+    value: Estimate
+    """Unrounded, scores as shares of 1; `report.json` has it beside the text."""
+
+    def __new__(cls, text: str, value: Estimate) -> Number:
+        """Show `value` as `text`."""
+        number = super().__new__(cls, text)
+        number.value = value
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +33,13 @@ class Text:
 
     text: str
     tone: Literal["plain", "finding", "warning"] = "plain"
+    numbers: Mapping[str, float | Estimate | None] = field(default_factory=dict)
+    """Values in the text that stand nowhere else in the report, unrounded, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of ready texts; the first column names the row, the others are aligned right."""
+    """Rows of texts and `Number`s; the first column names the row, the others are aligned right."""
 
     caption: str
     columns: tuple[str, ...]

@@ -22,9 +22,11 @@ from layergym.base.errors import FAULTS, InputError, Notice, told
 
 if TYPE_CHECKING:
     from layergym.command.console import Output
+    from layergym.evals.arms import ArmName
     from layergym.evals.contribution.profile import LayerProfile
     from layergym.evals.report.model import Section
     from layergym.evals.results import Sweep
+    from layergym.evals.stats.board import Board
     from layergym.evals.sweep.executors.launch import Launch
 
 GROUP = "layergym.studies"
@@ -36,16 +38,25 @@ VALUE = "STUDY"
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A sweep that a report reads, and its contributions."""
+    """A sweep that a report reads, its scores and its contributions."""
 
     sweep: Sweep
     profile: LayerProfile
+    board: Board[ArmName]
+    """All arms at the main temperature, on which the profile's first measure rests."""
 
-    @property
-    def temperature(self) -> float:
-        """The main one: 1 where the base was scored at it, else the highest."""
-        temperatures = self.sweep.temperatures("base")
-        return 1.0 if 1.0 in temperatures else temperatures[0]
+    @classmethod
+    def of(cls, sweep: Sweep) -> Finished:
+        """Draw once, for the profile and for every section of the report.
+
+        Raises:
+            InputError: base or full has not been scored yet at a common temperature.
+        """
+        from layergym.evals.contribution.profile import main_temperature, profile
+        from layergym.evals.stats.board import sweep_board
+
+        board = sweep_board(sweep, main_temperature(sweep))
+        return cls(sweep, profile(sweep, board), board)
 
 
 @dataclass(frozen=True, slots=True)

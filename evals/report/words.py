@@ -10,7 +10,7 @@ from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import apart
-from layergym.evals.report.model import Text
+from layergym.evals.report.model import Number, Text
 from layergym.evals.stats import Estimate
 
 
@@ -39,10 +39,23 @@ def ratio(estimate: Estimate | None) -> str:
     return with_interval(estimate, 1, "{:z.2f}")
 
 
+def number(value: float | None, form: str = "{:g}", scale: float = 1) -> str:
+    """`scale` times a value without an interval, in the format `form`; "-" when it is unknown."""
+    return "-" if value is None else Number(form.format(scale * value), Estimate(value))
+
+
+def rank_range(ranks: tuple[int, int]) -> str:
+    """The ranks that the data allow: "2-5"."""
+    best, worst = ranks
+    return Number(f"{best}-{worst}", Estimate(best, best, worst))
+
+
 def amount(value: float | None, unit: str = "") -> str:
     """A count or amount in short form: 1.2 M, 3.4 MB, 81.6 s; "-" when it is unknown."""
-    if value is None:
-        return "-"
+    return "-" if value is None else Number(_short(value, unit), Estimate(value))
+
+
+def _short(value: float, unit: str) -> str:
     if unit == "s" or value < 1000:
         digits = 0 if unit != "s" or value >= 100 else 1
         return f"{value:,.{digits}f} {unit}".strip()
@@ -70,7 +83,7 @@ def findings(profile: LayerProfile) -> tuple[Text, ...]:
     """The verdict: what full training gained, how much is sharpening, best layers, next run."""
     main = profile.measures[0]
     texts = [_gain(profile, measure) for measure in profile.measures if not measure.sharpened]
-    texts += [Text(profile.sharpening), *_few_seeds(profile)]
+    texts += [Text(profile.sharpening, numbers=_sharpened(profile)), *_few_seeds(profile)]
     if main.layers:
         layers, why = recommendation(profile)
         told = f"layers={layers}, because {why}"
@@ -82,6 +95,17 @@ def findings(profile: LayerProfile) -> tuple[Text, ...]:
         found = profile.seeds[1] > 1  # No finding without repeats, as in a published table.
         texts += [_best(profile, main), Text(f"Next run: {told}", "finding" if found else "plain")]
     return tuple(texts)
+
+
+def _sharpened(profile: LayerProfile) -> dict[str, float | None]:
+    """How much of full training's gain the untrained base reaches at its best temperature."""
+    main = profile.measures[0]
+    sharp = next((m for m in profile.measures if m.sharpened), None)
+    if sharp is None:
+        return {}
+    gain = sharp.base.value - main.base.value
+    share = gain / main.gain.value if main.gain.value else None
+    return {"gain of the sharpened base": gain, "its share of the gain": share}
 
 
 def tied(measure: Measure) -> tuple[int, ...]:
@@ -177,11 +201,11 @@ def with_interval(estimate: Estimate | None, scale: float, form: str) -> str:
     """`scale` times an estimate, each number in the format `form` (with a "z": never -0.0)."""
     if estimate is None:
         return "undefined"
-    value = form.format(scale * estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    low, high = (form.format(scale * bound) for bound in (estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
+    text = form.format(scale * estimate.value)
+    if estimate.low is not None and estimate.high is not None:
+        low, high = (form.format(scale * bound) for bound in (estimate.low, estimate.high))
+        text += f" [{low}, {high}]"
+    return Number(text, estimate)
 
 
 def _gain(profile: LayerProfile, shown: Measure) -> Text:

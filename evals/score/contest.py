@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from layergym.agents.base import AnyAgent
 from layergym.agents.rollouts import Job, rollout
@@ -28,6 +28,7 @@ from layergym.agents.types import Trajectory
 from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
 from layergym.base.locks import vacant
+from layergym.base.numbers import Bounds
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
 from layergym.evals.results import write_eval
 from layergym.evals.score.evaluate import CHUNK, Label, panel_jobs, result_of
@@ -44,28 +45,45 @@ OnEpisode = Callable[[str, Trajectory], None]
 class ContestSpec:
     """Everything that determines an evaluation of agents."""
 
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        "size": Bounds(1, 100_000, whole=True, optional=True),
+        "repeats": Bounds(1, 10_000, whole=True),
+        "seeds": Bounds(0, 2**32 - 1, whole=True),
+        "temperature": Bounds(0, 100),
+        "max_new_tokens": Bounds(1, 10_000_000, whole=True, optional=True),
+    }
     env: str
+    """Id of the environment."""
     env_args: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the environment."""
     agents: tuple[str, ...]
-    """By name; the others are compared with the first."""
+    """Who plays, by name; the others are compared with the first."""
     split: str = "test"
+    """Split of the panel."""
     size: int | None = None
-    """Tasks of the panel; None takes them all."""
+    """Tasks of the panel; None: all."""
     repeats: int = 1
     """Episodes per task and seed."""
     seeds: tuple[int, ...] = (0,)
+    """Seeds of the episodes: every task is played anew for each."""
     temperature: float = 1.0
+    """Sampling temperature of models; 0 is greedy."""
     max_new_tokens: int | None = None
+    """Tokens of a model's reply at most; None: what suits the model."""
     dtype: str = "auto"
     """What models that are loaded here compute with (`agents.compute`)."""
     device: str = "auto"
     """Where they compute."""
     format: str | None = None
+    """The form of a reply, as in `RunSpec`."""
     admissible: bool = False
+    """List the admissible actions in every prompt."""
     context: str = "whole"
+    """What of an episode a prompt shows."""
     prompt: str = ""
+    """The text of a Jinja template for the prompt."""
     shots: int = 0
-    """How models are addressed, as in `RunSpec`."""
+    """Episodes of the environment's expert that the prompt shows as examples."""
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Per agent, for a million tokens read and a million written."""
     omit: tuple[str, ...] = ()

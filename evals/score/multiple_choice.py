@@ -28,7 +28,7 @@ from layergym.base.texts import csv_rows, lines
 
 _LOGITS = 2**26
 """Logits in memory at once, at most."""
-_LETTERS = "ABCDEFGH"
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,23 @@ def score_questions(
     """Whether each question is answered correctly, 1 or 0, as "acc" and "acc_norm".
 
     Ties go to the first of the choices.
+
+    Raises:
+        InputError: a choice is longer than the model's context, or adds no token to its prompt.
     """
+    plain, normed = [], []
+    every = choice_loglikelihoods(model, tokenizer, questions)
+    for question, found in zip(questions, every, strict=True):
+        rates = [value / len(text) for value, text in zip(found, question.choices, strict=True)]
+        plain.append(float(found.index(max(found)) == question.answer))
+        normed.append(float(rates.index(max(rates)) == question.answer))
+    return {"acc": tuple(plain), "acc_norm": tuple(normed)}
+
+
+def choice_loglikelihoods(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[ChoiceQuestion]
+) -> list[list[float]]:
+    """Log-likelihood (nats) of each choice of each question; errors as of `score_questions`."""
     start = beginning(tokenizer)
     pairs = [
         _encoded(tokenizer, start, question.prompt, f" {choice}")
@@ -84,13 +100,7 @@ def score_questions(
         for choice in question.choices
     ]
     sums = iter(loglikelihoods(model, _fitted(model, pairs)))
-    plain, normed = [], []
-    for question in questions:
-        found = [next(sums) for _ in question.choices]
-        rates = [value / len(text) for value, text in zip(found, question.choices, strict=True)]
-        plain.append(float(found.index(max(found)) == question.answer))
-        normed.append(float(rates.index(max(rates)) == question.answer))
-    return {"acc": tuple(plain), "acc_norm": tuple(normed)}
+    return [[next(sums) for _ in question.choices] for question in questions]
 
 
 def score_text(
@@ -98,9 +108,10 @@ def score_text(
 ) -> dict[str, tuple[float, ...]]:
     """Mean negative log-likelihood (nats per token) of disjoint windows of a text, as "nll".
 
-    Each window is read after the token before it, and after the beginning of text where the
-    tokenizer adds it by itself; the first after the beginning or end of text. What is left after
-    the last whole window is dropped unless there is no other.
+    Each window is read after the token before it, and after what the tokenizer puts before a text
+    by itself; the first after that, or the beginning or end of text. What is left after the last
+    whole window is dropped unless there is no other. A window is no longer than the model's
+    context. For tokenizers that add nothing this is the harness's rolling log-likelihood.
 
     Raises:
         InputError: the text is shorter than two tokens.
@@ -108,10 +119,10 @@ def score_text(
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     if len(ids) < 2:
         raise InputError("a text needs at least two tokens to have a perplexity")
-    start = tokenizer.bos_token_id
-    start = tokenizer.eos_token_id if start is None else start
-    first = [tokenizer.pad_token_id if start is None else start]
     begin = beginning(tokenizer)
+    known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    first = begin or [next(token for token in known if token is not None)]
+    window = min(window, (_room(model) or window + len(begin)) - len(begin))
     starts = range(0, max(len(ids) - window, 0) + 1, window)
     pairs = [([*begin, *ids[i - 1 : i]] if i else first, ids[i : i + window]) for i in starts]
     sums = loglikelihoods(model, pairs)
@@ -150,10 +161,17 @@ def _batch(
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The beginning of text, where the tokenizer puts it before a text by itself; else nothing."""
-    start = tokenizer.bos_token_id
-    added = tokenizer("a")["input_ids"][:1] == [start]
-    return [start] if start is not None and added else []
+    """What the tokenizer puts before a text by itself: mostly the beginning of text, or nothing."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    places = range(len(whole) - len(bare) + 1)
+    place = next((at for at in places if whole[at : at + len(bare)] == bare), 0)
+    return list(whole[:place])
+
+
+def _room(model: PreTrainedModel) -> int | None:
+    """How many tokens the model can read; None where nothing limits them."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 def _fitted(
@@ -164,7 +182,7 @@ def _fitted(
     Raises:
         InputError: a choice alone is longer than the context.
     """
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    room = _room(model)
     if room is None:
         return list(pairs)
     if any(len(rest) > room for _, rest in pairs):
@@ -184,9 +202,15 @@ def _fitted(
 def _encoded(
     tokenizer: PreTrainedTokenizerBase, start: list[int], context: str, rest: str
 ) -> tuple[list[int], list[int]]:
-    """Both in tokens, cut where the context alone would end, as the harness does."""
+    """Both in tokens, cut where the context alone would end, as the harness does.
+
+    A context that begins with the last of `start` itself gets no second one.
+    """
     whole = tokenizer(context + rest, add_special_tokens=False)["input_ids"]
     cut = len(tokenizer(context, add_special_tokens=False)["input_ids"])
+    if len(whole) <= cut:
+        raise InputError(f"the choice {rest!r} adds no token to its prompt with this tokenizer")
+    start = [] if whole[:1] == start[-1:] else start
     return [*start, *whole[:cut]], whole[cut:]
 
 
@@ -213,6 +237,8 @@ def _worded(text: str, choices: Sequence[str], answer: int) -> ChoiceQuestion:
 
 
 def _lettered(text: str, choices: Sequence[str], answer: int) -> ChoiceQuestion:
+    if len(choices) > len(_LETTERS):
+        raise ValueError(f"{len(choices)} choices, and {len(_LETTERS)} letters")
     listed = "".join(f"{n}. {c}\n" for n, c in zip(_LETTERS, choices, strict=False))
     return ChoiceQuestion(
         f"{text.strip()}\n{listed}Answer:", tuple(_LETTERS[: len(choices)]), answer

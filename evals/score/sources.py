@@ -74,7 +74,7 @@ class Prose:
             InputError: it cannot be read.
         """
         try:
-            return cls(path.stem, path.read_text(encoding="utf-8"))
+            return cls(path.stem, path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read: {briefly(error)}") from None
 

@@ -10,13 +10,10 @@ import numpy as np
 
 from layergym.agents.trajectories import usages
 from layergym.agents.types import Trajectory
-from layergym.evals import stats
 from layergym.evals.score.contest import Contest
 from layergym.evals.score.evaluate import too_many_errors, too_short_context
 from layergym.evals.stats import Estimate, Floats
-
-SEED = 0
-"""Of the bootstrap: tables made twice are the same."""
+from layergym.evals.stats.board import Board, scores_by_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +95,16 @@ _Score = tuple[Estimate | None, Estimate | None, Mapping[str, Estimate]]
 
 def _scores(tables: Mapping[str, Floats], first: str, kinds: Sequence[str]) -> dict[str, _Score]:
     """Score, difference to `first` if it has a score, and scores by kind of every table (1, T)."""
-    cells = list(tables.values())
-    draws = stats.joint_draws(cells, [False] * len(cells), seed=SEED)
-    found: dict[str, _Score] = {}
-    for place, (name, table) in enumerate(tables.items()):
-        gap = draws[:, place] - draws[:, 0]
-        paired = first in tables and name != first
-        difference = stats.difference_interval(tables[first], table, gap) if paired else None
-        score = stats.score_interval(table, draws[:, place])
-        found[name] = (score, difference, _by_kind(table, kinds))
-    return found
-
-
-def _by_kind(table: Floats, kinds: Sequence[str]) -> dict[str, Estimate]:
-    found = {}
-    for kind in sorted({kind for kind in kinds if kind}):
-        cells = table[:, [k == kind for k in kinds]]
-        found[kind] = stats.score_interval(
-            cells, stats.joint_draws([cells], [False], seed=SEED)[:, 0]
+    board = Board.of(tables, untrained=tables)
+    by_kind = scores_by_kind(board, kinds)
+    return {
+        name: (
+            board.score(name),
+            board.difference(name, first) if first in tables and name != first else None,
+            {kind: scores[name] for kind, (_, scores) in by_kind.items() if kind},
         )
-    return found
+        for name in tables
+    }
 
 
 def _standing(

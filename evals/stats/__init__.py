@@ -1,6 +1,7 @@
-"""Statistics: intervals of scores and contribution_ratios, agreement of profiles, simulation."""
+"""Statistics of scores: boards, intervals and contributions, agreement of profiles, simulation."""
 
 from layergym.evals.results import Floats
+from layergym.evals.stats.board import Board, sweep_board
 from layergym.evals.stats.intervals import (
     DRAWS,
     LEVEL,
@@ -23,6 +24,7 @@ from layergym.evals.stats.seeds import Spread, seed_spread, seed_variance
 __all__ = [
     "DRAWS",
     "LEVEL",
+    "Board",
     "Estimate",
     "Floats",
     "Spread",
@@ -39,5 +41,6 @@ __all__ = [
     "seed_spread",
     "seed_variance",
     "simultaneous",
+    "sweep_board",
     "unseen",
 ]

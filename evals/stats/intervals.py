@@ -69,7 +69,7 @@ def joint_draws(
     if spread.variances.any():
         seeds = np.array([cells[place].shape[0] for place in places])
         widen = np.full(len(places), stats.t.ppf((1 + LEVEL) / 2, max(spread.degrees, 1)) / Z)
-        widen[list(spread.apart)] = 1.0
+        widen[list(spread.own)] = 1.0
         errors = widen * np.sqrt(spread.variances / seeds)
         drawn[:, places] += generator.standard_normal((draws, len(places))) * errors
         drawn[:, places] += generator.standard_normal((draws, 1)) * spread.risk
@@ -97,7 +97,7 @@ def freedom(cells: Sequence[Floats], trained: Sequence[bool]) -> int:
     """
     tasks = int(cells[0].shape[1]) - 1
     spread = seed_spread([c for c, t in zip(cells, trained, strict=True) if t])
-    varied = any(np.delete(spread.variances, spread.apart) > 1e-12)
+    varied = any(np.delete(spread.variances, spread.own) > 1e-12)
     return min(tasks, spread.degrees) if varied else tasks
 
 

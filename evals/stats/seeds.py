@@ -7,12 +7,15 @@ one diverged run, which lost nearly everything, would then widen the intervals o
 pool is robust: an arm whose runs lie much further apart than those of the median arm leaves it and
 keeps a variance of its own. The arm's score stays the mean over all its runs.
 
-- An arm that stands apart gets a normal effect with its own variance, not Student's t: its runs
-  either learned or did not. What lies between is bounded, and with up to four seeds the variance
-  that was seen is at least the largest that two such values can have.
+- An arm that stands apart gets a normal effect with a variance of its own, not Student's t: its
+  runs either learned or did not. What lies between is bounded, and with up to four seeds the
+  variance that was seen is at least the largest that two such values can have. It is shrunk to
+  that of all arms together, since it may be luck alone that this arm had the diverged run.
 - The other arms may have such a run next time. `risk` is what that costs a score on average; it is
   shared, so it widens what is said against the base and leaves differences between arms as they
   are.
+- All this takes three runs of every arm. Of two, both may have diverged: such an arm looks bad and
+  does not stand apart, so one variance is kept for all, as wide as it may be.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ from layergym.evals.results import Floats
 
 ALPHA = 0.01
 """The chance, over all arms, that one stands apart although all vary alike."""
+_PRIOR = 4
+"""Degrees of freedom that the variance of all arms counts for in that of an arm apart."""
+ENOUGH = 3
+"""Runs of every arm from which on the pool is robust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Spread:
     """Of freedom of the pool."""
     apart: tuple[int, ...]
     """Arms whose runs lie much further apart than those of the others."""
+    own: tuple[int, ...]
+    """Those of them that have a variance of their own: all, or none where runs are too few."""
     risk: float
     """What a score loses, on average, by runs like those; 0 where there are none."""
 
@@ -77,15 +86,19 @@ def seed_spread(cells: Sequence[Floats]) -> Spread:
     """
     squares = [_squares(table) for table in cells]
     apart = tuple(_apart(squares))
+    together = _variance(squares, squares, cells)
+    if min(map(len, cells), default=0) < ENOUGH:
+        return Spread(np.full(len(cells), together[0]), together[1], apart, (), 0.0)
     inside = [one for arm, one in enumerate(squares) if arm not in apart]
     pooled, degrees = _variance(inside, squares, cells)
     variances = np.full(len(cells), pooled)
     for arm in apart:
-        variances[arm] = _variance([squares[arm]], squares, cells)[0]
+        own, known = _variance([squares[arm]], squares, cells)
+        variances[arm] = (known * own + _PRIOR * together[0]) / (known + _PRIOR)
     # Of the variance of all runs, a share p of which loses d, p * d^2 comes from those: p * d is
     share = len(apart) / max(sum(len(table) for table in cells), 1)
-    excess = max(0.0, _variance(squares, squares, cells)[0] - pooled)
-    return Spread(variances, degrees, apart, float(np.sqrt(share * excess)))
+    excess = max(0.0, together[0] - pooled)
+    return Spread(variances, degrees, apart, apart, float(np.sqrt(share * excess)))
 
 
 def _squares(table: Floats) -> _Squares:

@@ -23,14 +23,14 @@ from layergym.base.errors import InputError
 from layergym.command.console import Output
 from layergym.evals import stats
 from layergym.evals.arms import BASE, FULL, ArmName
-from layergym.evals.contribution.measure import SEED
-from layergym.evals.contribution.profile import profile, temperature_name
+from layergym.evals.contribution.profile import temperature_name
 from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import named, percent_with_interval, points, ratio
 from layergym.evals.results import Sweep, read_sweep
 from layergym.evals.stats import LEVEL, Estimate, Floats, Z
+from layergym.evals.stats.board import SEED
 
 EXAMPLES = """
 examples:
@@ -85,7 +85,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> None:
     """Pool the sweeps and show what holds over their bases."""
     sweeps = [read_sweep(folder) for folder in args.sweeps]
-    groups = same_but_base([Finished(sweep, profile(sweep)) for sweep in sweeps])
+    groups = same_but_base([Finished.of(sweep) for sweep in sweeps])
     if not groups:
         raise InputError(
             "no two of these sweeps differ in their base checkpoint alone; give sweeps with the "

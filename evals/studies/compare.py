@@ -20,16 +20,15 @@ from layergym.base.errors import InputError, briefly
 from layergym.command.console import Output
 from layergym.command.options import add_arms, arms_of, new_folder
 from layergym.command.values import JOBS, SEED, TASKS
-from layergym.evals import stats
 from layergym.evals.arms import ArmName
-from layergym.evals.contribution.measure import Board
 from layergym.evals.contribution.profile import LayerProfile, profile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.study import Begun, Finished, Study
-from layergym.evals.report.words import claim, listed, named, ratio
+from layergym.evals.report.words import claim, listed, named, rank_range, ratio
 from layergym.evals.results import RANKING, Sweep, read_sweep
 from layergym.evals.stats import Estimate
+from layergym.evals.stats.board import Board
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
@@ -131,7 +130,7 @@ def sections(finished: Finished) -> tuple[Section, ...]:
     if not isinstance(origin, Mapping):
         return _unrecorded(sweep)
     ranking = read_profile(sweep.path / RANKING)
-    ranks = rank_ranges(sweep, finished.temperature)
+    ranks = rank_ranges(finished.board)
     try:
         about = _origin(origin, ranking, sweep, profile)
         table = _table(origin["layers"], ranking, profile, ranks)
@@ -141,17 +140,15 @@ def sections(finished: Finished) -> tuple[Section, ...]:
     return (Section("Guided strategies", (_verdict(profile, ranks), table, about)),)
 
 
-def rank_ranges(sweep: Sweep, temperature: float) -> dict[ArmName, tuple[int, int]]:
+def rank_ranges(board: Board[ArmName]) -> dict[ArmName, tuple[int, int]]:
     """Best and worst rank of every trained arm that the data allow, the highest score first.
 
     The sets hold for all arms together with 95 % confidence (`stats.rank_sets`).
     """
-    scored = [arm for arm in sweep.arms if arm.trained and sweep.results(arm, temperature)]
-    board = Board.of(
-        {arm: np.array([r.rates for r in sweep.results(arm, temperature)]) for arm in scored}
-    )
-    ranks = stats.rank_sets(board.scores, board.draws, board.degrees)
-    return {scored[place]: ranks[place] for place in np.argsort(-board.scores, kind="stable")}
+    trained = [arm for arm in board.tables if arm.trained]
+    ranks = board.ranks(trained)
+    order = np.argsort(-board.scores[board.at(trained)], kind="stable")
+    return {trained[place]: ranks[trained[place]] for place in order}
 
 
 def _unrecorded(sweep: Sweep) -> tuple[Section, ...]:
@@ -188,7 +185,7 @@ def _table(
     then = {arm.arm: arm.joint_contribution for arm in ranking.measures[0].arms}
     now = {arm.arm: arm.contribution for arm in found.measures[0].arms}
     rows = []
-    for arm, (best, worst) in ranks.items():
+    for arm, allowed in ranks.items():
         chosen = layers.get(arm, ())
         single = len(chosen) == 1 and arm.whole_layers
         rows.append(
@@ -197,7 +194,7 @@ def _table(
                 listed(chosen) or "all",
                 _ratio(then, ArmName.of_layer(chosen[0]) if single else None),
                 _ratio(now, arm),
-                f"{best}-{worst}",
+                rank_range(allowed),
             )
         )
     columns = ("arm", "layers", "contribution when ranked", "contribution here", "rank")

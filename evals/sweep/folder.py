@@ -20,8 +20,8 @@ from layergym.base.files import read_json, write_json
 from layergym.base.locks import vacant
 from layergym.envs import InputError, panel
 from layergym.evals.results import is_sweep
+from layergym.evals.sweep.executors.choose import Chosen
 from layergym.evals.sweep.executors.job import Executor
-from layergym.evals.sweep.executors.launch import Chosen
 from layergym.evals.sweep.next_jobs import all_runs, next_jobs
 from layergym.evals.sweep.panels import scored_panel
 from layergym.evals.sweep.resolve import resolve

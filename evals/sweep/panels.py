@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import ClassVar, get_args
 
 from layergym.base.errors import InputError
+from layergym.base.numbers import Bounds
 from layergym.envs import Panel, panel
 from layergym.evals.results import Scored
 from layergym.trainer.spec import RunSpec, make_env_of
@@ -15,19 +17,27 @@ from layergym.trainer.spec import RunSpec, make_env_of
 class EvalSpec:
     """What every arm is scored on."""
 
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        "size": Bounds(1, 100_000, whole=True, optional=True),
+        "repeats": Bounds(1, 10_000, whole=True),
+        "temperatures": Bounds(0, 100),
+    }
     split: str = "test"
+    """Split of the panel."""
     size: int | None = None
-    """Tasks of the panel; None takes them all."""
+    """Tasks of the panel; None: all."""
     skip: int = 0
     """Tasks, those of a panel of this size, that are left out: they were used for a choice."""
     repeats: int = 2
     """Episodes per task at a temperature above 0; greedy plays each task once."""
     temperatures: tuple[float, ...] = (1.0, 0.0)
+    """Sampling temperatures at which trained models are scored; 0 is greedy."""
     base_temperatures: tuple[float, ...] = (1.0, 0.7, 0.5, 0.25, 0.0)
     """The untrained model is scored at all of these: how much of a gain is only sharpening?"""
     seed: int = 0
+    """Seed of the episodes, the same for all arms."""
     score: Scored = "success"
-    """What a score is the mean of: success, or the return, where that lies between 0 and 1."""
+    """What a score is the mean of; returns must lie between 0 and 1 (WebShop, code)."""
 
     def __post_init__(self) -> None:
         """Refuse what no score could be made of.

@@ -32,15 +32,12 @@ from typing import TypeVar
 import numpy as np
 from scipy import stats as distributions
 
-from layergym.evals import stats
 from layergym.evals.arms import ArmName
 from layergym.evals.stats import Floats
+from layergym.evals.stats.board import Board
 
 ALPHA = 0.05
 """The chance, over all looks, that the best layer is stopped."""
-TASKS = 32
-"""A development panel smaller than this cannot carry a race."""
-SEED = 0
 _Name = TypeVar("_Name", bound=str)
 
 
@@ -65,25 +62,22 @@ def behind(tables: Mapping[_Name, Floats], looks: int) -> list[Behind]:
         tables: success rates (S, T) of each layer on the development panel, all at one step.
         looks: K, the number of looks planned in all.
     """
-    arms = list(map(ArmName, tables))
-    if len(arms) < 2:
+    if len(tables) < 2:
         return []
-    cells = list(tables.values())
-    draws = stats.joint_draws(cells, [True] * len(arms), seed=SEED)
-    scores = np.array([table.mean() for table in cells])
+    board = Board.of({ArmName(name): table for name, table in tables.items()})
     confidence = 1 - ALPHA / looks
-    found = []
-    for place, arm in enumerate(arms):
-        others = np.array([other for other in range(len(arms)) if other != place])
-        gaps = scores[others] - scores[place]
-        bounds = _lower(gaps, draws[:, others] - draws[:, [place]], confidence, cells[0].shape[1])
+    stopped = []
+    for place, arm in enumerate(board.tables):
+        others = [other for other in board.tables if other != arm]
+        places = board.at(others)
+        gaps = board.scores[places] - board.scores[place]
+        draws = board.draws[:, places] - board.draws[:, [place]]
+        bounds = _lower(gaps, draws, confidence, board.tasks)
         first = int(bounds.argmax())
         if bounds[first] > 0:
-            leader = int(others[first])
-            found.append(
-                Behind(arm, arms[leader], scores[place], scores[leader], float(bounds[first]))
-            )
-    return found
+            score, best = board.scores[place], board.scores[places[first]]
+            stopped.append(Behind(arm, others[first], score, best, float(bounds[first])))
+    return stopped
 
 
 def _lower(values: Floats, draws: Floats, confidence: float, tasks: int) -> Floats:

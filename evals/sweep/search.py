@@ -8,7 +8,9 @@ from itertools import pairwise
 
 from layergym.base.errors import InputError
 from layergym.evals.sweep.panels import EvalSpec
-from layergym.evals.sweep.racing import TASKS
+
+TASKS = 32
+"""A development panel smaller than this cannot carry a race."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +18,12 @@ class Search:
     """Which layers are run, how far, and at which learning rates; by default all, to the end."""
 
     scan: int = 0
-    """Every n-th layer first, then around the best; 0 runs all."""
+    """Train every n-th layer first, then the layers around the best; 0 trains all."""
     race: tuple[int, ...] = ()
     """Steps at which layers that are clearly behind are stopped."""
     lr_grid: tuple[float, ...] = ()
-    """Learning rates tried for all parameters and for one layer before the sweep."""
+    """Learning rates that are tried for all parameters and for the middle layer, before the sweep;
+    the best are used."""
     dev: EvalSpec = field(default_factory=lambda: EvalSpec(split="valid", size=64))
     """The panel of all these decisions; its tasks are not those of the final score."""
 

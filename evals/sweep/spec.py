@@ -11,10 +11,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from layergym.base.errors import InputError
 from layergym.base.files import read_json
+from layergym.base.numbers import Bounds
 from layergym.evals.arms import Arm, ArmName
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.search import Search
@@ -41,18 +42,29 @@ class Rates:
 class SweepSpec:
     """Everything that determines a sweep."""
 
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        "seeds": Bounds(0, 2**32 - 1, whole=True),
+        "lr_full": Bounds(0, 100, above=True, optional=True),
+        "lr_layer": Bounds(0, 100, above=True, optional=True),
+    }
     run: RunSpec
     """What all arms share; its `layers`, `learning_rate` and `seed` are set per arm."""
     eval: EvalSpec = field(default_factory=EvalSpec)
+    """What every arm is scored on."""
     layers: tuple[int, ...] = ()
     """The layers that are trained alone."""
     extra: tuple[str, ...] = ()
     """Further arms, as expressions."""
     num_layers: int = 0
+    """How many layers the model has; 0: what its configuration says."""
     seeds: tuple[int, ...] = (0,)
+    """Seeds of training: one run per arm and seed."""
     lr_full: float | None = None
+    """Learning rate of the arms that train every parameter; None: what suits the model."""
     lr_layer: float | None = None
+    """Learning rate of single layers; None: what suits the model."""
     search: Search = field(default_factory=Search)
+    """What is decided on the way."""
 
     def __post_init__(self) -> None:
         """Refuse a sweep without runs, and the same run twice.

@@ -18,9 +18,9 @@ import numpy as np
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
-from layergym.evals import stats
 from layergym.evals.arms import Arm, ArmName
 from layergym.evals.results import EvalResult, read_run
+from layergym.evals.stats.board import score_alone
 from layergym.evals.sweep.run_folder import LOOK_AT, finished
 from layergym.evals.sweep.spec import ArmRun, Rates, ResolvedSweep, SweepSpec
 
@@ -118,11 +118,9 @@ def _scored(folder: Path) -> EvalResult:
 
 
 def _score(run: ArmRun, result: EvalResult) -> GridScore:
-    table = result.rates[None]
-    draws = stats.joint_draws([table], [False], seed=0)[:, 0]
-    found = stats.score_interval(table, draws)
+    score = score_alone(result.rates)
     assert run.run.learning_rate is not None
-    return GridScore(run.name, run.run.learning_rate, found.value, found.low, found.high)
+    return GridScore(run.name, run.run.learning_rate, score.value, score.low, score.high)
 
 
 def _best(grid: Sequence[GridScore], arm: str) -> float:

@@ -118,7 +118,8 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
     """
     from layergym.evals.report.build import build
     from layergym.evals.report.write import write_report
-    from layergym.evals.sweep.executors.launch import Launch, open_executor
+    from layergym.evals.sweep.executors.choose import open_executor
+    from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.folder import begin_folder, note_executor, run_sweep
     from layergym.evals.sweep.resolve import resolve
 

@@ -137,6 +137,7 @@ def test_so_many_are_played_at_once_and_come_out_the_same(in_flight: int) -> Non
 def test_too_many_turns_truncate() -> None:
     (trajectory,) = rollout(ExpertAgent(), Stairs, [Job("train-0009", 0)])
     assert (trajectory.ended, trajectory.success) == ("truncated", False)
+    assert trajectory.last_key not in (None, trajectory.turns[-1].state_key)
     assert len(trajectory.turns) == Stairs.max_turns
 
 

@@ -281,6 +281,7 @@ def _patch_cuda(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
         "device_count": 1,
         "current_device": 0,
         "is_bf16_supported": True,
+        "is_current_stream_capturing": False,
         "get_device_capability": (9, 0),
         "get_device_name": "a GPU that is not there",
         "mem_get_info": (FREE, FREE),
@@ -300,6 +301,8 @@ def _patch_cuda(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:
             if hasattr(module, name):
                 patch.setattr(module, name, lambda *_, answer=answer, **__: answer)
     patch.setattr(torch.cuda, "synchronize", lambda *_: gpu._wait("synchronize"))
+    # Triton writes its kernels for a device that is there.
+    patch.setattr("trl.kernels.chunked_logprob._TRITON_AVAILABLE", False)
 
 
 def _patch_threads(gpu: FakeGPU, patch: pytest.MonkeyPatch) -> None:

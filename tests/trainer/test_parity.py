@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
 
 from layergym.agents.rollouts import Job
-from layergym.agents.types import Trajectory
+from layergym.agents.types import CUT, Trajectory
 from layergym.envs.panels import Panel
 from layergym.trainer.credit.collect import Rollout
 from layergym.trainer.credit.schedule import jobs_of
@@ -111,6 +111,18 @@ def train_stock(
     ).train()
 
 
+def train_ours(
+    build: Build, model: PreTrainedModel, recorded: list[list[Trajectory]], **settings: Any
+) -> None:
+    build(
+        model,
+        replay(recorded),
+        invalid_penalty=0.0,
+        per_device_train_batch_size=3,
+        **SHARED | settings,
+    ).train()
+
+
 def replay(recorded: list[list[Trajectory]]) -> Rollout:
     left = iter(recorded)
 
@@ -156,17 +168,42 @@ def test_two_updates_equal_stock_trl(
     scale = "none" if loss == "dr_grpo" else "group"
     train_stock(stock, recorded, tokenizer, tmp_path, scale_rewards=scale, **settings)
 
-    build(
-        ours,
-        replay(recorded),
-        algorithm="dr_grpo" if loss == "dr_grpo" else "grpo",
-        layers=layers,
-        invalid_penalty=0.0,
-        per_device_train_batch_size=3,
-        **SHARED | settings,
-    ).train()
+    algorithm = "dr_grpo" if loss == "dr_grpo" else "grpo"
+    train_ours(build, ours, recorded, algorithm=algorithm, layers=layers, **settings)
 
     assert difference(weights(stock), weights(ours)) <= 1e-6
     assert difference(weights(ours), before) > 1e-3
     moved = {name for name, w in weights(ours).items() if not torch.equal(w, before[name])}
     assert moved == {name for name, p in stock.named_parameters() if p.requires_grad}
+
+
+GSPO = {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 3e-4}
+NAMED: list[tuple[str, dict[str, Any]]] = [
+    ("gspo", GSPO | {"epsilon_high": 4e-4}),
+    ("dapo", {"epsilon_high": 0.28}),
+    ("grpo", {"loss_type": "cispo"}),
+    ("grpo", {"loss_type": "sapo"}),
+    ("grpo", {"loss_type": "luspo", "importance_sampling_level": "sequence"}),
+    ("grpo", {"loss_type": "vespo"}),
+    ("grpo", {"epsilon_high": 0.28, "delta": 1.5}),
+]
+"""An algorithm here, and what TRL has to be told in its place."""
+
+
+@pytest.mark.parametrize("named", NAMED, ids=str)
+def test_losses_by_name_equal_stock_trl(
+    named: tuple[str, dict[str, Any]],
+    build: Build,
+    stored: Path,
+    recorded: list[list[Trajectory]],
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+) -> None:
+    assert not any(t.ended in CUT for rollout in recorded for t in rollout)
+    algorithm, theirs = named
+    stock, ours = load(stored), load(stored)
+    train_stock(stock, recorded, tokenizer, tmp_path, num_iterations=2, **theirs)
+    mine = theirs if algorithm == "grpo" else {}
+    train_ours(build, ours, recorded, algorithm=algorithm, num_iterations=2, **mine)
+    assert difference(weights(stock), weights(ours)) <= 1e-6
+    assert difference(weights(ours), weights(load(stored))) > 1e-3

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,9 +13,14 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from layergym.agents.models.compute import choose_device, choose_dtype
+from layergym.agents.models.save import save_model
+from layergym.agents.names import open_stored
 from layergym.base.errors import InputError, Notice
+from layergym.evals.sweep.demo import demo_sweep
 from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
 from layergym.trainer.layers.lora import with_lora
+from layergym.trainer.memory import prefix_must_leave
+from layergym.trainer.run import train
 from layergym.trainer.trainer import GiGPOTrainer
 
 Build = Callable[..., GiGPOTrainer]
@@ -198,6 +204,35 @@ def test_a_row_that_does_not_fit_alone_is_an_error_in_a_sentence(
     model.register_forward_pre_hook(limited)
     with pytest.warns(Notice), pytest.raises(InputError, match="--tokens-per-pass"):
         trainer.train()
+
+
+def test_activations_cached_for_a_rollout_leave_where_they_take_a_fifth_of_what_is_free(
+    tiny_model: Tiny,
+) -> None:
+    taken = 1000 * 32 * 4  # Tokens of 32 channels of float32.
+    assert prefix_must_leave(tiny_model(), 1000, 5 * taken - 5)
+    assert not prefix_must_leave(tiny_model(), 1000, 5 * taken)
+    assert not prefix_must_leave(halved(tiny_model), 1000, 5 * taken // 2)
+
+
+# ---- sampler and trainer ------------------------------------------------------------------------
+
+
+def test_sampler_and_trainer_agree_in_bfloat16(tmp_path: Path) -> None:
+    """Rows in trees of more slots than a CPU's kernel takes at once, which was 2e-3 nats apart."""
+    model, tokenizer = open_stored("tiny")
+    save_model(cast(Any, model).to(HALF), tmp_path / "stored", tokenizer)
+    spec = replace(
+        demo_sweep((0,)).run,
+        model=str(tmp_path / "stored"),
+        dtype="bfloat16",
+        layers="3",
+        tasks_per_step=4,
+        steps=1,
+        learning_rate=1e-3,
+    )
+    (row,) = train(spec, tmp_path / "run").metrics
+    assert 0 < row["mismatch"] < 5e-4
 
 
 # ---- rules --------------------------------------------------------------------------------------

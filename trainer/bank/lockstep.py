@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Serve = Callable[[Sequence[Any]], Sequence[Any]]
 """Answers the first few of several requests at once, in order; the others wait. `LATER` stands for
-the answer of one that was worked on and goes on waiting."""
+the answer of one that was worked on and goes on waiting; an exception is raised in the work."""
 LATER = object()
 
 
@@ -56,7 +56,8 @@ class Seat:
     def ask(self, order: int, serve: Serve, value: Any) -> Any:
         """What `serve` answers to `value`.
 
-        It is called with the values of all seats that ask the same `serve` at the same step.
+        It is called with the values of all seats that ask the same `serve` at the same step. If it
+        answers with an exception, that is raised.
 
         Args:
             order: among requests at one step, the lowest are served first.
@@ -71,6 +72,8 @@ class Seat:
         if self.over:
             raise Cancelled
         answer, self.answer = self.answer, None
+        if isinstance(answer, BaseException):
+            raise answer
         return answer
 
 

@@ -11,6 +11,7 @@ H hidden size.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from layergym.agents.models.compute import repeatable
+from layergym.base.errors import Notice
 from layergym.trainer.bank.paths import Climb, Rows
 from layergym.trainer.layers.selection import decoder_layers
+from layergym.trainer.memory import release_memory
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import (
     Ids,
@@ -66,6 +69,14 @@ class ScoredRows:
     entropy_joint: torch.Tensor
 
 
+Answer = ScoredRows | torch.OutOfMemoryError
+"""What a variant gets: what it asked for, or that there is no memory for it."""
+
+
+class TooManyTogether(torch.OutOfMemoryError):
+    """Memory ran out in a pass of several variants; from now on there are fewer in one."""
+
+
 class JointPasses:
     """Computes the passes of variants that ask at the same time."""
 
@@ -75,10 +86,23 @@ class JointPasses:
         self._model = model
         self._rows = rows
         self.reach = attention_reach(model)
+        self._slots = _SLOTS
+        self._most: int | None = None
+        """Variants in one pass at most; None: memory has not run out yet."""
 
     @torch.no_grad()
     def below(self, asked: Sequence[Asked]) -> list[torch.Tensor]:
         """The activations (R, N, H) that enter the lowest layer that each variant trains."""
+        while True:
+            try:
+                return self._below(asked)
+            except torch.OutOfMemoryError:
+                if self._slots < _FEWEST:
+                    raise
+            self._slots //= 2
+            self._say(f"the base computes at most {self._slots} tokens at once")
+
+    def _below(self, asked: Sequence[Asked]) -> list[torch.Tensor]:
         rows = [(i, row) for i, one in enumerate(asked) for row in one.trees.rows]
         found: dict[int, torch.Tensor] = {}
         spread: _Spread | None = None
@@ -92,17 +116,52 @@ class JointPasses:
                     found[i] = spread.of(own, one.trees)
         return [found[i] for i in range(len(asked))]
 
-    def score(self, asked: Sequence[Asked]) -> list[ScoredRows]:
-        """One forward pass with grad over the rows of the first few variants."""
-        return self._score(_few(asked))
+    def score(self, asked: Sequence[Asked]) -> Sequence[Answer]:
+        """One forward pass with grad over the rows of the first few variants.
+
+        Where memory runs out, fewer share a pass; a variant whose rows alone do not fit is told.
+        """
+        while True:
+            few = _few(asked)[: self._most]
+            try:
+                return self._score(few)
+            except torch.OutOfMemoryError as error:
+                lacking = error.with_traceback(None)
+            if len(few) == 1:
+                return [lacking]
+            self._fewer(few)
 
     @torch.no_grad()
-    def score_only(self, asked: Sequence[Asked]) -> list[ScoredRows]:
+    def score_only(self, asked: Sequence[Asked]) -> Sequence[Answer]:
         """One forward pass without."""
-        return self._score(_few(asked))
+        return self.score(asked)
 
-    def backward(self, scored: Sequence[ScoredRows]) -> list[None]:
-        """One backward pass for the gradients that the variants' losses left in their leaves."""
+    def backward(self, scored: Sequence[ScoredRows]) -> Sequence[torch.OutOfMemoryError | None]:
+        """One backward pass for the gradients that the variants' losses left in their leaves.
+
+        Where memory runs out all of them begin their steps anew: some have gradients already.
+        """
+        try:
+            self._backward(scored)
+        except torch.OutOfMemoryError as error:
+            lacking = error.with_traceback(None)
+        else:
+            return [None] * len(scored)
+        if len(scored) > 1:
+            self._fewer(scored)
+            lacking = TooManyTogether(str(lacking))
+        return [lacking] * len(scored)
+
+    def _fewer(self, served: Sequence[object]) -> None:
+        """Take half as many variants into a pass as were in the one that failed."""
+        self._most = len(served) // 2
+        self._say(f"at most {self._most} variants share a pass")
+
+    def _say(self, what: str) -> None:
+        warnings.warn(f"memory ran out: {what} from now on", Notice, stacklevel=2)
+        release_memory()
+
+    def _backward(self, scored: Sequence[ScoredRows]) -> None:
         pairs = [
             (joint, leaf.grad)
             for one in scored
@@ -114,7 +173,6 @@ class JointPasses:
         ]
         with repeatable(self._deterministic):
             torch.autograd.backward([joint for joint, _ in pairs], [grad for _, grad in pairs])
-        return [None] * len(scored)
 
     def _climbed(self, old: _Spread | None, rows: Mapping[int, Ids], until: int) -> _Spread:
         """The base's activations of `rows` before layer `until`, from those of `old`."""
@@ -124,7 +182,7 @@ class JointPasses:
         order = [numbers[i] for i in arrangement]
         before = old.of(order, trees) if old else None
         layer, parts = old.layer if old else 0, []
-        most = max(1, _SLOTS // trees.ids.shape[1])
+        most = max(1, self._slots // trees.ids.shape[1])
         for first in range(0, len(trees.ids), most):
             part = slice(first, first + most)
             climb = Climb({layer: None if before is None else before[part]}, until)
@@ -164,6 +222,8 @@ class JointPasses:
 
 _SLOTS = 16384
 """Slots in one pass through the base at most."""
+_FEWEST = 64
+"""Where memory runs out, they are halved until there are fewer than this."""
 _TOGETHER = {"cpu": 512}
 _TOGETHER_ELSEWHERE = 16384
 """Slots at which a pass with grad takes no further variant, by device: what keeps it busy."""

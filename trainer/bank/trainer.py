@@ -10,7 +10,7 @@ import torch
 from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import BACKWARD, BELOW, READY, SCORE, ready
 from layergym.trainer.bank.lockstep import Seat
-from layergym.trainer.bank.passes import Asked, JointPasses, ScoredRows
+from layergym.trainer.bank.passes import Asked, JointPasses, ScoredRows, TooManyTogether
 from layergym.trainer.layers.delta import FrozenCheck
 from layergym.trainer.rows.passes import Pass
 from layergym.trainer.trainer import GiGPOTrainer
@@ -81,6 +81,10 @@ class BankTrainer(GiGPOTrainer):
         self._place.seat.ask(BACKWARD, self._place.passes.backward, self._scored)
         self._scored = None
         self._next_pass()
+
+    def _halve(self, lacking: torch.OutOfMemoryError) -> None:
+        if not isinstance(lacking, TooManyTogether):
+            super()._halve(lacking)
 
     def _next_pass(self) -> None:
         """Let those that have not come so far go first."""

@@ -36,23 +36,23 @@ EPSILON_VERL_AGENT = 1e-6
 
 def grpo(group: Group) -> Advantages:
     """GRPO: (R_i - mean R) / std R, the same for every turn of trajectory i."""
-    return _per_trajectory(group, lambda rewards: _relative(rewards, "std", EPSILON))
+    return _per_trajectory(group, lambda rewards: relative(rewards, "std", EPSILON))
 
 
 def batch_grpo(groups: Sequence[Group]) -> list[Advantages]:
     """GRPO with TRL's scale_rewards="batch": (R_i - mean R of its group) / std R of all groups."""
-    every = [t.total_reward for g in groups for t in g.trajectories if t.ended != "error"]
+    every = [t.total_reward for g in groups for t in comparable(g)]
     scale = _scale(every, "std", EPSILON)
 
-    def relative(rewards: Sequence[float]) -> list[float]:
-        return [value / scale for value in _relative(rewards, "none", EPSILON)]
+    def over_all(rewards: Sequence[float]) -> list[float]:
+        return [value / scale for value in relative(rewards, "none", EPSILON)]
 
-    return [_per_trajectory(group, relative) for group in groups]
+    return [_per_trajectory(group, over_all) for group in groups]
 
 
 def dr_grpo(group: Group) -> Advantages:
     """Dr. GRPO: R_i - mean R, without the division that favours easy and hard tasks."""
-    return _per_trajectory(group, lambda rewards: _relative(rewards, "none", EPSILON))
+    return _per_trajectory(group, lambda rewards: relative(rewards, "none", EPSILON))
 
 
 def rloo(group: Group) -> Advantages:
@@ -103,22 +103,54 @@ def gigpo(
             the scale of rewards and mini-batches are not part of it: they are settings of the
             environment and of the run.
     """
-    keep = [i for i, t in enumerate(group.trajectories) if t.ended != "error"]
-    kept = [group.trajectories[i] for i in keep]
-    invalid = [[0.0 if turn.valid else penalty for turn in t.turns] for t in kept]
+    returns = [list(discounted(trajectory, gamma)) for trajectory in comparable(group)]
+    return with_steps(
+        group,
+        returns,
+        anchor_groups(comparable(group), similarity),
+        omega=omega,
+        norm=norm,
+        penalty=penalty,
+        compat=compat,
+    )
+
+
+def comparable(group: Group) -> list[Trajectory]:
+    """The trajectories that count in statistics: all that did not end in an error."""
+    return [t for t in group.trajectories if t.ended != "error"]
+
+
+def with_steps(
+    group: Group,
+    returns: Sequence[Sequence[float]],
+    together: Sequence[Sequence[Position]],
+    *,
+    omega: float,
+    norm: GroupNorm,
+    penalty: float,
+    compat: Compat | None,
+) -> Advantages:
+    """A = A^E + omega * A^S (GiGPO, equation 8), whatever the returns of the steps are.
+
+    Args:
+        group: see `gigpo`.
+        returns: of every turn of the trajectories that are `comparable`.
+        together: the turns that are compared with one another.
+        omega: see `gigpo`.
+        norm: see `gigpo`.
+        penalty: see `gigpo`.
+        compat: see `gigpo`.
+    """
+    kept = comparable(group)
     epsilon = EPSILON if compat is None else EPSILON_VERL_AGENT
-    episode = _episode_advantages(kept, invalid, norm, per_turn=compat is not None, eps=epsilon)
-    returns = [
-        [value - minus for value, minus in zip(discounted(t, gamma), row, strict=True)]
-        for t, row in zip(kept, invalid, strict=True)
-    ]
-    result = [list(row) for row in episode]
-    for members in anchor_groups(kept, similarity):
+    invalid = [[0.0 if turn.valid else penalty for turn in t.turns] for t in kept]
+    result = _episode_advantages(kept, invalid, norm, per_turn=compat is not None, eps=epsilon)
+    for members in together:
         if len(members) > 1:
-            relative = _relative([returns[i][t] for i, t in members], norm, epsilon)
-            for (i, t), advantage in zip(members, relative, strict=True):
+            values = [returns[i][t] - invalid[i][t] for i, t in members]
+            for (i, t), advantage in zip(members, relative(values, norm, epsilon), strict=True):
                 result[i][t] += omega * advantage
-    return _spread(group, result)
+    return with_masked(group, result)
 
 
 def penalise(group: Group, penalty: float) -> Group:
@@ -164,7 +196,7 @@ def anchor_groups(
 
 def same_rewards(group: Group) -> bool:
     """Whether all trajectories have exactly the same total reward: no episode advantage."""
-    return len({t.total_reward for t in group.trajectories if t.ended != "error"}) <= 1
+    return len({t.total_reward for t in comparable(group)}) <= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +225,7 @@ def statistics(groups: Iterable[Group], similarity: float | None = None) -> Cred
     total = zero = masked = 0
     sizes: list[int] = []
     for group in groups:
-        kept = [t for t in group.trajectories if t.ended != "error"]
+        kept = comparable(group)
         total += 1
         masked += len(group.trajectories) - len(kept)
         zero += same_rewards(group)
@@ -228,7 +260,7 @@ def _episode_advantages(
     return [[(score - mean) / scale for score in row] for row in scores]
 
 
-def _relative(values: Sequence[float], norm: GroupNorm, epsilon: float) -> list[float]:
+def relative(values: Sequence[float], norm: GroupNorm, epsilon: float) -> list[float]:
     """(x - mean) / F_norm; exactly 0 where all values are equal."""
     if len(set(values)) <= 1:
         return [0.0] * len(values)
@@ -243,13 +275,13 @@ def _scale(values: Sequence[float], norm: GroupNorm, epsilon: float) -> float:
     return sqrt(fsum((v - mean) ** 2 for v in values) / (len(values) - 1)) + epsilon
 
 
-def _per_trajectory(group: Group, relative: Callable[[Sequence[float]], list[float]]) -> Advantages:
-    kept = [t for t in group.trajectories if t.ended != "error"]
-    values = relative([t.total_reward for t in kept])
-    return _spread(group, [[v] * len(t.turns) for v, t in zip(values, kept, strict=True)])
+def _per_trajectory(group: Group, score: Callable[[Sequence[float]], list[float]]) -> Advantages:
+    kept = comparable(group)
+    values = score([t.total_reward for t in kept])
+    return with_masked(group, [[v] * len(t.turns) for v, t in zip(values, kept, strict=True)])
 
 
-def _spread(group: Group, kept: Iterable[Sequence[float]]) -> Advantages:
+def with_masked(group: Group, kept: Iterable[Sequence[float]]) -> Advantages:
     """Put rows back beside the trajectories they belong to; masked ones get ()."""
     rows = iter(kept)
     return tuple(() if t.ended == "error" else tuple(next(rows)) for t in group.trajectories)

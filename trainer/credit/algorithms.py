@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from math import isfinite
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from layergym.agents.types import Group
 from layergym.base.errors import InputError, unknown
@@ -19,42 +19,54 @@ from layergym.trainer.credit.advantages import (
     Advantages,
     Compat,
     batch_grpo,
+    comparable,
     dr_grpo,
     gigpo,
     grpo,
     penalise,
     rloo,
 )
+from layergym.trainer.credit.graphgpo import graphgpo
+from layergym.trainer.credit.hgpo import hgpo
 
 Norm = Literal["std", "none", "batch"]
 """What differences are divided by: the group's standard deviation, 1, or (GRPO) the standard
 deviation over all groups of a rollout."""
-_BOUNDS: Mapping[str, Bounds] = {
-    "gamma": Bounds(0, 1),
-    "omega": Bounds(0),
-    "invalid_penalty": Bounds(0),
-    "similarity": Bounds(0, 1, optional=True),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
     """All settings that decide about advantages."""
 
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        "gamma": Bounds(0, 1),
+        "omega": Bounds(0),
+        "invalid_penalty": Bounds(0),
+        "similarity": Bounds(0, 1, optional=True),
+        "history": Bounds(0, 1000, whole=True),
+        "alpha": Bounds(0),
+    }
     algorithm: str = "gigpo"
-    """A name in `ALGORITHMS`."""
+    """How turns are credited, by name."""
     gamma: float = 0.95
-    """Discount of later rewards, per turn."""
+    """Discount of later rewards, per turn; GraphGPO: what a turn's worth falls by with every edge
+    between it and success."""
     omega: float = 1.0
-    """Weight of the step advantage."""
+    """GiGPO, GraphGPO: weight of the step advantage."""
     norm: Norm = "std"
+    """What differences of rewards are divided by."""
     invalid_penalty: float = 0.0
     """Taken off the reward of every invalid action."""
     similarity: float | None = None
-    """Text state keys whose `difflib` ratio reaches it are one state; None: equal keys are."""
+    """GiGPO: state keys are one state where their `difflib` ratio reaches this; None: where they
+    are equal."""
+    history: int = 2
+    """HGPO: how many earlier states turns that are compared may share."""
+    alpha: float = 1.0
+    """HGPO: how much more a longer shared history weighs."""
     compat: Compat | None = None
-    """"verl-agent": episode statistics over turns, 1e-6 added to deviations, and the penalty
-    taken off after discounting, on the invalid turn alone."""
+    """Give credit as that implementation does. "verl-agent": episode statistics over turns, 1e-6
+    added to deviations, and the penalty taken off after discounting, on the invalid turn alone."""
 
     def __post_init__(self) -> None:
         """Refuse what the algorithm cannot use.
@@ -64,7 +76,7 @@ class Credit:
         """
         if self.algorithm not in ALGORITHMS:
             raise unknown("algorithm", self.algorithm, ALGORITHMS)
-        check_numbers(self, _BOUNDS)
+        check_numbers(self, self.BOUNDS)
         if self.compat not in (None, "verl-agent"):
             raise unknown("compat", str(self.compat), ("verl-agent",))
         if self.norm not in ("std", "none", "batch"):
@@ -98,8 +110,8 @@ class Algorithm:
     """The fields of `Credit` that it uses; all may set `invalid_penalty`."""
     batch: bool = False
     """Whether it knows norm "batch"."""
-    loss_type: str | None = None
-    """The loss of TRL's that belongs to it; None leaves the choice."""
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of TRL's loss that belong to it, where no others are given."""
 
 
 def each(one: Callable[[Group, Credit], Advantages]) -> Give:
@@ -119,6 +131,27 @@ def _gigpo(group: Group, credit: Credit, omega: float | None = None) -> Advantag
     )
 
 
+def _hgpo(group: Group, credit: Credit) -> Advantages:
+    return hgpo(
+        group,
+        gamma=credit.gamma,
+        history=credit.history,
+        alpha=credit.alpha,
+        norm="none" if credit.norm == "none" else "std",
+    )
+
+
+def _graphgpo(group: Group, credit: Credit) -> Advantages:
+    return graphgpo(
+        group,
+        gamma=credit.gamma,
+        omega=credit.omega,
+        norm="none" if credit.norm == "none" else "std",
+        penalty=credit.invalid_penalty if credit.compat else 0.0,
+        compat=credit.compat,
+    )
+
+
 def _grpo(groups: Sequence[Group], credit: Credit) -> Sequence[Advantages]:
     if credit.norm == "batch":
         return batch_grpo(groups)
@@ -130,8 +163,27 @@ def _grpo(groups: Sequence[Group], credit: Credit) -> Sequence[Advantages]:
 ALGORITHMS: dict[str, Algorithm] = {
     "gigpo": Algorithm(each(_gigpo), frozenset({"gamma", "omega", "norm", "similarity", "compat"})),
     "grpo": Algorithm(_grpo, frozenset({"norm", "compat"}), batch=True),
-    "dr_grpo": Algorithm(each(lambda group, _: dr_grpo(group)), loss_type="dr_grpo"),
+    "dr_grpo": Algorithm(each(lambda group, _: dr_grpo(group)), loss={"loss_type": "dr_grpo"}),
     "rloo": Algorithm(each(lambda group, _: rloo(group))),
+    "hgpo": Algorithm(each(_hgpo), frozenset({"gamma", "norm", "history", "alpha"})),
+    "dapo": Algorithm(
+        _grpo,
+        frozenset({"norm"}),
+        batch=True,
+        loss={"epsilon_high": 0.28, "mask_truncated_completions": True},
+    ),
+    "gspo": Algorithm(
+        _grpo,
+        frozenset({"norm"}),
+        batch=True,
+        loss={
+            "loss_type": "grpo",
+            "importance_sampling_level": "sequence",
+            "epsilon": 3e-4,
+            "epsilon_high": 4e-4,
+        },
+    ),
+    "graphgpo": Algorithm(each(_graphgpo), frozenset({"gamma", "omega", "norm", "compat"})),
 }
 
 
@@ -176,7 +228,7 @@ def give_credit(groups: Sequence[Compared], credit: Credit) -> list[Credited]:
 
 
 def _incomparable(groups: Sequence[Compared]) -> InputError:
-    kept = [t for g in groups for t in g.group.trajectories if t.ended != "error"]
+    kept = [t for g in groups for t in comparable(g.group)]
     largest = max((abs(turn.reward) for t in kept for turn in t.turns), default=0.0)
     return InputError(
         f"the rewards of task {groups[0].group.trajectories[0].task} cannot be compared: they "

@@ -25,12 +25,16 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from layergym.agents.models.attend import OWN
 from layergym.agents.models.attention import additive_masks, attention_windows
+from layergym.agents.models.branches import branch_masks
 from layergym.base.errors import InputError
 from layergym.trainer.layers.selection import decoder_layers
 
 Ids = tuple[int, ...]
 
+DENSE = 1024
+"""Slots up to which a tree has one mask for all that its slots see."""
 _WORTH = 0.9
 """Trees must cost less than so much of what rows alone do: masks have to be made and read, too."""
 
@@ -63,22 +67,27 @@ class Trees:
         """
         if not self.shared:
             return {"input_ids": self.ids[part]}
-        depths, ends = self.depths[part], self.ends[part]
-        slots = torch.arange(ends.shape[1], device=ends.device)
-        behind = (slots <= slots[:, None]) & (slots[:, None] < ends[:, None])
-        # Padding lies behind no slot but, so that attention is defined, itself.
-        behind |= slots == slots[:, None]
-        windows = attention_windows(model)
-        return {
-            "input_ids": self.ids[part],
-            "position_ids": depths,
-            "attention_mask": additive_masks(behind, depths[:, None], depths, windows, model.dtype),
-        }
+        depths = self.depths[part]
+        masks = _masks(model, self.ends[part], depths)
+        return {"input_ids": self.ids[part], "position_ids": depths, "attention_mask": masks}
 
     def to(self, device: torch.device) -> Trees:
         """The same on another device."""
         moved = (one.to(device) for one in (self.ids, self.depths, self.ends, self.places))
         return Trees(self.rows, *moved)
+
+
+def _masks(model: PreTrainedModel, ends: Tensor, depths: Tensor) -> Tensor | dict[str, Tensor]:
+    """What lets every slot see its own way from the root, as `model` takes it."""
+    windows = attention_windows(model)
+    own = model.config.get_text_config(decoder=True)._attn_implementation == OWN
+    if own and ends.shape[1] > DENSE:
+        return branch_masks(ends, depths, windows)
+    slots = torch.arange(ends.shape[1], device=ends.device)
+    behind = (slots <= slots[:, None]) & (slots[:, None] < ends[:, None])
+    # Padding lies behind no slot but, so that attention is defined, itself.
+    behind |= slots == slots[:, None]
+    return additive_masks(behind, depths[:, None], depths, windows, model.dtype)
 
 
 def lay(trees: Iterable[Sequence[Ids]]) -> Trees:

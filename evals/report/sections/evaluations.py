@@ -8,7 +8,7 @@ from pathlib import Path
 from layergym.base.files import read_json
 from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.sections.run import settings_section
-from layergym.evals.report.words import amount, percent_with_interval, points
+from layergym.evals.report.words import amount, number, percent_with_interval, points
 from layergym.evals.results import read_run
 from layergym.evals.score.contest import FILE, Contest
 from layergym.evals.score.standings import Standing, Standings, standings
@@ -62,19 +62,20 @@ def _blocks(contest: Contest, found: Standings) -> Iterator[Block]:
 def _table(rows: tuple[Standing, ...], first: str) -> Table:
     columns = {
         "success (%)": [percent_with_interval(row.score) if row.score else "-" for row in rows],
-        "less the first": [points(row.difference) if row.difference else "" for row in rows],
-        "turns": [_plain(row.turns, "{:.1f}") for row in rows],
-        "invalid (%)": [_plain(row.invalid, "{:.1%}").rstrip("%") for row in rows],
-        "tokens read/written": [_tokens(row) for row in rows],
-        "cost": [_plain(row.cost, "{:.4f}") for row in rows],
-        "errors": [str(row.errors) for row in rows],
-        "out of context": [str(row.out_of_context) for row in rows],
+        "minus the first": [points(row.difference) if row.difference else "" for row in rows],
+        "turns": [number(row.turns, "{:.1f}") for row in rows],
+        "invalid (%)": [number(row.invalid, "{:.1f}", 100) for row in rows],
+        "tokens read": [amount(row.prompt_tokens) for row in rows],
+        "tokens written": [amount(row.completion_tokens) for row in rows],
+        "cost": [number(row.cost, "{:.4f}") for row in rows],
+        "errors": [number(row.errors) for row in rows],
+        "out of context": [number(row.out_of_context) for row in rows],
     }
     if not any(row.out_of_context for row in rows):
         del columns["out of context"]
     if len(rows) < 2:
-        del columns["less the first"]
-    for name in ("tokens read/written", "cost"):
+        del columns["minus the first"]
+    for name in ("tokens read", "tokens written", "cost"):
         if set(columns[name]) == {"-"}:
             del columns[name]
     paired = f", and differences to {first} in points, paired over tasks," if len(rows) > 1 else ""
@@ -83,12 +84,6 @@ def _table(rows: tuple[Standing, ...], first: str) -> Table:
         ("agent", *columns),
         tuple(zip((row.agent for row in rows), *columns.values(), strict=True)),
     )
-
-
-def _tokens(row: Standing) -> str:
-    if row.prompt_tokens is None:
-        return "-"
-    return f"{amount(row.prompt_tokens)}/{amount(row.completion_tokens)}".replace(" ", "")
 
 
 def _kinds(rows: tuple[Standing, ...]) -> Table:
@@ -113,7 +108,3 @@ def _failed(row: Standing) -> str:
 def _ran_out(row: Standing) -> str:
     told = f"{row.agent}: {row.out_of_context} episodes ended because its context was full"
     return told + (" and make no score" if row.refused else " and count as they stood")
-
-
-def _plain(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)

@@ -7,46 +7,49 @@ from collections.abc import Sequence
 from layergym.evals.arms import FULL, ArmName
 from layergym.evals.contribution.moved import OTHER, mean_moved
 from layergym.evals.report.model import Section, Table, Text
+from layergym.evals.report.words import number
 from layergym.evals.results import Run
 
 
 def moved_section(runs: Sequence[Run]) -> Section | None:
     """Every layer trained alone beside the same layer in the other arms; None without changes."""
-    found = mean_moved(runs)
-    if not found:
+    by_arm = mean_moved(runs)
+    if not by_arm:
         return None
-    others = [arm for arm in found if arm.layer is None]
-    alone = any(arm.layer is not None for arm in found)
+    others = [arm for arm in by_arm if arm.layer is None]
+    alone = any(arm.layer is not None for arm in by_arm)
     rows = []
-    for layer in sorted({name for by_layer in found.values() for name in by_layer}, key=_place):
-        own = found.get(ArmName.of_layer(_place(layer)), {}).get(layer) if layer != OTHER else None
-        cells = [own] * alone + [found[arm].get(layer) for arm in others]
-        rows.append((_name(layer), *map(_cell, cells)))
+    for layer in sorted({name for by_layer in by_arm.values() for name in by_layer}, key=_place):
+        own = by_arm.get(ArmName.of_layer(_place(layer)), {}).get(layer) if layer != OTHER else None
+        cells = [own] * alone + [by_arm[arm].get(layer) for arm in others]
+        rows.append((_name(layer), *(number(share, "{:.3g}", 100) for share in cells)))
     table = Table(
         "Length of the change as a share of the length of the weights at the start (Frobenius "
         "norms), in percent, mean over seeds",
         ("what", *(("trained alone",) if alone else ()), *(arm.label for arm in others)),
         tuple(rows),
     )
-    told = [Text(_compared(found))] if _compared(found) else []
-    return Section("How far training moved", (table, *told))
+    return Section("How far training moved", (table, *_compared(by_arm)))
 
 
-def _compared(found: dict[ArmName, dict[str, float]]) -> str:
-    """How many times as far layers move alone as in full training; "" without both."""
-    full = found.get(FULL, {})
+def _compared(by_arm: dict[ArmName, dict[str, float]]) -> tuple[Text, ...]:
+    """How many times as far layers move alone as in full training; nothing without both."""
+    full = by_arm.get(FULL, {})
     times = [
         by_layer[name] / full[name]
-        for arm, by_layer in found.items()
+        for arm, by_layer in by_arm.items()
         if arm.layer is not None
         for name in by_layer
         if full.get(name)
     ]
     if not times:
-        return ""
+        return ()
     return (
-        f"Alone, a layer moves {min(times):.2g} to {max(times):.2g} times as far as in full "
-        "training: contributions compare updates of different lengths."
+        Text(
+            f"Alone, a layer moves {min(times):.2g} to {max(times):.2g} times as far as in full "
+            "training: contributions compare updates of different lengths.",
+            numbers={"fewest times": min(times), "most times": max(times)},
+        ),
     )
 
 
@@ -58,7 +61,3 @@ def _place(name: str) -> int:
 
 def _name(name: str) -> str:
     return "embeddings, norm, head" if name == OTHER else str(_place(name))
-
-
-def _cell(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.3g}"

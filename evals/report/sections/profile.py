@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile, temperature_name
+from layergym.evals.contribution.rankings import depth_trend
 from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.sections.seeds import runs_section, stand_apart
-from layergym.evals.report.words import findings, percent_with_interval, points, ratio, score_of
+from layergym.evals.report.words import (
+    findings,
+    percent_with_interval,
+    points,
+    rank_range,
+    ratio,
+    score_of,
+)
 from layergym.evals.stats import Estimate
-from layergym.evals.stats.agreement import agreement
 
 
 def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
@@ -87,7 +92,7 @@ def _layer_table(profile: LayerProfile) -> Table:
     others = [{arm.arm: arm for arm in m.arms} for m in profile.measures[1:]]
     rows = []
     for arm in main.layers:
-        ranks = [f"{arm.ranks[0]}-{arm.ranks[1]}"] if arm.ranks else []
+        ranks = [rank_range(arm.ranks)] if arm.ranks else []
         more = [ratio(other[arm.arm].contribution) if arm.arm in other else "-" for other in others]
         rows.append((str(arm.layer), ratio(arm.contribution), *ranks, *more))
     columns = ["layer", main.name]
@@ -103,19 +108,18 @@ def _layer_table(profile: LayerProfile) -> Table:
 
 
 def _trend(main: Measure, num_layers: int) -> tuple[Text, ...]:
-    if all(third is None for third in main.thirds):
-        return ()
-    depth = np.array([float(arm.layer or 0) for arm in main.layers])
-    gains = np.array([arm.gain.value for arm in main.layers])
-    early = agreement(gains, -depth)
-    central = agreement(gains, -np.abs(depth - (num_layers - 1) / 2))
-    if early is None or central is None:
+    trend = None if all(third is None for third in main.thirds) else depth_trend(main, num_layers)
+    if trend is None:
         return ()
     return (
         Text(
             f"Spearman's correlation of contribution with closeness to the middle is "
-            f"{ratio(central.spearman)}, with closeness to the input {ratio(early.spearman)} "
-            f"(intervals over the {len(depth)} layers)."
+            f"{ratio(trend.middle)}, with closeness to the input {ratio(trend.first)} "
+            f"(intervals over the {trend.layers} layers).",
+            numbers={
+                "correlation with closeness to the middle": trend.middle,
+                "correlation with closeness to the input": trend.first,
+            },
         ),
     )
 
@@ -125,7 +129,7 @@ def _scores(profile: LayerProfile) -> tuple[Block, ...]:
     others = [{arm.arm: arm for arm in m.arms} for m in plain[1:]]
     main = plain[0]
     joint = " (joint)" if profile.repeats else ""
-    columns = ["arm", main.name, "less base, points", f"less full, points{joint}"]
+    columns = ["arm", main.name, "minus base, points", f"minus full, points{joint}"]
     columns += [m.name for m in plain[1:]]
     rows = [
         (

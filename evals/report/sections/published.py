@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from layergym.evals.contribution.published import PublishedTable, Split
 from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.report.words import number
 from layergym.evals.stats.agreement import spearman_brown
 
 
@@ -24,7 +25,11 @@ def _printed(table: PublishedTable) -> tuple[Block, ...]:
         else "rounding of the printed scores does not explain this"
     )
     rows = [
-        (str(arm.layer), f"{at.value:.3f}" if (at := arm.contribution) else "-", _two(p))
+        (
+            str(arm.layer),
+            number(at.value, "{:.3f}") if (at := arm.contribution) else "-",
+            _two(p),
+        )
         for arm, p in zip(table.profile.measures[0].layers, table.printed, strict=True)
     ]
     return (
@@ -32,6 +37,7 @@ def _printed(table: PublishedTable) -> tuple[Block, ...]:
             f"Contributions computed from the benchmark columns differ from the printed ones "
             f"by at most {table.largest_difference:.3f}; {cause}.",
             "plain" if table.within_rounding else "warning",
+            {"largest difference": table.largest_difference},
         ),
         Table(
             "Contribution, computed from the benchmarks and as printed",
@@ -78,7 +84,7 @@ def _agreement(splits: Sequence[Split]) -> tuple[Block, ...]:
 
 
 def _two(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return number(value, "{:.2f}")
 
 
 def _span(values: Sequence[float]) -> str:

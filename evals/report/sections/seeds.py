@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile import LayerProfile
-from layergym.evals.contribution.runs import RunScore, apart
-from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.contribution.runs import RunScore, apart, fewest_runs
+from layergym.evals.report.model import Block, Number, Section, Table, Text
 from layergym.evals.report.words import score_of
 from layergym.evals.results import cut_short
+from layergym.evals.stats import Estimate
+from layergym.evals.stats.seeds import ENOUGH
 
 _RULE = (
     "Episodes that ended in errors count as lost, and those whose context was full as they stood:"
@@ -44,10 +46,16 @@ def _apart(profile: LayerProfile, arm: ArmName) -> str:
     own = [one for one in profile.runs if one.arm == arm]
     [odd] = [one for one in own if one.apart]
     others = " and ".join(f"{100 * one.score:.1f} %" for one in own if not one.apart)
+    others_as_before = "the other arms' intervals do not widen with it"
+    if fewest_runs(profile.runs) < ENOUGH:
+        others_as_before = (
+            "all intervals widen with it, since two runs cannot show which arms such a run may "
+            "befall; a third seed of every arm (--seeds 0 1 2) would"
+        )
     so = (
         "contributions compare everything with full training, so train it with further seeds first"
         if arm == "full"
-        else "the other arms' intervals do not widen with it"
+        else others_as_before
     )
     return (
         f"{arm.label}, seed {odd.seed} stands apart: {100 * odd.score:.1f} % against {others} "
@@ -67,4 +75,5 @@ def _cell(run: RunScore | None) -> str:
         return "-"
     mark = " (apart)" if run.apart else ""
     cut = cut_short(run.errors, run.out_of_context, run.shortened)
-    return f"{100 * run.score:.1f}{mark}" + (f", {cut}" if cut else "")
+    text = f"{100 * run.score:.1f}{mark}" + (f", {cut}" if cut else "")
+    return Number(text, Estimate(run.score))

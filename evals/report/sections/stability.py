@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
-
 from layergym.evals.contribution.measure import ArmScore
 from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.contribution.rankings import compare_profiles, gains_by_depth
 from layergym.evals.report.model import Plot, Role, Section, Series, Table, Text
-from layergym.evals.report.words import ratio
-from layergym.evals.stats import Floats
-from layergym.evals.stats.agreement import Agreement, agreement, detrend
+from layergym.evals.report.words import number, ratio
+from layergym.evals.stats.agreement import Agreement
 
 _ROLES: tuple[Role, ...] = ("ink", "accent")
 _PATTERNS = 4
@@ -22,15 +20,13 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
     """How alike several profiles rank their layers."""
     rows = []
     for first, second in itertools.combinations(profiles, 2):
-        a, b, depth = _matched(first, second)
-        raw = agreement(a, b)
-        rest = agreement(detrend(a, depth), detrend(b, depth), removed=2) if len(a) > 3 else None
+        alike = compare_profiles(first, second)
         rows.append(
             (
                 f"{first.name} / {second.name}",
-                str(len(a)),
-                *_correlations(raw),
-                *_correlations(rest),
+                number(alike.layers),
+                *_correlations(alike.raw),
+                *_correlations(alike.without_trend),
             )
         )
     plot = Plot(
@@ -58,29 +54,12 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
     return Section("Ranking stability", (plot, table, Text(text)))
 
 
-def _matched(first: LayerProfile, second: LayerProfile) -> tuple[Floats, Floats, Floats]:
-    """Gains of two profiles at the same depths, and these depths from 0 to 1."""
-    (a, gain_a), (b, gain_b) = _by_depth(first), _by_depth(second)
-    if first.num_layers == second.num_layers:
-        shared, in_a, in_b = np.intersect1d(a, b, return_indices=True)
-        return gain_a[in_a], gain_b[in_b], shared
-    if len(a) > len(b):
-        return np.interp(b, a, gain_a), gain_b, b
-    return gain_a, np.interp(a, b, gain_b), a
-
-
-def _by_depth(profile: LayerProfile) -> tuple[Floats, Floats]:
-    arms = profile.measures[0].layers
-    depth = np.array([(arm.layer or 0) / max(profile.num_layers - 1, 1) for arm in arms])
-    return depth, np.array([arm.gain.value for arm in arms])
-
-
 def _outline(profile: LayerProfile, place: int) -> Series:
     """The profile's curve; two colours and four patterns tell eight apart."""
     role, dash = _ROLES[place % 2], place // 2 % _PATTERNS
     main = profile.measures[0]
-    depth, gains = _by_depth(profile)
-    unit = main.gain.value if main.defined else max(float(np.abs(gains).max()), 1e-9)
+    depth, gains = gains_by_depth(profile)
+    unit = main.gain.value if main.defined else max(*map(abs, gains.tolist()), 1e-9)
     ends = [_ends(arm, unit, defined=main.defined) for arm in main.layers]
     known = [(low, high) for low, high in ends if low is not None and high is not None]
     low, high = zip(*known, strict=True) if len(known) == len(ends) else ((), ())

@@ -57,19 +57,6 @@ def check_numbers(settings: object, bounds: Mapping[str, Bounds]) -> None:
             raise InputError(f"{name} must be {allowed}, not {repr(value)[:40]}")
 
 
-def check_texts(settings: object, names: Iterable[str]) -> None:
-    """Check that the named attributes of `settings` are texts.
-
-    Raises:
-        InputError: one is not.
-    """
-    for name in names:
-        value = getattr(settings, name)
-        if not isinstance(value, str):
-            shown = value if isinstance(value, float | bool | None) else type(value).__name__
-            raise InputError(f"{name} must be a text, not {shown}")
-
-
 def in_runs(numbers: Iterable[int], separator: str) -> str:
     """Whole numbers in ascending runs: 7, 1, 2 and 3 with a comma are "1-3,7"."""
     runs: list[list[int]] = []

@@ -8,32 +8,26 @@ import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.base.locks import locked
 from layergym.cli.presets import add_preset, note_differences, with_preset
+from layergym.cli.run_options import CALLED
 from layergym.command.console import Output, add_output, complain, output
+from layergym.command.flags import FieldFlags
 from layergym.command.options import (
     add_address,
     add_compute,
     add_env,
-    add_panel,
     address,
     env_args,
     only_to_resume,
     required_env,
 )
-from layergym.command.values import (
-    SECONDS,
-    SEED,
-    TEMPERATURE,
-    TOKENS,
-    real,
-    whole,
-)
+from layergym.command.values import whole
 
 if TYPE_CHECKING:
     from layergym.agents.servers.openai_client import RequestLimits
@@ -63,14 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent", nargs="+", default=["tiny"], help="who plays; compared with the first"
     )
-    parser.add_argument("--eval-split", default="test", help="split of the panel (default: test)")
-    add_panel(parser, repeats=1)
-    parser.add_argument(
-        "--temperature", type=TEMPERATURE, default=1.0, help="of models; 0 is greedy"
-    )
-    parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a model's reply at most")
+    _contest_flags().add(parser)
     add_address(parser)
-    parser.add_argument("--seeds", type=SEED, nargs="+", default=[0])
     add_compute(parser)
     parser.add_argument("--out", type=Path, help="folder to keep; the same command goes on there")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="finish what was interrupted")
@@ -78,14 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--in-flight", type=whole(1, 1_000_000), default=256, help="episodes at once"
     )
     server = parser.add_argument_group("models on servers")
-    server.add_argument("--concurrency", type=whole(1, 10_000), default=16, help="requests at once")
-    server.add_argument(
-        "--per-minute", type=real(0, 1e6, above=True), help="requests that begin within a minute"
-    )
-    server.add_argument(
-        "--retries", type=whole(0, 1000), default=8, help="further attempts of a request"
-    )
-    server.add_argument("--timeout", type=SECONDS, default=600, metavar="S", help="per attempt")
+    _limit_flags().add(server)
     server.add_argument(
         "--omit",
         nargs="+",
@@ -103,6 +84,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
+def _contest_flags() -> FieldFlags:
+    from layergym.evals.score.contest import ContestSpec
+
+    names = ("split", "size", "repeats", "seeds", "temperature", "max_new_tokens")
+    return FieldFlags(spec=ContestSpec, fields=names, called=CALLED)
+
+
+def _limit_flags() -> FieldFlags:
+    from layergym.agents.servers.openai_client import RequestLimits
+
+    names = tuple(field.name for field in fields(RequestLimits))
+    return FieldFlags(spec=RequestLimits, fields=names, called={"timeout_s": "timeout"})
+
+
 def run(args: argparse.Namespace) -> int:
     """Play, show the report; 1 when an agent has no score, or episodes missing or in errors."""
     from layergym.agents.servers.openai_client import RequestLimits
@@ -116,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         only_to_resume(args, add_arguments, _ANY_TIME)
     args = with_preset(args, add_arguments, "eval")
     note_differences(args, out)
-    limits = RequestLimits(args.concurrency, args.per_minute, args.retries, args.timeout)
+    limits = RequestLimits(**_limit_flags().read(args))
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)
     with _folder(args.resume or args.out) as folder, locked(folder):
         contest = Contest.open(spec, folder)
@@ -142,12 +137,7 @@ def _spec(args: argparse.Namespace) -> ContestSpec:
         env=required_env(args),
         env_args=env_args(args.env_arg),
         agents=tuple(args.agent),
-        split=args.eval_split,
-        size=args.eval_tasks,
-        repeats=args.eval_repeats,
-        seeds=tuple(args.seeds),
-        temperature=args.temperature,
-        max_new_tokens=args.max_new_tokens,
+        **_contest_flags().read(args),
         **address(args),
         dtype=args.dtype,
         device=args.device,

@@ -1,32 +1,23 @@
-"""Arguments that describe a training run."""
+"""Options that describe a training run: made of the fields of `RunSpec` and `Credit`."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
 from layergym.cli.presets import add_preset
+from layergym.command.flags import FieldFlags
 from layergym.command.options import (
     add_address,
     add_compute,
     add_env,
     address,
     env_args,
+    named_values,
     required_env,
-)
-from layergym.command.values import (
-    RATE,
-    ROWS,
-    SEED,
-    SHARE,
-    STEPS,
-    TASKS,
-    TOKENS,
-    WEIGHT,
-    real,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -35,115 +26,46 @@ if TYPE_CHECKING:
 
 MOST_EPISODES = 1_000_000
 """Of one rollout."""
+CALLED = {
+    "tasks_per_step": "tasks",
+    "group_size": "group",
+    "learning_rate": "lr",
+    "split": "eval_split",
+    "size": "eval_tasks",
+    "repeats": "eval_repeats",
+}
+"""Fields that have other names on the command line, the same in every command."""
+SINGLE = ("layers", "boost", "lora", "learning_rate", "seed", "patience")
+"""What a single run has besides; a sweep sets these for each of its arms."""
+_BY_HAND = ("env", "env_args", "format", "admissible", "context", "prompt", "shots", "trl")
+_COMPUTE = ("dtype", "device")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """What `train`, `sweep` and `plan` share."""
-    from layergym.trainer.credit.algorithms import ALGORITHMS
-
     add_env(parser)
     add_preset(parser)
-    parser.add_argument(
-        "--model",
-        default="tiny",
-        help='"tiny" (embedded), "smollm2" (after: layergym pull smollm2), a folder, or a hub id',
-    )
     add_address(parser)
+    _shared().add(parser)
+    _credit().add(parser.add_argument_group("how turns are credited"))
     parser.add_argument(
-        "--algorithm",
-        default="gigpo",
-        metavar="NAME",
-        help=f"how turns are credited: {', '.join(ALGORITHMS)} (default gigpo)",
-    )
-    parser.add_argument("--steps", type=STEPS, default=30, help="optimiser steps (default 30)")
-    parser.add_argument("--tasks", type=TASKS, default=16, help="tasks per step (default 16)")
-    parser.add_argument(
-        "--group", type=whole(2, 10_000), default=8, help="episodes per task (default 8)"
-    )
-    parser.add_argument(
-        "--dynamic-sampling",
-        type=whole(0, 1000),
-        default=0,
-        metavar="ROUNDS",
-        help="replace groups that earned the same throughout by tasks drawn anew (DAPO)",
-    )
-    parser.add_argument("--gamma", type=SHARE, default=0.95, help="GiGPO's discount per turn")
-    parser.add_argument("--omega", type=WEIGHT, default=1.0, help="GiGPO's weight of step credit")
-    parser.add_argument(
-        "--norm", default="std", choices=["std", "none", "batch"], help="what rewards are scaled by"
-    )
-    parser.add_argument(
-        "--similarity", type=SHARE, metavar="S", help="GiGPO: states whose texts are this similar"
-    )
-    parser.add_argument(
-        "--compat", choices=["verl-agent"], help="give credit as that implementation does"
-    )
-    parser.add_argument("--invalid-penalty", type=WEIGHT, default=0.0, metavar="R")
-    parser.add_argument("--beta", type=WEIGHT, default=0.0, help="weight of the KL term")
-    parser.add_argument(
-        "--temperature", type=real(0, 100, above=True), default=1.0, help="of rollouts"
-    )
-    parser.add_argument("--max-new-tokens", type=TOKENS, help="tokens of a reply at most")
-    parser.add_argument(
-        "--rows-per-pass", type=ROWS, default=64, help="rows in one pass at most (default 64)"
-    )
-    parser.add_argument(
-        "--tokens-per-pass", type=TOKENS, help="tokens in one pass at most (default: what fits)"
-    )
-    parser.add_argument(
-        "--no-deterministic",
-        action="store_false",
-        dest="deterministic",
-        help="on a GPU, let gradients be added up in any order: faster, and no longer repeatable",
-    )
-    parser.add_argument("--save-every", type=STEPS, default=10, help="steps between checkpoints")
-    parser.add_argument(
-        "--sampler",
-        default="transformers",
-        metavar="NAME",
-        help="what samples: transformers (default), vllm (in this process), vllm@URL (a server)",
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting of the run (RunSpec) or of TRL's GRPOConfig: epsilon_high=0.28",
     )
     add_compute(parser)
 
 
 def add_single(parser: argparse.ArgumentParser) -> None:
-    """What a single run has besides: a sweep sets these for each of its arms."""
-    parser.add_argument(
-        "--layers",
-        default="all",
-        help='what trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json", '
-        '"14.attn", "embed"',
-    )
-    parser.add_argument("--boost", default="", help='"top:5@profile.json*2": twice the rate there')
-    parser.add_argument(
-        "--lora",
-        type=whole(0, 65_536),
-        default=0,
-        metavar="RANK",
-        help="train LoRA adapters on these layers",
-    )
-    parser.add_argument("--lr", type=RATE, help="learning rate (default: what suits the model)")
-    parser.add_argument("--seed", type=SEED, default=0)
-    parser.add_argument(
-        "--patience",
-        type=STEPS,
-        metavar="N",
-        help="end early when the reward, in means over 10 rollouts, has had no new best N times",
-    )
+    """What a single run has besides."""
+    _single().add(parser)
 
 
 def single_spec(args: argparse.Namespace, *, env: str | None = None) -> RunSpec:
     """The single run that the arguments describe; for `env`, see `run_spec`."""
-    return run_spec(
-        args,
-        env=env,
-        layers=args.layers,
-        boost=args.boost,
-        lora=args.lora,
-        learning_rate=args.lr,
-        seed=args.seed,
-        patience=args.patience,
-    )
+    return run_spec(args, env=env, **_single().read(args))
 
 
 def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object) -> RunSpec:
@@ -155,44 +77,48 @@ def run_spec(args: argparse.Namespace, *, env: str | None = None, **more: object
         **more: further fields of the run.
 
     Raises:
-        InputError: a rollout of so many episodes would never end.
+        InputError: a rollout of this many episodes would never end.
     """
-    from layergym.trainer.spec import RunSpec
+    from layergym.trainer.spec import RunSpec, with_settings
 
-    if args.tasks * args.group > MOST_EPISODES:
-        raise InputError(
-            f"{args.tasks} tasks by {args.group} episodes are more than {MOST_EPISODES:,} episodes "
-            "in one step; lower --tasks or --group"
-        )
-
-    return RunSpec(
+    values = _shared().read(args) | _credit().read(args) | address(args)
+    spec = RunSpec(
         env=env or required_env(args),
         env_args=env_args(args.env_arg),
-        model=_model(args.model),
-        **address(args),
-        algorithm=args.algorithm,
-        steps=args.steps,
-        tasks_per_step=args.tasks,
-        group_size=args.group,
-        dynamic_sampling=args.dynamic_sampling,
-        gamma=args.gamma,
-        omega=args.omega,
-        norm=args.norm,
-        invalid_penalty=args.invalid_penalty,
-        similarity=args.similarity,
-        compat=args.compat,
-        beta=args.beta,
-        temperature=args.temperature,
-        max_new_tokens=args.max_new_tokens,
-        rows_per_pass=args.rows_per_pass,
-        tokens_per_pass=args.tokens_per_pass,
         dtype=args.dtype,
         device=args.device,
-        deterministic=args.deterministic,
-        save_every=args.save_every,
-        sampler=args.sampler,
+        **values | {"model": _model(args.model)},
         **more,  # type: ignore[arg-type]
     )
+    spec = with_settings(spec, named_values(args.set, "--set"))
+    if spec.tasks_per_step * spec.group_size > MOST_EPISODES:
+        raise InputError(
+            f"{spec.tasks_per_step} tasks by {spec.group_size} episodes are more than "
+            f"{MOST_EPISODES:,} episodes in one step; lower --tasks or --group"
+        )
+    return spec
+
+
+def _shared() -> FieldFlags:
+    from layergym.trainer.credit.algorithms import Credit
+    from layergym.trainer.spec import RunSpec
+
+    apart = {*_BY_HAND, *_COMPUTE, *SINGLE, *(field.name for field in fields(Credit))}
+    names = tuple(field.name for field in fields(RunSpec) if field.name not in apart)
+    return FieldFlags(spec=RunSpec, fields=names, called=CALLED)
+
+
+def _credit() -> FieldFlags:
+    from layergym.trainer.credit.algorithms import ALGORITHMS, Credit
+
+    names = tuple(field.name for field in fields(Credit))
+    return FieldFlags(spec=Credit, fields=names, more={"algorithm": f": {', '.join(ALGORITHMS)}"})
+
+
+def _single() -> FieldFlags:
+    from layergym.trainer.spec import RunSpec
+
+    return FieldFlags(spec=RunSpec, fields=SINGLE, called=CALLED)
 
 
 def _model(name: str) -> str:

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 from layergym import InputError
 from layergym.base.locks import locked
 from layergym.cli.presets import note_differences, with_preset
-from layergym.cli.run_options import add_run, run_spec
+from layergym.cli.run_options import CALLED, add_run, run_spec
 from layergym.command.console import Output, add_output, complain, output
+from layergym.command.flags import FieldFlags
 from layergym.command.options import (
     add_arms,
-    add_panel,
     arms_of,
     new_folder,
     numbers,
     only_to_resume,
 )
-from layergym.command.values import JOBS, RATE, SEED, TASKS, TEMPERATURE, real, seconds, text
+from layergym.command.values import TASKS, seconds, text
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.executors.launch import Chosen, Launch
+    from layergym.evals.sweep.executors.choose import Chosen
+    from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.search import Search
     from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
     from layergym.trainer.spec import RunSpec
@@ -56,28 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'further arms: random, lora, embed, "3.attn", "middle:5", "0+7", "lora-middle:5", '
         '"boost-middle:5"',
     )
-    arms.add_argument("--seeds", type=SEED, nargs="+", default=[0])
-    arms.add_argument("--lr-full", type=RATE, help="learning rate of the full-parameter arm")
-    arms.add_argument("--lr-layer", type=RATE, help="learning rate of single layers")
-    final = parser.add_argument_group("final scores")
-    final.add_argument("--eval-split", default="test", help="split of the scored panel")
-    add_panel(final, repeats=2)
-    final.add_argument(
-        "--eval-temperatures",
-        type=TEMPERATURE,
-        nargs="+",
-        default=[1.0, 0.0],
-        metavar="T",
-        help="at which trained models are scored (default: 1 and 0, greedy)",
-    )
-    final.add_argument(
-        "--score",
-        choices=("success", "reward"),
-        default="success",
-        help="what a score is the mean of; returns must lie between 0 and 1 (WebShop, code)",
-    )
+    _arm_flags().add(arms)
+    _eval_flags().add(parser.add_argument_group("final scores"))
     _add_search(parser.add_argument_group("decisions on the way, on a development panel"))
-    _add_launch(parser.add_argument_group("where it runs"))
+    where = parser.add_argument_group("where it runs")
+    _launch_flags().add(where)
+    where.add_argument(
+        "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
+    )
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
     parser.add_argument(
         "--resume", type=text, metavar="FOLDER", help="go on with an interrupted sweep"
@@ -85,42 +72,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
+def _arm_flags() -> FieldFlags:
+    from layergym.evals.sweep.spec import SweepSpec
+
+    return FieldFlags(spec=SweepSpec, fields=("seeds", "lr_full", "lr_layer"))
+
+
+def _eval_flags() -> FieldFlags:
+    from layergym.evals.sweep.panels import EvalSpec
+
+    return FieldFlags(
+        spec=EvalSpec,
+        fields=("split", "size", "repeats", "temperatures", "score"),
+        called=CALLED | {"temperatures": "eval_temperatures"},
+    )
+
+
+def _launch_flags() -> FieldFlags:
+    from layergym.evals.sweep.executors.launch import Launch
+
+    names = ("on", "jobs", "ray_address", "cpus", "gpus")
+    called = {"cpus": "cpus_per_run", "gpus": "gpus_per_run"}
+    return FieldFlags(spec=Launch, fields=names, called=called)
+
+
 def _add_search(group: argparse._ArgumentGroup) -> None:
+    from layergym.evals.sweep.search import Search
+
+    said = FieldFlags(spec=Search, fields=()).help
     group.add_argument(
-        "--scan", default="all", help='"coarse:4": every 4th layer, then around the best'
+        "--scan", default="all", help='"coarse:4": every 4th layer first, then around the best'
     )
+    group.add_argument("--race", default="", metavar="STEPS", help=f'"8,16": {said("race")}')
     group.add_argument(
-        "--race",
-        default="",
-        metavar="STEPS",
-        help='"8,16": layers that are clearly behind after so many steps stop there',
-    )
-    group.add_argument(
-        "--lr-grid",
-        default="",
-        metavar="RATES",
-        help='"1e-4,3e-4,1e-3": the best for all parameters, and for the middle layer, are used',
+        "--lr-grid", default="", metavar="RATES", help=f'"1e-4,3e-4,1e-3": {said("lr_grid")}'
     )
     group.add_argument("--dev-split", help="its split (default: valid, or train without one)")
     group.add_argument("--dev-tasks", type=TASKS, default=64, help="its tasks (default 64)")
-
-
-def _add_launch(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--on",
-        default="processes",
-        choices=["auto", "processes", "bank", "ray"],
-        help="separate processes (default), single layers in one bank, Ray tasks; auto measures",
-    )
-    group.add_argument("--jobs", type=JOBS, help="processes side by side (default: cores or GPUs)")
-    group.add_argument("--ray-address", help='"auto", or host:port of a cluster\'s head')
-    group.add_argument("--cpus-per-run", type=real(0, 4096), default=1, help="on Ray (default 1)")
-    group.add_argument(
-        "--gpus-per-run", type=real(0, 1), help="on Ray (default: 1 where there are GPUs, else 0)"
-    )
-    group.add_argument(
-        "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -128,13 +116,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.spec import read_spec
 
-    launch = Launch(
-        on=args.on,
-        jobs=args.jobs,
-        ray_address=args.ray_address,
-        cpus=args.cpus_per_run,
-        gpus=args.gpus_per_run,
-    )
+    launch = Launch(**_launch_flags().read(args))
     deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
     out = output(args)
     if args.resume:
@@ -158,20 +140,13 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
     return SweepSpec(
         run=spec,
         eval=EvalSpec(
-            split=args.eval_split,
-            size=args.eval_tasks,
-            repeats=args.eval_repeats,
-            score=args.score,
-            temperatures=tuple(args.eval_temperatures),
-            base_temperatures=_of_base(args.eval_temperatures),
+            **_eval_flags().read(args), base_temperatures=_of_base(args.eval_temperatures)
         ),
         layers=layers_of(args.layers, depth),
         extra=tuple(arms_of(args.arms)),
         num_layers=depth,
-        seeds=tuple(args.seeds),
-        lr_full=args.lr_full,
-        lr_layer=args.lr_layer,
         search=_search(args, spec),
+        **_arm_flags().read(args),
     )
 
 
@@ -209,7 +184,7 @@ def _steps(text: str) -> tuple[int, ...]:
 
 def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
     """The executor, and a folder that is begun: neither where the other cannot be."""
-    from layergym.evals.sweep.executors.launch import open_executor
+    from layergym.evals.sweep.executors.choose import open_executor
     from layergym.evals.sweep.folder import begin_folder
 
     chosen = open_executor(launch, sweep)

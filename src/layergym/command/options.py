@@ -110,19 +110,32 @@ def _prompt(path: Path) -> str:
 
 
 def env_args(pairs: list[str]) -> dict[str, Any]:
-    """Read NAME=VALUE pairs; a value is JSON where it parses as JSON, else text.
+    """The settings of an environment, as `named_values` reads them.
 
     Raises:
         InputError: a pair has no "=", or its name is one of an option's or of Python's.
+    """
+    settings = named_values(pairs, "--env-arg")
+    for name in settings:
+        if name in _NO_SETTINGS:
+            raise InputError(f'"{name}" is no setting of an environment; leave it out')
+    return settings
+
+
+def named_values(pairs: list[str], option: str) -> dict[str, Any]:
+    """Read NAME=VALUE pairs; a value is JSON where it parses as JSON, else text.
+
+    Raises:
+        InputError: a pair has no "=", or its name cannot be one.
     """
     settings: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise InputError(f'--env-arg takes NAME=VALUE, not "{pair}"')
+            raise InputError(f'{option} takes NAME=VALUE, not "{pair}"')
         key = name.replace("-", "_")
-        if not key.isidentifier() or key in _NO_SETTINGS:
-            raise InputError(f'"{name}" is no setting of an environment; leave it out')
+        if not key.isidentifier():
+            raise InputError(f'"{name}" is no name of a setting; leave it out')
         try:
             settings[key] = json.loads(value)
             json.dumps(settings[key], allow_nan=False)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 
 from layergym.base.errors import InputError
+from layergym.base.numbers import Bounds
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 SHOWN = 40
@@ -44,6 +45,13 @@ def real(least: float, most: float = math.inf, *, above: bool = False) -> Callab
         return value
 
     return read
+
+
+def within(bounds: Bounds) -> Callable[[str], float]:
+    """Numbers within the bounds of a setting."""
+    if not bounds.whole:
+        return real(bounds.low, bounds.high, above=bounds.above)
+    return whole(int(bounds.low), int(bounds.high))
 
 
 def text(value: str) -> str:

@@ -82,7 +82,8 @@ def gguf_file(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     width, inner, layers = 32, 64, 3
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*letters, letters[0] + letters[1], "<|end|>"]
+    pairs = [(letters[0], letters[1]), (letters[2], letters[3])]
+    tokens = [*letters, *(a + b for a, b in pairs), "<|end|>"]
     path = tmp_path / "tiny.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(layers)
@@ -99,7 +100,7 @@ def gguf_file(tmp_path: Path) -> Path:
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)
     writer.add_token_types([1] * (len(tokens) - 1) + [3])
-    writer.add_token_merges([f"{letters[0]} {letters[1]}"])
+    writer.add_token_merges([f"{a} {b}" for a, b in pairs])
     writer.add_bos_token_id(len(tokens) - 1)
     writer.add_eos_token_id(len(tokens) - 1)
     shapes = {

@@ -89,7 +89,7 @@ def fill(template: str, parts: dict[str, str]) -> str:
     """A template with its placeholders filled in; what precedes one precedes all its lines."""
 
     def line(text: str) -> str:
-        match = re.match(r"^([ >]*)\$([A-Z]+)$", text)
+        match = re.match(r"^([ >+]*)\$([A-Z]+)$", text)
         if match:
             return textwrap.indent(parts[match[2]], match[1], lambda _: True)
         return re.sub(r"\$([A-Z]+)", lambda found: parts[found[1]], text)

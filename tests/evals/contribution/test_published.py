@@ -137,7 +137,9 @@ def test_the_published_table_makes_a_whole_report(shared_data: Path, tmp_path: P
     }
     text = (tmp_path / "report.md").read_text()
     assert "first 0.84, middle 0.99, last 0.43" in text
-    assert "less the first is +1.0 points, less the last is +3.7 points, without intervals" in text
+    assert (
+        "minus the first is +1.0 points, minus the last is +3.7 points, without intervals" in text
+    )
     assert "middle layers recover more" not in text
     assert "\nNext run: layers=10" in text  # Not in bold: without repeats it is no finding.
     assert "0.49" in text and "0.64" in text  # depth correlations

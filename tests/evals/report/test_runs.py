@@ -16,7 +16,8 @@ from layergym.evals.report.build import build
 from layergym.evals.report.model import Report, Section, Table, Text
 from layergym.evals.report.write import write_report
 from layergym.evals.results import Scored
-from layergym.evals.studies.vote import Votes, vote_section
+from layergym.evals.studies.vote import vote_section
+from layergym.evals.sweep.ensembles import Votes
 from tests.evals.conftest import result_of
 
 

@@ -293,7 +293,7 @@ def test_a_report_shows_episodes_and_runs_nothing_in_them(tmp_path: Path) -> Non
     report = build([tmp_path])
     assert [s.heading for s in report.sections] == ["Agents", "Settings and manifest", "Episodes"]
     tables = [b for s in report.sections for b in s.blocks if isinstance(b, Table)]
-    assert tables[0].columns[:3] == ("agent", "success (%)", "less the first")
+    assert tables[0].columns[:3] == ("agent", "success (%)", "minus the first")
     stories = [b for s in report.sections for b in s.blocks if isinstance(b, Story)]
     assert any("expert" in story.title and "solved" in story.title for story in stories)
     page = render(report)

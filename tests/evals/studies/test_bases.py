@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from layergym.base.files import read_json, write_json
-from layergym.evals.contribution.profile import profile
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.study import Finished
@@ -31,7 +30,7 @@ def base(make_sweep: MakeSweep, name: str, seed: int, **run: object) -> Path:
 
 def found(folder: Path) -> Finished:
     sweep = read_sweep(folder)
-    return Finished(sweep, profile(sweep))
+    return Finished.of(sweep)
 
 
 def pooled_section(folders: list[Path]) -> Section:

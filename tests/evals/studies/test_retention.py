@@ -25,8 +25,8 @@ from layergym.evals.score.multiple_choice import (
     score_questions,
     score_text,
 )
+from layergym.evals.score.retained import Kept, compared, retain
 from layergym.evals.score.sources import Choice, Prose, Source
-from layergym.evals.studies.retention import Kept, compared, retain
 
 MakeSweep = Callable[..., Path]
 ARC = "arc/arc_challenge_test.json"

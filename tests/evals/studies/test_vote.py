@@ -20,7 +20,7 @@ from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.results import EvalResult, read_sweep, write_eval
 from layergym.evals.score.voting import Member, VoteSampler, voter_seed
-from layergym.evals.studies.vote import (
+from layergym.evals.sweep.ensembles import (
     Ensemble,
     ensembles,
     read_votes,

@@ -12,8 +12,9 @@ import torch
 
 from layergym.base.errors import InputError
 from layergym.evals.sweep.executors.bank import banks
+from layergym.evals.sweep.executors.choose import open_executor
 from layergym.evals.sweep.executors.devices import GPU, gpus, run_bytes, seats
-from layergym.evals.sweep.executors.launch import Launch, open_executor
+from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.jobs import SweepJob
 from layergym.evals.sweep.resolve import resolve
 from layergym.evals.sweep.spec import SweepSpec

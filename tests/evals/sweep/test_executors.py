@@ -13,9 +13,10 @@ from layergym.envs import InputError
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
+from layergym.evals.sweep.executors.choose import open_executor
 from layergym.evals.sweep.executors.devices import GpuSeat
 from layergym.evals.sweep.executors.job import work
-from layergym.evals.sweep.executors.launch import Launch, open_executor
+from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.executors.processes import Processes
 from layergym.evals.sweep.executors.ray import RayTasks, _run, pack_folder, unpack_folder
 from layergym.evals.sweep.folder import run_sweep, write_sweep

@@ -9,9 +9,9 @@ from layergym.envs import InputError
 from layergym.evals.stats import Floats
 from layergym.evals.stats.simulate import Design, outcomes
 from layergym.evals.sweep.panels import EvalSpec
-from layergym.evals.sweep.racing import ALPHA, TASKS, behind
+from layergym.evals.sweep.racing import ALPHA, behind
 from layergym.evals.sweep.scan import coarse, waves
-from layergym.evals.sweep.search import Search
+from layergym.evals.sweep.search import TASKS, Search
 
 RACE = Design(tasks=64, repeats=2, seeds=1, seed_sd=0.0)
 

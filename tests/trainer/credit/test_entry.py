@@ -22,4 +22,4 @@ def test_a_new_entry_is_known_everywhere(
     assert args.algorithm == "mine"
     with pytest.raises(SystemExit, match="0"):
         main(["train", "--help"])
-    assert "rloo, mine" in " ".join(capsys.readouterr().out.split())
+    assert "graphgpo, mine" in " ".join(capsys.readouterr().out.split())

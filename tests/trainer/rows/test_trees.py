@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
+from layergym.agents.models.attend import use_own_attention
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import (
+    DENSE,
     Ids,
     Trees,
     arranged,
@@ -143,6 +145,36 @@ def test_log_probabilities_and_gradients_are_those_of_rows_alone(
         assert torch.allclose(found[row], expected[row], atol=1e-5)
     for name, gradient in wanted.items():
         # The head computes in float32.
+        assert (got[name] - gradient).abs().max() <= 1e-5 * gradient.abs().max(), name
+
+
+def test_trees_of_many_slots_have_no_mask_of_all_of_them(tiny_model: Tiny, family: str) -> None:
+    """Two trees, one of more slots than `DENSE`: attention goes in blocks and gives the same."""
+    draw = torch.Generator().manual_seed(0)
+    stem, other = torch.randint(4, 20, (2, 24), generator=draw).tolist()
+    tails = torch.randint(4, 20, (14, 90), generator=draw).tolist()
+    rows: list[Ids] = [(*stem, *tail) for tail in tails]
+    rows += [(*other, *tail[:9]) for tail in tails[:3]]
+    model = tiny_model(family)
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    results = []
+    for own in (False, True):
+        if own:
+            use_own_attention(model)
+        trees = laid(rows)
+        assert trees.ids.shape[1] > DENSE
+        masks = trees.inputs(model)["attention_mask"]
+        mask = masks["full_attention"] if isinstance(masks, dict) else masks
+        assert mask.numel() == (len(mask) * trees.ids.shape[1] * (3 if own else len(mask[0, 0])))
+        by_row, total = scores(model, trees)
+        total.backward()
+        gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        results.append((by_row, gradients))
+        model.zero_grad()
+    (expected, wanted), (found, got) = results
+    for row in rows:
+        assert torch.allclose(found[row], expected[row], atol=1e-5)
+    for name, gradient in wanted.items():
         assert (got[name] - gradient).abs().max() <= 1e-5 * gradient.abs().max(), name
 
 

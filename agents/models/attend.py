@@ -1,0 +1,108 @@
+"""Attention as models here compute it, in the place of transformers' "sdpa".
+
+Three things differ. Heads that share keys and values do so without copies of them. Rows in trees
+are attended to in blocks (`branches`), so that no mask is as large as their slots squared. And on a
+CPU, 16-bit numbers are attended to in float32: PyTorch's kernel rounds the weights of attention to
+16 bits relative to the largest score of a block of keys, so that what a token gets depends on where
+its keys lie, which is not the same in sampler and trainer.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from layergym.agents.models.branches import in_blocks, is_branches
+
+OWN = "layergym"
+"""The name by which transformers knows it."""
+
+
+def attend(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **settings: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of one layer, as transformers asks for it.
+
+    Args:
+        module: the attention layer.
+        query: (B, H, T, D).
+        key: (B, K, S, D); H is a multiple of K.
+        value: (B, K, S, V).
+        attention_mask: (B, 1, T, S), added to the scores or bool; `branches.branch_mask`; or None.
+        settings: of transformers' attention functions.
+
+    Returns:
+        (B, T, H, V), and no weights.
+    """
+    kept = query.dtype
+    if query.device.type == "cpu" and kept.itemsize < 4:
+        query, key, value = query.float(), key.float(), value.float()
+        if attention_mask is not None and attention_mask.is_floating_point():
+            attention_mask = attention_mask.float()
+    if attention_mask is not None and is_branches(attention_mask):
+        one_block = partial(_grouped, module, **settings)
+        found = in_blocks(query, key, value, attention_mask, one_block)
+    else:
+        found = _grouped(module, query, key, value, attention_mask, **settings)
+    return found.to(kept), None
+
+
+def _grouped(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    **settings: Any,
+) -> torch.Tensor:
+    """The tokens of all heads that share keys and values in a row, the mask repeated for them.
+
+    Where there are more new tokens than key channels that costs more than copies, and without a
+    mask PyTorch groups heads itself: both are left to transformers.
+    """
+    batch, heads, tokens, size = query.shape
+    shared = key.shape[1]
+    if (
+        mask is None
+        or heads == shared
+        or mask.shape[1] > 1
+        or tokens > shared * size
+        or not settings.keys() <= _KNOWN
+    ):
+        return sdpa_attention_forward(module, query, key, value, mask, **settings)[0]
+    repeated = mask[..., : key.shape[2]].repeat(1, 1, heads // shared, 1)
+    found = scaled_dot_product_attention(
+        query.reshape(batch, shared, -1, size),
+        key,
+        value,
+        attn_mask=repeated,
+        dropout_p=settings.get("dropout", 0.0),
+        scale=settings.get("scaling"),
+    )
+    return found.reshape(batch, heads, tokens, -1).transpose(1, 2).contiguous()
+
+
+_KNOWN = {"dropout", "scaling", "is_causal", "sliding_window", "position_ids", "use_cache"}
+"""Settings that are either heeded here or said by the mask already."""
+
+
+def use_own_attention(model: PreTrainedModel) -> None:
+    """Let `model` attend so, if it attends by "sdpa" and asks transformers for it by name."""
+    config = model.config.get_text_config(decoder=True)
+    if config._attn_implementation != "sdpa" or not model._supports_attention_backend:
+        return
+    AttentionInterface.register(OWN, attend)
+    AttentionMaskInterface.register(OWN, sdpa_mask)
+    model.set_attn_implementation(OWN)
