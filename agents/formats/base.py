@@ -14,6 +14,8 @@ class Parsed:
     action: str
     ok: bool
     """Whether the reply kept to the format; if not, `action` is the best guess."""
+    plain: bool = False
+    """Whether `action` is no guess if it is one of the admissible actions, word for word."""
 
 
 class ReplyFormat(Protocol):
