@@ -49,7 +49,7 @@ def equal(gold: str, answer: str, sandbox: Sandbox) -> bool:
 
 
 def _worded(right: str, given: str) -> bool:
-    """Whether both are the same words, what leads to them, an article or the s of a plural aside."""
+    """Whether both are the same words, but for what leads to them and the s of a plural."""
     if not all(_WORDS.fullmatch(text) for text in (right, given)):
         return False
     one, other = (form(_LEAD.sub("", text)) for text in (right, given))
