@@ -38,7 +38,7 @@ class Pattern:
             compiled = regex.compile(self.argument)
         except (regex.error, RecursionError, OverflowError) as error:
             text = short(self.argument)
-            raise InputError(f'"{text}" is no regular expression: {briefly(error)}') from None
+            raise InputError(f'"{text}" is not a regular expression: {briefly(error)}') from None
         if compiled.groups != 1:
             raise InputError(
                 f'"{short(self.argument)}" must have one group, (...), for the action; it has '

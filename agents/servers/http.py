@@ -57,7 +57,7 @@ def split(url: str) -> SplitResult:
         parts.port  # noqa: B018  # Read here, where a port above 65535 is refused.
         return parts
     except ValueError as error:
-        raise InputError(f'"{url}" is no address: {error}') from error
+        raise InputError(f'"{url}" is not an address: {error}') from error
 
 
 class Key(AuthBase):

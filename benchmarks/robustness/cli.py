@@ -82,7 +82,7 @@ def unparsed(argv: Sequence[str]) -> Ended | None:
 
 
 def tried(argv: Sequence[str], folder: Path, sweep: Path) -> Case:
-    """Run one line in `folder`, which is furnished anew if it changed."""
+    """Run one line in `folder`, which is furnished again if it changed."""
     before = files_of(folder)
     ended = unparsed(argv) or forked(argv, folder, LIMIT_S)
     wrote = files_of(folder) != before

@@ -43,7 +43,7 @@ def csv_rows(text: str) -> list[list[str]]:
     """The rows of a table, whatever the size of its fields; empty lines are left out.
 
     Raises:
-        csv.Error: it is no such table.
+        csv.Error: it is not such a table.
     """
     csv.field_size_limit(2**31 - 1)  # The largest that every system takes.
     table = io.StringIO(text.removeprefix("\ufeff"), newline="")
