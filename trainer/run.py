@@ -38,7 +38,7 @@ from layergym.agents.servers.vllm import VLLMSampler
 from layergym.agents.shots import SPLIT
 from layergym.agents.styles import style_of
 from layergym.agents.types import Trajectory
-from layergym.base.errors import Diverged
+from layergym.base.errors import Diverged, briefly
 from layergym.base.files import undone, write_json
 from layergym.base.locks import locked
 from layergym.envs import InputError, find, panel
@@ -283,7 +283,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     except InputError:
         raise
     except (TypeError, ValueError) as error:  # TRL and Transformers look at the values.
-        raise InputError(f"a setting is wrong: {error}") from error
+        raise InputError(f"a setting is wrong: {briefly(error)}") from error
 
 
 def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
     Raises:
         InputError: a value is wrong; names in `trl` are looked at when the run begins.
     """
-    own = {f.name for f in fields(RunSpec)}
+    own = {f.name for f in fields(RunSpec)} - {"trl"}
     mine = {name: value for name, value in settings.items() if name in own}
     for one in fields(RunSpec):  # --set layers=14 is read as a number
         if one.type in _TEXT and isinstance(mine.get(one.name), int):

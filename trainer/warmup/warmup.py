@@ -138,6 +138,7 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
 def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
+    choose_device(spec.device)
     depth = spec.depth if spec.model == NEW else num_layers(spec.model)
     touched(spec.layers, depth)  # Refused before thousands of episodes are heard.
     recorded = _recorded(spec)

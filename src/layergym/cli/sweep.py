@@ -174,6 +174,8 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
         lr_grid=numbers(args.lr_grid, "--lr-grid"),
     )
     if not search.active:
+        if args.dev_split is not None:
+            raise InputError("--dev-split is for --race, --scan and --lr-grid; give one of these")
         return search
     split = args.dev_split or dev_split(run)
     return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks, score=args.score))
