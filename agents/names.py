@@ -15,6 +15,7 @@ from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
 from layergym.agents.models.load import load_config, load_model, stored_dtype
 from layergym.agents.models.pull import SOURCES, pulled
+from layergym.agents.models.requests import Variants
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.models.save import RECIPE
 from layergym.agents.prompts import PromptStyle
@@ -129,10 +130,15 @@ def llm_agent(
     *,
     temperature: float,
     max_new_tokens: int,
+    variants: Variants | None = None,
 ) -> LLMAgent:
-    """A loaded model as an agent."""
+    """A loaded model as an agent; `variants` if it holds several."""
     sampler = TransformersSampler(
-        model, tokenizer, temperature=temperature, max_new_tokens=max_new_tokens
+        model,
+        tokenizer,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        variants=variants,
     )
     return LLMAgent(sampler, tokenizer, style)
 

@@ -199,7 +199,7 @@ def compiled(template: str) -> Template:
     """A template, ready to be filled in; what is filled in is text, never template.
 
     Raises:
-        InputError: it is no template, or speaks of what there is not.
+        InputError: it is not a template, or speaks of what there is not.
     """
     names_in(template)
     return _JINJA.from_string(template)
@@ -210,12 +210,12 @@ def names_in(template: str) -> frozenset[str]:
     """What a template speaks about.
 
     Raises:
-        InputError: it is no template, or speaks of what there is not.
+        InputError: it is not a template, or speaks of what there is not.
     """
     try:
         names = find_undeclared_variables(_JINJA.parse(template)) - _JINJA.globals.keys()
     except (TemplateError, RecursionError) as error:
-        raise InputError(f"the prompt is no Jinja template: {told(error)}") from None
+        raise InputError(f"the prompt is not a Jinja template: {told(error)}") from None
     if other := sorted(names - set(KNOWN)):
         raise InputError(
             f'the prompt speaks of "{other[0]}", which is not there; there is {", ".join(KNOWN)}'

@@ -59,7 +59,7 @@ def _boxed(text: str) -> Iterator[str]:
     r"""What is in each box that holds no other box and is closed, in order.
 
     A backslash and the character after it are one piece, so `\\{` is the end of a row and an
-    opening brace, where `\{` is no brace of LaTeX's own.
+    opening brace, where `\{` is not a brace of LaTeX's own.
     """
     opened: list[int | None] = []  # for each open brace, where the text of its box begins
     last = -1  # where the innermost box begins

@@ -65,7 +65,7 @@ class ContestSpec:
     repeats: int = 1
     """Episodes per task and seed."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of the episodes: every task is played anew for each."""
+    """Seeds of the episodes: every task is played again for each."""
     temperature: float = 1.0
     """Sampling temperature of models; 0 is greedy."""
     max_new_tokens: int | None = None
@@ -108,7 +108,7 @@ class ContestSpec:
         """The description of the evaluation in `folder`.
 
         Raises:
-            InputError: `folder` is no evaluation's folder.
+            InputError: `folder` is not an evaluation's folder.
         """
         held = read_json(folder / FILE)
         values = {f.name: held[f.name] for f in fields(cls) if f.name in held}
@@ -181,7 +181,7 @@ class Contest:
         """The evaluation in `folder`, whether or not its environment is at hand.
 
         Raises:
-            InputError: `folder` is no evaluation's folder.
+            InputError: `folder` is not an evaluation's folder.
         """
         spec = ContestSpec.read(folder)
         try:

@@ -15,7 +15,8 @@ from layergym.__main__ import main
 from layergym.agents import Group, Trajectory, Turn
 from layergym.agents.types import Reply
 from layergym.cli import sweep
-from layergym.cli.presets import COMMANDS, presets, with_preset
+from layergym.cli.presets import COMMANDS, presets
+from layergym.cli.run_files import filled
 from layergym.cli.run_options import single_spec
 from layergym.evals.sweep.resolve import resolve
 from layergym.evals.sweep.spec import SweepSpec
@@ -31,7 +32,7 @@ def parsed(command: str, *argv: str) -> argparse.Namespace:
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     args.command, args.argv = command, list(argv)
-    return with_preset(args, module.add_arguments, command)
+    return filled(args, module.add_arguments, command)
 
 
 def swept(name: str, *argv: str) -> SweepSpec:

@@ -1,6 +1,6 @@
 """Warm start: supervised fine-tuning on demonstrations.
 
-They are an expert's, each played anew on tasks drawn with a seed; some turns take a random action
+They are an expert's, each played on tasks drawn with a seed; some turns take a random action
 instead of the expert's, so that the policy learns to recover from its own slips. Or they are
 recorded trajectories, in an order drawn with a seed. Random and invalid actions carry no loss.
 """
@@ -124,7 +124,7 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
     """Train as `spec` says and save the model, its tokenizer and the recipe in `folder`.
 
     `folder` is there once all of it is written. A warm start that is interrupted leaves nothing
-    and begins anew.
+    and starts again.
 
     Raises:
         InputError: the environment or model is unknown, there is no expert, or another process

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         warmup(spec, folder, on_log=tell)
     except KeyboardInterrupt:
-        out.note("stopped; nothing was written, and a warm start begins anew")
+        out.note("stopped; nothing was written, and a warm start begins from the start")
         raise
     out.show(f"model: {folder}")
     out.record(event="model", folder=folder)

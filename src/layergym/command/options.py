@@ -87,7 +87,7 @@ def add_address(parser: argparse._ActionsContainer) -> None:
         type=whole(0, 100),
         default=0,
         metavar="N",
-        help="show so many episodes of the environment's expert as examples",
+        help="show this many episodes of the environment's expert as examples",
     )
 
 
@@ -127,7 +127,7 @@ def env_args(pairs: list[str]) -> dict[str, Any]:
     settings = named_values(pairs, "--env-arg")
     for name in settings:
         if name in _NO_SETTINGS:
-            raise InputError(f'"{name}" is no setting of an environment; leave it out')
+            raise InputError(f'"{name}" is not a setting of an environment; leave it out')
     return settings
 
 
@@ -144,7 +144,7 @@ def named_values(pairs: list[str], option: str) -> dict[str, Any]:
             raise InputError(f'{option} takes NAME=VALUE, not "{pair}"')
         key = name.replace("-", "_")
         if not key.isidentifier():
-            raise InputError(f'"{name}" is no name of a setting; leave it out')
+            raise InputError(f'"{name}" is not a name of a setting; leave it out')
         try:
             settings[key] = json.loads(value)
             json.dumps(settings[key], allow_nan=False)
@@ -177,7 +177,7 @@ def new_folder(path: str | Path, again: str = "") -> Path:
         again: the command that goes on with what such a folder holds, if there is one.
 
     Raises:
-        InputError: it holds something already, is a file, or lies in one.
+        InputError: it is a file, is below a file, or is not empty.
     """
     folder = Path(path)
     if not str(path).strip():
@@ -204,7 +204,7 @@ def only_to_resume(
     add_arguments: Callable[[argparse.ArgumentParser], None],
     allowed: Sequence[str],
 ) -> None:
-    """Refuse settings beside --resume: those of the folder hold.
+    """Refuse settings beside --resume: the folder has its own.
 
     Args:
         args: as they were parsed; `args.argv` holds what was given.
@@ -224,7 +224,7 @@ def only_to_resume(
         options = ", ".join(n if n == "env" else f"--{n.replace('_', '-')}" for n in wrong)
         raise InputError(
             f"--resume goes on with the settings in {args.resume}; leave out {options}, or begin "
-            "anew in another folder"
+            "again in another folder"
         )
 
 
@@ -274,7 +274,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     """The numbers of a list such as "1e-4,3e-4"; none of an empty one.
 
     Raises:
-        InputError: one of them is no number.
+        InputError: one of them is not a number.
     """
     try:
         return tuple(float(part) for part in text.split(",") if part.strip())

@@ -194,7 +194,7 @@ def test_with_many_errors_there_is_no_score_and_the_others_keep_theirs(
     command = ["eval", "test/Doors-v0", *agents, "--eval-tasks", "40", "--format", "plain"]
     assert main([*command, "--retries", "0", "--out", str(tmp_path / "out")]) == 1
     shown = capsys.readouterr()
-    assert f"{pusher.name}: 3 of 40 episodes ended in errors, which is no score" in shown.err
+    assert f"{pusher.name}: 3 of 40 episodes ended in errors, so there is no score" in shown.err
     assert "403" in shown.err
     served, expert, chance = standings(Contest.read(tmp_path / "out")).rows
     assert (served.episodes, served.errors, served.score) == (37, 3, None)
