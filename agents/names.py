@@ -39,7 +39,7 @@ class Defaults:
 
 
 TINY = Defaults("plain", 8, 3e-4, 2e-3, 1.5e-3)
-LLM = Defaults("think", 512, 1e-6, 5e-6, 1e-4)
+LLM = Defaults("act", 512, 1e-6, 5e-6, 1e-4)
 """Learning rates as in the scripts of arXiv 2607.01232: 1e-6 for all, 5e-6 for single layers, 1e-4
 for LoRA."""
 
@@ -151,7 +151,7 @@ class Speech:
     """0 is greedy."""
     max_new_tokens: int | None = None
     format: str | None = None
-    admissible: bool = False
+    admissible: bool | None = None
     context: str = "whole"
     prompt: str = ""
     shots: int = 0
@@ -164,16 +164,13 @@ class Speech:
     """Where it computes."""
 
 
-def _nowhere() -> TextEnv:
-    raise InputError("examples need an environment to be taken from; leave out shots")
-
-
 def open_agent(
     name: str,
     speech: Speech | None = None,
     limits: RequestLimits | None = None,
     *,
-    examples: Callable[[], TextEnv] = _nowhere,
+    make_env: Callable[[], TextEnv] | None = None,
+    examples: Callable[[], TextEnv] | None = None,
 ) -> AnyAgent:
     """An agent by name.
 
@@ -182,7 +179,10 @@ def open_agent(
             name.
         speech: how a model is asked.
         limits: how a server is treated.
-        examples: makes an environment whose expert gives examples, if there are to be any.
+        make_env: makes an environment like those that are played, which may say what replies
+            must hold.
+        examples: makes one whose expert gives examples, if there are to be any; by default
+            `make_env`.
 
     Raises:
         InputError: there is no such model, or no such address.
@@ -196,7 +196,7 @@ def open_agent(
     if name in scripted:
         return scripted[name]()
     known = LLM if name.startswith(PREFIX) else defaults(name)
-    style = style_of(speech, known.format, examples)
+    style = style_of(speech, known.format, make_env, examples)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens
     if name.startswith(PREFIX):
         client = ChatClient(Endpoint.parse(name), limits or RequestLimits(), speech.omit)

@@ -113,7 +113,7 @@ def agent_of(
 
 
 def check_run(spec: RunSpec, num_layers: int) -> None:
-    """Refuse what could not be trained in a model of so many layers; nothing is loaded or written.
+    """Refuse what a model of this many layers cannot train; nothing is loaded or written.
 
     Raises:
         InputError: the layers, the boost, the learning rate or another setting is wrong.
@@ -134,7 +134,7 @@ def train(
     """Train as `spec` says, in `folder`; with `resume`, go on from the last checkpoint.
 
     A resumed run ends bit-equal to one that was never interrupted. With `until`, it halts at a
-    checkpoint after so many optimiser steps, to be judged there and perhaps resumed. A run that
+    checkpoint after this many optimiser steps, to be judged there and perhaps resumed. A run that
     `watch` pauses leaves a checkpoint and no delta.
 
     Raises:

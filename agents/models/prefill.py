@@ -39,7 +39,7 @@ class Piece:
 
     @property
     def tokens(self) -> int:
-        """Of the pass, padding included."""
+        """Tokens of the pass, padding included."""
         return len(self.rows) * max(map(_width, self.rows))
 
     def every(self) -> Iterator[tuple[int, CacheRow]]:

@@ -38,10 +38,10 @@ class Variants(Protocol):
         """Whose weights answer in this episode."""
 
     def feed(self, variants: Sequence[int], alike: Sequence[Hashable] | None = None) -> None:
-        """Told before a forward pass: the variant of each row (B,) of its batch, -1 for nobody's.
+        """Say, before a forward pass, which variant answers in each row of its batch.
 
         Args:
-            variants: (B,).
+            variants: (B,), -1 for a row that is nobody's.
             alike: (B,) rows of equal values are fed the same tokens and hold the same ones in the
                 cache. None: not known.
         """

@@ -17,6 +17,7 @@ from layergym.agents.models.prefill import Piece, first_pieces
 from layergym.agents.models.requests import Request, Sample, Sampler, Variants
 from layergym.agents.models.rows import CacheRow, Ints, Places, Replies
 from layergym.base.errors import Diverged, InputError
+from layergym.base.texts import one_line
 
 _FEWER = 8
 """Requests wait until there is one for so many rows that are being answered: a pass over few new
@@ -96,7 +97,20 @@ class TransformersSampler(Sampler):
         self._queue += [self._open(request) for request in requests]
 
     def step(self, wait_s: float = 0.0) -> list[tuple[int, Sample]]:
-        """Feed new requests, then one token to every row; the replies that are finished now."""
+        """Feed new requests, then one token to every row; the replies that are finished now.
+
+        Raises:
+            InputError: memory runs out all the same.
+        """
+        try:
+            return self._step()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"memory ran out as {len(self._asked) + len(self._live)} episodes were sampled; "
+                f"play fewer at once, or end them earlier ({one_line(str(error))[:200]})"
+            ) from None
+
+    def _step(self) -> list[tuple[int, Sample]]:
         self._admit()
         if not (self._asked or self._live):
             return []
@@ -234,7 +248,7 @@ class TransformersSampler(Sampler):
         tokens, logprobs = torch.stack([token.float(), logprob]).cpu().numpy()
         if not np.isfinite(logprobs).all():
             raise Diverged(
-                "the model's logits are not finite, so its training has diverged; begin anew with "
+                "the model's logits are not finite, so its training has diverged; start again with "
                 "a lower learning rate"
             )
         over = self._replies.add(places, tokens.astype(np.int64), logprobs)

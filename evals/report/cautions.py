@@ -158,8 +158,12 @@ def _reliability(profile: LayerProfile, main: Measure) -> list[Text]:
     return [Text(" ".join(said), numbers=numbers)] if said else []
 
 
-def _anova(found: Estimate | None) -> str:
-    return "" if found is None else f"; {ratio(found)} by analysis of variance, 95 % interval"
+def _anova(reliability: Estimate | None) -> str:
+    return (
+        ""
+        if reliability is None
+        else f"; {ratio(reliability)} by analysis of variance, 95 % interval"
+    )
 
 
 def _saturated(profile: LayerProfile) -> list[Text]:

@@ -116,8 +116,8 @@ def too_many_errors(played: Sequence[Trajectory]) -> str:
         return ""
     [(error, _)] = failed.most_common(1)
     return (
-        f"{failed.total()} of {len(played)} episodes ended in errors, which is no score; mend the "
-        f"cause and resume. Most often: {error}"
+        f"{failed.total()} of {len(played)} episodes ended in errors, so there is no score; mend "
+        f"the cause and resume. Most often: {error}"
     )
 
 
@@ -127,8 +127,8 @@ def too_short_context(played: Sequence[Trajectory]) -> str:
     if cut <= OUT_OF_CONTEXT * len(played):
         return ""
     return (
-        f"{cut} of {len(played)} episodes ended because the model's context was full, which is no "
-        "score of the agent; allow fewer tokens per reply, or fewer turns"
+        f"{cut} of {len(played)} episodes ended because the model's context was full, so there is "
+        "no score of the agent; allow fewer tokens per reply, or fewer turns"
     )
 
 

@@ -108,10 +108,12 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
     return Prediction(len(groups), each, seed, layers)
 
 
-def against(found: Sequence[LayerStatistics], measured: Measure) -> dict[str, Agreement | None]:
+def against(
+    prediction: Sequence[LayerStatistics], measured: Measure
+) -> dict[str, Agreement | None]:
     """Rank correlation of each statistic with the measured gain, over the layers that have both."""
     gains = {arm.layer: arm.gain.value for arm in measured.layers}
-    both = [one for one in found if one.layer in gains]
+    both = [one for one in prediction if one.layer in gains]
     gain = np.array([gains[one.layer] for one in both])
     return {
         name: agreement(np.array([getattr(one, name) for one in both]), gain) for name in STATISTICS
@@ -125,7 +127,7 @@ def sections(finished: Finished) -> tuple[Section, ...]:
     return (predictor_section(prediction, main),) if prediction else ()
 
 
-def predictor_section(found: Prediction, measured: Measure) -> Section:
+def predictor_section(prediction: Prediction, measured: Measure) -> Section:
     """Statistics beside what was measured, and how they correlate."""
     gains = {arm.layer: arm.gain for arm in measured.layers}
     rows = tuple(
@@ -134,15 +136,16 @@ def predictor_section(found: Prediction, measured: Measure) -> Section:
             *(f"{getattr(one, name):.3g}" for name in STATISTICS),
             points(gains[one.layer]) if one.layer in gains else "-",
         )
-        for one in found.layers
+        for one in prediction.layers
     )
     told = [
         f"{STATISTICS[name]} {ratio(agreed.spearman) if agreed else 'not defined'}"
-        for name, agreed in against(found.layers, measured).items()
+        for name, agreed in against(prediction.layers, measured).items()
     ]
     text = (
         "An experiment, not a result: gradient statistics of the untrained base on one batch of "
-        f"rollouts ({found.tasks} tasks, {found.episodes} episodes each, seed {found.seed}). "
+        f"rollouts ({prediction.tasks} tasks, {prediction.episodes} episodes each, seed "
+        f"{prediction.seed}). "
         "Spearman's correlation with the measured gain over layers, with 95 % intervals: "
         f"{', '.join(told)}. With few layers, or a ranking that is itself mostly noise, these "
         "intervals are wide; do not choose layers by them yet."

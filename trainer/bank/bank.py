@@ -141,7 +141,7 @@ class Bank:
         Args:
             folders: one for each run.
             resume: go on from the last checkpoint that all have, whole.
-            until: halt after so many optimiser steps.
+            until: halt after this many optimiser steps.
             watches: one for each run, or none.
 
         Raises:

@@ -14,7 +14,7 @@ READY, SAMPLE, BACKWARD, BELOW, SCORE = range(5)
 
 
 def ready(variants: Sequence[int]) -> Sequence[int]:
-    """Let variants begin a step together: what one saved or set up counts in no other's time."""
+    """Let all variants begin a step together: no step is timed with what another variant did."""
     return variants
 
 
@@ -75,7 +75,7 @@ class SeatSampler(Sampler):
         self._asked: list[Request] = []
 
     def rows_that_fit(self, tokens: int) -> int:
-        """How many episodes of so many tokens the variant has room for, beside the others."""
+        """How many episodes of this many tokens the variant has room for, beside the others."""
         return max(1, self._joint.sampler.rows_that_fit(tokens) // self._joint.variants)
 
     def submit(self, requests: Sequence[Request]) -> None:

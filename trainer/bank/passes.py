@@ -140,7 +140,7 @@ class JointPasses:
     def backward(self, scored: Sequence[ScoredRows]) -> Sequence[torch.OutOfMemoryError | None]:
         """One backward pass for the gradients that the variants' losses left in their leaves.
 
-        Where memory runs out all of them begin their steps anew: some have gradients already.
+        Where memory runs out all of them begin their steps again: some have gradients already.
         """
         try:
             self._backward(scored)

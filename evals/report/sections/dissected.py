@@ -150,7 +150,7 @@ def _others(found: Dissected, what: Dissection) -> list[Table]:
         for share in what.shares
         if share.name not in single
     ]
-    columns = ("variant", "score", "less base, points", *(("share",) if what.defined else ()))
+    columns = ("variant", "score", "minus base, points", *(("share",) if what.defined else ()))
     return [Table("Other variants", columns, tuple(rows))] if rows else []
 
 
