@@ -21,7 +21,7 @@ def shots(
     """Episodes of `count` tasks spread over the panel, as an expert who answers in `reply` plays.
 
     Raises:
-        InputError: there is no expert, it does not finish, or there are not so many tasks.
+        InputError: there is no expert, it does not finish, or there are not this many tasks.
     """
     if not count:
         return ()

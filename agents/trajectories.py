@@ -124,7 +124,7 @@ def read_records(path: Path) -> Iterator[Record]:
                 yield _record(json.loads(line))
             except _DAMAGE as error:
                 raise InputError(
-                    f"{path}, line {number}, is no trajectory: {briefly(error)}"
+                    f"{path}, line {number}, is not a trajectory: {briefly(error)}"
                 ) from None
 
 

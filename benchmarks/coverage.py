@@ -30,7 +30,7 @@ from scipy import stats
 from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure, measure
 from layergym.evals.contribution.profile import LayerProfile
-from layergym.evals.report.words import recommendation
+from layergym.evals.report.findings import recommendation
 from layergym.evals.results import Floats
 from layergym.evals.stats import Estimate, intervals, seed_variance
 from layergym.evals.stats.agreement import thirds

@@ -83,7 +83,7 @@ def one_step(folder: Path, layers: str, dtype: torch.dtype) -> dict[str, float]:
         model, args, Panel("E", "train", ("task",), ""), lambda jobs: played, tokenizer
     )
     opening = _status("VmHWM") - held
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # The peak begins anew.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # The peak starts again.
     trainer.train()
     return {"opening": opening, "measured": _status("VmHWM") - held}
 

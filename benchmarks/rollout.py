@@ -7,7 +7,7 @@ same observations. Weights are random: speed does not depend on them, and greedy
 clocks    the sampler, every episode asking again as soon as its reply is finished
 turns     the sampler, all episodes waiting for the longest reply of a turn
 trl       TRL 1.16 (`GRPOTrainer._generate_single_turn`): pads the whole context on the left and
-          calls `generate` anew at every turn
+          calls `generate` again at every turn
 batch     transformers' continuous batching (what `generate_batch` runs on), every episode asking
           again as soon as its reply is finished, its prefix cache on
 before    `turns` with the code of another checkout, given by --before

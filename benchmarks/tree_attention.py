@@ -36,7 +36,7 @@ PATHS = ("dense", "blocks")
 
 
 def tree(slots: int) -> Trees:
-    """One tree of so many slots."""
+    """One tree of this many slots."""
     draw = torch.Generator().manual_seed(0)
     shared = torch.randint(1, 1000, (slots // 4,), generator=draw).tolist()
     own = (slots - len(shared)) // ROWS

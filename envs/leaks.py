@@ -48,7 +48,7 @@ def leaks(fresh: Callable[[], TextEnv], play: Callable[[TextEnv], None]) -> Iter
     grown = _growth(fresh(), play)
     if grown > GROWTH:
         yield (
-            f"every episode leaves {grown:,.0f} bytes behind; make all state of an episode anew "
+            f"every episode leaves {grown:,.0f} bytes behind; make all state of an episode again "
             "in start() and append to nothing that outlives it"
         )
 

@@ -6,7 +6,7 @@ What can be written::
     full                     every parameter
     3 | 0+14 | middle:5      only these layers: the `layers=` grammar
     boost-<layers>[*2]       every parameter, these layers at a multiple of the learning rate
-    random | random:2        control: single entries, scattered, as many as so many layers have
+    random | random:2        control: single entries, scattered, as many as this many layers have
     lora | lora-<layers>     control: LoRA on all or these layers, as large as one layer
 
 The boost is the layer-adaptive learning rate of arXiv 2607.01232, which doubles it; random masks
@@ -84,13 +84,13 @@ class Arm:
     """One thing that a sweep trains, as it was asked for."""
 
     name: ArmName
-    """Also its folder's."""
+    """The name of its folder too."""
     expression: str
     kind: ArmKind
     layers: str = "all"
     """What trains, or is boosted, in the `layers=` grammar."""
     factor: str = ""
-    """Of a boost."""
+    """How many times the learning rate a boosted layer gets."""
 
     @staticmethod
     @cache

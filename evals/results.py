@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, read_lines, write_json, write_text
 from layergym.evals.arms import ArmName
+from layergym.evals.asked import Asked
 
 FORMAT = 1
 RANKING = Path("ranking", "profile.json")
@@ -150,6 +151,7 @@ class Sweep:
 
     path: Path
     settings: Mapping[str, Any]
+    """As `sweep.json` has them, to be shown; `asked` is what to read."""
     manifest: Mapping[str, Any]
     runs: tuple[Run, ...]
 
@@ -177,9 +179,12 @@ class Sweep:
     @property
     def selective(self) -> bool:
         """Whether scores decided which layers were trained to the end (a scan, or a race)."""
-        search = self.settings.get("search")
-        scanned = isinstance(search, Mapping) and bool(search.get("scan"))
-        return scanned or any(run.manifest.get("stopped") for run in self.runs)
+        return bool(self.asked.scan) or any(run.manifest.get("stopped") for run in self.runs)
+
+    @cached_property
+    def asked(self) -> Asked:
+        """The settings in typed form."""
+        return Asked.of(self.settings)
 
     @property
     def panel(self) -> EvalResult | None:
@@ -254,7 +259,7 @@ def read_run(path: Path) -> Run:
     """Read one run folder; its arm and seed come from a path arms/<arm>/seed-<seed>, else config.
 
     Raises:
-        InputError: `path` is no run folder, or one of its files is damaged.
+        InputError: `path` is not a run folder, or one of its files is damaged.
     """
     config = read_json(path / "config.json")
     arm, seed = str(config.get("arm", path.name)), config.get("seed", 0)
@@ -284,7 +289,7 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep folder; runs that have not started yet are absent.
 
     Raises:
-        InputError: `path` is no sweep folder, a file is damaged, or panels differ between arms.
+        InputError: `path` is not a sweep folder, a file is damaged, or panels differ between arms.
     """
     settings = read_json(path / "sweep.json")
     folders = [f for f in (path / "arms").glob("*/seed-*") if (f / "config.json").is_file()]

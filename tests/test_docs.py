@@ -137,3 +137,15 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "api.html").is_file()
+
+
+def test_the_map_names_files_that_are_there() -> None:
+    """Also folders, and the files of a folder that are named without it."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = [f"/{file}" for file in tracked.stdout.splitlines()]
+    if not files:
+        pytest.skip("not a checkout")
+    named = set(re.findall(r"`([\w/]+(?:\.py|\.toml|/))`", text))
+    assert len(named) > 100
+    assert [n for n in named if not any(f"/{n}" in file for file in files)] == []

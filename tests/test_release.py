@@ -46,7 +46,7 @@ def test_a_checkout_without_links_is_not_built(part: str, tmp_path: Path) -> Non
     (package / part).write_text(f"../../{part}")  # what git writes in a link's place
     done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"src/layergym/{part} is no folder" in done.stderr
+    assert f"src/layergym/{part} is not a folder" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def check_step(step: int, found: Mapping[str, float]) -> None:
         raise Diverged(
             f"step {step} was not taken, for its {wrong[0]} is not a finite number; the weights "
             "and the last checkpoint are as they were. Look at the rewards of this step, and begin "
-            "anew with a lower learning rate"
+            "again with a lower learning rate"
         )
 
 
@@ -40,7 +40,7 @@ def check_tensors(tensors: Mapping[str, torch.Tensor]) -> None:
         if not bool(torch.isfinite(tensor).all()):
             raise Diverged(
                 f"{name} is no longer finite, so training has diverged and nothing is saved; begin "
-                "anew with a lower learning rate"
+                "again with a lower learning rate"
             )
 
 

@@ -135,7 +135,7 @@ def check_choices(args: Any) -> None:
 def check_settings(
     settings: Mapping[str, Any], decided: Collection[str], config: type[GRPOConfig]
 ) -> None:
-    """Refuse what is no setting of the trainer's, what a run decides otherwise, and wrong kinds.
+    """Refuse what is not a setting of the trainer's, what a run decides otherwise, and wrong kinds.
 
     Args:
         settings: by name.

@@ -72,7 +72,7 @@ class Masters:
             master.grad = None
 
     def drop_gradients(self) -> None:
-        """Begin a step anew."""
+        """Begin a step again."""
         for master in self:
             master.grad = None
 

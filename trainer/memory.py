@@ -78,7 +78,7 @@ def tokens_that_fit(model: PreTrainedModel, device: torch.device) -> int:
 
 
 def prefix_must_leave(model: PreTrainedModel, slots: int, free: int) -> bool:
-    """Whether cached activations of so many tokens have no room where the model computes.
+    """Whether cached activations of this many tokens have no room where the model computes.
 
     Args:
         model: whose layers they enter.

@@ -75,7 +75,7 @@ class Workload:
     reference: bool = False
     """Whether there is a KL term."""
     old: bool = False
-    """Whether vLLM samples: it has the key-value cache, old log-probabilities are computed anew."""
+    """Whether vLLM samples: it has the key-value cache, old log-probabilities are recomputed."""
     beside: float = 0.0
     """Share of a device's memory that vLLM holds beside training."""
     devices: int = 1

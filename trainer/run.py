@@ -29,6 +29,7 @@ from transformers import (
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.compute import choose_device
+from layergym.agents.models.requests import Variants
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.prompts import PromptStyle
@@ -97,8 +98,9 @@ def agent_of(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     temperature: float,
+    variants: Variants | None = None,
 ) -> LLMAgent:
-    """The model as the run's agent, sampling at `temperature`."""
+    """The model as the run's agent, sampling at `temperature`; `variants` if it holds several."""
     known = defaults(spec.model)
     return llm_agent(
         model,
@@ -106,11 +108,12 @@ def agent_of(
         prompt_style(spec),
         temperature=temperature,
         max_new_tokens=spec.max_new_tokens or known.max_new_tokens,
+        variants=variants,
     )
 
 
 def check_run(spec: RunSpec, num_layers: int) -> None:
-    """Refuse what could not be trained in a model of so many layers; nothing is loaded or written.
+    """Refuse what a model of this many layers cannot train; nothing is loaded or written.
 
     Raises:
         InputError: the layers, the boost, the learning rate or another setting is wrong.
@@ -131,7 +134,7 @@ def train(
     """Train as `spec` says, in `folder`; with `resume`, go on from the last checkpoint.
 
     A resumed run ends bit-equal to one that was never interrupted. With `until`, it halts at a
-    checkpoint after so many optimiser steps, to be judged there and perhaps resumed. A run that
+    checkpoint after this many optimiser steps, to be judged there and perhaps resumed. A run that
     `watch` pauses leaves a checkpoint and no delta.
 
     Raises:

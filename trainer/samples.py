@@ -20,7 +20,7 @@ class Samples:
     """
 
     def __init__(self, folder: Path, agent: str, *, updates_per_rollout: int = 1) -> None:
-        """Keep episodes of `agent` in `folder`; a rollout feeds so many optimiser steps."""
+        """Keep episodes of `agent` in `folder`; a rollout feeds this many optimiser steps."""
         self._path = folder / NAME
         self._agent = agent
         self._updates = updates_per_rollout

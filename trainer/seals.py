@@ -78,7 +78,7 @@ def last_whole(folders: Sequence[Path]) -> list[Path | None]:
             return [paths[step] for paths in held]
         wrong += found
     raise InputError(
-        f"no checkpoint is left to go on from: {'; '.join(wrong)}; begin anew in another folder"
+        f"no checkpoint is left to go on from: {'; '.join(wrong)}; begin again in another folder"
     )
 
 

@@ -81,8 +81,8 @@ class LayerTargeting(DeltaCheckpoints):
         """Check that the model can be trained this way.
 
         Raises:
-            InputError: it drops out, has a router loss that needs all layers, or cannot be batched
-                exactly.
+            InputError: it has dropout, has a router loss that needs all layers, or cannot be
+                batched exactly.
         """
         check_exact(self.model.config)
         refuse_dropout(self.model)

@@ -87,7 +87,7 @@ class GiGPOTrainer(LayerTargeting):
             found: `digests(model)`, when they are known already.
 
         Raises:
-            InputError: a layer does not exist, nothing is selected, or the model drops out.
+            InputError: a layer does not exist, nothing is selected, or the model has dropout.
         """
         self.selection = select(model, args.layers)
         self._layers = decoder_layers(model)

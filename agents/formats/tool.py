@@ -61,7 +61,7 @@ class Tool:
 
 
 def _action(call: str) -> str | None:
-    """The action of one call, or None where it is no call of the tool."""
+    """The action of one call, or None where it is not a call of the tool."""
     if len(call) > _LONGEST:
         return None
     try:

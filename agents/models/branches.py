@@ -110,7 +110,7 @@ def _seen(mask: Tensor, slots: Tensor, keys: Tensor, there: Tensor) -> Tensor:
     window = mask[:, :1, _WINDOW, None]
     depths = mask[:, slots, _DEPTH][..., None]
     near = (window == 0) | (of_keys[:, None, :, _DEPTH] > depths - window)
-    # Padding lies behind no slot but, so that attention is defined, itself.
+    # A padded slot sees itself alone, so that its attention is defined.
     return (behind & near & there[:, None]) | (at == slots[:, None])
 
 

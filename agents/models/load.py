@@ -153,7 +153,7 @@ def _explained(name: str, error: Exception) -> InputError:
         return InputError(f'"{name}" is a GGUF file; to read it: pip install "layergym[gguf]"')
     if "connect to" in reason:
         return InputError(
-            f'"{name}" is no folder here and the hub cannot be reached; '
+            f'"{name}" is not a folder here and the hub cannot be reached; '
             "check the name and the network, or give a folder"
         )
     if "Unrecognized configuration class" in reason:

@@ -113,7 +113,7 @@ class Replies:
         self._uniforms = np.zeros((0, most))
 
     def reach(self, places: int) -> None:
-        """Have room for so many places."""
+        """Have room for this many places."""
         while places > len(self._count):
             more = max(8, len(self._count))
             self._begun, self._count, self._ids, self._logprobs, self._uniforms = (

@@ -205,12 +205,12 @@ class TransformersSampler(Sampler):
     def _feed(self, piece: Piece) -> Tensor:
         """Logits (B, V) after what is new in a piece's rows; their copies get the same."""
         places, new = [row.place for row in piece.rows], piece.new
+        if self._variants:
+            self._variants.feed([row.variant for row in piece.rows], piece.read)
         if piece.fresh:
-            self._announce(piece.rows, new)
             logits = self.net.first(new, places)
             self.net.copy(*piece.copied(), max(map(len, new)))
         else:
-            self._announce(piece.rows)
             logits = self.net.more(new, places, [row.length for row in piece.rows])
         piece.fed()
         return logits
@@ -235,7 +235,9 @@ class TransformersSampler(Sampler):
             held = (max(self._places[n].length, self._replies.length(n)) for n in target)
             self.net.copy(source, target, max(held))
         live = len(self._live)
-        self._announce([self._places[n] for n in range(live)], idle=max(0, LEAST - live))
+        if self._variants:
+            whose = [self._places[n].variant for n in range(live)]
+            self._variants.feed(whose + [-1] * (LEAST - live))
         return self._draw(np.arange(live), self.net.next(*self._replies.last(live)))
 
     def _draw(self, places: Ints, logits: Tensor) -> list[CacheRow]:
@@ -246,7 +248,7 @@ class TransformersSampler(Sampler):
         tokens, logprobs = torch.stack([token.float(), logprob]).cpu().numpy()
         if not np.isfinite(logprobs).all():
             raise Diverged(
-                "the model's logits are not finite, so its training has diverged; begin anew with "
+                "the model's logits are not finite, so its training has diverged; start again with "
                 "a lower learning rate"
             )
         over = self._replies.add(places, tokens.astype(np.int64), logprobs)
@@ -255,19 +257,3 @@ class TransformersSampler(Sampler):
             gone = set(done)
             self._live = [row for row in self._live if row not in gone]
         return done
-
-    def _announce(
-        self,
-        rows: Sequence[CacheRow],
-        prompts: Sequence[Sequence[int]] | None = None,
-        *,
-        idle: int = 0,
-    ) -> None:
-        """Tell whose the rows of the next pass are, with `idle` more, and their first prompts."""
-        if not self._variants:
-            return
-        variants = [row.variant for row in rows] + [-1] * idle
-        numbers = {tuple(prompt): n for n, prompt in enumerate(prompts or ())}
-        self._variants.feed(
-            variants, [numbers[tuple(prompt)] for prompt in prompts] if prompts else None
-        )

@@ -170,7 +170,7 @@ class ChatClient:
 
 
 def check_omitted(names: Sequence[str]) -> None:
-    """Refuse to leave out what is no optional parameter.
+    """Refuse to leave out what is not an optional parameter.
 
     Raises:
         InputError: it is none of `OPTIONAL`.
@@ -181,7 +181,7 @@ def check_omitted(names: Sequence[str]) -> None:
 
 
 class _Pace:
-    """Lets so many begin in a minute, evenly."""
+    """Lets this many begin in a minute, evenly."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._gap_s = 60 / per_minute if per_minute else 0.0
@@ -202,7 +202,7 @@ def _answer(value: Any) -> ChatAnswer:
     choice = value["choices"][0]
     message = choice["message"]
     if not isinstance(message, dict):
-        raise TypeError("the message is no object")
+        raise TypeError("the message is not an object")
     thought = message.get("reasoning_content") or message.get("reasoning")
     return ChatAnswer(
         content=_text(message.get("content")),

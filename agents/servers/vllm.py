@@ -42,7 +42,7 @@ class Engine(Protocol):
         """
 
     def finished(self, wait_s: float = 0.0) -> list[tuple[int, Completion]]:
-        """What is finished since, by number; waits so many seconds for one at most.
+        """What is finished since, by number; waits this many seconds for one at most.
 
         Some must be under way if that is infinite.
         """

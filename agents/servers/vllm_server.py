@@ -41,11 +41,11 @@ class VLLMServer:
                 account that may read it), for weights; by default the one for temporary files.
 
         Raises:
-            InputError: it is no address, or no vLLM server answers there.
+            InputError: it is not an address, or no vLLM server answers there.
         """
         parts = split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise InputError(f'"{url}" is no address of a server; write http://HOST:PORT')
+            raise InputError(f'"{url}" is not an address of a server; write http://HOST:PORT')
         self.url = url.rstrip("/").removesuffix("/v1")
         self._exchange = exchange
         patience = Patience(attempt_s=TIMEOUT_S, retries=RETRIES, again=(502, 503))

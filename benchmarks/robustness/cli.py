@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.robustness.children import Case, Ended, files_of, forked, refusal, told, warm  # noqa: E402
-from benchmarks.robustness.wrong import ALONE, COMMANDS, FINE, WRONG  # noqa: E402
+from benchmarks.robustness.wrong import ALONE, COMMANDS, FINE, FREE, WRONG  # noqa: E402, F401
 
 LIMIT_S = 60.0
 
@@ -80,7 +80,7 @@ def unparsed(argv: Sequence[str]) -> Ended | None:
 
 
 def tried(argv: Sequence[str], folder: Path, sweep: Path) -> Case:
-    """Run one line in `folder`, which is furnished anew if it changed."""
+    """Run one line in `folder`, which is furnished again if it changed."""
     before = files_of(folder)
     ended = unparsed(argv) or forked(argv, folder, LIMIT_S)
     wrote = files_of(folder) != before

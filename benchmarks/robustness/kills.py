@@ -1,7 +1,7 @@
 """kill -9 at any moment: what is started again ends as if nothing had happened.
 
 Each command runs once undisturbed. Then it is started again and again, and killed at moments drawn
-anew, until it was killed so many times. Whenever it ends by itself, what it leaves is compared
+again, until it was killed this many times. Whenever it ends by itself, what it leaves is compared
 with the undisturbed run byte for byte: weights, scores, episodes, and metrics without their times.
 
     python benchmarks/robustness/kills.py                     # some minutes

@@ -54,7 +54,7 @@ class OpenEnv(Replayed):
         """
         super().__init__(split=split, max_turns=max_turns, render_mode=render_mode)
         if not url.startswith(("http://", "https://")):
-            raise InputError(f'"{url}" is no address of a server; it begins with http(s)://')
+            raise InputError(f'"{url}" is not an address of a server; it begins with http(s)://')
         library("openenv.core", "openenv")
         self.url, self._says, self._sees = url, says, sees
 

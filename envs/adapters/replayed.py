@@ -50,7 +50,7 @@ class Replayed(TextEnv):
         return twin
 
     def close(self) -> None:
-        """Give back what the game holds; the next `reset` begins anew."""
+        """Give back what the game holds; the next `reset` starts again."""
         if self.inner is not None:
             self.shut()
             self.inner = None

@@ -113,7 +113,7 @@ class ScienceWorld(Replayed):
     def expert(self) -> str | None:
         """The next step of ScienceWorld's own solution; None where the episode has left it.
 
-        ScienceWorld draws a solution anew at every start.
+        ScienceWorld draws another solution at every start.
         """
         done = len(self.acted)
         follows = list(self.acted) == self._gold[:done] and done < len(self._gold)

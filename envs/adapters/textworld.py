@@ -142,7 +142,9 @@ class TextWorld(Replayed):
 def _games(path: Path, split: str) -> list[Path]:
     if path.is_file():
         if path.suffix != ".z8":
-            raise InputError(f"{path} is no .z8 game; make one with tw-make ... --output game.z8")
+            raise InputError(
+                f"{path} is not a .z8 game; make one with tw-make ... --output game.z8"
+            )
         return _described([path])
     own = path / split
     files = sorted((own if own.is_dir() else path).glob("*.z8"))

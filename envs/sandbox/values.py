@@ -219,7 +219,7 @@ _NOT_RAISED = (
 def exception_name(kind: type[BaseException]) -> str:
     """The name under which an exception crosses: that of the nearest built-in one it derives from.
 
-    Its own name, where that one is `Exception`, or may not be raised anew.
+    Its own name, where that one is `Exception`, or may not be raised again.
     """
     nearest = next(base for base in kind.__mro__ if vars(builtins).get(base.__name__) is base)
     if issubclass(kind, StopIteration | StopAsyncIteration) or nearest is Exception:

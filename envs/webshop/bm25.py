@@ -150,7 +150,7 @@ class IndexWriter:
 
 
 def _norms(lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Lucene's length normalisation of documents of so many terms."""
+    """Lucene's length normalisation of documents of this many terms."""
     mean = np.float32(int(lengths.sum()) / max(1, len(lengths)))
     rounded = _ROUND_LENGTHS[np.searchsorted(_ROUND_LENGTHS, lengths, side="right") - 1]
     relative = _B * rounded.astype(np.float32) / (mean or _ONE)

@@ -105,7 +105,7 @@ class GoalFile:
             self._prices = {str(k): float(v) for k, v in content["product_prices"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
-                f"{path} is no goal file ({type(error).__name__}: {error}); it needs the keys "
+                f"{path} is not a goal file ({type(error).__name__}: {error}); it needs the keys "
                 '"goals", as in WebShop, and "product_prices"'
             ) from error
 

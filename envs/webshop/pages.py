@@ -45,7 +45,7 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """Where the shopper is. The goal is no part of it."""
+    """Where the shopper is. The goal is not part of it."""
 
     page: Literal["home", "results", "item", "sub", "done"] = "home"
     keywords: str = ""

@@ -69,7 +69,7 @@ class GivenGoals:
         """Read the file.
 
         Raises:
-            InputError: it is no goal file, or the catalogue lacks one of its products.
+            InputError: it is not a goal file, or the catalogue lacks one of its products.
         """
         self._catalogue, self._file = catalogue, GoalFile(path)
         rows = [(asin, catalogue.row(asin)) for asin in self._file.asins]

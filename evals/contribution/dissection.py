@@ -27,7 +27,7 @@ class GainShare:
     name: str
     score: Estimate
     difference: Estimate
-    """Score less the base's; of a put-back part, full training's score less this one."""
+    """Score minus the base's; of a put-back part, full training's score minus this one."""
     joint: Estimate
     """The same, with intervals that hold for all variants together."""
     share: Estimate | None
@@ -42,7 +42,7 @@ class Dissection:
     base: Estimate
     full: Estimate
     gain: Estimate
-    """Full less base."""
+    """Full minus base."""
     shares: tuple[GainShare, ...]
 
     @property
@@ -83,7 +83,7 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
     values, draws = _differences(board, names)
     shares = stats.contribution_ratios(values, float(gain[0]), draws, gain_draws[:, 0])
     joint = stats.simultaneous(values, draws, board.degrees)
-    found = tuple(
+    shares_of = tuple(
         GainShare(
             name=name,
             score=board.score(name),
@@ -98,7 +98,7 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
         board.score(BASE),
         board.score(FULL),
         board.difference(FULL, BASE),
-        found,
+        shares_of,
     )
 
 

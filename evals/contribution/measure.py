@@ -49,9 +49,9 @@ class Control:
 
     arm: ArmName
     mean_layer: Estimate | None
-    """Mean score of the layers less the control's; None where scores decided which layers ran."""
+    """Mean score of the layers minus the control's; None where scores decided which layers ran."""
     layers: tuple[Estimate, ...]
-    """Score of each layer less the control's; intervals hold for all layers and controls."""
+    """Score of each layer minus the control's; intervals hold for all layers and controls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class Measure:
     thirds: tuple[float | None, ...]
     """Mean gain of the layers in the first, middle and last third of the stack."""
     middle_less_first: Estimate | None
-    """Mean gain of the middle third less that of the first; holds together with the next."""
+    """Mean gain of the middle third minus that of the first; holds together with the next."""
     middle_less_last: Estimate | None
-    """The same less the last third."""
+    """Mean gain of the middle third minus that of the last third."""
     half_panel: float | None
     """Mean Spearman correlation over layers between halves of the panel."""
     single_seed: float | None
@@ -80,9 +80,9 @@ class Measure:
     """Gain of "the best layer", chosen on some tasks and seeds and scored on the others."""
     controls: tuple[Control, ...] = ()
     panel_reliability: Estimate | None = None
-    """Of the layers' scores over further tasks, for these trained weights (`reliability`)."""
+    """Reliability of the layers' scores over further tasks, for these trained weights."""
     seed_reliability: Estimate | None = None
-    """Of the same over further seeds."""
+    """Reliability of the layers' scores over further seeds."""
 
     @property
     def layers(self) -> tuple[ArmScore, ...]:
@@ -232,15 +232,15 @@ def _share(layers: Sequence[ArmName], third: range) -> Floats:
 def _middle(
     board: Board[ArmName], layers: Sequence[ArmName], weights: Sequence[Floats]
 ) -> tuple[Estimate | None, Estimate | None]:
-    """The mean gain of the middle third less that of the first, and of the last, both at once."""
+    """The mean gain of the middle third minus that of the first, and of the last, both at once."""
     first, middle, last = weights
     ends = [end for end in (first, last) if middle.any() and end.any()]
     if not ends:
         return None, None
     gains, draws = board.differences(layers, BASE)
     contrasts = np.array([middle - end for end in ends]).T
-    found = iter(stats.simultaneous(gains @ contrasts, draws @ contrasts, board.degrees))
-    return next(found) if first.any() else None, next(found) if last.any() else None
+    gaps = iter(stats.simultaneous(gains @ contrasts, draws @ contrasts, board.degrees))
+    return next(gaps) if first.any() else None, next(gaps) if last.any() else None
 
 
 def _common(

@@ -35,11 +35,11 @@ def moved(run: Run) -> dict[str, float]:
 
 def mean_moved(runs: Sequence[Run]) -> dict[ArmName, dict[str, float]]:
     """`moved`, mean over the seeds of each arm; arms without any are left out."""
-    found: dict[ArmName, dict[str, list[float]]] = {}
+    shares_of: dict[ArmName, dict[str, list[float]]] = {}
     for run in runs:
         for name, share in moved(run).items():
-            found.setdefault(run.arm, {}).setdefault(name, []).append(share)
+            shares_of.setdefault(run.arm, {}).setdefault(name, []).append(share)
     return {
         arm: {name: float(np.mean(shares)) for name, shares in by_layer.items()}
-        for arm, by_layer in found.items()
+        for arm, by_layer in shares_of.items()
     }

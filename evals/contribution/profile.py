@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -109,17 +108,15 @@ def profile(sweep: Sweep, board: Board[ArmName] | None = None) -> LayerProfile:
             )
             for m in measures
         ]
-    run = sweep.settings.get("run")
-    run = run if isinstance(run, Mapping) else {}
     counts = [len(table) for arm, table in board.tables.items() if arm.trained]
     return LayerProfile(
         name=sweep.path.resolve().name,
-        model=_text(run, "model"),
-        model_hash=_text(sweep.manifest, "model_hash"),
+        model=sweep.asked.model,
+        model_hash=str(sweep.manifest.get("model_hash", "unknown")),
         num_layers=num_layers,
         env_id=panel.env_id,
         panel_hash=panel.panel_hash,
-        algorithm=_text(run, "algorithm"),
+        algorithm=sweep.asked.algorithm,
         tasks=len(panel.tasks),
         repeats=sweep.results("base", main)[0].repeats,
         seeds=(min(counts), max(counts)),
@@ -183,14 +180,10 @@ def _scores(tables: Mapping[float, Floats]) -> tuple[tuple[float, Estimate], ...
     return tuple((t, board.score(name)) for t, name in zip(tables, names, strict=True))
 
 
-def _text(values: Mapping[str, Any], key: str) -> str:
-    return str(values.get(key, "unknown"))
-
-
 def _num_layers(sweep: Sweep) -> int:
     highest = max((arm.layer or 0 for arm in sweep.arms), default=0) + 1
-    stated = sweep.settings.get("num_layers") or highest
-    if not isinstance(stated, int) or stated < highest:
+    stated = sweep.asked.num_layers or highest
+    if stated < highest:
         raise InputError(
             f"{sweep.path / 'sweep.json'}: num_layers is {stated!r}, but layer {highest - 1} "
             "was trained; write the model's number of layers there"

@@ -67,11 +67,11 @@ def read_profile(path: Path) -> LayerProfile:
 
 def _measures(rows: Any) -> tuple[Measure, ...]:
     """At least one; scores lie between 0 and 1."""
-    found = tuple(map(_measure, rows))
-    scores = [one.value for m in found for one in (m.base, m.full, *(a.score for a in m.arms))]
-    if not found or not all(0 <= score <= 1 for score in scores):
+    measures = tuple(map(_measure, rows))
+    scores = [one.value for m in measures for one in (m.base, m.full, *(a.score for a in m.arms))]
+    if not measures or not all(0 <= score <= 1 for score in scores):
         raise ValueError("it has no measure, or a score outside 0 to 1")
-    return found
+    return measures
 
 
 def _depth(value: Any, measures: Sequence[Measure]) -> int:

@@ -74,7 +74,7 @@ def read_table(path: Path) -> PublishedTable:
     Scores above 1 anywhere mean that the table is in percent.
 
     Raises:
-        InputError: the file is unreadable, lacks Base or Full, or has a cell that is no number.
+        InputError: the file is unreadable, lacks Base or Full, or has a cell that is not a number.
     """
     header, rows = _rows(path)
     averages = tuple(name for name in header if _plain(name) in _AVERAGE)

@@ -33,7 +33,7 @@ class RunScore:
 def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
     """All runs that were scored at `temperature`, by arm and seed."""
     scored = [(arm, sweep.results(arm, temperature)) for arm in sweep.arms]
-    found = {
+    scores_of = {
         arm: [
             RunScore(arm, r.seed, float(r.rates.mean()), r.errors, r.out_of_context, r.shortened)
             for r in results
@@ -42,12 +42,12 @@ def run_scores(sweep: Sweep, temperature: float) -> tuple[RunScore, ...]:
     }
     trained = [(arm, results) for arm, results in scored if arm.trained and results]
     spread = seed_spread([np.array([r.rates for r in results]) for _, results in trained])
-    usual = float(np.median([one.score for arm, _ in trained for one in found[arm]] or [0.0]))
+    usual = float(np.median([one.score for arm, _ in trained for one in scores_of[arm]] or [0.0]))
     for place in spread.apart:
-        own = found[trained[place][0]]
+        own = scores_of[trained[place][0]]
         outer = _outer([one.score for one in own], usual)
         own[outer] = replace(own[outer], apart=True)
-    return tuple(one for runs in found.values() for one in runs)
+    return tuple(one for runs in scores_of.values() for one in runs)
 
 
 def apart(runs: Sequence[RunScore]) -> tuple[ArmName, ...]:

@@ -45,7 +45,7 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
         kept: whether the folders stay; nobody is sent to one that does not.
 
     Raises:
-        InputError: no path is given, or one of them is none of these or is damaged.
+        InputError: no path is given, or a path is damaged or something else.
     """
     if not paths:
         raise InputError("a report needs at least one run or sweep folder, profile or CSV table")
@@ -60,7 +60,7 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
             replace(s, heading=_named(source, s.heading, len(sources))) for s in source.sections
         ]
     profiles = tuple(replace(s.profile, name=s.name) for s in sources if s.profile is not None)
-    ranked = [found for found in profiles if found.measures[0].layers]
+    ranked = [profile for profile in profiles if profile.measures[0].layers]
     first = [stability_section(ranked)] if len(ranked) > 1 else []
     swept = [
         replace(s.finished, profile=replace(s.finished.profile, name=s.name))
@@ -86,8 +86,8 @@ def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
         sections = (*profile_sections(table.profile), *([more] if more else []))
         return _Source(path.stem, sections, table.profile)
     if path.suffix.lower() == ".json":
-        found = read_profile(path)
-        return _Source(found.name, profile_sections(found), found)
+        profile = read_profile(path)
+        return _Source(profile.name, profile_sections(profile), profile)
     if not path.is_dir():
         raise InputError(f"{path} does not exist; give a run or sweep folder, profile or CSV table")
     episodes = episode_sections(path) if kept else ()
@@ -99,10 +99,10 @@ def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
         return _Source(name, run_sections(run) + episodes, None, (run,))
     sweep = read_sweep(path)
     finished = Finished.of(sweep)
-    found = finished.profile
+    profile = finished.profile
     asked = tuple(section for study in studies for section in study.of_sweep(finished))
-    sections = profile_sections(found) + asked + sweep_sections(finished) + episodes
-    return _Source(found.name, sections, found, sweep.runs, finished)
+    sections = profile_sections(profile) + asked + sweep_sections(finished) + episodes
+    return _Source(profile.name, sections, profile, sweep.runs, finished)
 
 
 def _unfinished(source: _Source, sources: int) -> list[Section]:
@@ -124,8 +124,8 @@ def _title(sources: Sequence[_Source]) -> str:
 
 
 def _about(source: _Source) -> str:
-    found = source.profile
-    if found is None:
+    profile = source.profile
+    if profile is None:
         return source.name
-    known = [found.model, found.algorithm, found.env_id]
-    return " · ".join([found.name, *(text for text in known if text != "unknown")])
+    known = [profile.model, profile.algorithm, profile.env_id]
+    return " · ".join([profile.name, *(text for text in known if text != "unknown")])

@@ -93,12 +93,12 @@ class Plot:
     @property
     def points(self) -> list[Point]:
         """The points of all series, by x."""
-        found: list[Point] = [
+        points: list[Point] = [
             (x, y, series.low[place], series.high[place]) if series.low else (x, y, None, None)
             for series in self.series
             for place, (x, y) in enumerate(zip(series.x, series.y, strict=True))
         ]
-        return sorted(found, key=lambda point: point[:2])
+        return sorted(points, key=lambda point: point[:2])
 
     def table(self) -> Table:
         """The same numbers as a table; long curves are thinned out."""
@@ -160,7 +160,7 @@ class Renderer:
     """One form of a report as a file. Each is a file of `render/` and its `RENDERER`."""
 
     name: str
-    """Also its option: `layergym report --NAME`."""
+    """Its option is `layergym report --NAME`."""
     file: str
     render: Callable[[Report], str | bytes]
 

@@ -89,7 +89,7 @@ class FoundStudy:
     """Where a study is. It is imported when it is used."""
 
     name: str
-    """Also its command."""
+    """The name of its command too."""
     module: str
     value: str = VALUE
 

@@ -20,8 +20,8 @@ def by_format(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def _renderers() -> Iterator[Renderer]:
-    for found in iter_modules(render.__path__, f"{render.__name__}."):
-        renderer = getattr(import_module(found.name), "RENDERER", None)
+    for module in iter_modules(render.__path__, f"{render.__name__}."):
+        renderer = getattr(import_module(module.name), "RENDERER", None)
         if isinstance(renderer, Renderer):
             yield renderer
 

@@ -65,7 +65,7 @@ class ContestSpec:
     repeats: int = 1
     """Episodes per task and seed."""
     seeds: tuple[int, ...] = (0,)
-    """Seeds of the episodes: every task is played anew for each."""
+    """Seeds of the episodes: every task is played again for each."""
     temperature: float = 1.0
     """Sampling temperature of models; 0 is greedy."""
     max_new_tokens: int | None = None
@@ -76,8 +76,8 @@ class ContestSpec:
     """Where they compute."""
     format: str | None = None
     """The form of a reply, as in `RunSpec`."""
-    admissible: bool = False
-    """List the admissible actions in every prompt."""
+    admissible: bool | None = None
+    """List the admissible actions in every prompt; None: for chat models."""
     context: str = "whole"
     """What of an episode a prompt shows."""
     prompt: str = ""
@@ -108,7 +108,7 @@ class ContestSpec:
         """The description of the evaluation in `folder`.
 
         Raises:
-            InputError: `folder` is no evaluation's folder.
+            InputError: `folder` is not an evaluation's folder.
         """
         held = read_json(folder / FILE)
         values = {f.name: held[f.name] for f in fields(cls) if f.name in held}
@@ -181,7 +181,7 @@ class Contest:
         """The evaluation in `folder`, whether or not its environment is at hand.
 
         Raises:
-            InputError: `folder` is no evaluation's folder.
+            InputError: `folder` is not an evaluation's folder.
         """
         spec = ContestSpec.read(folder)
         try:
@@ -312,4 +312,4 @@ def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAge
         device=spec.device,
     )
     examples = _maker(replace(spec, split=SPLIT))
-    return open_agent(name, speech, limits, examples=examples)
+    return open_agent(name, speech, limits, make_env=_maker(spec), examples=examples)

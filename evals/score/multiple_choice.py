@@ -229,7 +229,16 @@ def _question(row: Mapping[str, Any]) -> ChoiceQuestion:
         return _worded(text, [c["text"] for c in choices], labels.index(row["answerKey"]))
     if isinstance(choices, Mapping):  # ARC on the hub
         return _worded(text, choices["text"], list(choices["label"]).index(row["answerKey"]))
-    return _lettered(text, choices or (), int(row["answer"]))
+    return _lettered(text, choices or (), _place(row["answer"]))
+
+
+def _place(answer: Any) -> int:
+    """The index of an answer, which is given as a number or as its letter."""
+    if isinstance(answer, str) and answer in tuple(_LETTERS):
+        return _LETTERS.index(answer)
+    if isinstance(answer, bool) or int(answer) != float(answer):
+        raise ValueError(f"{answer!r} is no choice")
+    return int(answer)
 
 
 def _worded(text: str, choices: Sequence[str], answer: int) -> ChoiceQuestion:
@@ -250,7 +259,7 @@ def _read_csv(path: Path, text: str) -> tuple[ChoiceQuestion, ...]:
     try:
         rows = csv_rows(text)
     except csv.Error as error:
-        raise InputError(f"{path} is no CSV table: {briefly(error)}") from None
+        raise InputError(f"{path} is not a CSV table: {briefly(error)}") from None
     for number, row in enumerate(rows, start=1):
         if len(row) < 4 or row[-1].strip() not in tuple(_LETTERS[: len(row) - 2]):
             raise InputError(f"{path}, row {number}: expected question, choices, answer letter")

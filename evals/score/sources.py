@@ -23,7 +23,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called, as a file name too."""
+        """Its name, which is also that of the file with its scores."""
 
     @property
     def digest(self) -> str:
@@ -49,7 +49,7 @@ class Choice:
 
     @property
     def digest(self) -> str:
-        """Of prompts, choices and answers."""
+        """Digest of prompts, choices and answers."""
         return _digest(repr(self.questions))
 
     def score(
@@ -80,7 +80,7 @@ class Prose:
 
     @property
     def digest(self) -> str:
-        """Of the text."""
+        """Digest of the text."""
         return _digest(self.text)
 
     def score(

@@ -37,7 +37,7 @@ class Standing:
     score: Estimate | None
     """Success rate on the tasks that all agents with a score played; None without such tasks."""
     difference: Estimate | None
-    """Score less that of the first agent, paired over tasks; None for the first agent itself."""
+    """Score minus that of the first agent, paired over tasks; None for the first agent itself."""
     kinds: Mapping[str, Estimate]
     """Success rate by type of task."""
     turns: float | None

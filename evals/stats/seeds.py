@@ -43,7 +43,7 @@ class Spread:
     variances: Floats
     """Of one run's score, (A,); 0 where nothing was repeated."""
     degrees: int
-    """Of freedom of the pool."""
+    """Degrees of freedom of the pool."""
     apart: tuple[int, ...]
     """Arms whose runs lie much further apart than those of the others."""
     own: tuple[int, ...]

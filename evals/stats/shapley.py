@@ -2,7 +2,7 @@
 
 A *game* gives every coalition, a set of players, a value per task; here the score of the base with
 these layers of a trained model. A player's Shapley value is what it adds to those before it, on
-average over all orders. The values of all players add up to the value of all less that of none.
+average over all orders. The values of all players add up to the value of all minus that of none.
 
 Shapes: K players, T tasks, P pairs of orders.
 """

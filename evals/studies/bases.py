@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class PooledArm:
 
     arm: ArmName
     values: tuple[float, ...]
-    """For each base: score less that of the base; for "base" the score itself."""
+    """For each base: score minus that of the base; for "base" the score itself."""
     mean: Estimate
     contribution: Estimate | None
     """Mean gain over the mean gain of full training; None for base, full, and where undefined."""
@@ -70,9 +70,9 @@ class BaseSpread:
     """Standard deviations of success rates, the noise of tasks and sampling taken off."""
 
     base: float
-    """Of the untrained score, between bases."""
+    """Standard deviation of the untrained score between bases."""
     gain: float
-    """Of the gain of full training, between bases."""
+    """Standard deviation of full training's gain between bases."""
     seeds: float | None
     """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
 
@@ -104,21 +104,15 @@ def same_but_base(several: Sequence[Finished]) -> list[list[Finished]]:
     """Groups of two or more sweeps that differ in their base checkpoint and nothing else."""
     groups: dict[tuple[object, ...], dict[str, Finished]] = {}
     for finished in several:
-        settings, profile = finished.sweep.settings, finished.profile
-        run = settings.get("run")
-        recipe = (
-            {k: v for k, v in run.items() if v and k not in _FREE}
-            if isinstance(run, Mapping)
-            else {}
-        )
-        rates = {name: settings.get(name) for name in ("lr_full", "lr_layer")}
+        asked, profile = finished.sweep.asked, finished.profile
+        recipe = {k: v for k, v in asked.run.items() if v and k not in _FREE}
         key = (
             profile.env_id,
             profile.panel_hash,
             profile.num_layers,
             profile.repeats,
             profile.measures[0].name,
-            json.dumps([recipe, rates], sort_keys=True),
+            json.dumps([recipe, asked.rates], sort_keys=True),
         )
         if profile.model_hash != "unknown":
             groups.setdefault(key, {}).setdefault(profile.model_hash, finished)
@@ -180,7 +174,7 @@ def _draws(cells: Floats) -> Floats:
     """Draws (B, A) of the means of `cells` (bases, tasks, arms) over further bases and tasks.
 
     The covariance of a mean over bases and tasks, which are crossed, is that between bases plus
-    that between tasks less that of the rest (which both contain), each as a mean square over the
+    that between tasks minus that of the rest (which both contain), each as a mean square over the
     number of cells. The part of the tasks alone is kept from falling below 0.
     """
     bases, tasks, _ = cells.shape
@@ -267,16 +261,16 @@ def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:
         f"(Student's t, {freedom}) and from the choice of tasks, so they speak about further warm "
         "starts. The sweeps' own intervals speak about one base each."
     )
-    found = spread(sweeps, temperature)
+    spreads = spread(sweeps, temperature)
     told = (
         f"Standard deviation between bases, scoring noise taken off ({freedom}): "
-        f"{100 * found.base:.1f} points for the untrained score, {100 * found.gain:.1f} for the "
-        "gain of full training."
+        f"{100 * spreads.base:.1f} points for the untrained score, {100 * spreads.gain:.1f} for "
+        "the gain of full training."
     )
-    if found.seeds is not None:
+    if spreads.seeds is not None:
         told += (
-            f" Between seeds of reinforcement learning on one base: {100 * found.seeds:.1f} for a "
-            "trained arm's score, pooled over arms, which may differ in this."
+            f" Between seeds of reinforcement learning on one base: {100 * spreads.seeds:.1f} for "
+            "a trained arm's score, pooled over arms, which may differ in this."
         )
     return Text(told), Text(method)
 

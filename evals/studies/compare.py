@@ -153,7 +153,7 @@ def rank_ranges(board: Board[ArmName]) -> dict[ArmName, tuple[int, int]]:
 
 def _unrecorded(sweep: Sweep) -> tuple[Section, ...]:
     """A warning where arms go by a profile that `layergym compare` did not keep apart."""
-    arms = [str(arm) for arm in sweep.settings.get("extra", ()) if "@" in str(arm)]
+    arms = [arm for arm in sweep.asked.extra if "@" in arm]
     if not arms:
         return ()
     text = (
@@ -164,26 +164,26 @@ def _unrecorded(sweep: Sweep) -> tuple[Section, ...]:
     return (Section("Guided strategies", (Text(text, "warning"),)),)
 
 
-def _verdict(found: LayerProfile, ranks: Mapping[ArmName, tuple[int, int]]) -> Text:
+def _verdict(scored: LayerProfile, ranks: Mapping[ArmName, tuple[int, int]]) -> Text:
     first, *others = ranks
     same = [arm.label for arm in others if ranks[arm][0] == 1]
-    told = f"Highest {named(found.scored)}: {first.label}"
+    verdict = f"Highest {named(scored.scored)}: {first.label}"
     if same:
-        told += f"; not distinguishable from it: {', '.join(same)}"
+        verdict += f"; not distinguishable from it: {', '.join(same)}"
     elif others:
-        told += ", distinguishably above every other arm"
-    return claim(found, f"{told} (95 % intervals of all pairs, jointly).")
+        verdict += ", distinguishably above every other arm"
+    return claim(scored, f"{verdict} (95 % intervals of all pairs, jointly).")
 
 
 def _table(
     layers: Mapping[str, Sequence[int]],
     ranking: LayerProfile,
-    found: LayerProfile,
+    scored: LayerProfile,
     ranks: Mapping[ArmName, tuple[int, int]],
 ) -> Table:
     # A layer was picked for what it had then, so that needs the interval that holds for all.
     then = {arm.arm: arm.joint_contribution for arm in ranking.measures[0].arms}
-    now = {arm.arm: arm.contribution for arm in found.measures[0].arms}
+    now = {arm.arm: arm.contribution for arm in scored.measures[0].arms}
     rows = []
     for arm, allowed in ranks.items():
         chosen = layers.get(arm, ())
@@ -211,7 +211,7 @@ def _ratio(known: Mapping[ArmName, Estimate | None], arm: ArmName | None) -> str
 
 
 def _origin(
-    origin: Mapping[str, Any], ranking: LayerProfile, sweep: Sweep, found: LayerProfile
+    origin: Mapping[str, Any], ranking: LayerProfile, sweep: Sweep, scored: LayerProfile
 ) -> Text:
     panel = sweep.panel
     assert panel is not None
@@ -219,7 +219,7 @@ def _origin(
     return Text(
         f"Layers were ranked in {ranking.name}, on {ranking.tasks} tasks of the "
         f"{origin['split']} split with {_seeds(origin['seeds'])}. These arms were trained with "
-        f"{_seeds(seeds)} and scored on {found.tasks} other tasks, of the {panel.split} split, so "
+        f"{_seeds(seeds)} and scored on {scored.tasks} other tasks, of the {panel.split} split, so "
         "no layer profits twice from the luck by which it was chosen. What was highest when ranked "
         "tends to be too high there; it is not here."
     )

@@ -5,25 +5,30 @@ Does one batch of rollouts of the base tell which layers will carry the gain? Th
 layers as training each alone does is what the report's correlation says; nothing here was
 published as a predictor.
 
-    SWEEP/predictor.json
+    SWEEP/predictor.json (`contribution/predicted.py`)
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layergym.base.errors import InputError, briefly
-from layergym.base.files import read_json, write_json
 from layergym.command.console import Output
 from layergym.command.options import add_compute
 from layergym.command.values import TASKS
 from layergym.evals.contribution.measure import Measure
+from layergym.evals.contribution.predicted import (
+    STATISTICS,
+    LayerStatistics,
+    Prediction,
+    read_prediction,
+    write_prediction,
+)
 from layergym.evals.contribution.profile import profile
 from layergym.evals.report.model import Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
@@ -35,35 +40,10 @@ from layergym.evals.stats.agreement import Agreement, agreement
 if TYPE_CHECKING:
     from layergym.trainer.spec import RunSpec
 
-FILE = "predictor.json"
-STATISTICS = ("norm", "snr", "fisher")
-_NAMES = {"norm": "gradient norm", "snr": "signal to noise", "fisher": "Fisher trace"}
 EXAMPLES = """
 examples:
   layergym predict runs/sweep             one batch of rollouts; the report shows it from then on
 """
-
-
-@dataclass(frozen=True, slots=True)
-class LayerStatistics:
-    """Gradient statistics of one layer."""
-
-    layer: int
-    norm: float
-    snr: float
-    fisher: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Gradient statistics of all layers, and the batch that they rest on."""
-
-    tasks: int
-    episodes: int
-    """Per task."""
-    seed: int
-    """Of the rollout."""
-    layers: tuple[LayerStatistics, ...]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -128,38 +108,12 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
     return Prediction(len(groups), each, seed, layers)
 
 
-def write_prediction(folder: Path, found: Prediction) -> None:
-    """Keep the statistics in a sweep's folder."""
-    write_json(folder / FILE, asdict(found))
-
-
-def read_prediction(folder: Path) -> Prediction | None:
-    """What `write_prediction` wrote; None where there is nothing.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    if not (folder / FILE).is_file():
-        return None
-    value = read_json(folder / FILE)
-    try:
-        layers = tuple(
-            LayerStatistics(int(row["layer"]), *(float(row[name]) for name in STATISTICS))
-            for row in value["layers"]
-        )
-        tasks, episodes, seed = (int(value[name]) for name in ("tasks", "episodes", "seed"))
-        return Prediction(tasks, episodes, seed, layers)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder / FILE} does not say what it rests on ({briefly(error)}); "
-            "run layergym predict again"
-        ) from None
-
-
-def against(found: Sequence[LayerStatistics], measured: Measure) -> dict[str, Agreement | None]:
+def against(
+    prediction: Sequence[LayerStatistics], measured: Measure
+) -> dict[str, Agreement | None]:
     """Rank correlation of each statistic with the measured gain, over the layers that have both."""
     gains = {arm.layer: arm.gain.value for arm in measured.layers}
-    both = [one for one in found if one.layer in gains]
+    both = [one for one in prediction if one.layer in gains]
     gain = np.array([gains[one.layer] for one in both])
     return {
         name: agreement(np.array([getattr(one, name) for one in both]), gain) for name in STATISTICS
@@ -173,7 +127,7 @@ def sections(finished: Finished) -> tuple[Section, ...]:
     return (predictor_section(prediction, main),) if prediction else ()
 
 
-def predictor_section(found: Prediction, measured: Measure) -> Section:
+def predictor_section(prediction: Prediction, measured: Measure) -> Section:
     """Statistics beside what was measured, and how they correlate."""
     gains = {arm.layer: arm.gain for arm in measured.layers}
     rows = tuple(
@@ -182,20 +136,21 @@ def predictor_section(found: Prediction, measured: Measure) -> Section:
             *(f"{getattr(one, name):.3g}" for name in STATISTICS),
             points(gains[one.layer]) if one.layer in gains else "-",
         )
-        for one in found.layers
+        for one in prediction.layers
     )
     told = [
-        f"{_NAMES[name]} {ratio(agreed.spearman) if agreed else 'not defined'}"
-        for name, agreed in against(found.layers, measured).items()
+        f"{STATISTICS[name]} {ratio(agreed.spearman) if agreed else 'not defined'}"
+        for name, agreed in against(prediction.layers, measured).items()
     ]
     text = (
         "An experiment, not a result: gradient statistics of the untrained base on one batch of "
-        f"rollouts ({found.tasks} tasks, {found.episodes} episodes each, seed {found.seed}). "
+        f"rollouts ({prediction.tasks} tasks, {prediction.episodes} episodes each, seed "
+        f"{prediction.seed}). "
         "Spearman's correlation with the measured gain over layers, with 95 % intervals: "
         f"{', '.join(told)}. With few layers, or a ranking that is itself mostly noise, these "
         "intervals are wide; do not choose layers by them yet."
     )
-    columns = ("layer", *_NAMES.values(), "measured gain, points")
+    columns = ("layer", *STATISTICS.values(), "measured gain, points")
     table = Table("Gradient statistics by layer, and the measured gain", columns, rows)
     return Section("Cheap predictor (experiment)", (table, Text(text)))
 

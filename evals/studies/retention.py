@@ -100,26 +100,26 @@ def retention_section(runs: Sequence[Run]) -> Section | None:
     """Scores of all arms on retention sources; None when there are none."""
     blocks: list[Block] = []
     left_out: dict[str, str] = {}
-    for found in compared(read_kept(runs)):
-        blocks.append(_table(found))
-        blocks += [Text(told)] if (told := _verdict(found)) else []
-        if found.left_out:
-            left_out[found.source] = _left_out(found)
-    blocks += [Text(told, "warning") for told in left_out.values()]
+    for comparison in compared(read_kept(runs)):
+        blocks.append(_table(comparison))
+        blocks += [Text(verdict)] if (verdict := _verdict(comparison)) else []
+        if comparison.left_out:
+            left_out[comparison.source] = _left_out(comparison)
+    blocks += [Text(text, "warning") for text in left_out.values()]
     return Section("Retention", tuple(blocks)) if blocks else None
 
 
-def _table(found: Comparison) -> Table:
-    arms, measure = found.arms, found.measure
+def _table(comparison: Comparison) -> Table:
+    arms, measure = comparison.arms, comparison.measure
     if measure == NLL:
-        what = f"Perplexity on {found.source} ({found.items} windows)"
+        what = f"Perplexity on {comparison.source} ({comparison.items} windows)"
         rows = [
             (a.arm.label, perplexity(a.score), change(a.less_base), change(a.less_full))
             for a in arms
         ]
         columns = ("arm", "perplexity", "against base, percent", "against full, percent")
     else:
-        what = f"{found.source}, {measure} ({found.items} questions), percent"
+        what = f"{comparison.source}, {measure} ({comparison.items} questions), percent"
         rows = [
             (
                 a.arm.label,
@@ -151,30 +151,31 @@ def _points(gap: Estimate | None) -> str:
     return "" if gap is None else points(gap)
 
 
-def _left_out(found: Comparison) -> str:
+def _left_out(comparison: Comparison) -> str:
     """Who was scored on other items, and how to mend that."""
     runs = [
-        f"{one.arm.label}, seed {one.seed} ({len(one.scores.get(found.measure, ()))} items)"
-        for one in found.left_out
+        f"{one.arm.label}, seed {one.seed} ({len(one.scores.get(comparison.measure, ()))} items)"
+        for one in comparison.left_out
     ]
     return (
-        f"Scored on another version of {found.source} and left out: {'; '.join(runs)}. To compare "
-        "them too, run layergym retention again for these arms with the same file and --limit."
+        f"Scored on another version of {comparison.source} and left out: {'; '.join(runs)}. To "
+        "compare them too, run layergym retention again for these arms with the same file and "
+        "--limit."
     )
 
 
 def _verdict(on: Comparison) -> str:
     """Which arms forgot something, in one sentence."""
     lower, higher = ("better", "worse") if on.measure == NLL else ("worse", "better")
-    found: dict[str, list[str]] = {}
+    arms_by_verdict: dict[str, list[str]] = {}
     for arm in on.arms:
         gap = arm.less_base
         if gap is None or gap.low is None or gap.high is None:
             continue
         verdict = lower if gap.high < 0 else higher if gap.low > 0 else "not distinguishable"
-        found.setdefault(verdict, []).append(arm.arm.label)
-    told = (f"{verdict}: {', '.join(names)}" for verdict, names in found.items())
-    return f"On {on.source}, against the base, {'; '.join(told)}." if found else ""
+        arms_by_verdict.setdefault(verdict, []).append(arm.arm.label)
+    said = (f"{verdict}: {', '.join(names)}" for verdict, names in arms_by_verdict.items())
+    return f"On {on.source}, against the base, {'; '.join(said)}." if arms_by_verdict else ""
 
 
 STUDY = Study(examples=EXAMPLES, add_arguments=add_arguments, run=run, of_sweep=sections)

@@ -57,7 +57,8 @@ def comparison(
     """
     for arm in arms:
         _check(arm, ranking)
-        variant(Arm.parse(any_layer(arm)), sweep)  # The ranking is not in the folder yet.
+        # The ranking is not in the folder yet.
+        variant(Arm.parse(any_layer(arm)), sweep.run, None, sweep.num_layers)
     if used := sorted(set(seeds) & seen_seeds(sweep)):
         raise InputError(
             f"seed {used[0]} took part in the ranking; compare with others, such as "
@@ -117,7 +118,7 @@ def seen_seeds(sweep: SweepSpec) -> set[int]:
 
 
 def _check(arm: str, ranking: LayerProfile) -> None:
-    """Refuse an arm that goes by the ranking where there is none, or not of so many layers."""
+    """Refuse an arm that goes by the ranking where there is none, or not of this many layers."""
     main = ranking.measures[0]
     count = layers_ranked(arm)
     if count is None:

@@ -15,9 +15,11 @@ import numpy as np
 from layergym.evals.arms import ArmName
 from layergym.evals.stats import Floats
 from layergym.evals.sweep.jobs import SweepJob
+from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.racing import Behind, behind
 from layergym.evals.sweep.run_folder import finished, looked, stop, stopped
 from layergym.evals.sweep.scan import waves
+from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import ArmRun, ResolvedSweep, SweepSpec
 from layergym.evals.sweep.tuning import settle_rates, tuning_runs
 
@@ -38,7 +40,9 @@ def next_jobs(sweep: ResolvedSweep, failed: Collection[Path] = ()) -> list[Sweep
     runs = [run for run in sweep.runs if not run.name.trained or not jobs]
     jobs += [SweepJob(run, sweep.spec.eval) for run in runs if run.name.layer is None]
     if single := _by_layer(runs):
-        jobs += _Layers(sweep.spec, single, failed).jobs()
+        jobs += _Layers(sweep.spec.search, sweep.spec.run.steps, single, failed).jobs(
+            sweep.spec.eval
+        )
     return [job for job in jobs if not finished(job.folder) and job.folder not in failed]
 
 
@@ -55,7 +59,9 @@ def owed(spec: SweepSpec, folder: Path) -> list[tuple[ArmName, int]]:
     # Who is owed depends on folders alone: a sweep need not be resolved for it.
     runs = ResolvedSweep(spec, folder, tuple((arm, spec.run) for arm in spec.arms)).runs
     single = _by_layer(runs)
-    taken = {layer for wave in _Layers(spec, single, ()).waves() for layer in wave}
+    taken = {
+        layer for wave in _Layers(spec.search, spec.run.steps, single).waves() for layer in wave
+    }
     return [
         (run.name, run.run.seed)
         for run in runs
@@ -78,49 +84,51 @@ def _by_layer(listed: Sequence[ArmRun]) -> dict[int, list[ArmRun]]:
 class _Layers:
     """The single-layer arms; all seeds of a layer go on or stop together."""
 
-    spec: SweepSpec
+    search: Search
+    steps: int
+    """Optimiser steps of every run."""
     runs: Mapping[int, Sequence[ArmRun]]
-    failed: Collection[Path]
+    failed: Collection[Path] = ()
 
     @property
     def looks(self) -> tuple[int, ...]:
-        return self.spec.search.looks(self.spec.run.steps)
+        return self.search.looks(self.steps)
 
-    def jobs(self) -> list[SweepJob]:
-        """What is to be done for the layers that are in it."""
+    def jobs(self, final: EvalSpec) -> list[SweepJob]:
+        """What is to be done now for the layers that were taken so far."""
         jobs, known = list[SweepJob](), list[int]()
         for wave in self.waves():
             known += wave
-            jobs += self._wave(wave, known)
+            jobs += self._wave(wave, known, final)
         return jobs
 
     def waves(self) -> list[tuple[int, ...]]:
         """The layers that are in it so far, in the order in which they were taken."""
         layers = tuple(self.runs)
-        if not self.spec.search.scan:
+        if not self.search.scan:
             return [layers]
         out = [layer for layer in layers if self._out(layer)]
         tables = {layer: self._table(layer, self.looks[-1]) for layer in layers}
         scores = {k: float(t.mean()) for k, t in tables.items() if t is not None}
-        return waves(layers, self.spec.search.scan, scores, out)
+        return waves(layers, self.search.scan, scores, out)
 
-    def _wave(self, wave: Sequence[int], known: Sequence[int]) -> list[SweepJob]:
+    def _wave(self, wave: Sequence[int], known: Sequence[int], final: EvalSpec) -> list[SweepJob]:
         """The jobs of one wave; it races against what ran before it, never against what follows."""
         going = [layer for layer in wave if not self._out(layer)]
         for step in self.looks:
             going_arms = [arm for layer in going for arm in self.runs[layer]]
             if lacking := [arm for arm in going_arms if looked(arm.folder, step) is None]:
-                return [SweepJob(arm, self.spec.search.dev, step) for arm in lacking]
-            if step in self.spec.search.race:
+                return [SweepJob(arm, self.search.dev, step) for arm in lacking]
+            if step in self.search.race:
                 self._judge(step, going, known)
                 going = [layer for layer in going if not self._out(layer)]
-        return [SweepJob(arm, self.spec.eval) for layer in going for arm in self.runs[layer]]
+        return [SweepJob(arm, final) for layer in going for arm in self.runs[layer]]
 
     def _judge(self, step: int, going: Sequence[int], known: Sequence[int]) -> None:
         """Stop those of `going` that are behind any of the `known` layers at `step`."""
         tables = {layer: self._table(layer, step) for layer in known}
         seen = {ArmName.of_layer(layer): t for layer, t in tables.items() if t is not None}
-        for one in behind(seen, looks=len(self.spec.search.race)):
+        for one in behind(seen, looks=len(self.search.race)):
             layer = one.arm.layer
             for arm in self.runs[layer] if layer is not None and layer in going else ():
                 stop(arm.folder, self._reason(one, step, arm))

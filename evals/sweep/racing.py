@@ -5,7 +5,7 @@ scored on the development panel, whose tasks are not those of the final score. A
 some other layer is ahead of it beyond doubt: for the layer l, the differences score(j) - score(l)
 to all other layers j get one-sided lower bounds that hold together with confidence
 1 - ALPHA / K (max-t bootstrap over the common tasks and, where there are several, over seeds;
-`stats.joint_draws`), and one of these bounds lies above 0.
+`stats.joint_draws`), and one of these bounds is above 0.
 
 What this guarantees. A layer that is the best at every look, or ties for it, is stopped only if
 one of its own L - 1 bounds is wrong at one of K looks: the max-t bound covers the former,

@@ -27,9 +27,9 @@ class Rates:
     """Learning rates of a sweep; None: what suits the model."""
 
     full: float | None
-    """Of the arms that train every parameter."""
+    """Rate of the arms that train every parameter."""
     layer: float | None
-    """Of those that train some layers, or scattered entries."""
+    """Rate of the arms that train some layers, or scattered entries."""
 
     def of(self, arm: Arm) -> float | None:
         """The rate that `arm` trains with; LoRA has its own."""
@@ -70,7 +70,7 @@ class SweepSpec:
         """Refuse a sweep without runs, and the same run twice.
 
         Raises:
-            InputError: a seed, layer or arm is named twice, none is, or an arm cannot be read.
+            InputError: there is no seed or no arm, one is named twice, or an arm cannot be read.
         """
         if not self.seeds or not (self.layers or self.extra):
             raise InputError("a sweep needs at least one seed and one layer or further arm")
@@ -80,7 +80,7 @@ class SweepSpec:
                 raise InputError(f"a sweep runs each {what} once; {twice[0]} is named twice")
         rates = [rate for rate in (self.lr_full, self.lr_layer) if rate is not None]
         if wrong := [rate for rate in rates if not 0 < rate < math.inf]:
-            raise InputError(f"a learning rate lies above 0, unlike {wrong[0]:g}")
+            raise InputError(f"a learning rate must be above 0, not {wrong[0]:g}")
         if self.search.lr_grid and rates:
             raise InputError("learning rates are either given or chosen from a grid, not both")
         self.search.check(self.run.steps, self.eval)
@@ -89,11 +89,6 @@ class SweepSpec:
     def arms(self) -> tuple[Arm, ...]:
         """All arms in the order in which they start: base and full first."""
         return tuple(map(Arm.parse, ("base", "full", *map(str, self.layers), *self.extra)))
-
-    @property
-    def rates(self) -> Rates:
-        """The learning rates that were given; None: what suits the model."""
-        return Rates(self.lr_full, self.lr_layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +151,7 @@ def read_spec(folder: Path) -> SweepSpec:
     """The settings of the sweep in `folder`.
 
     Raises:
-        InputError: it is no sweep folder, or another version of layergym wrote it.
+        InputError: it is not a sweep folder, or another version of layergym wrote it.
     """
     values = read_json(folder / "sweep.json")
     try:

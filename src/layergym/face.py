@@ -187,7 +187,7 @@ def report(*paths: str | Path, out: str | Path | None = None) -> Report:
         Sections of texts, tables and plots, and `profiles`, one per sweep.
 
     Raises:
-        InputError: no path is given, or one of them is none of these or is damaged.
+        InputError: no path is given, or a path is damaged or something else.
     """
     from layergym.evals.report.build import build
     from layergym.evals.report.write import write_report

@@ -78,7 +78,7 @@ def test_every_field_of_a_run_is_an_option_of_train() -> None:
     made = argparse.ArgumentParser()
     command("train").add_arguments(made)
     options = {action.dest for action in made._actions}
-    called = CALLED | {"env_args": "env_arg"}
+    called = CALLED | {"env_args": "env_arg", "trl": "set"}
     assert {called.get(f.name, f.name) for f in fields(RunSpec)} <= options
 
 

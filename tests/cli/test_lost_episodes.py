@@ -78,5 +78,5 @@ def test_an_evaluation_of_errors_alone_has_no_score(installed: Path) -> None:
     command = ["eval", "broken/Broken-v0", "--agent", "tiny", "--eval-tasks", "2"]
     done = run(installed, "-m", "layergym", *command)
     assert done.returncode == 1, done.stderr
-    assert "2 of 2 episodes ended in errors, which is no score" in done.stderr
+    assert "2 of 2 episodes ended in errors, so there is no score" in done.stderr
     assert "the world is gone" in done.stderr

@@ -132,7 +132,7 @@ def test_durations(text: str, wanted: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "90", "2d", "-5m", "30m1h", "1.5h"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(InputError, match="is no duration; write 90s"):
+    with pytest.raises(InputError, match="is not a duration; write 90s"):
         seconds(text)
 
 

@@ -114,7 +114,7 @@ def test_an_arm_is_trained_and_scored_on_the_device(gpu: FakeGPU, tmp_path: Path
 
 
 def sampled(gpu: FakeGPU, tokens: int) -> tuple[int, int]:
-    """Launches and waits of one turn of eight rows whose replies have so many tokens."""
+    """Launches and waits of one turn of eight rows whose replies have this many tokens."""
     model, tokenizer = open_model("tiny", dtype="float32", device="cuda")
     sampler = TransformersSampler(model, tokenizer, max_new_tokens=tokens)
     sampler.stop_ids = frozenset({len(tokenizer)})  # No such token: replies have full length.

@@ -179,7 +179,7 @@ def limited(bank: Bank, tokens: int) -> None:
 
     def check(_: Any, args: Any, kwargs: Any) -> None:
         if torch.is_grad_enabled() and kwargs["input_ids"].numel() > tokens:
-            raise torch.OutOfMemoryError("no memory for so many tokens")
+            raise torch.OutOfMemoryError("no memory for this many tokens")
 
     bank.sampler_at(1.0).sampler.model.register_forward_pre_hook(check, with_kwargs=True)
 

@@ -25,7 +25,7 @@ Sampling = Callable[[PreTrainedModel], Rollout]
 
 
 def after(play: Rollout, rollouts: int, change: Callable[[Trajectory], Trajectory]) -> Rollout:
-    """The same episodes, all of them changed after so many rollouts."""
+    """The same episodes, all of them changed after this many rollouts."""
     count = iter(range(10**6))
     return lambda jobs: (
         [change(t) for t in played] if next(count) >= rollouts else played

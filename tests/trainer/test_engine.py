@@ -131,7 +131,7 @@ def test_what_is_wrong_is_said_before_the_run(
     if not importlib.util.find_spec("vllm"):
         with pytest.raises(InputError, match="vLLM cannot be imported here"):
             open_engine("vllm", tmp_path, model)
-    with pytest.raises(InputError, match="is no address"):
+    with pytest.raises(InputError, match="is not an address"):
         VLLMServer("localhost:8000")
     with torch.no_grad():
         other = open_model("tiny")[0]

@@ -175,7 +175,7 @@ def test_memory_that_runs_out_is_met_with_smaller_passes(build: Build, tiny_mode
 
     def limited(_: Any, args: Any, kwargs: Any) -> None:
         if torch.is_grad_enabled() and kwargs["input_ids"].numel() > 40:
-            raise torch.OutOfMemoryError("no memory for so many tokens")
+            raise torch.OutOfMemoryError("no memory for this many tokens")
 
     done = []
     for limit in (False, True):

@@ -141,7 +141,7 @@ class Bank:
         Args:
             folders: one for each run.
             resume: go on from the last checkpoint that all have, whole.
-            until: halt after so many optimiser steps.
+            until: halt after this many optimiser steps.
             watches: one for each run, or none.
 
         Raises:
@@ -188,7 +188,7 @@ class Bank:
         """The sampler that all variants share at a temperature."""
         joint = self._samplers.get(temperature)
         if joint is None:
-            joint = JointSampler(partial(self._sampler, temperature), self._rows, self.starts)
+            joint = JointSampler(partial(self._sampler, temperature), self._rows, len(self.specs))
             self._samplers[temperature] = joint
         return joint
 

@@ -32,7 +32,7 @@ class RolloutSpec:
     group_size: int = 8
     """Episodes per task."""
     dynamic_sampling: int = 0
-    """Rounds in which groups that earned the same throughout are replaced by tasks drawn anew."""
+    """Rounds in which groups that earned the same throughout are replaced by other tasks."""
     mask_truncated: bool = False
     """Whether episodes cut at the turn or context limit are compared, but not trained on."""
     credit: Credit = field(default_factory=Credit)
@@ -52,8 +52,8 @@ def collect(panel: Panel, play: Rollout, spec: RolloutSpec, number: int) -> Coll
     """Play rollout `number`, give credit, and pack.
 
     With `dynamic_sampling`, groups whose episodes all earned the same teach nothing and are
-    replaced by groups of tasks drawn anew (DAPO, arXiv 2503.14476, section 3.2), perhaps the same
-    ones; what is still missing after so many rounds stays missing. The measures speak about all
+    replaced by groups of other tasks (DAPO, arXiv 2503.14476, section 3.2), perhaps the same
+    ones; what is still missing after this many rounds stays missing. The measures speak about all
     episodes that were played.
 
     Gives a `Notice` when more than a tenth of the episodes ended in errors or out of context.

@@ -14,7 +14,7 @@ from layergym.agents.rollouts import Job
 
 
 def task_at(tasks: Sequence[str], seed: int, position: int) -> str:
-    """Task number `position` of an endless walk through `tasks`, shuffled anew in every round."""
+    """Task number `position` of an endless walk through `tasks`, shuffled again in every round."""
     rounds, index = divmod(position, len(tasks))
     order = np.random.default_rng([seed, rounds]).permutation(len(tasks))
     return tasks[int(order[index])]

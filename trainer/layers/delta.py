@@ -51,7 +51,7 @@ def digests(
     """SHA-256 of every tensor of `model`, or `only` of some, by name: data type, shape and bytes.
 
     Tensors in 16 bits count as the float32 values that they stand for. Buffers that a checkpoint
-    does not hold are left out: the model computes them from its configuration, and some anew in
+    does not hold are left out: the model computes them from its configuration, and some again in
     every pass.
 
     A tensor that two modules share (tied embeddings) has one name, the first.

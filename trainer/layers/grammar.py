@@ -11,7 +11,7 @@ What can be written::
     14.attn | 10-14.mlp     modules of decoder layers: attn, mlp, norms, or a module by its own
     14.o+down | all.attn    name, where "_proj" may be left out; "+" joins several
     embed | head | norm     what lies outside the layers: embeddings, output head, final norm
-    random | random:2       as many single entries as so many layers have, scattered over the
+    random | random:2       as many single entries as this many layers have, scattered over the
                             matrices of all decoder layers: a control
     mask:changed@DELTA      the single entries that another run has changed, by its folder or delta;
                             mask:changed_bf16@DELTA: those whose bfloat16 rounding it has changed

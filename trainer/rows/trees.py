@@ -85,7 +85,7 @@ def _masks(model: PreTrainedModel, ends: Tensor, depths: Tensor) -> Tensor | dic
         return branch_masks(ends, depths, windows)
     slots = torch.arange(ends.shape[1], device=ends.device)
     behind = (slots <= slots[:, None]) & (slots[:, None] < ends[:, None])
-    # Padding lies behind no slot but, so that attention is defined, itself.
+    # A padded slot sees itself alone, so that its attention is defined.
     behind |= slots == slots[:, None]
     return additive_masks(behind, depths[:, None], depths, windows, model.dtype)
 

@@ -11,13 +11,13 @@ from layergym.evals.report.model import Plot, Point
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _ROWS, _MORE = 4, 2
-"""Lines from the base to full, and at most so many above full for better layers."""
+"""Lines from the base to full, and at most this many above full for better layers."""
 _LABEL = 6
 _LINE, _CLEAR, _UNSURE = "▔", "●", "○"
 
 
 def strip(plot: Plot, width: int) -> RenderableType:
-    """Bars of all layers, marked where their interval lies above 0; wrapped where they must be."""
+    """Bars of all layers, marked where their interval is above 0; wrapped where they must be."""
     points = plot.points
     full = dict(plot.references).get("full", 1.0)
     top = max([full, *(y for _, y, *_ in points)])
@@ -34,7 +34,7 @@ def strip(plot: Plot, width: int) -> RenderableType:
         told = ", ".join(f"{name} {at.value:.2f}" for name, at in plot.bands)
         parts.append(Text(f"controls of the same size: {told}", "dim"))
     if any(low is not None for *_, low, _ in points):
-        parts.append(Text(f"{_CLEAR} interval lies above 0   {_UNSURE} it does not", "dim"))
+        parts.append(Text(f"{_CLEAR} interval is above 0   {_UNSURE} it does not", "dim"))
     return Group(*parts)
 
 

@@ -21,19 +21,19 @@ def eval_sections(folder: Path) -> tuple[Section, ...]:
         InputError: a file is damaged.
     """
     contest = Contest.read(folder)
-    found = standings(contest)
+    table = standings(contest)
     begun = sorted(folder.glob("agents/*/seed-*/config.json"))
     runs = [read_run(path.parent) for path in begun]
     settings = {k: v for k, v in read_json(folder / FILE).items() if k != "panel"}
     sections = [
-        Section("Agents", tuple(_blocks(contest, found))),
+        Section("Agents", tuple(_blocks(contest, table))),
         settings_section(settings, read_json(folder / "manifest.json"), runs),
     ]
     return tuple(section for section in sections if section is not None)
 
 
-def _blocks(contest: Contest, found: Standings) -> Iterator[Block]:
-    panel, rows = contest.panel, found.rows
+def _blocks(contest: Contest, table: Standings) -> Iterator[Block]:
+    panel, rows = contest.panel, table.rows
     head = f"{panel.env_id} {panel.split}: {len(panel)} tasks, panel {panel.hash[:12]}"
     yield Text(f"{head}; {contest.episodes} episodes per agent")
     yield _table(rows, contest.spec.agents[0])
@@ -52,9 +52,9 @@ def _blocks(contest: Contest, found: Standings) -> Iterator[Block]:
             )
         if row.missing:
             yield Text(f"{row.agent}: {row.missing} episodes were not played yet", "warning")
-    if len(found.tasks) < len(panel) and not all(row.refused for row in rows):
+    if len(table.tasks) < len(panel) and not all(row.refused for row in rows):
         yield Text(
-            f"Scores are on the {len(found.tasks)} tasks that every agent with a score has played",
+            f"Scores are on the {len(table.tasks)} tasks that every agent with a score has played",
             "warning",
         )
 

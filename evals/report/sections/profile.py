@@ -9,10 +9,10 @@ from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile, temperature_name
 from layergym.evals.contribution.rankings import depth_trend
 from layergym.evals.report.cautions import cautions
+from layergym.evals.report.findings import findings
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
 from layergym.evals.report.sections.seeds import runs_section, stand_apart
 from layergym.evals.report.words import (
-    findings,
     percent_with_interval,
     points,
     rank_range,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from layergym.evals.arms import ArmName
 from layergym.evals.report.model import Block, Section, Table, Text
@@ -17,12 +17,10 @@ def search_section(sweep: Sweep) -> Section | None:
     blocks: list[Block] = []
     if tuning := read_tuning(sweep.path):
         blocks += _tuning(tuning, named(sweep.panel.scored if sweep.panel else "success"))
-    search = sweep.settings.get("search")
-    search = search if isinstance(search, Mapping) else {}
-    if stride := search.get("scan"):
-        blocks.append(_scan(sweep, int(stride)))
-    if looks := search.get("race"):
-        blocks.append(_race(sweep, looks))
+    if sweep.asked.scan:
+        blocks.append(_scan(sweep, sweep.asked.scan))
+    if sweep.asked.race:
+        blocks.append(_race(sweep, sweep.asked.race))
     return Section("Decisions on the way", tuple(blocks)) if blocks else None
 
 

@@ -12,10 +12,10 @@ from layergym.evals.sweep.executors.job import Executor
 from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.executors.processes import Processes, cores, one_each
 from layergym.evals.sweep.executors.ray import RayTasks
-from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec
+from layergym.evals.sweep.spec import ResolvedSweep
 from layergym.trainer.bank import groups
 from layergym.trainer.bank.speed import compare_speeds
-from layergym.trainer.spec import SERVER
+from layergym.trainer.spec import SERVER, RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def open_executor(launch: Launch, sweep: ResolvedSweep) -> Chosen:
         )
         return Chosen(tasks, f"ray, {tasks.about}")
     devices = gpus() if sweep.spec.run.device in ("auto", "cuda") else ()
-    places = _places(launch, sweep.spec, devices)
-    slots = len(places) or (1 if _one_at_a_time(sweep.spec) else launch.jobs or cores())
+    places = _places(launch, sweep.spec.run, devices)
+    slots = len(places) or (1 if _one_at_a_time(sampler) else launch.jobs or cores())
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
     name, about = launch.on, launch.on
     if launch.on == "auto":
@@ -58,17 +58,17 @@ def open_executor(launch: Launch, sweep: ResolvedSweep) -> Chosen:
     return Chosen(Processes(slots, places, bundle), f"{about}; {room}")
 
 
-def _one_at_a_time(spec: SweepSpec) -> bool:
+def _one_at_a_time(sampler: str) -> bool:
     """Whether runs share a server, which has the weights of one."""
-    return spec.run.sampler.startswith(SERVER)
+    return sampler.startswith(SERVER)
 
 
-def _places(launch: Launch, spec: SweepSpec, devices: tuple[GPU, ...]) -> tuple[GpuSeat, ...]:
+def _places(launch: Launch, run: RunSpec, devices: tuple[GPU, ...]) -> tuple[GpuSeat, ...]:
     """Which process runs on which GPU; none on a machine without."""
     if not devices:
         return ()
-    jobs = 1 if _one_at_a_time(spec) else launch.jobs
-    return seats(devices, run_bytes(spec.run), cores(), jobs)
+    jobs = 1 if _one_at_a_time(run.sampler) else launch.jobs
+    return seats(devices, run_bytes(run), cores(), jobs)
 
 
 def _measured(sweep: ResolvedSweep, slots: int, devices: int) -> tuple[str, str]:

@@ -27,7 +27,7 @@ class GPU:
     """One device that this process may use."""
 
     name: str
-    """As CUDA_VISIBLE_DEVICES takes it."""
+    """The name that CUDA_VISIBLE_DEVICES takes."""
     free: float = 0.0
     """Bytes; 0 where they are not known."""
     total: float = 0.0
@@ -114,5 +114,5 @@ def seats(
 
 
 def _fraction(device: GPU) -> float:
-    """Of the device's memory that is free now."""
+    """Share of the device's memory that is free now."""
     return device.free / device.total if device.total else 1.0

@@ -31,7 +31,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Have `folder` for this process alone; it is made if need be, and gone if it stays empty.
 
     Raises:
-        InputError: another process works in it, or it is a file or lies in one.
+        InputError: another process works in it, or it is a file, or is below a file.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:

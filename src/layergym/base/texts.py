@@ -23,6 +23,11 @@ def one_line(text: str) -> str:
     return " ".join(whole_texts(text).split())
 
 
+def short(text: str, most: int = 60) -> str:
+    """The beginning of `text`, for a sentence that repeats it."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def printable(text: str) -> str:
     """`text` as a terminal may show it: only line breaks and tabs are left of what steers one."""
     plain = _TURNS.sub("", whole_texts(text).replace("\r\n", "\n"))
@@ -38,7 +43,7 @@ def csv_rows(text: str) -> list[list[str]]:
     """The rows of a table, whatever the size of its fields; empty lines are left out.
 
     Raises:
-        csv.Error: it is no such table.
+        csv.Error: it is not such a table.
     """
     csv.field_size_limit(2**31 - 1)  # The largest that every system takes.
     table = io.StringIO(text.removeprefix("\ufeff"), newline="")

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outcome = parser.add_mutually_exclusive_group()
     outcome.add_argument("--solved", action="store_true", help="solved episodes only")
     outcome.add_argument("--failed", action="store_true", help="unsolved episodes and errors only")
-    parser.add_argument("--limit", type=whole(1, 10**9), help="so many at most")
+    parser.add_argument("--limit", type=whole(1, 10**9), help="this many at most")
     parser.add_argument("--full", action="store_true", help="whole episodes, not one line each")
     parser.add_argument(
         "--export",

@@ -1,7 +1,7 @@
-"""One look for all commands: results on stdout, the way there on stderr.
+"""How every command prints: results on stdout, progress and errors on stderr.
 
-Colours and live views are for terminals; NO_COLOR, TERM=dumb and what is not a terminal (a pipe, a
-log, CI, a XX
+Colours and live views are for terminals. A pipe, a log and CI get plain lines; so does a terminal
+with NO_COLOR or TERM=dumb.
 """
 
 from __future__ import annotations

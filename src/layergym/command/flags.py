@@ -21,6 +21,16 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from layergym.base.numbers import Bounds
 from layergym.command.values import text, within
 
+CALLED = {
+    "tasks_per_step": "tasks",
+    "group_size": "group",
+    "learning_rate": "lr",
+    "split": "eval_split",
+    "size": "eval_tasks",
+    "repeats": "eval_repeats",
+}
+"""Fields that have other names on the command line, the same in every command."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldFlags:
@@ -42,11 +52,14 @@ class FieldFlags:
         bounds: Mapping[str, Bounds] = getattr(self.spec, "BOUNDS", {})
         for name in self.fields:
             default = self.defaults.get(name, _defaults(self.spec).get(name))
+            kind = _kind(hints[name], bounds.get(name))
+            if default == "":  # argparse reads a default as if it were typed, and "" is refused.
+                kind.pop("type")
             parser.add_argument(
                 f"--{self._option(name).replace('_', '-')}",
                 default=list(default) if isinstance(default, tuple) else default,
                 help=self.help(name),
-                **_kind(hints[name], bounds.get(name)),
+                **kind,
             )
 
     def read(self, args: argparse.Namespace) -> dict[str, Any]:

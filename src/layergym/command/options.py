@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from layergym.base.announced import NAMED
 from layergym.base.errors import InputError, briefly
 from layergym.base.locks import vacant
 from layergym.command.values import REPEATS, TASKS, whole
@@ -61,10 +62,13 @@ def add_address(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="form of a reply: think, plain, tool, regex:PATTERN (default: what suits the model)",
+        help="form of a reply: act, think, plain, tool, regex:PATTERN (default: act for chat "
+        "models, or what the environment reads)",
     )
     parser.add_argument(
-        "--admissible", action="store_true", help="list the admissible actions in every prompt"
+        "--admissible",
+        action=argparse.BooleanOptionalAction,
+        help="list the admissible actions in every prompt (default: for chat models)",
     )
     parser.add_argument(
         "--context",
@@ -73,14 +77,17 @@ def add_address(parser: argparse._ActionsContainer) -> None:
         help="what of an episode a prompt shows: whole (default), last:K turns, no-thoughts",
     )
     parser.add_argument(
-        "--prompt", type=Path, metavar="FILE", help="a Jinja template for the prompt of a turn"
+        "--prompt",
+        type=Path,
+        metavar="FILE",
+        help="a Jinja template for the prompt of a turn, or function:NAME of another package",
     )
     parser.add_argument(
         "--shots",
         type=whole(0, 100),
         default=0,
         metavar="N",
-        help="show so many episodes of the environment's expert as examples",
+        help="show this many episodes of the environment's expert as examples",
     )
 
 
@@ -100,6 +107,8 @@ def address(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _prompt(path: Path) -> str:
+    if str(path).startswith(NAMED):
+        return str(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -118,7 +127,7 @@ def env_args(pairs: list[str]) -> dict[str, Any]:
     settings = named_values(pairs, "--env-arg")
     for name in settings:
         if name in _NO_SETTINGS:
-            raise InputError(f'"{name}" is no setting of an environment; leave it out')
+            raise InputError(f'"{name}" is not a setting of an environment; leave it out')
     return settings
 
 
@@ -135,7 +144,7 @@ def named_values(pairs: list[str], option: str) -> dict[str, Any]:
             raise InputError(f'{option} takes NAME=VALUE, not "{pair}"')
         key = name.replace("-", "_")
         if not key.isidentifier():
-            raise InputError(f'"{name}" is no name of a setting; leave it out')
+            raise InputError(f'"{name}" is not a name of a setting; leave it out')
         try:
             settings[key] = json.loads(value)
             json.dumps(settings[key], allow_nan=False)
@@ -168,7 +177,7 @@ def new_folder(path: str | Path, again: str = "") -> Path:
         again: the command that goes on with what such a folder holds, if there is one.
 
     Raises:
-        InputError: it holds something already, is a file, or lies in one.
+        InputError: it is a file, is below a file, or is not empty.
     """
     folder = Path(path)
     if not str(path).strip():
@@ -195,7 +204,7 @@ def only_to_resume(
     add_arguments: Callable[[argparse.ArgumentParser], None],
     allowed: Sequence[str],
 ) -> None:
-    """Refuse settings beside --resume: those of the folder hold.
+    """Refuse settings beside --resume: the folder has its own.
 
     Args:
         args: as they were parsed; `args.argv` holds what was given.
@@ -215,7 +224,7 @@ def only_to_resume(
         options = ", ".join(n if n == "env" else f"--{n.replace('_', '-')}" for n in wrong)
         raise InputError(
             f"--resume goes on with the settings in {args.resume}; leave out {options}, or begin "
-            "anew in another folder"
+            "again in another folder"
         )
 
 
@@ -265,7 +274,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     """The numbers of a list such as "1e-4,3e-4"; none of an empty one.
 
     Raises:
-        InputError: one of them is no number.
+        InputError: one of them is not a number.
     """
     try:
         return tuple(float(part) for part in text.split(",") if part.strip())

@@ -70,7 +70,7 @@ def seconds(duration: str) -> float:
         InputError: it is none.
     """
     if not re.fullmatch(r"([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,9}s)?", duration) or not duration:
-        raise InputError(f'"{duration}" is no duration; write 90s, 20m, 2h or 1h30m')
+        raise InputError(f'"{duration}" is not a duration; write 90s, 20m, 2h or 1h30m')
     return float(sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", duration)))
 
 

@@ -33,7 +33,7 @@ RIGHT = "def f(x): return x + 1"
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Python of its own that is no virtual environment, with layergym in its site-packages."""
+    """A Python of its own that is not a virtual environment, with layergym in its site-packages."""
     prefix = tmp_path_factory.mktemp("python")
     prefix.chmod(0o755)
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"

@@ -194,7 +194,7 @@ def test_with_many_errors_there_is_no_score_and_the_others_keep_theirs(
     command = ["eval", "test/Doors-v0", *agents, "--eval-tasks", "40", "--format", "plain"]
     assert main([*command, "--retries", "0", "--out", str(tmp_path / "out")]) == 1
     shown = capsys.readouterr()
-    assert f"{pusher.name}: 3 of 40 episodes ended in errors, which is no score" in shown.err
+    assert f"{pusher.name}: 3 of 40 episodes ended in errors, so there is no score" in shown.err
     assert "403" in shown.err
     served, expert, chance = standings(Contest.read(tmp_path / "out")).rows
     assert (served.episodes, served.errors, served.score) == (37, 3, None)
@@ -220,6 +220,25 @@ def test_more_than_a_tenth_out_of_context_is_no_score(
     if row.score:
         assert row.score.value == pytest.approx(1 - cut / 40)
     assert f"{cut} episodes ended because its context was full" in " ".join(
+        b.text for s in build([tmp_path]).sections for b in s.blocks if isinstance(b, Text)
+    )
+
+
+def test_episodes_with_a_shortened_history_count_and_are_told(tmp_path: Path) -> None:
+    contest = Contest.open(replace(SPEC, agents=("expert",), size=8), tmp_path)
+    contest.play()
+    path = contest.run_folder("expert", 0) / NAME
+    records = list(read_records(path))
+    path.unlink()
+    with Recorder(path) as recorder:
+        for place, one in enumerate(records):
+            first, *rest = one.trajectory.turns
+            short = replace(first, reply=replace(first.reply, forgotten=int(place < 3)))
+            turns = (short, *rest)
+            recorder.write(replace(one, trajectory=replace(one.trajectory, turns=turns)))
+    [row] = standings(contest).rows
+    assert row.shortened == 3 and row.score and row.score.value == 1.0
+    assert "expert: 3 episodes went on without their oldest turns" in " ".join(
         b.text for s in build([tmp_path]).sections for b in s.blocks if isinstance(b, Text)
     )
 

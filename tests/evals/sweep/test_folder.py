@@ -25,6 +25,7 @@ from layergym.base.locks import locked
 from layergym.cli.sweep import go
 from layergym.command.console import output
 from layergym.envs import InputError
+from layergym.evals.report.build import build
 from layergym.evals.results import read_sweep
 from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.executors.processes import Processes
@@ -34,6 +35,8 @@ from layergym.evals.sweep.run_arm import run_arm
 from layergym.evals.sweep.run_folder import finished
 from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import SweepSpec, read_spec
+from layergym.trainer.run import train
+from layergym.trainer.spec import RunSpec
 
 SweepOf = Callable[..., SweepSpec]
 
@@ -82,6 +85,24 @@ def test_a_sweep_leaves_what_a_report_needs(sweep_of: SweepOf, told: tuple[Path,
         assert [row["step"] for row in run.metrics] == [1, 2]
         assert run.cost.peak_memory_bytes
         assert not list(run.path.glob("checkpoint-*"))
+
+
+def test_a_sweep_credits_as_the_published_implementation_does(
+    sweep_of: SweepOf, tmp_path: Path
+) -> None:
+    """From `compat` to every arm's run, its weights and the report."""
+    run = replace(sweep_of(steps=1).run, compat="verl-agent", invalid_penalty=0.1)
+    few = replace(sweep_of().eval, size=2, repeats=1, base_temperatures=(1.0,))
+    spec = replace(sweep_of(), run=run, eval=few, layers=(3,))
+    assert run_sweep(write_sweep(spec, tmp_path / "sweep"), Processes(2)) == []
+    [layer] = build([tmp_path / "sweep"]).profiles[0].measures[0].layers
+    assert layer.layer == 3
+    arms = [r.path for r in read_sweep(tmp_path / "sweep").runs if r.arm.trained]
+    assert [RunSpec.read(path).credit.compat for path in arms] == ["verl-agent"] * 2
+    other = replace(RunSpec.read(arms[1]), compat=None)
+    train(other, tmp_path / "other")
+    ours, theirs = (load_file(p / "delta.safetensors") for p in (tmp_path / "other", arms[1]))
+    assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_the_command_reports_and_can_be_repeated(

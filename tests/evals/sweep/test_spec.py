@@ -11,7 +11,7 @@ from layergym.evals.arms import Arm
 from layergym.evals.sweep.folder import write_sweep
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.resolve import resolve, variant
-from layergym.evals.sweep.spec import SweepSpec
+from layergym.evals.sweep.spec import Rates, SweepSpec
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import decoder_layers, layer_size, select
 from layergym.trainer.spec import RunSpec
@@ -36,12 +36,18 @@ def test_every_arm_has_a_folder_per_seed_and_the_base_one() -> None:
     assert listed[-1].run.seed == 2
 
 
+def trained(expression: str) -> RunSpec:
+    """What an arm of the sweep trains with."""
+    arm = Arm.parse(expression)
+    return variant(arm, SPEC.run, Rates(SPEC.lr_full, SPEC.lr_layer).of(arm), SPEC.num_layers)
+
+
 def test_an_expression_says_what_trains_and_at_which_rate() -> None:
-    middle = variant(Arm.parse("middle:4"), SPEC)
+    middle = trained("middle:4")
     assert middle == replace(SPEC.run, layers="middle:4", learning_rate=3e-3)
-    boost = variant(Arm.parse("boost-0+7*3"), SPEC)
+    boost = trained("boost-0+7*3")
     assert boost == replace(SPEC.run, boost="0+7*3", learning_rate=1e-3)
-    assert variant(Arm.parse("boost-middle:2"), SPEC).boost == "middle:2*2"
+    assert trained("boost-middle:2").boost == "middle:2*2"
     ranked = Arm.parse("boost-top:5@runs/a/profile.json*3")
     assert (ranked.name, ranked.boost) == ("boost-top-5-3", "top:5@runs/a/profile.json*3")
 
@@ -50,7 +56,7 @@ def test_controls_are_as_large_as_one_layer() -> None:
     model, _ = open_model("tiny")
     size = layer_size(decoder_layers(model))
     for expression in ("random", "lora", "lora-middle:2"):
-        run = variant(Arm.parse(expression), SPEC)
+        run = trained(expression)
         wrapped = with_lora(model, run.layers, run.lora, 0) if run.lora else model
         selection = select(wrapped, run.layers)
         assert abs(selection.trained - size) < 0.15 * size
