@@ -37,6 +37,7 @@ from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import SweepSpec, read_spec
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
+from tests.small_runs import logged
 
 SweepOf = Callable[..., SweepSpec]
 
@@ -138,13 +139,8 @@ def test_an_arm_killed_and_resumed_equals_one_that_was_not(
     one, other = (load_file(folder / "delta.safetensors") for folder in (whole, killed))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert any(row["grad_norm"] > 0 for row in _steps(whole))
-    assert _steps(whole) == _steps(killed)
-
-
-def _steps(folder: Path) -> list[dict[str, float]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith(("time/", "memory"))} for row in rows]
+    assert any(row["grad_norm"] > 0 for row in logged(whole))
+    assert logged(whole) == logged(killed)
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_path: Path) -> None:
