@@ -17,7 +17,7 @@ from layergym.agents.base import (
 )
 from layergym.agents.contexts import CONTEXTS, Context, Exchange, View
 from layergym.agents.formats import FORMATS, Parsed, ReplyFormat, parse
-from layergym.agents.prompts import PromptStyle, Scene
+from layergym.agents.prompts import PROMPTS, PromptStyle, Scene
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.types import Group, Reply, Trajectory, Turn, Usage
 
@@ -40,6 +40,7 @@ _LAZY = {
 __all__ = [
     "CONTEXTS",
     "FORMATS",
+    "PROMPTS",
     "Agent",
     "Context",
     "Conversation",

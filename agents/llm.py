@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
 from layergym.agents.conversation import Conversation, Layout, Prompt
-from layergym.agents.memory import EpisodeMemory, listed_actions
+from layergym.agents.memory import EpisodeMemory, listed_actions, posed
 from layergym.agents.models.requests import Request, Sample, Sampler
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.types import Reply
@@ -95,11 +95,7 @@ class LLMAgent:
             self._talks[episode.id] = (memory, Conversation(self._layout, memory.system))
         memory, talk = self._talks[episode.id]
         memory.see(episode.observation, admissible)
-        prompt = talk.pose(memory.turns())
-        room = self.sampler.max_context - self.sampler.max_new_tokens
-        while talk.length > room and memory.forget():
-            prompt = talk.pose(memory.turns())
-        return prompt if talk.length <= room else None
+        return posed(memory, talk, self.sampler.max_context - self.sampler.max_new_tokens)
 
     def _decide(self, id: int, prompt: Prompt, sample: Sample) -> Decision:
         memory, talk = self._talks[id]

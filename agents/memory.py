@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from layergym.agents.base import Episode, Failure, asked
 from layergym.agents.contexts import Exchange
+from layergym.agents.conversation import Conversation, Prompt
 from layergym.agents.prompts import PromptStyle, Scene, Turns, turns_of
 
 
@@ -60,7 +61,19 @@ class EpisodeMemory:
         self._past.append(Exchange(now.observation, self._user, reply, action, now.admissible, ids))
 
 
+def posed(memory: EpisodeMemory, talk: Conversation, room: int | None = None) -> Prompt | None:
+    """The next prompt, of `room` tokens at most, and so without the oldest turns if need be.
+
+    None where the task and the present observation alone take more.
+    """
+    prompt = talk.pose(memory.turns())
+    while room is not None and talk.length > room:
+        if not memory.forget():
+            return None
+        prompt = talk.pose(memory.turns())
+    return prompt
+
+
 def listed_actions(style: PromptStyle, episode: Episode) -> list[str] | Failure | None:
     """The admissible actions that a prompt lists, if it lists any."""
-    wanted = style.admissible or style.template
-    return asked(Episode.admissible, episode) if wanted else None
+    return asked(Episode.admissible, episode) if style.lists_actions else None

@@ -15,6 +15,7 @@ from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
 from layergym.agents.models.load import load_config, load_model, stored_dtype
 from layergym.agents.models.pull import SOURCES, pulled
+from layergym.agents.models.requests import Variants
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.models.save import RECIPE
 from layergym.agents.prompts import PromptStyle
@@ -38,7 +39,7 @@ class Defaults:
 
 
 TINY = Defaults("plain", 8, 3e-4, 2e-3, 1.5e-3)
-LLM = Defaults("think", 512, 1e-6, 5e-6, 1e-4)
+LLM = Defaults("act", 512, 1e-6, 5e-6, 1e-4)
 """Learning rates as in the scripts of arXiv 2607.01232: 1e-6 for all, 5e-6 for single layers, 1e-4
 for LoRA."""
 
@@ -129,10 +130,15 @@ def llm_agent(
     *,
     temperature: float,
     max_new_tokens: int,
+    variants: Variants | None = None,
 ) -> LLMAgent:
-    """A loaded model as an agent."""
+    """A loaded model as an agent; `variants` if it holds several."""
     sampler = TransformersSampler(
-        model, tokenizer, temperature=temperature, max_new_tokens=max_new_tokens
+        model,
+        tokenizer,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        variants=variants,
     )
     return LLMAgent(sampler, tokenizer, style)
 
@@ -145,7 +151,7 @@ class Speech:
     """0 is greedy."""
     max_new_tokens: int | None = None
     format: str | None = None
-    admissible: bool = False
+    admissible: bool | None = None
     context: str = "whole"
     prompt: str = ""
     shots: int = 0
@@ -158,16 +164,13 @@ class Speech:
     """Where it computes."""
 
 
-def _nowhere() -> TextEnv:
-    raise InputError("examples need an environment to be taken from; leave out shots")
-
-
 def open_agent(
     name: str,
     speech: Speech | None = None,
     limits: RequestLimits | None = None,
     *,
-    examples: Callable[[], TextEnv] = _nowhere,
+    make_env: Callable[[], TextEnv] | None = None,
+    examples: Callable[[], TextEnv] | None = None,
 ) -> AnyAgent:
     """An agent by name.
 
@@ -176,7 +179,10 @@ def open_agent(
             name.
         speech: how a model is asked.
         limits: how a server is treated.
-        examples: makes an environment whose expert gives examples, if there are to be any.
+        make_env: makes an environment like those that are played, which may say what replies
+            must hold.
+        examples: makes one whose expert gives examples, if there are to be any; by default
+            `make_env`.
 
     Raises:
         InputError: there is no such model, or no such address.
@@ -190,7 +196,7 @@ def open_agent(
     if name in scripted:
         return scripted[name]()
     known = LLM if name.startswith(PREFIX) else defaults(name)
-    style = style_of(speech, known.format, examples)
+    style = style_of(speech, known.format, make_env, examples)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens
     if name.startswith(PREFIX):
         client = ChatClient(Endpoint.parse(name), limits or RequestLimits(), speech.omit)

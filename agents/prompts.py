@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -13,7 +13,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from layergym.agents.contexts import Context, Exchange, View, Whole
 from layergym.agents.formats import ReplyFormat, open_format
+from layergym.agents.plugins import Plugins
 from layergym.base.errors import FAULTS, InputError, told
+from layergym.base.texts import whole_texts
 
 Turns = list[dict[str, str]]
 _JINJA = ImmutableSandboxedEnvironment(
@@ -63,16 +65,22 @@ class Scene:
         return self.view.note or f"[Turns 1 to {self.left_out} are left out.]"
 
 
+PromptFunction = Callable[[Scene], str]
+"""Writes the whole prompt of a turn: one message, in which the past stands as it likes."""
+PROMPTS: Plugins[PromptFunction] = Plugins("prompt", "layergym.prompts", {})
+"""Prompts of other packages, by name: `--prompt function:NAME`."""
+
+
 @dataclass(frozen=True)
 class PromptStyle:
     """How a policy is addressed; a model keeps the style it was trained with.
 
-    For prompts of your own give a `template`, or subclass this and write `system` and `user`.
+    For prompts of your own give a `template` or a `function`.
     """
 
     format: str = "think"
-    """The form of a reply, by name (`agents.formats`): `think` for chat models; `plain`, where the
-    reply is the action, for small ones; `tool`; `regex:PATTERN`; or another package's."""
+    """The form of a reply, by name (`agents.formats`): `act` and `think` for chat models; `plain`,
+    where the whole reply is the action; `tool`; `regex:PATTERN`; or another package's."""
     instructions: bool = True
     """Begin with the environment's instructions."""
     admissible: bool = False
@@ -84,8 +92,12 @@ class PromptStyle:
     `KNOWN`. What it sets as `system` is the system message. If it speaks of `history` (a list of
     `Exchange`), it holds the earlier turns itself, and a prompt is its message alone; else earlier
     turns are messages of their own, each as it was asked."""
+    function: PromptFunction | None = None
+    """Writes prompts in place of a template."""
     examples: tuple[tuple[Exchange, ...], ...] = ()
     """Episodes shown as examples (`agents.shots`)."""
+    reminder: str = ""
+    """Ends every message; by default what the form of a reply says there."""
 
     @property
     def reply(self) -> ReplyFormat:
@@ -95,15 +107,22 @@ class PromptStyle:
     @property
     def holds_history(self) -> bool:
         """Whether `user` holds the earlier turns itself."""
-        return bool(self.template) and "history" in names_in(self.template)
+        return self.function is not None or "history" in names_in(self.template)
 
     @property
     def holds_task(self) -> bool:
         """Whether `user` repeats the task at every turn."""
-        return bool(self.template) and "task" in names_in(self.template)
+        return "task" in names_in(self.template)
+
+    @property
+    def lists_actions(self) -> bool:
+        """Whether a prompt may show the admissible actions."""
+        return self.admissible or bool(self.template or self.function)
 
     def system(self, scene: Scene) -> str:
         """The opening of an episode: the environment's instructions and the form of a reply."""
+        if self.function:
+            return ""
         if self.template:
             return str(getattr(self._written(scene), "system", "")).strip()
         parts = [scene.instructions.strip() if self.instructions else "", self.reply.request]
@@ -111,13 +130,16 @@ class PromptStyle:
         return "\n\n".join(part for part in parts if part)
 
     def user(self, scene: Scene) -> str:
-        """One turn: the observation and, if the style asks for them, the admissible actions."""
+        """One turn: the observation, the admissible actions if asked for, and the reminder."""
+        if self.function:
+            return _called(self.function, scene)
         if self.template:
             return str(self._written(scene)).strip()
         parts = [scene.observation]
         if self.admissible and scene.admissible is not None:
             parts.append(f"Admissible actions: {', '.join(scene.admissible)}.")
-        return "\n".join([*parts, *([self.reply.reminder] if self.reply.reminder else [])])
+        reminder = self.reminder or self.reply.reminder
+        return "\n".join(parts) + (f"\n\n{reminder}" if reminder else "")
 
     def _written(self, scene: Scene) -> Any:
         values = {
@@ -137,6 +159,13 @@ class PromptStyle:
             return compiled(self.template).make_module(values)
         except FAULTS as error:
             raise InputError(f"the prompt's template fails: {told(error)}") from error
+
+
+def _called(function: PromptFunction, scene: Scene) -> str:
+    try:
+        return whole_texts(function(scene))
+    except FAULTS as error:
+        raise InputError(f"the prompt's function fails: {told(error)}") from error
 
 
 def turns_of(style: PromptStyle, scene: Scene, user: str) -> Turns:

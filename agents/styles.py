@@ -7,12 +7,15 @@ from typing import Protocol
 
 from layergym.agents.contexts import CONTEXTS
 from layergym.agents.formats import open_format
-from layergym.agents.prompts import PromptStyle, names_in
+from layergym.agents.prompts import PROMPTS, PromptFunction, PromptStyle, names_in
 from layergym.agents.shots import shots
+from layergym.base.announced import NAMED
 from layergym.base.errors import InputError
 from layergym.envs import TextEnv
 
 MOST_SHOTS = 100
+WHOLE = "plain"
+"""The form of a reply that is passed on as it is."""
 
 
 class Addressed(Protocol):
@@ -23,8 +26,8 @@ class Addressed(Protocol):
         """The form of a reply, by name; None: what suits the model."""
 
     @property
-    def admissible(self) -> bool:
-        """List the admissible actions in every prompt."""
+    def admissible(self) -> bool | None:
+        """List the admissible actions in every prompt; None: for chat models."""
 
     @property
     def context(self) -> str:
@@ -32,7 +35,7 @@ class Addressed(Protocol):
 
     @property
     def prompt(self) -> str:
-        """The text of a template; "" for the usual prompt."""
+        """The text of a template, or function:NAME; "" for the usual prompt."""
 
     @property
     def shots(self) -> int:
@@ -51,28 +54,63 @@ def check_style(one: Addressed) -> None:
     if one.format is not None:
         open_format(one.format)
     CONTEXTS.open(one.context)
-    names_in(one.prompt)
+    _prompt(one.prompt)
     if type(one.shots) is not int or not 0 <= one.shots <= MOST_SHOTS:
         raise InputError(f"shots are 0 to {MOST_SHOTS} examples, not {str(one.shots)[:40]}")
 
 
-def style_of(one: Addressed, usual: str, examples: Callable[[], TextEnv]) -> PromptStyle:
+def style_of(
+    one: Addressed,
+    usual: str,
+    make_env: Callable[[], TextEnv] | None = None,
+    examples: Callable[[], TextEnv] | None = None,
+) -> PromptStyle:
     """The style that the settings describe.
+
+    Where nothing else is asked for, a chat model gets the admissible actions at every turn. One
+    that plays an environment which reads whole replies is asked for nothing else, and each message
+    reminds it of what a reply must hold (`TextEnv.reply_form`).
 
     Args:
         one: the settings.
         usual: the format that suits the model.
-        examples: makes an environment of the split that examples are taken from.
+        make_env: makes an environment like those that are played.
+        examples: makes one of the split that examples are taken from; by default `make_env`.
 
     Raises:
         InputError: as `check_style`, or examples are wanted and there is no expert.
     """
     check_style(one)
-    format = one.format or usual
+    template, function = _prompt(one.prompt)
+    form = _reply_form(make_env) if usual != WHOLE and one.format in (None, WHOLE) else ""
+    format = one.format or (WHOLE if form else usual)
     return PromptStyle(
         format,
-        admissible=one.admissible,
+        admissible=usual != WHOLE if one.admissible is None else one.admissible,
         context=CONTEXTS.open(one.context),
-        template=one.prompt,
-        examples=shots(examples, one.shots, open_format(format)),
+        template=template,
+        function=function,
+        examples=shots(examples or make_env or _nowhere, one.shots, open_format(format)),
+        reminder=form,
     )
+
+
+def _prompt(text: str) -> tuple[str, PromptFunction | None]:
+    """A template, or the function that `text` names."""
+    if text.startswith(NAMED):
+        return "", PROMPTS.open(text.removeprefix(NAMED))
+    names_in(text)
+    return text, None
+
+
+def _reply_form(make_env: Callable[[], TextEnv] | None) -> str:
+    """What an environment says of whole replies."""
+    if make_env is None:
+        return ""
+    env = make_env()
+    env.close()
+    return env.reply_form
+
+
+def _nowhere() -> TextEnv:
+    raise InputError("examples need an environment to be taken from; leave out shots")

@@ -12,15 +12,16 @@ that until the step. Nobody samples here, so nothing is counted for a key-value 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM
 from update_step import (  # type: ignore[import-not-found]
     SHAPES,
@@ -73,6 +74,7 @@ def one_step(folder: Path, layers: str, dtype: torch.dtype) -> dict[str, float]:
         use_cpu=True,
         bf16=False,
         report_to="none",
+        logging_strategy="no",
         save_strategy="no",
         disable_tqdm=True,
     )
@@ -93,7 +95,7 @@ def _status(name: str) -> int:
     return int(status[name].split()[0]) * 1024
 
 
-def measure(dtypes: list[str]) -> None:
+def measure(ways: Sequence[str], dtypes: Sequence[str]) -> None:
     """Print both, for every way."""
     head = f"{'layers':10}{'type':10}{'counted MB':>12}{'measured MB':>13}"
     print(f"{head}{'ratio':>7}{'opening MB':>12}")
@@ -105,12 +107,9 @@ def measure(dtypes: list[str]) -> None:
             model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
             model.save_pretrained(folder)
             tokenizer_of().save_pretrained(folder)
-            for layers in WAYS:
-                words = ["--one", layers, "--dtypes", dtype, "--folder", str(folder)]
-                done = subprocess.run(
-                    [sys.executable, __file__, *words], check=True, capture_output=True
-                )
-                found = json.loads(done.stdout.splitlines()[-1])
+            for layers in ways:
+                with ProcessPoolExecutor(1, mp_context=get_context("fork")) as alone:
+                    found = alone.submit(one_step, folder, layers, getattr(torch, dtype)).result()
                 peak = counted(layers, getattr(torch, dtype)).peak
                 print(
                     f"{layers:10}{dtype:10}{peak / 1e6:>12,.0f}{found['measured'] / 1e6:>13,.0f}"
@@ -119,13 +118,13 @@ def measure(dtypes: list[str]) -> None:
                 )
 
 
-def plans() -> None:
+def plans(sizes: Sequence[str]) -> None:
     """Print what the plan counts for the sizes of one family, in GB."""
     print("GB, 128 episodes of 4,096 tokens, 1,024 of them sampled, one row per pass;")
     print("in brackets what remains if no cache were held\n")
     ways = {"one layer": "middle", "five layers": "middle:5", "all": "all"}
     print("| model | " + " | ".join(ways) + " |\n|---|" + "---|" * len(ways), flush=True)
-    for size in QWEN:
+    for size in sizes:
         config = published(f"qwen2.5-{size}")
         assert config is not None
         cells = []
@@ -139,19 +138,17 @@ def plans() -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--plans", action="store_true", help="count published sizes only")
+    parser.add_argument("--plans", nargs="*", choices=QWEN, help="count published sizes only")
+    parser.add_argument("--layers", nargs="+", default=list(WAYS))
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
-    if args.one:
-        print(json.dumps(one_step(args.folder, args.one, getattr(torch, args.dtypes[0]))))
-    elif args.plans:
-        plans()
+    if args.plans is not None:
+        plans(args.plans or QWEN)
     else:
-        measure(args.dtypes)
+        measure(args.layers, args.dtypes)
 
 
 if __name__ == "__main__":

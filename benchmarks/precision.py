@@ -2,7 +2,8 @@
 
 First table: runs of ten steps with equal seeds, each in both types. Shares of entries that differ
 from the start, as they are stepped and as bfloat16 shows them; the length of the update in bfloat16
-over that in float32, and the cosine of the two. Both sample other tokens now and then, and so learn
+over that in float32, and the cosine of the two; of the bfloat16 run the last reward, and how long
+the change is beside the weights, per layer. Both sample other tokens now and then, and so learn
 from other episodes: "another seed" compares two float32 runs, and says what that alone does. Two
 processes are FSDP2. "resumed" compares two bfloat16 runs, one of them stopped in the middle.
 
@@ -28,6 +29,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
@@ -58,27 +60,21 @@ class Done:
     tensors: dict[str, Tensor]
     metrics: dict[str, float]
 
+    def of(self, kind: str) -> list[float]:
+        """A measure of every layer that trains."""
+        return [v for name, v in self.metrics.items() if name.startswith(f"{kind}/")]
+
     def mean(self, kind: str) -> float:
-        """Of a measure that there is for every layer."""
-        found = [v for name, v in self.metrics.items() if name.startswith(f"{kind}/")]
-        return sum(found) / max(len(found), 1)
+        """Its mean."""
+        return sum(self.of(kind)) / max(len(self.of(kind)), 1)
 
 
-def spec_of(model: Path, env: str, steps: int) -> RunSpec:
+def spec_of(model: Path, env: str) -> RunSpec:
     """Settings that all runs share."""
     if env == "alfworld":
-        spec = demo_sweep((0,)).run
-        return replace(spec, model=str(model), steps=steps, tasks_per_step=4, save_every=steps)
+        return replace(demo_sweep((0,)).run, model=str(model))
     return RunSpec(
-        env="layergym/Math-v0",
-        env_args=MATH,
-        model=str(model),
-        format="plain",
-        max_new_tokens=12,
-        steps=steps,
-        tasks_per_step=2,
-        group_size=4,
-        save_every=steps,
+        env="layergym/Math-v0", env_args=MATH, model=str(model), format="plain", max_new_tokens=12
     )
 
 
@@ -133,11 +129,13 @@ def compare(name: str, ours: Done, theirs: Done, start: dict[str, Tensor]) -> No
     """Print a line; `ours` is in bfloat16 and `theirs` in float32, where they differ in that."""
     one, other = moved(ours, start), moved(theirs, start)
     equal = "  equal to the bit" if torch.equal(one, other) else ""
+    by_layer = ours.of("change")
+    spread = f"  {min(by_layer):.1e} to {max(by_layer):.1e}" if len(by_layer) > 1 else ""
     print(
         f"{name:16}{theirs.mean('changed'):>10.2%}{ours.mean('changed'):>10.2%}"
         f"{ours.mean('changed_bf16'):>10.2%}{float(one.norm() / other.norm()):>9.2f}"
         f"{float(torch.cosine_similarity(one, other, dim=0)):>8.3f}"
-        f"{ours.metrics.get('reward', 0.0):>9.3f}{equal}",
+        f"{ours.metrics['reward']:>9.3f}{ours.mean('change'):>10.1e}{spread}{equal}",
         flush=True,
     )
 
@@ -152,10 +150,9 @@ def updates(spec: RunSpec, folder: Path, depth: int, ways: Sequence[str]) -> Non
         own = replace(of_way(spec, way, depth), dtype=dtype, seed=seed)
         return run(own, folder / f"{way}-{dtype}-{seed}".replace(" ", "-"), way)
 
-    print(
-        f"\n{'':16}{'entries that changed':^30}{'length':>9}{'cosine':>8}{'reward':>9}\n"
-        f"{'':16}{'float32':>10}{'bfloat16':>10}{'shown':>10}"
-    )
+    head = f"\n{'':16}{'entries that changed':^30}{'length':>9}{'cosine':>8}"
+    print(f"{head}{'reward':>9}{'change':>10}")
+    print(f"{'':16}{'float32':>10}{'bfloat16':>10}{'shown':>10}")
     for way in ways:
         if way == "another seed":
             pair = done("one layer", "float32", 1), done("one layer", "float32")
@@ -226,10 +223,14 @@ def main() -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--env", choices=["alfworld", "math"], default="alfworld")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--tasks", type=int, default=4, help="in a step")
+    parser.add_argument("--played", type=int, default=4, help="tasks of the second table; 0: none")
+    parser.add_argument("--group", type=int, default=8, help="episodes of a task")
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(1)
     if args.one:
         one_of_two(args.one)
@@ -239,9 +240,12 @@ def main() -> None:
         stored, tokenizer = open_stored(args.model)
         depth = stored.config.num_hidden_layers
         save_model(stored.to(torch.bfloat16), Path(name) / "stored", tokenizer)  # type: ignore[call-arg]
-        spec = spec_of(Path(name) / "stored", args.env, args.steps)
-        updates(spec, Path(name), depth, args.ways)
-        mismatch(spec)
+        spec = spec_of(Path(name) / "stored", args.env)
+        spec = replace(spec, steps=args.steps, save_every=args.steps)
+        spec = replace(spec, group_size=args.group)
+        updates(replace(spec, tasks_per_step=args.tasks), Path(name), depth, args.ways)
+        if args.played:
+            mismatch(replace(spec, tasks_per_step=args.played))
     print(f"\n{time.process_time() - began:.0f} s of CPU time, other processes not counted")
 
 

@@ -11,14 +11,14 @@ of its own, on one thread; memory is how far its peak lies above what it held be
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -78,12 +78,10 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measured(path: str, slots: int, depth: int, kept: Path) -> dict[str, float]:
+def measured(*given: Any) -> dict[str, float]:
     """`one_pass` in a process of its own."""
-    words = ["--one", path, "--slots", str(slots), "--depth", str(depth), "--kept", str(kept)]
-    done = subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as alone:
+        return alone.submit(one_pass, *given).result()
 
 
 def apart(one: Path, other: Path) -> float:
@@ -98,14 +96,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--slots", type=int, nargs="+", default=[2048, 4096, 8192])
     parser.add_argument("--depth", type=int, default=4, help="layers of the model")
-    parser.add_argument("--one", choices=PATHS, help=argparse.SUPPRESS)
-    parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    if args.one:
-        print(json.dumps(one_pass(args.one, args.slots[0], args.depth, args.kept)))
-        return
     print(
         f"{'slots':>6}{'longest':>9}{'dense MB':>10}{'blocks MB':>11}{'dense s':>9}{'blocks s':>10}"
         f"{'ratio':>8}{'gradient':>10}"

@@ -57,6 +57,9 @@ class TextEnv(gymnasium.Env[str, str]):
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     instructions: str = ""
     """What an agent should know before the first observation: the goal and the form of actions."""
+    reply_form: str = ""
+    """For an environment that reads whole replies, reasoning and all: in one line, what each must
+    hold, such as an answer in a box. "" where an action is a command."""
     max_turns: int = 30
     """Turns after which an episode is truncated."""
     step_timeout_s: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import nextafter
 from typing import Any
 
 from transformers import TrainingArguments
@@ -38,6 +39,26 @@ _BOUNDS = {
     "logging_steps": Bounds(0, above=True),
     "top_entropy_quantile": Bounds(0, 1),
     "entropy_coef": Bounds(),
+    "warmup_steps": Bounds(0),
+    "adam_beta1": Bounds(0, nextafter(1, 0)),
+    "adam_beta2": Bounds(0, nextafter(1, 0)),
+    "adam_epsilon": Bounds(0),
+    "router_aux_loss_coef": Bounds(0, optional=True),
+    "max_completion_length": Bounds(1, whole=True, optional=True),
+    "sapo_temperature_neg": Bounds(0, above=True),
+    "sapo_temperature_pos": Bounds(0, above=True),
+    "vespo_k_pos": Bounds(0),
+    "vespo_k_neg": Bounds(0),
+    "vespo_lambda_pos": Bounds(0),
+    "vespo_lambda_neg": Bounds(0),
+    "vllm_importance_sampling_clip_max": Bounds(0, above=True, optional=True),
+    "vllm_importance_sampling_clip_min": Bounds(0, optional=True),
+    "vllm_importance_sampling_cap": Bounds(0, above=True, optional=True),
+    "off_policy_mask_threshold": Bounds(0, optional=True),
+    "save_total_limit": Bounds(0, whole=True, optional=True),
+    "ddp_bucket_cap_mb": Bounds(1, whole=True, optional=True),
+    "ddp_timeout": Bounds(1, whole=True),
+    "local_rank": Bounds(-1, whole=True),
 }
 
 

@@ -29,6 +29,7 @@ from transformers import (
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.compute import choose_device
+from layergym.agents.models.requests import Variants
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.prompts import PromptStyle
@@ -97,8 +98,9 @@ def agent_of(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     temperature: float,
+    variants: Variants | None = None,
 ) -> LLMAgent:
-    """The model as the run's agent, sampling at `temperature`."""
+    """The model as the run's agent, sampling at `temperature`; `variants` if it holds several."""
     known = defaults(spec.model)
     return llm_agent(
         model,
@@ -106,6 +108,7 @@ def agent_of(
         prompt_style(spec),
         temperature=temperature,
         max_new_tokens=spec.max_new_tokens or known.max_new_tokens,
+        variants=variants,
     )
 
 

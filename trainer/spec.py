@@ -19,6 +19,7 @@ HERE = "transformers"
 BESIDE = "vllm"
 SERVER = "vllm@"
 _TEXT = ("str", "str | None")
+_TRUTH = ("bool", "bool | None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ class RunSpec:
     model: str = "tiny"
     """"tiny" (embedded), "smollm2" (after: layergym pull smollm2), a folder, or a hub id."""
     format: str | None = None
-    """The form of a reply: "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
-    admissible: bool = False
+    """The form of a reply: "act", "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
+    admissible: bool | None = None
     """List the admissible actions in every prompt."""
     context: str = "whole"
     """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""
@@ -133,7 +134,7 @@ class RunSpec:
             value = getattr(self, one.name)
             if one.type in _TEXT and not isinstance(value, (str, type(one.default))):
                 raise InputError(f"{one.name} must be a text, not {value!r}")
-            if one.type == "bool" and not isinstance(value, bool):
+            if one.type in _TRUTH and not isinstance(value, (bool, type(one.default))):
                 raise InputError(f"{one.name} must be true or false, not {value!r}")
             if str(one.type).startswith("Mapping") and not isinstance(value, Mapping):
                 raise InputError(f"{one.name} must be names and values, not {value!r}")

@@ -6,6 +6,7 @@ form, and its value `module:callable` makes a `ReplyFormat` from what stands beh
 
 from functools import lru_cache
 
+from layergym.agents.formats.act import Act
 from layergym.agents.formats.base import Parsed, ReplyFormat
 from layergym.agents.formats.pattern import Pattern
 from layergym.agents.formats.plain import Plain
@@ -14,6 +15,7 @@ from layergym.agents.formats.tool import Tool
 from layergym.agents.plugins import Maker, Plugins, alone
 
 _OURS: dict[str, Maker[ReplyFormat]] = {
+    "act": alone(Act),
     "plain": alone(Plain),
     "regex": Pattern,
     "think": alone(Think),

@@ -14,6 +14,9 @@ from layergym.agents.models.attend import OWN
 from layergym.agents.models.cache import cache_keyword
 from layergym.base.errors import InputError
 
+DENSE = 1024
+"""Slots up to which one mask says of all of them what each sees."""
+
 
 def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
     """Attention window in tokens by kind of layer, None for full attention.
@@ -42,6 +45,12 @@ def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
             'load the model with attn_implementation="sdpa"'
         )
     return {kind: window if kind == "sliding_attention" else None for kind in sorted(set(kinds))}
+
+
+def attends_in_blocks(model: PreTrainedModel, slots: int) -> bool:
+    """Whether a pass over so many slots is given `branches.branch_masks`, not `additive_masks`."""
+    own = model.config.get_text_config(decoder=True)._attn_implementation == OWN
+    return own and slots > DENSE
 
 
 def additive_masks(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -47,8 +48,7 @@ class RaggedCache(Cache):
         self._rows_written = self._slots = torch.empty(0, dtype=torch.long)
         self._places: dict[int, Tensor] = {}
         self._read: Read | None = None
-        self.copies: Tensor | None = None
-        """(B,) which row of the next states each row of the pass is; None: its own."""
+        self._shared: tuple[Tensor, Tensor] | None = None
 
     @property
     def bytes(self) -> int:
@@ -113,12 +113,29 @@ class RaggedCache(Cache):
         keys, values = stores
         place = self._place(key_states.shape[1])
         for store, states in ((keys, key_states), (values, value_states)):
-            every = states if self.copies is None else states[self.copies]
+            every = states if self._shared is None else states[self._shared[0]]
             store.flatten(0, 2).index_copy_(0, place, every.flatten(0, 2))
         if self._read is None:
             return key_states, value_states
         rows, span = self._read
+        if self._shared is not None:
+            first = self._shared[1]
+            rows = first + (rows.start or 0) if isinstance(rows, slice) else rows[first]
         return keys[:, :, :span][rows], values[:, :, :span][rows]
+
+    @contextmanager
+    def shared(self, of: Tensor, first: Tensor) -> Iterator[None]:
+        """Within it, layers compute R distinct rows of the pass's B.
+
+        Args:
+            of: (B,) which of the distinct rows each row is; it is written what that one is.
+            first: (R,) the rows that are read.
+        """
+        self._shared = of, first
+        try:
+            yield
+        finally:
+            self._shared = None
 
     def copy_rows(self, source: Tensor, target: Tensor, span: int) -> None:
         """Copy the first `span` slots of the rows `source` to the rows `target`."""

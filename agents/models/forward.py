@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from layergym.agents.models.attention import additive_masks, attention_windows
+from layergym.agents.models.attention import (
+    additive_masks,
+    attends_in_blocks,
+    attention_windows,
+)
+from layergym.agents.models.branches import branch_masks
 from layergym.agents.models.cache import RaggedCache, Read, cache_keyword
 
 LEAST = 4
@@ -108,15 +113,9 @@ class CachedModel:
     def _forward(self, ids: Tensor, positions: Tensor, span: int | None) -> Tensor:
         """Logits (B, V) of the last column; positions (B, T) may be negative for padding."""
         self.computed += ids.numel()
-        if span is None:
-            seen = (positions[:, None] <= positions[..., None]) & (positions >= 0)[:, None]
-            keys = positions[:, None]
-        else:
-            keys = torch.arange(span, device=ids.device)
-            seen = keys <= positions[..., None]
         output = self.model(
             input_ids=ids,
-            attention_mask=additive_masks(seen, keys, positions, self._windows, self.model.dtype),
+            attention_mask=self._masks(positions, span),
             position_ids=positions.clamp(min=0),
             use_cache=True,
             logits_to_keep=1,
@@ -124,6 +123,20 @@ class CachedModel:
         )
         logits: Tensor = output.logits[:, -1]
         return logits.float()
+
+    def _masks(self, positions: Tensor, span: int | None) -> Tensor | dict[str, Tensor]:
+        """What lets tokens see those before them: all of the pass, or `span` slots of the cache."""
+        width = positions.shape[1]
+        if span is None and attends_in_blocks(self.model, width):
+            ends = torch.full_like(positions, width).masked_fill(positions < 0, 0)
+            return branch_masks(ends, positions, self._windows)
+        if span is None:
+            seen = (positions[:, None] <= positions[..., None]) & (positions >= 0)[:, None]
+            keys = positions[:, None]
+        else:
+            keys = torch.arange(span, device=positions.device)
+            seen = keys <= positions[..., None]
+        return additive_masks(seen, keys, positions, self._windows, self.model.dtype)
 
     def _rounded(self, span: int) -> int:
         return min(-(-span // _SPAN) * _SPAN, self.cache.capacity)

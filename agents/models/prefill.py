@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from layergym.agents.models.rows import CacheRow
@@ -31,6 +31,11 @@ class Piece:
     def new(self) -> list[list[int]]:
         """The tokens to feed."""
         return [row.context[row.length : row.length + _width(row)] for row in self.rows]
+
+    @property
+    def read(self) -> list[Hashable]:
+        """What each row holds and is fed; rows of equal values are alike in all of it."""
+        return [(r.length, tuple(r.context[: r.length + _width(r)])) for r in self.rows]
 
     @property
     def tokens(self) -> int:

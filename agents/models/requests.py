@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -37,11 +37,13 @@ class Variants(Protocol):
     def variant(self, episode: int) -> int:
         """Whose weights answer in this episode."""
 
-    def feed(self, variants: Sequence[int], prompts: Sequence[int] | None = None) -> None:
-        """Say, before a forward pass, which variant answers in each row of its batch, (B,).
+    def feed(self, variants: Sequence[int], alike: Sequence[Hashable] | None = None) -> None:
+        """Say, before a forward pass, which variant answers in each row of its batch.
 
-        A pass over first prompts also gets their numbers, (B,): equal prompts have equal numbers,
-        and no variant has the same number twice.
+        Args:
+            variants: (B,), -1 for a row that is nobody's.
+            alike: (B,) rows of equal values are fed the same tokens and hold the same ones in the
+                cache. None: not known.
         """
 
 

@@ -17,6 +17,7 @@ from layergym.agents.models.prefill import Piece, first_pieces
 from layergym.agents.models.requests import Request, Sample, Sampler, Variants
 from layergym.agents.models.rows import CacheRow, Ints, Places, Replies
 from layergym.base.errors import Diverged, InputError
+from layergym.base.texts import one_line
 
 _FEWER = 8
 """Requests wait until there is one for so many rows that are being answered: a pass over few new
@@ -96,7 +97,20 @@ class TransformersSampler(Sampler):
         self._queue += [self._open(request) for request in requests]
 
     def step(self, wait_s: float = 0.0) -> list[tuple[int, Sample]]:
-        """Feed new requests, then one token to every row; the replies that are finished now."""
+        """Feed new requests, then one token to every row; the replies that are finished now.
+
+        Raises:
+            InputError: memory runs out all the same.
+        """
+        try:
+            return self._step()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"memory ran out as {len(self._asked) + len(self._live)} episodes were sampled; "
+                f"play fewer at once, or end them earlier ({one_line(str(error))[:200]})"
+            ) from None
+
+    def _step(self) -> list[tuple[int, Sample]]:
         self._admit()
         if not (self._asked or self._live):
             return []
@@ -191,12 +205,12 @@ class TransformersSampler(Sampler):
     def _feed(self, piece: Piece) -> Tensor:
         """Logits (B, V) after what is new in a piece's rows; their copies get the same."""
         places, new = [row.place for row in piece.rows], piece.new
+        if self._variants:
+            self._variants.feed([row.variant for row in piece.rows], piece.read)
         if piece.fresh:
-            self._announce(piece.rows, new)
             logits = self.net.first(new, places)
             self.net.copy(*piece.copied(), max(map(len, new)))
         else:
-            self._announce(piece.rows)
             logits = self.net.more(new, places, [row.length for row in piece.rows])
         piece.fed()
         return logits
@@ -221,7 +235,9 @@ class TransformersSampler(Sampler):
             held = (max(self._places[n].length, self._replies.length(n)) for n in target)
             self.net.copy(source, target, max(held))
         live = len(self._live)
-        self._announce([self._places[n] for n in range(live)], idle=max(0, LEAST - live))
+        if self._variants:
+            whose = [self._places[n].variant for n in range(live)]
+            self._variants.feed(whose + [-1] * (LEAST - live))
         return self._draw(np.arange(live), self.net.next(*self._replies.last(live)))
 
     def _draw(self, places: Ints, logits: Tensor) -> list[CacheRow]:
@@ -241,19 +257,3 @@ class TransformersSampler(Sampler):
             gone = set(done)
             self._live = [row for row in self._live if row not in gone]
         return done
-
-    def _announce(
-        self,
-        rows: Sequence[CacheRow],
-        prompts: Sequence[Sequence[int]] | None = None,
-        *,
-        idle: int = 0,
-    ) -> None:
-        """Tell whose the rows of the next pass are, with `idle` more, and their first prompts."""
-        if not self._variants:
-            return
-        variants = [row.variant for row in rows] + [-1] * idle
-        numbers = {tuple(prompt): n for n, prompt in enumerate(prompts or ())}
-        self._variants.feed(
-            variants, [numbers[tuple(prompt)] for prompt in prompts] if prompts else None
-        )

@@ -38,6 +38,7 @@ class Code(TextEnv):
     """
 
     splits = ("train", "valid", "test")
+    reply_form = "Answer with the whole program in a ```python block."
     max_turns = 4
 
     def __init__(

@@ -14,7 +14,7 @@ from layergym.envs.core import Outcome, TextEnv
 from layergym.envs.fences import blocks
 from layergym.envs.math import generated
 from layergym.envs.math.answers import equal
-from layergym.envs.math.find import find_answer
+from layergym.envs.math.find import find_answer, spoken_answer
 from layergym.envs.math.grading import grader
 from layergym.envs.math.problems import Question, questions
 from layergym.envs.rows import TableRow, read_once
@@ -28,15 +28,18 @@ _ASK = r"Solve the problem. Give the final answer, and only it, in \boxed{}."
 _TOOLS = """
 Before you answer you may calculate, one thing a turn: an expression in <calc> </calc>, or a \
 Python program in a ```python block, of which you see what it prints. Programs share nothing."""
+_FORM = r"Reason step by step. End with the final answer in \boxed{}."
+_FORM_WITH_TOOLS = r"Calculate one thing, or end with the final answer in \boxed{}."
 _ATTEMPTS = "\nYou are told when an answer is wrong, and have {attempts} attempts in all."
 
 
 class Math(TextEnv):
     r"""Mathematical questions with one right answer.
 
-    The final answer of a reply is its last `\boxed{}`, else `<answer>` tag, else `####`. A right
-    one earns 1, or 0.9 in a reply that gives other answers too; a wrong one earns 0 whatever its
-    form. With `tools`, turns may calculate; with `attempts` above 1, a wrong answer may be mended.
+    The final answer of a reply is its last `\boxed{}`, else `<answer>` tag, else `####`, else what
+    follows "the answer is". A right one earns 1, or 0.9 in a reply that gives other answers too; a
+    wrong one earns 0 whatever its form. With `tools`, turns may calculate; with `attempts` above 1,
+    a wrong answer may be mended.
     """
 
     splits = ("train", "valid", "test")
@@ -81,6 +84,7 @@ class Math(TextEnv):
         self._attempts = attempts
         grader(isolation)  # refuses one that there is not
         self._isolation = isolation
+        self.reply_form = _FORM_WITH_TOOLS if tools else _FORM
         self.instructions = _ASK + (_TOOLS if tools else "")
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""
         chosen = (tuple(families), tuple(levels), size)
@@ -140,8 +144,11 @@ class Math(TextEnv):
         """Judge an answer, or carry out a calculation."""
         answer = find_answer(action)
         if answer is None:
-            source = self._calculation(action)
-            return self._run(source) if source else self._no_answer()
+            if source := self._calculation(action):
+                return self._run(source)
+            answer = spoken_answer(action)
+        if answer is None:
+            return self._no_answer()
         if equal(self._question.answer, answer.text, grader(self._isolation)):
             reward = 1.0 if answer.clean else _UNCLEAN
             return Outcome("Right.", reward=reward, terminated=True, success=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from layergym.envs.math.spelling import form, plain
@@ -26,6 +26,16 @@ def find_answer(reply: str) -> Answer | None:
     found = list(_boxed(reply))
     found = found or [text.rpartition("<answer>")[2] for text in between(reply, "answer")]
     found = found or re.findall(r"####[ \t]*([^\n]+)", reply)
+    return _last(found)
+
+
+def spoken_answer(reply: str) -> Answer | None:
+    """What a reply in plain words calls its answer: "the answer is 42", "Answer: 42"."""
+    return _last([text.rstrip("*_. \t") for text in _SPOKEN.findall(reply)])
+
+
+def _last(found: Sequence[str]) -> Answer | None:
+    """The last that is not empty, and whether all are the same."""
     found = [text.strip() for text in found if text.strip()]
     if not found:
         return None
@@ -35,6 +45,10 @@ def find_answer(reply: str) -> Answer | None:
 def _compared(text: str) -> str:
     return text if len(text) > _MAX_COMPARED else form(plain(text))
 
+
+_SPOKEN = re.compile(
+    r"\banswer[*_]*(?: is|:)[*_: \t]*([^\n]+?)(?=[.!](?:\s|\Z)|\n|\Z)", re.IGNORECASE
+)
 
 _PIECE = re.compile(
     r"\\(?:boxed|fbox)(?![A-Za-z])\s*(?P<brace>\{|(?P<bare>[^\s$.,{}\\]+))?|\\.|[{}]", re.DOTALL

@@ -73,10 +73,19 @@ def _text(row: TableRow) -> str:
 
 
 def _given(row: Mapping[str, Any], names: Sequence[str]) -> str:
-    """What the first of these columns that is filled says; null, NaN and spaces fill none."""
+    """What the first of these columns that is filled says; null, NaN and spaces fill none.
+
+    A list says what its items say, with commas; an empty one, or an empty object, fills none.
+    """
     values = (row.get(name) for name in names)
-    texts = (str(value) for value in values if value is not None and value == value)
+    texts = (_said(value) for value in values if value is not None and value == value)
     return next((text for text in texts if text.strip()), "")
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
+    return "" if value == {} else str(value)
 
 
 def _answer(row: TableRow) -> str | None:

@@ -19,7 +19,7 @@ class Cut:
 
     kind: str
     what: str = ""
-    """A target of the `layers=` grammar, a factor, a rank, or "layer@seed"."""
+    """A target of the `layers=` grammar, a factor, a rank, or "layer@run"."""
 
     @property
     def name(self) -> str:
@@ -36,8 +36,8 @@ class Stack:
     """Inside every layer: "attn", "q", ...; and outside: "embed", "norm", "head"."""
     alone: tuple[int, ...]
     """Layers that were trained alone with the seed at hand, the best by their scores first."""
-    others: tuple[int, ...] = ()
-    """Further seeds of full training."""
+    others: tuple[str, ...] = ()
+    """Further full runs: their seeds, and those of other sweeps as "NAME.SEED"."""
 
 
 def layers_named(layers: Collection[int]) -> str:
@@ -75,7 +75,7 @@ SETS: dict[str, Callable[[Stack], Sequence[Cut]]] = {
     "ranks": lambda s: [Cut("rank", str(rank)) for rank in RANKS],
     "stack": _stacks,
     "others": lambda s: [
-        Cut("exchanged", f"{layer}@{seed}") for seed in s.others[:1] for layer in range(s.layers)
+        Cut("exchanged", f"{layer}@{run}") for run in s.others for layer in range(s.layers)
     ],
 }
 """By the name of an option: sets of variants."""

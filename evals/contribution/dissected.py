@@ -7,8 +7,10 @@ seed-<s>/<variant>/evals/t1.0.json
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -89,33 +91,92 @@ class Dissected:
 
     @property
     def tables(self) -> dict[str, Floats]:
-        """Success rates (S, T) of the variants that were scored for every seed; one row of base."""
+        """Success rates (S, T) of the variants that were scored for every seed; one row of base.
+
+        Coalitions that are there for Shapley values alone are not among them.
+        """
         by_seed = list(self.results.values())
         names = [name for name in by_seed[0] if all(name in one for one in by_seed)]
-        tables = {name: np.array([one[name].rates for one in by_seed]) for name in names}
+        tables = {
+            name: np.array([one[name].rates for one in by_seed])
+            for name in names
+            if self._of_interest(name)
+        }
         return {**tables, "base": tables["base"][:1]}
 
+    def _of_interest(self, name: str) -> bool:
+        """Whether a variant is no coalition, or one layer, or a prefix or suffix of the stack."""
+        layers = sorted(coalition_of(name) or ())
+        ends = (0, self.layers - 1)
+        joined = bool(layers) and layers[-1] - layers[0] == len(layers) - 1
+        return len(layers) < 2 or (joined and (layers[0] in ends or layers[-1] in ends))
+
+    @property
+    def unfinished(self) -> int:
+        """Variants that are not yet scored for every seed."""
+        names = {name for one in self.results.values() for name in one}
+        return len(set(filter(self._of_interest, names)) - self.tables.keys())
+
+    @property
+    def coalitions(self) -> int:
+        """Coalitions of layers that were scored for a seed, the most."""
+        found = [[n for n in one if coalition_of(n) is not None] for one in self.results.values()]
+        return max(map(len, found), default=0)
+
     def shapley(self) -> list[Shares]:
-        """Shapley values of the layers, one for each seed; none where coalitions are missing."""
-        found = []
-        for seed, results in self.results.items():
-            if seed not in self.pairs:
-                return []
+        """Shapley values of the layers, one for each seed; none where too few orders are scored."""
+        found = [self._shares(seed) for seed in self.results if seed in self.pairs]
+        whole = [shares for shares in found if shares]
+        return whole if len(whole) == len(self.results) else []
 
-            def game(coalition: Coalition, results: Mapping[str, EvalResult] = results) -> Floats:
-                return results[coalition_name(coalition)].rates
+    def _shares(self, seed: int) -> Shares | None:
+        """From all coalitions, or the first pairs of orders whose coalitions are all scored."""
+        results = self.results[seed]
 
-            orders = order_pairs(self.layers, self.pairs[seed], seed=seed)
-            wanted = coalitions_of(orders) if orders else every_coalition(self.layers)
-            if any(coalition_name(one) not in results for one in wanted):
-                return []
-            found.append(sampled(game, orders) if orders else exact(game, self.layers))
-        return found
+        def game(coalition: Coalition) -> Floats:
+            return results[coalition_name(coalition)].rates
+
+        def scored(coalitions: Iterable[Coalition]) -> bool:
+            return all(coalition_name(one) in results for one in coalitions)
+
+        if not self.pairs[seed] and scored(every_coalition(self.layers)):
+            return exact(game, self.layers)
+        orders = wanted_orders(self.layers, self.pairs[seed], seed)
+        pairs = zip(orders[::2], orders[1::2], strict=True)
+        whole = sum(1 for _ in takewhile(lambda pair: scored(coalitions_of(pair)), pairs))
+        return sampled(game, orders[: 2 * whole]) if whole >= FEWEST_PAIRS else None
+
+
+FEWEST_PAIRS = 2
+"""Pairs of orders from which a variance can be estimated."""
+
+
+def wanted_orders(layers: int, pairs: int, seed: int) -> list[tuple[int, ...]]:
+    """The orders of one seed; 0 pairs: those in which to score all coalitions."""
+    return order_pairs(layers, pairs or 2 * layers, seed=seed)
+
+
+def wanted_coalitions(layers: int, pairs: int, seed: int) -> list[Coalition]:
+    """What is to be scored for Shapley values, so that a first part of it is of use."""
+    found = coalitions_of(wanted_orders(layers, pairs, seed))
+    return found if pairs else list(dict.fromkeys([*found, *every_coalition(layers)]))
 
 
 def coalition_name(coalition: Coalition) -> str:
     """The variant in which these layers are moved into the base."""
     return f"moved-{layers_named(coalition)}" if coalition else "base"
+
+
+def coalition_of(name: str) -> Coalition | None:
+    """The coalition that a variant is; None for all others."""
+    if name == "base":
+        return frozenset()
+    if not re.fullmatch(r"moved-\d+(-\d+)?(\+\d+(-\d+)?)*", name):
+        return None
+    runs = [run.partition("-") for run in name.removeprefix("moved-").split("+")]
+    return frozenset(
+        layer for first, _, last in runs for layer in range(int(first), int(last or first) + 1)
+    )
 
 
 def read_dissected(folder: Path) -> tuple[Dissected, ...]:

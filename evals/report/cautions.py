@@ -17,6 +17,7 @@ def cautions(profile: LayerProfile) -> tuple[Text, ...]:
     """How far the ranking of single layers may be believed."""
     main = profile.measures[0]
     told = (*_held_out(profile, main), _beats_full(profile, main), *controls(profile, main))
+    told = (*told, *_no_control(profile, main))
     return (*told, _depth(profile, main), *_reliability(profile, main), *_saturated(profile))
 
 
@@ -38,6 +39,21 @@ def controls(profile: LayerProfile, shown: Measure) -> tuple[Text, ...]:
         return ()
     rule = "A layer is interesting only if it beats other parameters of the same number."
     return (claim(profile, " ".join([rule, *told]), "plain"),)
+
+
+def _no_control(profile: LayerProfile, main: Measure) -> tuple[Text, ...]:
+    """That random entries of a layer's size are missing, and what they would cost."""
+    random = any(control.arm == "random" for control in main.controls)
+    if random or len(main.layers) < 2 or not profile.runs:
+        return ()
+    more, runs = profile.seeds[1], len(profile.runs)
+    return (
+        Text(
+            "No control of one layer's size was trained, so it is not known whether a layer does "
+            "more than as many entries at random would. `--arms random` adds it: "
+            f"{more} run{'s' * (more > 1)} beside these {runs}."
+        ),
+    )
 
 
 def _which(layers: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import apart
 from layergym.evals.report.model import Text
-from layergym.evals.report.words import listed, points, ratio, single_runs
+from layergym.evals.report.words import listed, points, ratio, single_runs, together
 
 
 def findings(profile: LayerProfile) -> tuple[Text, ...]:
@@ -76,6 +76,12 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
         return "all", (
             "a run of full training stands apart from its other seeds, so what full training gains "
             "is not known; train it with further seeds (--seeds) before you compare layers with it."
+        )
+    if not main.defined and (odd := apart(profile.runs)):
+        return "all", (
+            "full training is not distinguishably better than the base here; a run of "
+            f"{together(odd)} stands apart and widens what is said of all arms, so train with "
+            "further seeds (--seeds) before anything else."
         )
     if not main.defined:
         return "all", (

@@ -76,8 +76,8 @@ class ContestSpec:
     """Where they compute."""
     format: str | None = None
     """The form of a reply, as in `RunSpec`."""
-    admissible: bool = False
-    """List the admissible actions in every prompt."""
+    admissible: bool | None = None
+    """List the admissible actions in every prompt; None: for chat models."""
     context: str = "whole"
     """What of an episode a prompt shows."""
     prompt: str = ""
@@ -312,4 +312,4 @@ def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAge
         device=spec.device,
     )
     examples = _maker(replace(spec, split=SPLIT))
-    return open_agent(name, speech, limits, examples=examples)
+    return open_agent(name, speech, limits, make_env=_maker(spec), examples=examples)

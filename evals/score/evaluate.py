@@ -62,12 +62,41 @@ def play_panel(
     Raises:
         InputError: more than `ERRORS` of the episodes ended in errors, so there is no score.
     """
-    jobs = panel_jobs(panel, repeats, seed)
+    return play_together(agent, make_env, panel, [label], repeats=repeats, seed=seed)[0]
+
+
+def play_together(
+    agent: AnyAgent,
+    make_env: Callable[[], TextEnv],
+    panel: Panel,
+    labels: Sequence[Label],
+    *,
+    repeats: int = 1,
+    seed: int = 0,
+) -> list[EvalResult]:
+    """As `play_panel`, for an agent that is V agents: number v plays episodes v, v + V, ...
+
+    Args:
+        agent: who plays.
+        make_env: makes one environment of the panel's split.
+        panel: the tasks, which each of the V plays.
+        labels: (V,) what the results are filed under.
+        repeats: episodes per task.
+        seed: of the evaluation.
+
+    Raises:
+        InputError: more than `ERRORS` of the episodes of one of them ended in errors.
+    """
+    jobs = [job for job in panel_jobs(panel, repeats, seed) for _ in labels]
     fits = getattr(getattr(agent, "sampler", None), "rows_that_fit", None)
     at_once = min(CHUNK, fits(USUAL)) if fits else CHUNK
     played = rollout(agent, make_env, jobs, in_flight=at_once)
-    refuse_errors(played, f"{label.arm}, seed {label.trained}")
-    return result_of(played, panel, label)
+    found = []
+    for place, label in enumerate(labels):
+        own = played[place :: len(labels)]
+        refuse_errors(own, f"{label.arm}, seed {label.trained}")
+        found.append(result_of(own, panel, label))
+    return found
 
 
 def refuse_errors(played: Sequence[Trajectory], who: str) -> None:

@@ -229,7 +229,16 @@ def _question(row: Mapping[str, Any]) -> ChoiceQuestion:
         return _worded(text, [c["text"] for c in choices], labels.index(row["answerKey"]))
     if isinstance(choices, Mapping):  # ARC on the hub
         return _worded(text, choices["text"], list(choices["label"]).index(row["answerKey"]))
-    return _lettered(text, choices or (), int(row["answer"]))
+    return _lettered(text, choices or (), _place(row["answer"]))
+
+
+def _place(answer: Any) -> int:
+    """The index of an answer, which is given as a number or as its letter."""
+    if isinstance(answer, str) and answer in tuple(_LETTERS):
+        return _LETTERS.index(answer)
+    if isinstance(answer, bool) or int(answer) != float(answer):
+        raise ValueError(f"{answer!r} is no choice")
+    return int(answer)
 
 
 def _worded(text: str, choices: Sequence[str], answer: int) -> ChoiceQuestion:

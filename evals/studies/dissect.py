@@ -9,11 +9,9 @@ is trained. Every evaluation is kept as it ends, under SWEEP/dissect (`contribut
 
 from __future__ import annotations
 
-import hashlib
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,24 +19,28 @@ from layergym.base.errors import InputError
 from layergym.command.console import Output
 from layergym.command.options import add_compute, add_panel
 from layergym.command.values import seconds, whole
+from layergym.evals.contribution.cheap import compared
 from layergym.evals.contribution.cuts import DEFAULT, SETS, Cut, Stack, cuts
-from layergym.evals.contribution.dissected import Store, coalition_name, read_dissected
+from layergym.evals.contribution.dissected import (
+    FEWEST_PAIRS,
+    Dissected,
+    Store,
+    coalition_name,
+    read_dissected,
+    wanted_coalitions,
+)
+from layergym.evals.contribution.dissection import dissect
+from layergym.evals.contribution.predicted import read_prediction
 from layergym.evals.report.model import Report, Section
 from layergym.evals.report.render.terminal import show
+from layergym.evals.report.sections.cheap import cheap_section
 from layergym.evals.report.sections.dissected import dissected_section
 from layergym.evals.report.study import Finished, Study
-from layergym.evals.results import Sweep, is_sweep, read_run, read_sweep
-from layergym.evals.stats.shapley import (
-    coalitions_of,
-    every_coalition,
-    order_pairs,
-    pairs_within,
-)
+from layergym.evals.stats.shapley import pairs_within
 
 if TYPE_CHECKING:
-    from layergym.evals.sweep.panels import EvalSpec
-    from layergym.evals.sweep.variants import Bench, Runs
-    from layergym.trainer.spec import RunSpec
+    from layergym.evals.sweep.subject import Subject
+    from layergym.evals.sweep.variants import Bench, Pace
 
 FEW = 8
 """Layers up to which Shapley values are exact unless a budget is given."""
@@ -50,6 +52,7 @@ examples:
                                                      trained alone add up
   layergym dissect runs/sweep --sets {" ".join(DEFAULT)} modules scales bfloat16
   layergym dissect runs/sweep --sets shapley --evaluations 64 --max-time 1h
+  layergym dissect runs/gigpo --beside runs/grpo      how alike two algorithms moved the weights
   layergym dissect runs/full --eval-tasks 100        a run that stands alone
 
 Called again, it goes on where it stopped, and adds what is new. Reports show it.
@@ -73,127 +76,102 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="coalitions scored for Shapley values, for each seed (default: all of up to "
         f"{FEW} layers, else {BUDGET})",
     )
-    parser.add_argument("--max-time", metavar="TIME", help="30m, 8h: stop after it, to go on later")
+    parser.add_argument(
+        "--beside",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="sweeps or full runs of the same base, of another algorithm say: how alike they moved "
+        "the weights, and what one of their layers does in this run (set others)",
+    )
+    parser.add_argument(
+        "--max-time",
+        metavar="TIME",
+        help="30m, 8h: show what there is by then; the same command goes on",
+    )
     add_panel(parser, of="the sweep's")
     add_compute(parser, of="as the run")
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is taken apart."""
-
-    path: Path
-    run: RunSpec
-    spec: EvalSpec
-    runs: Runs
-    sweep: Sweep | None
-    """None for a run that stands alone."""
-    temperature: float
-
-
 def run(args: Namespace, out: Output) -> None:
     """Score what is missing, measure the weights, and show what was found."""
-    from layergym.evals.sweep.variants import Bench
+    from layergym.evals.sweep.subject import keep_known, read_subject, trained_episodes
+    from layergym.evals.sweep.variants import Bench, Pace
 
-    deadline = time.monotonic() + seconds(args.max_time) if args.max_time is not None else None
-    subject = _subject(args)
+    pace = Pace(seconds(args.max_time) if args.max_time is not None else None)
+    subject = _chosen(read_subject(args.folder, args.beside), args)
     bench = Bench(subject.run, subject.spec, subject.runs, subject.temperature)
-    store = Store(subject.path / "dissect" / _key(bench))
+    store = Store(subject.path / "dissect" / bench.key)
     pairs = _pairs(args, bench) if "shapley" in args.sets else {}
     store.ask(
         layers=bench.layers,
         pairs={**_known_pairs(store), **pairs},
-        episodes=_trained_episodes(subject),
+        episodes=trained_episodes(subject),
     )
-    _keep_known(subject, bench, store)
-    for seed in subject.runs.full:
-        asked = _asked(args.sets, subject, bench, seed, pairs)
-        todo = [cut for cut in asked if not store.has(seed, cut.name)]
-        for done, result in enumerate(bench.play_all(todo, seed), 1):
-            store.keep(seed, result)
-            out.note(f"{result.arm}, seed {seed}: {result.rates.mean():.1%} ({done}/{len(todo)})")
-            if deadline and time.monotonic() > deadline:
-                raise InputError("time is up; the same command goes on from here")
+    keep_known(subject, bench, store)
     store.keep_weights(_weights(bench))
-    section = _section(subject.path, store.path)
-    show(Report("Dissected", subject.path.name, (section,), ()), out.results)
-    found = next(one for one in read_dissected(subject.path) if one.path == store.path)
-    for seed, results in found.results.items():
-        for name, result in results.items():
-            rate = float(result.rates.mean())
-            out.record(event="variant", variant=name, seed=seed, success=rate)
+    todo = {seed: _asked(args.sets, subject, bench, seed, pairs) for seed in subject.runs.full}
+    left = _score(bench, store, todo, pace, out)
+    if left:
+        out.note(f"time is up, {left} evaluations are left; the same command goes on from here")
+    _show(subject, store, out)
 
 
-def _subject(args: Namespace) -> Subject:
-    """The sweep or run that the arguments name.
-
-    Raises:
-        InputError: it has no finished full training.
-    """
-    from layergym.evals.sweep.panels import EvalSpec
-    from layergym.evals.sweep.spec import read_spec
-    from layergym.evals.sweep.variants import Runs
-    from layergym.trainer.spec import RunSpec
-
-    sweep = read_sweep(args.folder) if is_sweep(args.folder) else None
-    if sweep:
-        settings = read_spec(args.folder)
-        spec, eval_spec = settings.run, settings.eval
-        done = [run for run in sweep.runs if (run.path / "delta.safetensors").is_file()]
-        full = {run.seed: run.path for run in done if run.arm == "full"}
-        single = {(run.arm.layer, run.seed): run.path for run in done}
-        alone = {(k, s): path for (k, s), path in single.items() if k is not None and s in full}
-    else:
-        spec, eval_spec = RunSpec.read(args.folder), EvalSpec()
-        full, alone = {read_run(args.folder).seed: args.folder}, {}
-    missing = [path for path in full.values() if not (path / "delta.safetensors").is_file()]
-    if not full or missing:
-        raise InputError(f"{args.folder} has no finished full training to take apart")
-    return Subject(
-        path=args.folder,
-        run=replace(spec, dtype=args.dtype or spec.dtype, device=args.device),
+def _chosen(subject: Subject, args: Namespace) -> Subject:
+    """With the panel and the machine that the arguments ask for."""
+    run, spec = subject.run, subject.spec
+    return replace(
+        subject,
+        run=replace(run, dtype=args.dtype or run.dtype, device=args.device),
         spec=replace(
-            eval_spec,
-            size=eval_spec.size if args.eval_tasks is None else args.eval_tasks,
-            repeats=eval_spec.repeats if args.eval_repeats is None else args.eval_repeats,
+            spec,
+            size=spec.size if args.eval_tasks is None else args.eval_tasks,
+            repeats=spec.repeats if args.eval_repeats is None else args.eval_repeats,
         ),
-        runs=Runs(
-            {s: path / "delta.safetensors" for s, path in sorted(full.items())},
-            {key: path / "delta.safetensors" for key, path in sorted(alone.items())},
-        ),
-        sweep=sweep,
-        temperature=next((t for t in eval_spec.temperatures if t), 1.0),
     )
 
 
-def _key(bench: Bench) -> str:
-    """The name of the folder for all that is scored on the same episodes in the same way."""
-    spec = bench.spec
-    about = (bench.panel.hash, spec.repeats, spec.seed, bench.temperature, spec.score)
-    return hashlib.sha256(repr((*about, bench.run.dtype)).encode()).hexdigest()[:12]
+def _score(
+    bench: Bench, store: Store, asked: Mapping[int, Sequence[Cut]], pace: Pace, out: Output
+) -> int:
+    """Score and keep what is missing, all seeds in turns; how many are left when time is up."""
+    todo = {
+        seed: [cut for cut in cuts if not store.has(seed, cut.name)] for seed, cuts in asked.items()
+    }
+    total = sum(map(len, todo.values()))
+    while left := sum(map(len, todo.values())):
+        for seed, missing in todo.items():
+            if not missing:
+                continue
+            most = pace.most()
+            if not most:
+                return left
+            results = bench.play_some(missing, seed, most)
+            pace.did(len(results))
+            del missing[: len(results)]
+            for result in results:
+                store.keep(seed, result)
+                out.note(f"{result.arm}, seed {seed}: {result.rates.mean():.1%}")
+            done = total - sum(map(len, todo.values()))
+            out.note(f"{done} of {total} evaluations")
+    return 0
+
+
+def _show(subject: Subject, store: Store, out: Output) -> None:
+    for found in read_dissected(subject.path):
+        if found.path == store.path:
+            section = _section(found, subject.path)
+            show(Report("Dissected", subject.path.name, (section,), ()), out.results)
+            for seed, results in found.results.items():
+                for name, result in results.items():
+                    rate = float(result.rates.mean())
+                    out.record(event="variant", variant=name, seed=seed, success=rate)
 
 
 def _known_pairs(store: Store) -> dict[int, int]:
     known = [one for one in read_dissected(store.path.parents[1]) if one.path == store.path]
     return dict(known[0].pairs) if known else {}
-
-
-def _keep_known(subject: Subject, bench: Bench, store: Store) -> None:
-    """Take over from the sweep what it has played itself: the same episodes, the same models."""
-    if subject.sweep is None or bench.run.dtype != subject.sweep.settings["run"].get("dtype"):
-        return
-    bases = subject.sweep.results("base", bench.temperature)
-    for seed in subject.runs.full:
-        taken = [("base", base) for base in bases[:1]]
-        for run in subject.sweep.runs:
-            layer = run.arm.layer
-            if run.seed == seed and (run.arm == "full" or layer is not None):
-                name = run.arm if layer is None else f"alone-{layer}"
-                taken += [(name, r) for r in run.evals if r.temperature == bench.temperature]
-        for name, result in taken:
-            same = result.panel_hash == bench.panel.hash and result.repeats == bench.spec.repeats
-            if same and not store.has(seed, name):
-                store.keep(seed, replace(result, arm=name, seed=seed))
 
 
 def _asked(
@@ -211,13 +189,12 @@ def _asked(
         layers=bench.layers,
         modules=bench.modules,
         alone=tuple(sorted(trained, key=lambda layer: -gained.get(layer, 0.0))),
-        others=tuple(other for other in subject.runs.full if other != seed),
+        others=subject.runs.donors(seed),
     )
     chosen = [Cut("base"), Cut("full"), *(Cut("alone", str(layer)) for layer in sorted(trained))]
     chosen += cuts([name for name in sets if name in SETS], stack)
     if seed in pairs:
-        orders = order_pairs(bench.layers, pairs[seed], seed=seed)
-        coalitions = coalitions_of(orders) if orders else list(every_coalition(bench.layers))
+        coalitions = wanted_coalitions(bench.layers, pairs[seed], seed)
         names = [coalition_name(one).partition("-")[2] for one in coalitions if one]
         chosen += [Cut("moved", name) for name in names]
     return list(dict.fromkeys(chosen))
@@ -235,16 +212,9 @@ def _pairs(args: Namespace, bench: Bench) -> dict[int, int]:
         seed: 0 if budget >= every else pairs_within(bench.layers, budget, seed=seed)
         for seed in bench.runs.full
     }
-    if budget < every and min(found.values()) < 2:
+    if budget < every and min(found.values()) < FEWEST_PAIRS:
         raise InputError(f"{budget} evaluations are too few for Shapley values; give more")
     return found
-
-
-def _trained_episodes(subject: Subject) -> int:
-    """Episodes that the single-layer runs of one seed have trained on."""
-    layers = len({layer for layer, _ in subject.runs.alone})
-    run = subject.run
-    return layers * run.steps * run.tasks_per_step * run.group_size
 
 
 def _weights(bench: Bench) -> dict[str, Any]:
@@ -263,14 +233,30 @@ def _weights(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _section(folder: Path, panel: Path) -> Section:
-    found = next(one for one in read_dissected(folder) if one.path == panel)
-    return dissected_section(found)
+def _section(found: Dissected, folder: Path) -> Section:
+    return dissected_section(found, read_prediction(folder))
 
 
 def sections(finished: Finished) -> tuple[Section, ...]:
     """What was found, panel by panel; nothing where nothing was taken apart."""
-    return tuple(map(dissected_section, read_dissected(finished.sweep.path)))
+    folder = finished.sweep.path
+    return tuple(_section(found, folder) for found in read_dissected(folder))
 
 
-STUDY = Study(examples=EXAMPLES, add_arguments=add_arguments, run=run, of_sweep=sections)
+def over_sweeps(several: Sequence[Finished]) -> tuple[Section, ...]:
+    """Whether cheap measures rank layers as training each alone does, over all sweeps."""
+    found = {
+        one.sweep.path.name: compared(panel, dissect(panel.tables), read_prediction(one.sweep.path))
+        for one in several
+        for panel in read_dissected(one.sweep.path)[:1]
+    }
+    return cheap_section({name: one for name, one in found.items() if one})
+
+
+STUDY = Study(
+    examples=EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+    of_sweep=sections,
+    over_sweeps=over_sweeps,
+)

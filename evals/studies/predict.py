@@ -5,25 +5,30 @@ Does one batch of rollouts of the base tell which layers will carry the gain? Th
 layers as training each alone does is what the report's correlation says; nothing here was
 published as a predictor.
 
-    SWEEP/predictor.json
+    SWEEP/predictor.json (`contribution/predicted.py`)
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layergym.base.errors import InputError, briefly
-from layergym.base.files import read_json, write_json
 from layergym.command.console import Output
 from layergym.command.options import add_compute
 from layergym.command.values import TASKS
 from layergym.evals.contribution.measure import Measure
+from layergym.evals.contribution.predicted import (
+    STATISTICS,
+    LayerStatistics,
+    Prediction,
+    read_prediction,
+    write_prediction,
+)
 from layergym.evals.contribution.profile import profile
 from layergym.evals.report.model import Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
@@ -35,35 +40,10 @@ from layergym.evals.stats.agreement import Agreement, agreement
 if TYPE_CHECKING:
     from layergym.trainer.spec import RunSpec
 
-FILE = "predictor.json"
-STATISTICS = ("norm", "snr", "fisher")
-_NAMES = {"norm": "gradient norm", "snr": "signal to noise", "fisher": "Fisher trace"}
 EXAMPLES = """
 examples:
   layergym predict runs/sweep             one batch of rollouts; the report shows it from then on
 """
-
-
-@dataclass(frozen=True, slots=True)
-class LayerStatistics:
-    """Gradient statistics of one layer."""
-
-    layer: int
-    norm: float
-    snr: float
-    fisher: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Gradient statistics of all layers, and the batch that they rest on."""
-
-    tasks: int
-    episodes: int
-    """Episodes per task."""
-    seed: int
-    """Seed of the rollout."""
-    layers: tuple[LayerStatistics, ...]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -128,34 +108,6 @@ def predict(run: RunSpec, *, seed: int) -> Prediction:
     return Prediction(len(groups), each, seed, layers)
 
 
-def write_prediction(folder: Path, prediction: Prediction) -> None:
-    """Keep the statistics in a sweep's folder."""
-    write_json(folder / FILE, asdict(prediction))
-
-
-def read_prediction(folder: Path) -> Prediction | None:
-    """What `write_prediction` wrote; None where there is nothing.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    if not (folder / FILE).is_file():
-        return None
-    value = read_json(folder / FILE)
-    try:
-        layers = tuple(
-            LayerStatistics(int(row["layer"]), *(float(row[name]) for name in STATISTICS))
-            for row in value["layers"]
-        )
-        tasks, episodes, seed = (int(value[name]) for name in ("tasks", "episodes", "seed"))
-        return Prediction(tasks, episodes, seed, layers)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder / FILE} does not say what it rests on ({briefly(error)}); "
-            "run layergym predict again"
-        ) from None
-
-
 def against(
     prediction: Sequence[LayerStatistics], measured: Measure
 ) -> dict[str, Agreement | None]:
@@ -187,7 +139,7 @@ def predictor_section(prediction: Prediction, measured: Measure) -> Section:
         for one in prediction.layers
     )
     told = [
-        f"{_NAMES[name]} {ratio(agreed.spearman) if agreed else 'not defined'}"
+        f"{STATISTICS[name]} {ratio(agreed.spearman) if agreed else 'not defined'}"
         for name, agreed in against(prediction.layers, measured).items()
     ]
     text = (
@@ -198,7 +150,7 @@ def predictor_section(prediction: Prediction, measured: Measure) -> Section:
         f"{', '.join(told)}. With few layers, or a ranking that is itself mostly noise, these "
         "intervals are wide; do not choose layers by them yet."
     )
-    columns = ("layer", *_NAMES.values(), "measured gain, points")
+    columns = ("layer", *STATISTICS.values(), "measured gain, points")
     table = Table("Gradient statistics by layer, and the measured gain", columns, rows)
     return Section("Cheap predictor (experiment)", (table, Text(text)))
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
+from layergym.agents.llm import LLMAgent
+from layergym.agents.models.compute import free_memory
 from layergym.agents.names import open_model
 from layergym.base.errors import InputError
 from layergym.evals.contribution.cuts import Cut
 from layergym.evals.results import EvalResult
-from layergym.evals.score.evaluate import Label, play_panel
+from layergym.evals.score.evaluate import Label, play_together
 from layergym.evals.score.weights import Likeness, Movement, likeness, movement
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
+from layergym.trainer.bank.routing import Inseparable
+from layergym.trainer.bank.together import Together
 from layergym.trainer.layers import variants as make
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import touched
@@ -22,6 +30,12 @@ from layergym.trainer.layers.variants import Variant
 from layergym.trainer.run import agent_of
 from layergym.trainer.spec import RunSpec, make_env_of
 
+MOST = 32
+"""Variants that are scored in common batches: their results are kept when all of them are done."""
+TRIED = 2
+"""Those of the first batch where time is limited, to see how long one takes."""
+SHARE = 0.3
+"""Of free memory that the tensors of these variants may take."""
 MODULES = ("attn", "mlp", "norms", "q", "k", "v", "o", "gate", "up", "down")
 
 
@@ -33,6 +47,23 @@ class Runs:
     """Deltas of full training by seed."""
     alone: Mapping[tuple[int, int], Path]
     """Deltas of single-layer runs by layer and seed."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Deltas of full training of other sweeps, by "NAME.SEED"."""
+
+    def donors(self, seed: int) -> tuple[str, ...]:
+        """Whose layers are tried in the full run of a seed.
+
+        The next seed's, and of every other sweep the same seed's, or its first.
+        """
+        others = sorted(self.full, key=lambda other: (other <= seed, other))[:1]
+        names = dict.fromkeys(name.rpartition(".")[0] for name in self.beside)
+        mine = [[n for n in self.beside if n.rpartition(".")[0] == name] for name in names]
+        chosen = [next((n for n in ns if n.endswith(f".{seed}")), ns[0]) for ns in mine]
+        return (*(str(other) for other in others if other != seed), *chosen)
+
+    def donor(self, name: str) -> Path:
+        """The delta of one of them."""
+        return self.full[int(name)] if name.isdigit() else self.beside[name]
 
 
 class Bench:
@@ -51,8 +82,17 @@ class Bench:
         self.layers = len(decoder_layers(self.model))
         self.panel = scored_panel(run, spec)
         self._read: dict[Path, LayerDelta] = {}
-        first = next(iter(runs.full.values()))
-        LayerDelta.load(first).apply(self.model).put(self.model)  # Refuses another base.
+        first = LayerDelta.load(next(iter(runs.full.values())))
+        first.apply(self.model).put(self.model)  # Refuses another base.
+        for path in runs.beside.values():
+            LayerDelta.load(path).check_base(first.base)
+
+    @property
+    def key(self) -> str:
+        """The name of the folder for all that is scored on the same episodes in the same way."""
+        spec = self.spec
+        about = (self.panel.hash, spec.repeats, spec.seed, self.temperature, spec.score)
+        return hashlib.sha256(repr((*about, self.run.dtype)).encode()).hexdigest()[:12]
 
     @cached_property
     def modules(self) -> tuple[str, ...]:
@@ -91,7 +131,7 @@ class Bench:
         what, before = cut.what, self.before
         if cut.kind == "exchanged":
             layer, _, other = what.partition("@")
-            donor = self.delta(self.runs.full[int(other)])
+            donor = self.delta(self.runs.donor(other))
             return make.exchanged(full, donor, parameters_named(self.model, layer))
         makers: dict[str, Callable[[], LayerDelta]] = {
             "base": lambda: make.part_of(full, ()),
@@ -107,25 +147,56 @@ class Bench:
         }
         return makers[cut.kind]()
 
+    def play_some(self, cuts: Sequence[Cut], seed: int, most: int = MOST) -> list[EvalResult]:
+        """Score the first few of these variants of one seed in common batches.
+
+        As many as there is memory for, `most` at most. Every variant plays the same episodes.
+        """
+        variants = self._first(cuts, seed, most)
+        try:
+            return self._play_together(variants, seed)
+        except Inseparable:
+            return [self.play(variants[0], seed)]
+
     def play(self, variant: Variant, seed: int) -> EvalResult:
-        """Score one variant on the panel; every variant plays the same episodes."""
+        """Score one variant on the panel by itself."""
         undo = variant.delta.put(self.model)
         try:
-            return play_panel(
-                agent_of(self.run, self.model, self.tokenizer, self.temperature),
-                make_env_of(self.run, self.spec.split),
-                self.panel,
-                Label(variant.name, self.temperature, seed, self.spec.score),
-                repeats=self.spec.repeats if self.temperature else 1,
-                seed=self.spec.seed,
-            )
+            agent = agent_of(self.run, self.model, self.tokenizer, self.temperature)
+            return self._play(agent, [variant], seed)[0]
         finally:
             undo.put(self.model)
 
-    def play_all(self, cuts: Sequence[Cut], seed: int) -> Iterator[EvalResult]:
-        """Score these variants of one seed one after another, each as it is asked for."""
-        for cut in cuts:
-            yield self.play(self.variant(cut, seed), seed)
+    def _play_together(self, variants: Sequence[Variant], seed: int) -> list[EvalResult]:
+        all_in_one = Together(self.model, [variant.delta for variant in variants])
+        agent = agent_of(
+            self.run, all_in_one.model, self.tokenizer, self.temperature, variants=all_in_one
+        )
+        return self._play(agent, variants, seed)
+
+    def _play(self, agent: LLMAgent, variants: Sequence[Variant], seed: int) -> list[EvalResult]:
+        score = self.spec.score
+        return play_together(
+            agent,
+            make_env_of(self.run, self.spec.split),
+            self.panel,
+            [Label(one.name, self.temperature, seed, score) for one in variants],
+            repeats=self.spec.repeats if self.temperature else 1,
+            seed=self.spec.seed,
+        )
+
+    def _first(self, cuts: Sequence[Cut], seed: int, most: int) -> list[Variant]:
+        """The first few variants whose own tensors fit into memory beside the base's."""
+        room = SHARE * free_memory(self.model.device)
+        found: list[Variant] = []
+        held: dict[int, torch.Tensor] = {}
+        for cut in cuts[:most]:
+            one = self.variant(cut, seed)
+            held.update((id(tensor), tensor) for tensor in one.delta.tensors.values())
+            if found and sum(tensor.nbytes for tensor in held.values()) > room:
+                break
+            found.append(one)
+        return found
 
     # ---- weights ------------------------------------------------------------------------------
 
@@ -143,6 +214,11 @@ class Bench:
         first, *others = fulls
         pairs = {f"seed {first} and seed {s}": (fulls[first], fulls[s]) for s in others}
         for seed in fulls:
+            pairs |= {
+                f"seed {seed} and {name}": (fulls[seed], path)
+                for name, path in self.runs.beside.items()
+                if name in self.runs.donors(seed)
+            }
             if (layer, seed) in self.runs.alone:
                 pairs[f"full and alone, seed {seed}"] = (
                     fulls[seed],
@@ -153,3 +229,28 @@ class Bench:
             for name, (a, b) in pairs.items()
         }
         return {name: one for name, one in found.items() if one}
+
+
+class Pace:
+    """How many evaluations may begin, so that none of them ends long after time is up."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        """Begin now; None: without a limit."""
+        self._limit_s = limit_s
+        self._began = self._last = time.monotonic()
+        self._each_s: float | None = None
+
+    def did(self, count: int) -> None:
+        """Take note that so many have ended since the last call."""
+        now = time.monotonic()
+        self._each_s, self._last = (now - self._last) / count, now
+
+    def most(self) -> int:
+        """How many may begin at once; 0: time is up."""
+        self._last = time.monotonic()
+        if self._limit_s is None:
+            return MOST
+        left = self._limit_s - (self._last - self._began)
+        if left <= 0:
+            return 0
+        return TRIED if self._each_s is None else min(MOST, max(1, int(left / self._each_s)))

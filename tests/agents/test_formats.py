@@ -31,6 +31,29 @@ def test_think(text: str, parsed: Parsed) -> None:
 
 @pytest.mark.parametrize(
     ("text", "parsed"),
+    [
+        ("I look first.\nAction: go to bed 1", Parsed("go to bed 1", True)),
+        ("**Action:** `go to bed 1`", Parsed("go to bed 1", True)),
+        ("Action: go to bed 1\nI do it since", Parsed("go to bed 1", True)),
+        ("<think>Action: sit</think>Action: look", Parsed("look", True)),
+        ("I will <action>look</action> now", Parsed("look", True)),
+        ("> search[red shoe]", Parsed("> search[red shoe]", True)),
+        ("go to bed 1", Parsed("go to bed 1", True)),
+        ("I am tired.\n\n'go to bed 1'\n", Parsed("go to bed 1", True)),
+        ("```\ngo to bed 1\n```", Parsed("go to bed 1", True)),
+        ("Action: look\nAction: look", Parsed("look", True)),
+        ("Action: look\nYou see a bed.\nAction: sit", Parsed("sit", False)),
+        ("<think>never closed", Parsed("<think>never closed", False)),
+        ("<think>all thought</think>", Parsed("<think>all thought</think>", False)),
+        ("", Parsed("", False)),
+    ],
+)
+def test_act(text: str, parsed: Parsed) -> None:
+    assert parse(text, "act") == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
     [(" go to bed 1\n", Parsed("go to bed 1", True)), (" \n", Parsed("", False))],
 )
 def test_plain(text: str, parsed: Parsed) -> None:
@@ -72,7 +95,7 @@ def test_regex(text: str, parsed: Parsed) -> None:
     assert parse(text, "regex:Action: (.+)") == parsed
 
 
-@pytest.mark.parametrize("name", ["think", "plain", "tool", "regex:Action: (.+)"])
+@pytest.mark.parametrize("name", ["act", "think", "plain", "tool", "regex:Action: (.+)"])
 def test_what_is_written_in_a_form_is_read_in_it(name: str) -> None:
     for action in ("go north", 'say "hi" {x}', "a\\b"):
         assert parse(open_format(name).write(action), name) == Parsed(action, True)
@@ -97,11 +120,14 @@ def test_a_form_of_another_package_is_found_by_name() -> None:
     assert parse(" UP ", "shout") == Parsed("UP", True)
 
 
-@pytest.mark.parametrize("piece", ["<action>", "</action>", "<think>", "</think>", "<action></"])
-def test_the_time_grows_with_the_length(piece: str) -> None:
+@pytest.mark.parametrize("form", ["act", "think"])
+@pytest.mark.parametrize(
+    "piece", ["<action>", "</action>", "<think>", "</think>", "<action></", "* ", "action ", "\n**"]
+)
+def test_the_time_grows_with_the_length(piece: str, form: str) -> None:
     def cpu(count: int) -> float:
         start = time.process_time()
-        parse(piece * count, "think")
+        parse(piece * count, form)
         return time.process_time() - start
 
     short, long = (min(cpu(count) for _ in range(3)) for count in (4000, 32000))

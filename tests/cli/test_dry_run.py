@@ -7,6 +7,8 @@ import pytest
 
 from layergym.__main__ import main
 from layergym.agents import Job, rollout
+from layergym.agents.models.save import save_model
+from layergym.agents.models.tiny import build_model, build_subword_tokenizer
 from layergym.agents.names import open_model
 from layergym.cli.dry_run import CLOSE, KNOWN, OPEN, SEEN
 from layergym.trainer.credit.schedule import jobs_of
@@ -54,12 +56,19 @@ def test_its_tasks_are_those_of_the_run(capsys: pytest.CaptureFixture[str]) -> N
     assert f"task {first.task}:" in shown
 
 
-def test_without_a_list_of_actions_it_says_a_word_of_the_observation(
-    capsys: pytest.CaptureFixture[str],
+def test_without_a_list_of_actions_it_says_a_word_or_what_the_expert_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = dry(capsys, "math-v0")
     assert shown.count(OPEN) == 2  # one in the heading
     assert "tokens are words that this model does not know" in shown
+    tokenizer = build_subword_tokenizer(["What is 1 + 1? \\boxed{2}"])
+    save_model(build_model(tokenizer, layers=1, width=32), tmp_path / "m", tokenizer)
+    given = ["--model", str(tmp_path / "m"), "--max-new-tokens", "40", "--group", "8", "--dry-run"]
+    assert main(["train", "math-v0", *given]) == 0
+    shown = capsys.readouterr().out
+    assert "solved" in shown and "terminated" in shown
+    assert "End with the final answer in" in shown, "as a chat model is asked"
 
 
 def test_windows_show_what_is_new_in_every_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from layergym.__main__ import main
 from layergym.agents import Group, Trajectory, Turn
 from layergym.agents.types import Reply
 from layergym.cli import sweep
-from layergym.cli.presets import COMMANDS, presets, with_preset
+from layergym.cli.presets import COMMANDS, presets
+from layergym.cli.run_files import filled
 from layergym.cli.run_options import single_spec
 from layergym.evals.sweep.resolve import resolve
 from layergym.evals.sweep.spec import SweepSpec
@@ -30,7 +32,7 @@ def parsed(command: str, *argv: str) -> argparse.Namespace:
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     args.command, args.argv = command, list(argv)
-    return with_preset(args, module.add_arguments, command)
+    return filled(args, module.add_arguments, command)
 
 
 def swept(name: str, *argv: str) -> SweepSpec:
@@ -110,6 +112,115 @@ def test_every_arm_of_a_sweep_gives_credit_as_the_published_code(tmp_path: Path)
         )
         assert found.advantages[1] == pytest.approx(((-0.01 - mean) / spread - step,))
         assert found.advantages == gigpo(Group((won, lost)), penalty=0.01, compat="verl-agent")
+
+
+CASES = {
+    # Each turn: state, reward, whether it was valid. Expected by hand, at gamma 0.95, penalty 0.01.
+    "all lost": ([[("a", 0, True), ("b", 0, True)], [("a", 0, True)]], None, [[0, 0], [0]]),
+    # Rows 1, 1, 0: mean 2/3. In a: 0.95 and 0.
+    "one shared state": (
+        [[("a", 0, True), ("b", 1, True)], [("a", 0, True)]],
+        "none",
+        [[1 / 3 + 0.475, 1 / 3], [-2 / 3 - 0.475]],
+    ),
+    # Rows 0.99, 0: mean 0.495. In a: 1 - 0.01 and 0.
+    "a penalty where turns are compared": (
+        [[("a", 1, False)], [("a", 0, True)]],
+        "none",
+        [[0.495 + 0.495], [-0.495 - 0.495]],
+    ),
+    # Rows 1, 1, 1, 0: mean 3/4. In a: 0.95 ** 2, 1 and 0, of two episodes and of one twice.
+    "a state met twice": (
+        [[("a", 0, True), ("b", 0, True), ("a", 1, True)], [("a", 0, True)]],
+        "none",
+        [[0.25 + 0.9025 - 1.9025 / 3, 0.25, 0.25 + 1 - 1.9025 / 3], [-0.75 - 1.9025 / 3]],
+    ),
+    # Two rows, 1 and 0: mean 1/2, deviation 0.5 ** 0.5; nothing shared.
+    "deviation over turns": (
+        [[("a", 1, True)], [("b", 0, True)]],
+        "std",
+        [[0.5 / (0.5**0.5 + 1e-6)], [-0.5 / (0.5**0.5 + 1e-6)]],
+    ),
+}
+NORMS = {"gigpo-alfworld": "std", "gigpo-webshop": "none"}
+Rows = list[tuple[str, float, bool]]
+
+
+def made(episodes: list[Rows]) -> Group:
+    return Group(tuple(episode(*(turn(k, float(r), ok) for k, r, ok in e)) for e in episodes))
+
+
+def by_arm(name: str, group: Group, folder: Path) -> list[Any]:
+    """The advantages that each arm of the preset's sweep gives."""
+    found = []
+    for arm in resolve(swept(name, "--layers", "0,3"), folder).runs:
+        [credited] = give_credit([Compared.of(group, arm.run.credit)], arm.run.credit)
+        found.append(credited.advantages)
+    assert len(found) >= 3, "full training and two layers"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("case", "preset"),
+    [(c, p) for c, (_, norm, _) in CASES.items() for p in NORMS if norm in (None, NORMS[p])],
+)
+def test_published_cases_hold_in_every_arm_of_a_sweep_by_preset(
+    case: str, preset: str, tmp_path: Path
+) -> None:
+    episodes, _, expected = CASES[case]
+    for found in by_arm(preset, made(episodes), tmp_path):
+        for row, wanted in zip(found, expected, strict=True):
+            assert row == pytest.approx(tuple(wanted), abs=1e-9)
+
+
+def as_published(episodes: list[Rows], norm: str) -> list[list[float]]:
+    """The same over rows of turns, as the published code lays a batch out, in NumPy."""
+    place, keys, returns, scores = [], [], [], []
+    for number, one in enumerate(episodes):
+        rewards = np.array([reward for _, reward, _ in one])
+        minus = np.array([0.0 if valid else 0.01 for *_, valid in one])
+        powers = 0.95 ** np.arange(len(one))
+        returns += [float(rewards[t:] @ powers[: len(one) - t]) - minus[t] for t in range(len(one))]
+        scores += list(rewards.sum() - minus)
+        place += [number] * len(one)
+        keys += [key for key, *_ in one]
+
+    def relative(values: np.ndarray, lone: float) -> np.ndarray:
+        if len(values) == 1:
+            return values - (values if lone else 0.0)
+        spread = values.std(ddof=1) + 1e-6 if norm == "std" else 1.0
+        return np.asarray((values - values.mean()) / spread)
+
+    total = relative(np.array(scores), lone=0.0)
+    for key in set(keys):
+        rows = [n for n, other in enumerate(keys) if other == key]
+        total[rows] += relative(np.array(returns)[rows], lone=1.0)
+    return [
+        [float(value) for value, at in zip(total, place, strict=True) if at == number]
+        for number in range(len(episodes))
+    ]
+
+
+@pytest.mark.parametrize("preset", NORMS)
+def test_drawn_groups_get_the_published_credit_in_every_arm_of_a_sweep_by_preset(
+    preset: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    arms = resolve(swept(preset, "--layers", "0,3"), tmp_path).runs
+    for _ in range(200):
+        episodes: list[Rows] = [
+            [
+                ("abcd"[rng.integers(4)], float(rng.choice([0, 0, 0.5, 1])), rng.random() < 0.8)
+                for _ in range(rng.integers(1, 6))
+            ]
+            for _ in range(rng.integers(1, 6))
+        ]
+        expected = as_published(episodes, NORMS[preset])
+        for arm in arms:
+            credit = arm.run.credit
+            [found] = give_credit([Compared.of(made(episodes), credit)], credit)
+            for row, wanted in zip(found.advantages, expected, strict=True):
+                assert row == pytest.approx(tuple(wanted), abs=1e-9)
 
 
 def test_a_dry_run_by_preset_shows_one_message_a_turn(capsys: pytest.CaptureFixture[str]) -> None:

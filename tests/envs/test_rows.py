@@ -66,7 +66,7 @@ def test_what_is_no_row_is_refused_with_the_files_name(
         read_rows(tmp_path / name, "train")
 
 
-@pytest.mark.parametrize("empty", [None, "", "  ", float("nan")])
+@pytest.mark.parametrize("empty", [None, "", "  ", float("nan"), [], {}, [""]])
 def test_a_question_whose_answer_is_empty_is_left_out(empty: object) -> None:
     rows: list[dict[str, object]] = [
         {"question": "Q", "answer": empty},
@@ -76,6 +76,15 @@ def test_a_question_whose_answer_is_empty_is_left_out(empty: object) -> None:
         {"question": "Z", "answer": 0},
     ]
     assert {(q.text, q.answer) for q in questions(rows, "here")} == {("P", "4"), ("Z", "0")}
+
+
+@pytest.mark.parametrize(("answer", "said"), [(["5"], "5"), ([1, 2], "1, 2"), (("a",), "a")])
+def test_a_list_of_answers_is_what_its_items_say(answer: object, said: str) -> None:
+    rows: list[dict[str, object]] = [
+        {"question": "Q", "answer": answer},
+        {"prompt": [{"content": "P"}], "reward_model": {"ground_truth": answer}},
+    ]
+    assert [q.answer for q in questions(rows, "here")] == [said, said]
 
 
 @pytest.mark.parametrize("question", [None, "", float("nan")])

@@ -147,6 +147,33 @@ def test_variants_are_the_runs_they_would_have_been_alone(
         assert max(float((v - before[n]).abs().max()) for n, v in moved.items()) > 3e-3
 
 
+def test_variants_of_a_bfloat16_bank_are_stepped_in_float32(
+    specs: list[RunSpec], policy: str, tmp_path: Path
+) -> None:
+    """At a rate that bfloat16 shows nothing of, as runs alone."""
+    chosen = [
+        replace(spec, dtype="bfloat16", learning_rate=1e-6, steps=2)
+        for spec in (specs[0], specs[4])
+    ]
+    places = folders(tmp_path / "bank", 2)
+    with pytest.warns(Notice, match="below its rounding"):
+        bank = Bank(chosen)
+        bank.train(places)
+    assert {p.dtype for p in bank.base.parameters()} == {torch.bfloat16}
+    before = bank.base.state_dict()
+    for spec, folder in zip(chosen, places, strict=True):
+        with pytest.warns(Notice, match="below its rounding"):
+            train(spec, tmp_path / "alone" / folder.name)
+        moved = []
+        for place in (folder, tmp_path / "alone" / folder.name):
+            found = load_file(place / "delta.safetensors")
+            assert {value.dtype for value in found.values()} == {torch.float32}
+            moved.append(torch.cat([(found[n] - before[n].float()).flatten() for n in found]))
+        shares = [float((one != 0).float().mean()) for one in moved]
+        assert min(shares) > 0.9 and shares[0] == pytest.approx(shares[1], abs=0.01)
+        assert torch.cosine_similarity(moved[0], moved[1], dim=0) > 0.9
+
+
 def limited(bank: Bank, tokens: int) -> None:
     """Let passes with grad over more tokens run out of memory."""
 

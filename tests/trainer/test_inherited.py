@@ -15,6 +15,7 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.inherited import HONOURED, IDLE, REFUSED
 
 OURS = frozenset(GiGPOConfig.__annotations__)
+KNOWN = frozenset(field.name for field in fields(GiGPOConfig))
 
 
 def config(folder: Path, **settings: Any) -> GiGPOConfig:
@@ -94,9 +95,35 @@ def test_scale_rewards_is_grpos_norm(scale: Any, norm: str, tmp_path: Path) -> N
     assert config(tmp_path, algorithm="grpo", scale_rewards=scale).credit.norm == norm
 
 
+def is_a_number(name: str) -> bool:
+    [field] = [f for f in fields(GiGPOConfig) if f.name == name]
+    said = str(field.type)
+    return not isinstance(field.default, bool) and ("int" in said or "float" in said)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n in HONOURED | OURS if n in KNOWN and is_a_number(n))
+)
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_number_that_is_none_is_refused_in_every_setting(
+    name: str, value: float, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=name):
+        config(tmp_path, **{name: value})
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
+        ({"adam_beta2": 1.0}, "adam_beta2"),
+        ({"adam_epsilon": -1e-8}, "adam_epsilon"),
+        ({"warmup_steps": -1}, "warmup_steps"),
+        ({"max_completion_length": 0}, "max_completion_length"),
+        ({"save_total_limit": -1}, "save_total_limit"),
+        ({"ddp_timeout": 0}, "ddp_timeout"),
+        ({"vespo_k_pos": -1.0}, "vespo_k_pos"),
+        ({"sapo_temperature_pos": 0.0}, "sapo_temperature_pos"),
+        ({"off_policy_mask_threshold": -0.1}, "off_policy_mask_threshold"),
         ({"scale_rewards": "batch"}, "batch"),
         ({"algorithm": "rloo", "scale_rewards": "batch"}, "scale_rewards"),
         ({"algorithm": "grpo", "scale_rewards": "none", "norm": "none"}, "one setting"),

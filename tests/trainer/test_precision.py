@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
+from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.models.compute import choose_device, choose_dtype
 from layergym.agents.models.save import save_model
-from layergym.agents.names import open_stored
+from layergym.agents.names import open_model, open_stored
 from layergym.base.errors import InputError, Notice
 from layergym.evals.sweep.demo import demo_sweep
 from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
@@ -22,6 +23,7 @@ from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.memory import prefix_must_leave
 from layergym.trainer.run import train
 from layergym.trainer.trainer import GiGPOTrainer
+from tests.trainer.rows.test_trees import laid, scores
 
 Build = Callable[..., GiGPOTrainer]
 Tiny = Callable[..., PreTrainedModel]
@@ -219,7 +221,6 @@ def test_activations_cached_for_a_rollout_leave_where_they_take_a_fifth_of_what_
 
 
 def test_sampler_and_trainer_agree_in_bfloat16(tmp_path: Path) -> None:
-    """Rows in trees of more slots than a CPU's kernel takes at once, which was 2e-3 nats apart."""
     model, tokenizer = open_stored("tiny")
     save_model(cast(Any, model).to(HALF), tmp_path / "stored", tokenizer)
     spec = replace(
@@ -233,6 +234,22 @@ def test_sampler_and_trainer_agree_in_bfloat16(tmp_path: Path) -> None:
     )
     (row,) = train(spec, tmp_path / "run").metrics
     assert 0 < row["mismatch"] < 5e-4
+
+
+def test_in_bfloat16_a_large_tree_gives_most_tokens_what_rows_alone_give_to_the_bit() -> None:
+    """900 slots: a CPU's own 16-bit attention, which rounds by blocks of 512 keys, gives half."""
+    model, _ = open_model("tiny", dtype="bfloat16", device="cpu")
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    draw = torch.Generator().manual_seed(0)
+    words = (5, model.config.vocab_size)
+    stem = torch.randint(*words, (24,), generator=draw).tolist()
+    rows = [(*stem, *end) for end in torch.randint(*words, (10, 90), generator=draw).tolist()]
+    trees = laid(rows)
+    assert trees.ids.shape[1] > 900
+    with torch.no_grad():
+        (alone, _), (together, _) = scores(model, laid(rows, None)), scores(model, trees)
+    equal = torch.cat([alone[row] == together[row] for row in rows])
+    assert equal.float().mean() > 0.8
 
 
 # ---- rules --------------------------------------------------------------------------------------

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
-from layergym.agents import ExpertAgent, Job, PromptStyle, Reply, rollout
+from layergym.agents import (
+    CONTEXTS,
+    Exchange,
+    ExpertAgent,
+    Job,
+    LLMAgent,
+    PromptStyle,
+    Reply,
+    rollout,
+)
+from layergym.agents.base import Episode
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
 from layergym.agents.models.load import stored_dtype
 from layergym.agents.names import defaults, open_model
 from layergym.agents.trajectories import Record, write_records
+from layergym.cli.dry_run import Dictated
 from layergym.envs import InputError, Outcome, TextEnv, make
-from layergym.trainer.warmup.demonstrations import IGNORED, Teacher, demonstrate, retell
+from layergym.trainer.rows.packing import rows_of
+from layergym.trainer.warmup.demonstrations import IGNORED, Teacher, Telling, demonstrate, retell
 from layergym.trainer.warmup.warmup import WarmupSpec, warmup
 
+EXAMPLE = ((Exchange("a room", "a room", "look", "look"),),)
 SUMS: dict[str, Any] = {"families": ["chain_sum"], "levels": [1], "size": 40, "attempts": 2}
 
 
@@ -87,17 +101,72 @@ def test_an_environment_without_an_expert_says_so() -> None:
 def test_a_recorded_episode_is_laid_out_as_if_it_were_played() -> None:
     env = make("alfworld-v0")
     _, tokenizer = open_model("tiny")
-    layout, style = Layout(tokenizer), PromptStyle("plain")
-    teacher = Teacher(0.0, seed=3)
-    shown = demonstrate(env, layout, style, teacher, observations=False)
+    how = Telling(Layout(tokenizer), PromptStyle("plain"), observations=False)
+    [shown] = demonstrate(env, Teacher(0.0, seed=3), how)
     [played] = rollout(ExpertAgent(), lambda: make("alfworld-v0"), [Job(env.task, 0)])
-    assert retell(played, env, layout, style, observations=False) == shown
+    assert retell(played, env, how) == [shown]
 
     slip = replace(played.turns[0], valid=False)
-    told = retell(replace(played, turns=(slip, *played.turns[1:])), env, layout, style,
-                  observations=False)  # fmt: skip
+    [told] = retell(replace(played, turns=(slip, *played.turns[1:])), env, how)
     assert told.ids == shown.ids
     assert told.labels.count(IGNORED) > shown.labels.count(IGNORED)
+
+
+class ExpertSpeaker(LLMAgent):
+    """Says what the expert does, as a model says it."""
+
+    def ask(self, episodes: Sequence[Episode]) -> None:
+        for episode in episodes:
+            action = episode.env.expert() or ""
+            cast(Dictated, self.sampler).text[episode.id] = self.style.reply.write(action)
+        super().ask(episodes)
+
+
+TEMPLATE = (
+    "{{ task }} {% for one in history %}{{ one.observation }} {{ one.action }} {% endfor %}"
+    "{{ observation }} {{ admissible | join(' ') }}"
+)
+
+
+@pytest.mark.parametrize(
+    ("context", "settings", "room"),
+    [
+        ("whole", {}, 10_000),
+        ("whole", {"admissible": True}, 350),
+        ("last:0", {"admissible": True}, 10_000),
+        ("last:2", {"examples": EXAMPLE}, 10_000),
+        ("last:2", {"template": TEMPLATE}, 10_000),
+    ],
+)
+def test_a_demonstration_s_rows_are_those_in_which_a_model_would_play(
+    context: str, settings: dict[str, Any], room: int
+) -> None:
+    env = make("alfworld-v0")
+    _, tokenizer = open_model("tiny")
+    style = PromptStyle("plain", context=CONTEXTS.open(context), **settings)
+    shown = demonstrate(env, Teacher(0.0, 3), Telling(Layout(tokenizer), style, False, room))
+    agent = ExpertSpeaker(Dictated(tokenizer, 20, room + 20), tokenizer, style)
+    [played] = rollout(agent, lambda: make("alfworld-v0"), [Job(env.task, 0)])
+    assert played.success and len(played.turns) > 4
+    assert played.shortened == (room < 1000)
+    rows = rows_of(played, [0.0] * len(played.turns))
+    assert [row.ids for row in rows] == [one.ids for one in shown]
+    for row, one in zip(rows, shown, strict=True):
+        assert one.labels == tuple(
+            id if said else IGNORED for id, said in zip(row.ids, row.sampled, strict=True)
+        )
+    told = retell(played, env, Telling(Layout(tokenizer), style, False, room))
+    assert told == shown
+
+
+def test_a_recorded_episode_of_another_split_has_no_list_of_actions() -> None:
+    _, tokenizer = open_model("tiny")
+    how = Telling(Layout(tokenizer), PromptStyle("plain", admissible=True), observations=False)
+    test = make("alfworld-v0", split="test")
+    [played] = rollout(ExpertAgent(), lambda: test, [Job(test.tasks[0], 0)])
+    with pytest.raises(InputError, match="--no-admissible"):
+        retell(played, make("alfworld-v0"), how)
+    assert retell(played, test, how)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +182,8 @@ def test_a_recorded_reply_keeps_its_thoughts(said: str, told: str) -> None:
     [played] = rollout(ExpertAgent(), lambda: make("alfworld-v0"), [Job(env.tasks[0], 0)])
     turn = replace(played.turns[0], action="look", reply=Reply(said))
     one, other = (
-        retell(replace(played, turns=(replace(turn, reply=Reply(text)),)), env, Layout(tokenizer),
-               PromptStyle("think"), observations=False)
+        retell(replace(played, turns=(replace(turn, reply=Reply(text)),)), env,
+               Telling(Layout(tokenizer), PromptStyle("think"), observations=False))
         for text in (said, told)
     )  # fmt: skip
     assert one == other

@@ -188,7 +188,7 @@ class Bank:
         """The sampler that all variants share at a temperature."""
         joint = self._samplers.get(temperature)
         if joint is None:
-            joint = JointSampler(partial(self._sampler, temperature), self._rows, self.starts)
+            joint = JointSampler(partial(self._sampler, temperature), self._rows, len(self.specs))
             self._samplers[temperature] = joint
         return joint
 

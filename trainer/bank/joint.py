@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from layergym.agents.models.requests import Request, Sample, Sampler
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.trainer.bank.lockstep import LATER, Seat
-from layergym.trainer.bank.paths import Fork, Rows
+from layergym.trainer.bank.paths import Rows
 
 READY, SAMPLE, BACKWARD, BELOW, SCORE = range(5)
 """What is served first when variants at the same step ask for different things."""
@@ -25,24 +25,19 @@ class JointSampler:
         self,
         sampler: Callable[[JointSampler], TransformersSampler],
         rows: Rows,
-        starts: Sequence[int],
+        variants: int,
     ) -> None:
         """Wrap what `sampler` makes of the present object, which is its `Variants`.
 
         Args:
             sampler: makes the sampler.
             rows: tells the model whose the rows are.
-            starts: by variant, the lowest layer that it trains.
+            variants: how many share the sampler.
         """
         self.rows = rows
-        self._starts = starts
+        self.variants = variants
         self.sampler = sampler(self)
         self._done: dict[int, list[tuple[int, Sample]]] = {}
-
-    @property
-    def variants(self) -> int:
-        """How many share the sampler."""
-        return len(self._starts)
 
     def of(self, seat: Seat, variant: int) -> SeatSampler:
         """The sampler of one variant."""
@@ -52,13 +47,9 @@ class JointSampler:
         """Whose an episode is."""
         return episode % _MOST
 
-    def feed(self, variants: Sequence[int], prompts: Sequence[int] | None = None) -> None:
-        """Route the rows of the sampler's next batches."""
-        device = self.sampler.model.device
-        self.rows.set(variants, device)
-        self.rows.path = None
-        if prompts is not None and len(set(prompts)) < len(prompts):
-            self.rows.path = Fork(variants, self._starts, prompts, device)
+    def feed(self, variants: Sequence[int], alike: Sequence[Hashable] | None = None) -> None:
+        """Route the rows of the sampler's next pass."""
+        self.rows.set(variants, self.sampler.model.device, alike)
 
     def serve(self, seats: Sequence[SeatSampler]) -> list[object]:
         """Sample until some replies are finished; whose they are gets them, the others wait."""

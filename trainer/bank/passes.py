@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from layergym.agents.models.compute import repeatable
 from layergym.base.errors import Notice
+from layergym.trainer.bank.crowd import BASE
 from layergym.trainer.bank.paths import Climb, Rows
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.memory import release_memory
@@ -187,7 +188,7 @@ class JointPasses:
             part = slice(first, first + most)
             climb = Climb({layer: None if before is None else before[part]}, until)
             inputs = trees.inputs(self._model, part)
-            self._rows.set([_BASE] * len(inputs["input_ids"]), self._model.device)
+            self._rows.set([BASE] * len(inputs["input_ids"]), self._model.device)
             with self._rows.on(climb):
                 self._model.base_model(**inputs, use_cache=False)
             assert climb.left is not None
@@ -227,8 +228,6 @@ _FEWEST = 64
 _TOGETHER = {"cpu": 512}
 _TOGETHER_ELSEWHERE = 16384
 """Slots at which a pass with grad takes no further variant, by device: what keeps it busy."""
-_BASE = -1
-"""No variant's number."""
 
 
 @dataclass(frozen=True, slots=True)

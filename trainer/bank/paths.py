@@ -9,14 +9,15 @@ Shapes: B rows, R rows that one layer computes, N tokens, H hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
-from layergym.agents.models.cache import RaggedCache, cache_keyword
+from layergym.agents.models.cache import RaggedCache
+from layergym.trainer.bank.crowd import Crowd
 
 Forward = Callable[..., Any]
 """A decoder layer's own."""
@@ -33,18 +34,32 @@ class Path(Protocol):
 class Rows:
     """Whose the rows of the batch at hand are, and which of them each layer computes."""
 
-    size: int = 0
-    """B."""
-    places: Mapping[int, torch.Tensor] = field(default_factory=dict)
-    """(K,) rows of each variant that has any; the base computes all others."""
-    path: Path | None = None
-    """None: every layer computes every row."""
+    least: int = 1
+    """Rows of one version of a module at least, which copies fill up (`Crowd`)."""
+    lineage: Sequence[Sequence[int]] = ()
+    """By layer, for each variant the first one whose tensors are the same up to the layer's end."""
     in_tuple: bool = False
     """Whether layers return their activations inside a tuple."""
+    crowd: Crowd = field(default_factory=lambda: Crowd((), torch.device("cpu")))
+    path: Path | None = None
+    """None: every layer computes every row."""
 
-    def set(self, variants: Sequence[int], device: torch.device) -> None:
-        """Say whose the rows of the next forward passes are: (B,) variants."""
-        self.size, self.places = len(variants), _places(variants, device)
+    def set(
+        self,
+        variants: Sequence[int],
+        device: torch.device,
+        alike: Sequence[Hashable] | None = None,
+    ) -> None:
+        """Say whose the rows of the next forward passes are: (B,) variants.
+
+        Args:
+            variants: `BASE` for rows of nobody.
+            device: the model's.
+            alike: (B,) for the next pass alone: rows of equal values read the same tokens, and
+                hold the same in the cache. None: not known.
+        """
+        self.crowd = Crowd(variants, device, self.least)
+        self.path = forked(self.crowd, self.lineage, alike) if alike else None
 
     @contextmanager
     def on(self, path: Path) -> Iterator[None]:
@@ -56,14 +71,13 @@ class Rows:
             self.path = None
 
     @contextmanager
-    def some(self, size: int, places: Mapping[int, torch.Tensor]) -> Iterator[None]:
-        """Within it, modules see that many rows, at other places."""
-        whole = self.size, self.places
-        self.size, self.places = size, places
+    def some(self, crowd: Crowd) -> Iterator[None]:
+        """Within it, modules see these rows."""
+        whole, self.crowd = self.crowd, crowd
         try:
             yield
         finally:
-            self.size, self.places = whole
+            self.crowd = whole
 
 
 @dataclass(slots=True)
@@ -92,8 +106,8 @@ class Climb:
             self.left = x
         if not self.inside or index >= self.until:
             return (x,) if rows.in_tuple else x
-        others, kwargs = _cut((tuple(others), kwargs), rows.size, slice(len(x)))
-        with rows.some(len(x), rows.places):
+        others, kwargs = _cut((tuple(others), kwargs), rows.crowd.size, slice(len(x)))
+        with rows.some(rows.crowd.first(len(x))):
             return layer(x, *others, **kwargs)
 
 
@@ -105,83 +119,77 @@ class Branches:
     """(R,) a row of the batch that is such."""
     of: torch.Tensor
     """(B,) which one each row of the batch is."""
-    places: Mapping[int, torch.Tensor]
-    """Rows, among the distinct ones, of each variant that is no longer the base."""
+    crowd: Crowd
+    """Whose they are; of variants that are still the same, the first one's."""
 
 
 class Fork:
     """Rows that read the same are one until their variants differ."""
 
-    def __init__(
-        self,
-        variants: Sequence[int],
-        starts: Sequence[int],
-        alike: Sequence[int],
-        device: torch.device,
-    ) -> None:
-        """Plan.
-
-        Args:
-            variants: (B,) whose the rows are; no variant reads the same twice.
-            starts: by variant, the lowest layer that it trains.
-            alike: (B,) rows of one number hold the same tokens.
-            device: the model's.
-        """
-        self._branches = {
-            layer: _branches(variants, [starts[v] <= layer for v in variants], alike, device)
-            for layer in sorted({0, *(starts[v] for v in variants)})
-        }
-        self._now: Branches | None = None
+    def __init__(self, branches: Mapping[int, Branches], layers: int) -> None:
+        """Take these distinct rows from these layers on, one of them the lowest, of so many."""
+        self._branches = branches
+        self._last = layers - 1
+        self._now = branches[0]
+        self._cuts: Cuts = {}
 
     def through(self, layer: Forward, index: int, rows: Rows, args: Any, kwargs: Any) -> Any:
-        """Run `layer` on the distinct rows; the cache gets them all."""
+        """Run `layer` on the distinct rows; the cache and what follows the layers get all."""
         x, *others = args
         if index in self._branches:
             new = self._branches[index]
-            x = x[new.first if self._now is None else self._now.of[new.first]]
+            x = x[self._now.of[new.first] if index else new.first]
             self._now = new
+            self._cuts.clear()
         now = self._now
-        assert now is not None
-        cache: RaggedCache = kwargs[cache_keyword(kwargs)]
-        others, kwargs = _cut((tuple(others), kwargs), rows.size, now.first)
-        cache.copies = now.of
-        try:
-            with rows.some(len(x), now.places):
-                return layer(x, *others, **kwargs)
-        finally:
-            cache.copies = None
+        cache = next(one for one in (*others, *kwargs.values()) if isinstance(one, RaggedCache))
+        others, kwargs = _cut((tuple(others), kwargs), rows.crowd.size, now.first, self._cuts)
+        with rows.some(now.crowd), cache.shared(now.of, now.first):
+            found = layer(x, *others, **kwargs)
+        if index < self._last:
+            return found
+        return (found[0][now.of], *found[1:]) if rows.in_tuple else found[now.of]
 
 
-def _branches(
-    variants: Sequence[int], apart: Sequence[bool], alike: Sequence[int], device: torch.device
-) -> Branches:
-    keys = [(v if own else -1, n) for v, own, n in zip(variants, apart, alike, strict=True)]
+def forked(
+    crowd: Crowd, lineage: Sequence[Sequence[int]], alike: Sequence[Hashable]
+) -> Fork | None:
+    """Where rows part (`Rows.set`, `Rows.lineage`); None where there is nothing to share."""
+    branches: dict[int, Branches] = {}
+    for layer, same in enumerate(lineage):
+        if not layer or same != lineage[layer - 1]:
+            branches[layer] = _branches(crowd, same, alike)
+    return Fork(branches, len(lineage)) if branches[0].crowd.size < crowd.size else None
+
+
+def _branches(crowd: Crowd, same: Sequence[int], alike: Sequence[Hashable]) -> Branches:
+    keys = [(same[v], key) for v, key in zip(crowd.variants, alike, strict=True)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     first: dict[int, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(numbers[key], row)
+    device = crowd.device
     return Branches(
         torch.tensor(list(first.values()), device=device),
         torch.tensor([numbers[key] for key in keys], device=device),
-        _places([variant for variant, _ in numbers], device),
+        Crowd([variant for variant, _ in numbers], device, crowd.least),
     )
 
 
-def _places(variants: Sequence[int], device: torch.device) -> dict[int, torch.Tensor]:
-    """The rows of each variant; what is nobody's has a negative number."""
-    places: dict[int, list[int]] = {}
-    for row, variant in enumerate(variants):
-        if variant >= 0:
-            places.setdefault(variant, []).append(row)
-    return {v: torch.tensor(rows, device=device) for v, rows in places.items()}
+Cuts = dict[int, tuple[torch.Tensor, torch.Tensor]]
+"""What was cut already, by its id, with what came of it."""
 
 
-def _cut(value: Any, whole: int, rows: slice | torch.Tensor) -> Any:
+def _cut(value: Any, whole: int, rows: slice | torch.Tensor, known: Cuts | None = None) -> Any:
     """What a layer is given (masks, positions, ...), for some rows of the batch only."""
     if isinstance(value, torch.Tensor) and value.ndim > 1 and len(value) == whole:
-        return value[rows]
+        if known is None:
+            return value[rows]
+        if id(value) not in known:
+            known[id(value)] = (value, value[rows])
+        return known[id(value)][1]
     if isinstance(value, tuple):
-        return tuple(_cut(one, whole, rows) for one in value)
+        return tuple(_cut(one, whole, rows, known) for one in value)
     if isinstance(value, dict):
-        return {name: _cut(one, whole, rows) for name, one in value.items()}
+        return {name: _cut(one, whole, rows, known) for name, one in value.items()}
     return value

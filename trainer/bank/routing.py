@@ -12,7 +12,7 @@ Shapes: B rows in a batch, each belonging to one variant.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,8 +21,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from layergym.base.errors import InputError
+from layergym.trainer.bank.crowd import BASE, Versions
 from layergym.trainer.bank.paths import Forward, Rows
 from layergym.trainer.layers.selection import decoder_layers, parameters_named
+
+
+class Inseparable(InputError):
+    """Rows of different variants cannot be told apart in this architecture."""
 
 
 def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
@@ -33,32 +38,44 @@ def view(base: PreTrainedModel, layers: str) -> PreTrainedModel:
     Raises:
         InputError: `layers` cannot be read.
     """
-    own = {id(base.get_parameter(name)) for name in parameters_named(base, layers)}
-    kept: list[Any] = [t for t in _tensors(base) if id(t) not in own]
-    kept += [m for m in base.modules() if own.isdisjoint(map(id, m.parameters()))]
-    return copy.deepcopy(base, {id(one): one for one in kept})
+    own = parameters_named(base, layers)
+    return holding(base, {name: copy.deepcopy(base.get_parameter(name)) for name in own})
+
+
+def holding(base: PreTrainedModel, own: Mapping[str, nn.Parameter]) -> PreTrainedModel:
+    """A model that shares every tensor of `base` but those of these names: `own` has its own.
+
+    Modules without such parameters are shared as well.
+    """
+    new: dict[int, Any] = {id(base.get_parameter(name)): value for name, value in own.items()}
+    kept: list[Any] = [t for t in _tensors(base) if id(t) not in new]
+    kept += [m for m in base.modules() if new.keys().isdisjoint(map(id, m.parameters()))]
+    return copy.deepcopy(base, {id(one): one for one in kept} | new)
 
 
 def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) -> PreTrainedModel:
     """A model that computes with `views`, each on its own rows; it shares all their tensors.
 
     Raises:
-        InputError: a trained parameter sits where rows cannot be told apart.
+        Inseparable: a trained parameter sits where rows cannot be told apart.
     """
     model = copy.deepcopy(base, {id(t): t for t in _tensors(base)})
     shared = {id(p) for p in base.parameters()}
     for name, leaf in model.named_modules():
+        versions: dict[tuple[int, ...], list[int]] = {}
         twins = [one.get_submodule(name) for one in views]
-        own = {
-            v: twin
-            for v, twin in enumerate(twins)
-            if any(id(p) not in shared for p in twin.parameters(recurse=False))
-        }
-        if own and any(True for _ in leaf.children()):
-            raise InputError(f"{name} holds parameters beside other modules; {_ALONE}")
-        if own:
-            leaf.forward = partial(_leaf, leaf.forward, own, rows, name)
+        for variant, twin in enumerate(twins):
+            held = _ids(twin.parameters(recurse=False))
+            if not shared.issuperset(held):
+                versions.setdefault(held, []).append(variant)
+        if versions and any(True for _ in leaf.children()):
+            raise Inseparable(f"{name} holds parameters beside other modules; {_ALONE}")
+        if versions:
+            own = [twins[variants[0]] for variants in versions.values()]
+            of = tuple(map(tuple, versions.values()))
+            leaf.forward = partial(_leaf, [*own, leaf.forward], of, rows, name)
     rows.in_tuple = _layers_return_tuples(base)
+    rows.lineage = _lineage(views)
     for index, layer in enumerate(decoder_layers(model)):
         layer.forward = partial(_layer, layer.forward, index, rows)
     return model
@@ -68,22 +85,56 @@ _ALONE = "a bank cannot tell rows apart there: train these layers one run at a t
 
 
 def _leaf(
-    base: Callable[[torch.Tensor], torch.Tensor],
-    own: Mapping[int, nn.Module],
+    modules: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    versions: Versions,
     rows: Rows,
     name: str,
     x: torch.Tensor,
 ) -> torch.Tensor:
-    """(B, ...) -> (B, ...), every row by its own variant's module."""
-    if x.shape[0] != rows.size:
-        raise InputError(f"{name} does not see the batch row by row; {_ALONE}")
-    mine = [(own[v], rows_v) for v, rows_v in rows.places.items() if v in own]
-    if len(mine) == 1 and len(mine[0][1]) == len(x):
-        return mine[0][0](x)  # type: ignore[no-any-return]
-    result = base(x)
-    for module, places in mine:
-        result.index_copy_(0, places, module(x.index_select(0, places)))
+    """(B, ...) -> (B, ...), every row by its own variant's module; the last is the base's."""
+    if x.shape[0] != rows.crowd.size:
+        raise Inseparable(f"{name} does not see the batch row by row; {_ALONE}")
+    deal = rows.crowd.deal(versions)
+    parts = [
+        modules[number](x if places is None else x.index_select(0, places))
+        for number, places in deal.parts
+    ]
+    if deal.back is not None:
+        return torch.cat(parts).index_select(0, deal.back)
+    if deal.parts[0][1] is None:
+        return parts[0]
+    result = modules[BASE](x)
+    for (_, places), part in zip(deal.parts, parts, strict=True):
+        assert places is not None
+        result.index_copy_(0, places, part)
     return result
+
+
+def _lineage(views: Sequence[PreTrainedModel]) -> list[tuple[int, ...]]:
+    """`Rows.lineage`. What lies outside the layers counts as if it came first."""
+    layers = [decoder_layers(one) for one in views]
+    inside = [{id(p) for layer in mine for p in layer.parameters()} for mine in layers]
+    outer = [
+        tuple(i for i in _ids(one.parameters()) if i not in within)
+        for one, within in zip(views, inside, strict=True)
+    ]
+    keys: list[Any] = _numbered(outer)
+    found = []
+    for index in range(len(layers[0])):
+        held = [_ids(mine[index].parameters()) for mine in layers]
+        keys = _numbered(list(zip(keys, held, strict=True)))
+        found.append(tuple(keys))
+    return found
+
+
+def _numbered(keys: Sequence[Hashable]) -> list[int]:
+    """For each key, the place of the first one equal to it."""
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(key, place) for place, key in enumerate(keys)]
+
+
+def _ids(parameters: Iterable[nn.Parameter]) -> tuple[int, ...]:
+    return tuple(map(id, parameters))
 
 
 def _layer(forward: Forward, index: int, rows: Rows, *args: Any, **kwargs: Any) -> Any:

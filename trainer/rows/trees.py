@@ -25,16 +25,17 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from layergym.agents.models.attend import OWN
-from layergym.agents.models.attention import additive_masks, attention_windows
+from layergym.agents.models.attention import (
+    additive_masks,
+    attends_in_blocks,
+    attention_windows,
+)
 from layergym.agents.models.branches import branch_masks
 from layergym.base.errors import InputError
 from layergym.trainer.layers.selection import decoder_layers
 
 Ids = tuple[int, ...]
 
-DENSE = 1024
-"""Slots up to which a tree has one mask for all that its slots see."""
 _WORTH = 0.9
 """Trees must cost less than so much of what rows alone do: masks have to be made and read, too."""
 
@@ -80,8 +81,7 @@ class Trees:
 def _masks(model: PreTrainedModel, ends: Tensor, depths: Tensor) -> Tensor | dict[str, Tensor]:
     """What lets every slot see its own way from the root, as `model` takes it."""
     windows = attention_windows(model)
-    own = model.config.get_text_config(decoder=True)._attn_implementation == OWN
-    if own and ends.shape[1] > DENSE:
+    if attends_in_blocks(model, ends.shape[1]):
         return branch_masks(ends, depths, windows)
     slots = torch.arange(ends.shape[1], device=ends.device)
     behind = (slots <= slots[:, None]) & (slots[:, None] < ends[:, None])

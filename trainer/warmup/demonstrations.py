@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from layergym.agents.conversation import Conversation, Layout
-from layergym.agents.formats import parse
-from layergym.agents.memory import EpisodeMemory
+from layergym.agents.memory import EpisodeMemory, posed
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.types import Trajectory
 from layergym.envs import InputError, TextEnv
@@ -20,89 +19,136 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """One episode in tokens."""
+    """One row of an episode in tokens; an episode is one row where every prompt extends the last.
+
+    Learnt are the expert's replies, and of the environment's texts, if they are to be learnt, those
+    that extend the row: a later row begins with text that was shown before.
+    """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     """The ids, with -100 where nothing is to be learnt."""
-    success: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How episodes are laid out."""
+
+    layout: Layout
+    style: PromptStyle
+    observations: bool
+    """Learn the environment's texts too."""
+    room: int | None = None
+    """Tokens that a prompt may have, so that a reply still fits into the model's context."""
 
 
 class Writer:
-    """Lays out one episode, turn by turn."""
+    """Lays out one episode, turn by turn, as an agent would show it to the model."""
 
-    def __init__(
-        self, env: TextEnv, task: str, layout: Layout, style: PromptStyle, *, observations: bool
-    ):
-        """Begin an episode of `env` whose first observation is `task`.
-
-        With `observations` its texts are to be learnt too.
-        """
-        self._memory = EpisodeMemory(style, env.instructions, task)
-        self._talk = Conversation(layout, self._memory.system)
-        self._observations = observations
-        self._ids: list[int] = []
-        self._labels: list[int] = []
+    def __init__(self, env: TextEnv, task: str, how: Telling):
+        """Begin an episode of `env` whose first observation is `task`."""
+        self._memory = EpisodeMemory(how.style, env.instructions, task)
+        self._talk = Conversation(how.layout, self._memory.system)
+        self._how = how
+        self._rows: list[tuple[list[int], list[int]]] = []
 
     def turn(
-        self, observation: str, admissible: Sequence[str] | None, reply: str, *, taught: bool
+        self,
+        observation: str,
+        admissible: Sequence[str] | None,
+        action: tuple[str, str],
+        *,
+        taught: bool,
     ) -> None:
         """Add an exchange; the reply is to be learnt if it is `taught`.
 
+        Args:
+            observation: what was seen.
+            admissible: the actions that would have been understood, where they are shown.
+            action: what was done, and the reply that says it.
+            taught: whether the reply is to be learnt.
+
         Raises:
-            InputError: the chat template rewrites what was said before.
+            InputError: the task and the observation alone leave no room for a reply.
         """
         self._memory.see(observation, admissible)
-        prompt = self._talk.pose(self._memory.turns())
-        if not prompt.extends and self._ids:
-            raise InputError("this chat template rewrites history; use another for a warm start")
+        prompt = posed(self._memory, self._talk, self._how.room)
+        if prompt is None:
+            raise InputError("a task and its observation do not fit into the model's context")
+        done, reply = action
         said = self._talk.demonstrate(reply)
-        self._memory.remember(self._talk.said, "", said)
-        self._labels += prompt.ids if self._observations else [IGNORED] * len(prompt.ids)
-        self._labels += said if taught else [IGNORED] * len(said)
-        self._ids += (*prompt.ids, *said)
+        self._memory.remember(self._talk.said, done, said)
+        learnt = self._how.observations and (prompt.extends or not self._rows)
+        if not prompt.extends:
+            self._rows.append(([], []))
+        ids, labels = self._rows[-1]
+        labels += prompt.ids if learnt else [IGNORED] * len(prompt.ids)
+        labels += said if taught else [IGNORED] * len(said)
+        ids += (*prompt.ids, *said)
 
-    def done(self, success: bool) -> Demonstration:
-        """The whole episode."""
-        return Demonstration(tuple(self._ids), tuple(self._labels), success)
+    def done(self) -> list[Demonstration]:
+        """The rows of the episode from which something is to be learnt."""
+        rows = [Demonstration(tuple(ids), tuple(labels)) for ids, labels in self._rows]
+        return [row for row in rows if any(label != IGNORED for label in row.labels)]
 
 
-def demonstrate(
-    env: TextEnv, layout: Layout, style: PromptStyle, teacher: Teacher, *, observations: bool
-) -> Demonstration:
+def demonstrate(env: TextEnv, teacher: Teacher, how: Telling) -> list[Demonstration]:
     """Play one episode with a teacher and lay it out in tokens.
 
     Raises:
         InputError: the environment has no expert.
     """
-    observation, info = env.reset(seed=teacher.seed())
-    writer = Writer(env, observation, layout, style, observations=observations)
+    observation, _ = env.reset(seed=teacher.seed())
+    writer = Writer(env, observation, how)
     done = False
     while not done:
-        admissible = env.admissible() if style.admissible else None
+        admissible = env.admissible() if how.style.lists_actions else None
         action, taught = teacher.act(env)
-        writer.turn(observation, admissible, style.reply.write(action), taught=taught)
-        observation, _, terminated, truncated, info = env.step(action)
+        reply = how.style.reply.write(action)
+        writer.turn(observation, admissible, (action, reply), taught=taught)
+        observation, _, terminated, truncated, _ = env.step(action)
         done = terminated or truncated
-    return writer.done(bool(info["success"]))
+    return writer.done()
 
 
-def retell(
-    played: Trajectory, env: TextEnv, layout: Layout, style: PromptStyle, *, observations: bool
-) -> Demonstration:
+def retell(played: Trajectory, env: TextEnv, how: Telling) -> list[Demonstration]:
     """Lay a recorded episode of `env` out in tokens; invalid turns are not to be learnt.
 
     A reply is told as it was said where it keeps to the style's format, else as its bare action in
-    that format.
+    that format. Where prompts list the admissible actions, the episode is played again.
+
+    Raises:
+        InputError: it takes another course when it is played again.
     """
-    task = played.turns[0].observation
-    writer = Writer(env, task, layout, style, observations=observations)
-    for turn in played.turns:
-        kept = parse(turn.reply.text, style.format)
+    writer = Writer(env, played.turns[0].observation, how)
+    listed = _played_again(played, env) if how.style.lists_actions else [None] * len(played.turns)
+    for turn, admissible in zip(played.turns, listed, strict=True):
+        kept = how.style.reply.parse(turn.reply.text)
         as_said = kept.ok and kept.action == turn.action
-        reply = turn.reply.text if as_said else style.reply.write(turn.action)
-        writer.turn(turn.observation, None, reply, taught=turn.valid)
-    return writer.done(played.success)
+        reply = turn.reply.text if as_said else how.style.reply.write(turn.action)
+        writer.turn(turn.observation, admissible, (turn.action, reply), taught=turn.valid)
+    return writer.done()
+
+
+def _played_again(played: Trajectory, env: TextEnv) -> list[Sequence[str] | None]:
+    """The admissible actions at every turn of a recorded episode."""
+    if not env.has_task(played.task):
+        raise InputError(
+            f"the recorded task {played.task} is not in the {env.split} split, so that its "
+            "admissible actions are not known; name its split with --env-arg split=..., or leave "
+            "the actions out with --no-admissible"
+        )
+    seen, _ = env.reset(seed=played.seed, options={"task": played.task})
+    found: list[Sequence[str] | None] = []
+    for turn in played.turns:
+        if seen != turn.observation:
+            raise InputError(
+                f"the recorded episode of {played.task} takes another course when it is played "
+                "again; give the environment's settings of then, or --no-admissible"
+            )
+        found.append(env.admissible())
+        seen = env.step(turn.action)[0]
+    return found
 
 
 class Teacher:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,10 +27,11 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from layergym.agents.conversation import Layout
 from layergym.agents.models import tiny
+from layergym.agents.models.architecture import context_limit
 from layergym.agents.models.compute import choose_device, choose_dtype
 from layergym.agents.models.save import RECIPE, save_model
 from layergym.agents.names import LLM, TINY, defaults, num_layers, open_model
-from layergym.agents.prompts import PromptStyle
+from layergym.agents.styles import check_style, style_of
 from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
 from layergym.base.files import write_json
@@ -41,7 +43,13 @@ from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.grammar import touched
 from layergym.trainer.layers.selection import select
 from layergym.trainer.masters import SteppedInFloat32
-from layergym.trainer.warmup.demonstrations import Demonstration, Teacher, demonstrate, retell
+from layergym.trainer.warmup.demonstrations import (
+    Demonstration,
+    Teacher,
+    Telling,
+    demonstrate,
+    retell,
+)
 
 OnLog = Callable[[Mapping[str, float]], None]
 NEW = "new"
@@ -66,9 +74,14 @@ class WarmupSpec:
     """A model to fine-tune, or "new": a policy like the embedded one with random weights."""
     layers: str = "all"
     format: str | None = None
+    admissible: bool | None = None
+    context: str = "whole"
+    prompt: str = ""
+    shots: int = 0
+    """How the model is addressed, as in `RunSpec`."""
     steps: int = 1000
     batch_size: int = 32
-    """Demonstrations per step."""
+    """Demonstrations per step; one is an episode, or a prompt that does not extend the last."""
     learning_rate: float = 4e-3
     random_actions: float = 0.1
     """Share of turns that take a random admissible action; where the environment lists none, an
@@ -88,9 +101,10 @@ class WarmupSpec:
         """Refuse what no warm start could be made of.
 
         Raises:
-            InputError: a number is out of range, or not one.
+            InputError: a number is out of range, or not one, or no prompts can be made.
         """
         check_numbers(self, _BOUNDS)
+        check_style(self)
 
 
 class _Trainer(SteppedInFloat32, SFTTrainer):
@@ -129,8 +143,8 @@ def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)
-    style = PromptStyle(_format(spec))
-    stream = _Stream(repr(spec), _demonstrations(spec, env, Layout(tokenizer), style, recorded))
+    how = _telling(spec, model, Layout(tokenizer))
+    stream = _Stream(repr(spec), _demonstrations(spec, env, how, recorded))
     trainer = _Trainer(
         model=model,
         args=_settings(spec, folder),
@@ -168,8 +182,7 @@ class _Stream:
 def _demonstrations(
     spec: WarmupSpec,
     env: TextEnv,
-    layout: Layout,
-    style: PromptStyle,
+    how: Telling,
     recorded: Sequence[Trajectory],
 ) -> Iterator[Demonstration]:
     """Without end."""
@@ -177,11 +190,10 @@ def _demonstrations(
         rng = np.random.default_rng(spec.seed)
         while True:
             for place in rng.permutation(len(recorded)):
-                played = recorded[place]
-                yield retell(played, env, layout, style, observations=spec.observations)
+                yield from retell(recorded[place], env, how)
     teacher = Teacher(spec.random_actions, spec.seed)
     while True:
-        yield demonstrate(env, layout, style, teacher, observations=spec.observations)
+        yield from demonstrate(env, teacher, how)
 
 
 def _recorded(spec: WarmupSpec) -> list[Trajectory]:
@@ -190,7 +202,7 @@ def _recorded(spec: WarmupSpec) -> list[Trajectory]:
         return []
     files = record_files(Path(spec.trajectories))
     played = [record.trajectory for file in files for record in read_records(file)]
-    played = [t for t in played if t.turns and t.ended != "error"]
+    played = [t for t in played if t.ended != "error" and any(turn.valid for turn in t.turns)]
     others = {t.env_id for t in played} - {find(spec.env)}
     if others:
         raise InputError(f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}")
@@ -204,11 +216,12 @@ def _grown_here(spec: WarmupSpec) -> bool:
     return spec.model == NEW or defaults(spec.model) is TINY
 
 
-def _format(spec: WarmupSpec) -> str:
-    """The form of a reply: as given, else what suits the model."""
-    if spec.format:
-        return spec.format
-    return (TINY if _grown_here(spec) else LLM).format
+def _telling(spec: WarmupSpec, model: PreTrainedModel, layout: Layout) -> Telling:
+    """How the model is addressed, and will be when it acts."""
+    known = TINY if _grown_here(spec) else LLM
+    style = style_of(spec, known.format, partial(make, spec.env, **spec.env_args))
+    limit = context_limit(model.config.get_text_config(decoder=True), None)
+    return Telling(layout, style, spec.observations, limit - known.max_new_tokens)
 
 
 def _open(

@@ -7,24 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from layergym.evals.contribution.cheap import LAYER_KINDS, compared, weights_moved
 from layergym.evals.contribution.dissected import Dissected
 from layergym.evals.contribution.dissection import Dissection, GainShare, dissect
+from layergym.evals.contribution.predicted import Prediction
 from layergym.evals.report.model import Block, Plot, Section, Series, Table, Text
+from layergym.evals.report.sections.cheap import cheap_blocks
 from layergym.evals.report.words import listed, percent_with_interval, points, ratio
-from layergym.evals.stats import Estimate, Floats
-from layergym.evals.stats.agreement import agreement
+from layergym.evals.stats import Estimate
 from layergym.evals.stats.shapley import intervals
 
-KINDS = {"alone": "trained alone", "moved": "moved into the base", "without": "lost when put back"}
 
-
-def dissected_section(found: Dissected) -> Section:
-    """Where the gain of full training lies."""
+def dissected_section(found: Dissected, prediction: Prediction | None = None) -> Section:
+    """Where the gain of full training lies; with what `layergym predict` has kept, if anything."""
     what = dissect(found.tables)
     blocks: list[Block] = [_about(found, what), *_undefined(what), *_verdicts(found, what)]
     if _by_layer(found, what):
         blocks += [_plot(found, what), _layers(found, what)]
-    blocks += [*_others(found, what), *_weights(found.weights), *_predictions(found, what)]
+    blocks += [*_others(found, what), *_weights(found.weights)]
+    if cheap := compared(found, what, prediction):
+        blocks += cheap_blocks(cheap)
     return Section("Where full training's gain lies", tuple(blocks))
 
 
@@ -36,7 +38,15 @@ def _about(found: Dissected, what: Dissection) -> Text:
         f"all, none of them trained on. Base {percent_with_interval(what.base)}, full "
         f"{percent_with_interval(what.full)}, gain {points(what.gain)} points."
         + (" With one seed, all of this is about this very run." if seeds == 1 else "")
+        + _not_shown(found.unfinished)
     )
+
+
+def _not_shown(unfinished: int) -> str:
+    if not unfinished:
+        return ""
+    told = "variant is" if unfinished == 1 else "variants are"
+    return f" {unfinished} more {told} not scored for every seed yet; the same command goes on."
 
 
 def _undefined(what: Dissection) -> list[Text]:
@@ -47,7 +57,7 @@ def _undefined(what: Dissection) -> list[Text]:
 
 
 def _by_layer(found: Dissected, what: Dissection) -> dict[str, list[GainShare | None]]:
-    every = {kind: what.layers(kind, found.layers) for kind in KINDS}
+    every = {kind: what.layers(kind, found.layers) for kind in LAYER_KINDS}
     return {kind: shares for kind, shares in every.items() if any(shares)}
 
 
@@ -67,7 +77,7 @@ def _plot(found: Dissected, what: Dissection) -> Plot:
         whole = all(at.low is not None for _, at in points_)
         series.append(
             Series(
-                KINDS[kind],
+                LAYER_KINDS[kind],
                 tuple(float(i) for i, _ in points_),
                 tuple(at.value for _, at in points_),
                 tuple(at.low for _, at in points_ if at.low is not None) if whole else (),
@@ -91,7 +101,7 @@ def _plot(found: Dissected, what: Dissection) -> Plot:
 def _layers(found: Dissected, what: Dissection) -> Table:
     columns = _by_layer(found, what)
     shapley = _shapley(found)
-    moved = _moved(found.weights)
+    moved = weights_moved(found.weights)
     rows = []
     for layer in range(found.layers):
         cells = [_cell(shares[layer], defined=what.defined) for shares in columns.values()]
@@ -99,11 +109,21 @@ def _layers(found: Dissected, what: Dissection) -> Table:
         cells += [f"{100 * moved[layer]:.3g}"] if moved is not None else []
         rows.append((str(layer), *cells))
     unit = "share of the gain" if what.defined else "points"
-    names = [f"{KINDS[kind]}, {unit}" for kind in columns]
+    names = [f"{LAYER_KINDS[kind]}, {unit}" for kind in columns]
     names += ["Shapley value, points"] if shapley else []
     names += ["weights moved, %"] if moved is not None else []
-    caption = "Each layer, with 95 % intervals for each value by itself"
+    caption = "Each layer, with 95 % intervals for each value by itself" + _orders(found)
     return Table(caption, ("layer", *names), tuple(rows))
+
+
+def _orders(found: Dissected) -> str:
+    """What Shapley values rest on."""
+    shares = found.shapley()
+    if not shares:
+        return ""
+    if all(one.exact for one in shares):
+        return f"; Shapley values from all {2**found.layers:,} coalitions"
+    return f"; Shapley values from {min(len(one.table) for one in shares)} pairs of orders"
 
 
 def _cell(share: GainShare | None, *, defined: bool) -> str:
@@ -117,18 +137,9 @@ def _shapley(found: Dissected) -> list[Estimate]:
     return intervals(shares) if shares else []
 
 
-def _moved(weights: Mapping[str, Any]) -> Floats | None:
-    """How far each layer's weights moved in full training, mean over seeds, (L,)."""
-    tables = [
-        [one["change"] for part, one in parts.items() if part.isdigit()]
-        for parts in weights.get("moved", {}).values()
-    ]
-    return np.array(tables, dtype=np.float64).mean(axis=0) if tables else None
-
-
 def _others(found: Dissected, what: Dissection) -> list[Table]:
-    """Variants that are not one layer each; coalitions for Shapley values are left out."""
-    single = {f"{kind}-{layer}" for kind in KINDS for layer in range(found.layers)}
+    """Variants that are not one layer each."""
+    single = {f"{kind}-{layer}" for kind in LAYER_KINDS for layer in range(found.layers)}
     rows = [
         (
             share.name,
@@ -137,7 +148,7 @@ def _others(found: Dissected, what: Dissection) -> list[Table]:
             *((ratio(share.share),) if what.defined else ()),
         )
         for share in what.shares
-        if share.name not in single and not ("+" in share.name and share.name.startswith("moved"))
+        if share.name not in single
     ]
     columns = ("variant", "score", "minus base, points", *(("share",) if what.defined else ()))
     return [Table("Other variants", columns, tuple(rows))] if rows else []
@@ -244,32 +255,3 @@ def _adds_up(what: Dissection) -> list[Text]:
             f"{percent_with_interval(best.score)}, full {percent_with_interval(what.full)}."
         )
     ]
-
-
-def _predictions(found: Dissected, what: Dissection) -> list[Block]:
-    """Does a profile that costs evaluations only rank layers as training each alone does?"""
-    alone = what.layers("alone", found.layers)
-    kept = [layer for layer, share in enumerate(alone) if share]
-    if len(kept) < 5:
-        return []
-    dear = np.array([share.difference.value for share in alone if share])
-    cheap: dict[str, Floats] = {}
-    for kind in ("moved", "without"):
-        shares = what.layers(kind, found.layers)
-        if all(shares[layer] for layer in kept):
-            held = [share for layer in kept if (share := shares[layer])]
-            cheap[KINDS[kind]] = np.array([share.difference.value for share in held])
-    if shapley := _shapley(found):
-        cheap["Shapley value"] = np.array([shapley[layer].value for layer in kept])
-    moved = _moved(found.weights)
-    if moved is not None:
-        cheap["weights moved"] = moved[kept]
-    rows = []
-    for name, values in cheap.items():
-        agreed = agreement(values, dear)
-        rows.append((name, ratio(agreed.spearman) if agreed else "not defined"))
-    caption = (
-        f"Rank correlation with the gain of {len(kept)} layers trained alone, which took "
-        f"{found.trained_episodes:,} episodes of training for each seed"
-    )
-    return [Table(caption, ("measure", "Spearman's correlation"), tuple(rows))] if rows else []

@@ -9,6 +9,8 @@ from importlib.metadata import Distribution, distributions
 
 from layergym.base.errors import FAULTS, told
 
+NAMED = "function:"
+"""Stands before the name of an announced function where the text of a template could stand."""
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 

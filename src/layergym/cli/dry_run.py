@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents import Job, LLMAgent, RandomAgent, Trajectory, rollout
+from layergym.agents import ExpertAgent, Job, LLMAgent, RandomAgent, Trajectory, rollout
 from layergym.agents.base import Decision, Episode, asked
 from layergym.agents.conversation import Layout
 from layergym.agents.models.architecture import check_exact, context_limit
@@ -19,7 +19,7 @@ from layergym.agents.models.load import load_config, load_tokenizer
 from layergym.agents.models.requests import AnswersTogether, Request, Sample
 from layergym.agents.names import defaults, num_layers, source
 from layergym.command.console import Output
-from layergym.envs import panel
+from layergym.envs import TextEnv, panel
 from layergym.trainer.credit.collect import RolloutSpec, collect
 from layergym.trainer.rows.packing import Row, rows_of
 from layergym.trainer.run import check_run, prompt_style
@@ -63,7 +63,8 @@ class Dictated(AnswersTogether):
 class RandomSpeaker(LLMAgent):
     """A random agent that is asked and answers as a model would.
 
-    It takes an admissible action, or a word of the observation where none are listed.
+    It takes an admissible action. Where none are listed it takes the expert's every other time, to
+    show what a reply is like, and else a word of the observation.
     """
 
     def ask(self, episodes: Sequence[Episode]) -> None:
@@ -81,7 +82,10 @@ def _random_action(episode: Episode) -> str:
         return decision.action if isinstance(decision, Decision) else ""
     words = episode.observation.split() or ["nothing"]
     rng = np.random.default_rng([episode.seed, episode.env.turn])
-    return words[int(rng.integers(len(words)))]
+    word = words[int(rng.integers(len(words)))]
+    has_expert = type(episode.env).expert is not TextEnv.expert
+    [move] = ExpertAgent().act([episode]) if has_expert and rng.random() < 0.5 else [None]
+    return move.action if isinstance(move, Decision) else word
 
 
 def dry_run(spec: RunSpec, out: Output) -> None:
@@ -207,5 +211,8 @@ def _verdict(rows: Sequence[Row], longest: int, unknown: int | None) -> str:
             "make one that knows them: layergym warmup"
         )
     if not any(any(row.advantages) for row in rows):
-        lines.append("all episodes earned the same, so this group would teach nothing")
+        lines.append(
+            "all episodes earned the same: such a group teaches nothing (a random agent seldom "
+            "solves a task; a model has to, now and then)"
+        )
     return "\n".join(lines)

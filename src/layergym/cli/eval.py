@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.base.locks import locked
-from layergym.cli.presets import add_preset, note_differences, with_preset
-from layergym.cli.run_options import CALLED
+from layergym.cli.presets import add_preset, note_differences
+from layergym.cli.run_files import add_run_file, filled, show_run_file
 from layergym.command.console import Output, add_output, complain, output
-from layergym.command.flags import FieldFlags
+from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
     add_address,
     add_compute,
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_env(parser)
     add_preset(parser)
+    add_run_file(parser)
     parser.add_argument(
         "--agent", nargs="+", default=["tiny"], help="who plays; compared with the first"
     )
@@ -109,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
-    args = with_preset(args, add_arguments, "eval")
+    args = filled(args, add_arguments, "eval")
+    if show_run_file(args, add_arguments, out):
+        return 0
     note_differences(args, out)
     limits = RequestLimits(**_limit_flags().read(args))
     spec = ContestSpec.read(args.resume) if args.resume else _spec(args)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
-from layergym.cli.presets import with_preset
+from layergym.cli.run_files import filled, show_run_file
 from layergym.cli.run_options import add_run, add_single, single_spec
 from layergym.command.console import add_output, output
 from layergym.command.values import GPUS, TOKENS, whole
@@ -59,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from layergym.envs import find
     from layergym.trainer.plan import DEVICES, OF_BANDWIDTH, OF_PEAK, plan
 
-    args = with_preset(args, add_arguments, "train")
+    args = filled(args, add_arguments, "train")
+    if show_run_file(args, add_arguments, output(args)):
+        return 0
     if args.gpu not in DEVICES:
         raise unknown("accelerator", args.gpu, tuple(DEVICES))
     if args.sampled > args.tokens:

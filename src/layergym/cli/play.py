@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if human and out.json:
         raise layergym.InputError("--json is for agents; you would not see what you play")
     speech = Speech(temperature=args.temperature, dtype=args.dtype, device=args.device)
-    agent = open_agent(args.agent, speech)
+    agent = open_agent(args.agent, speech, make_env=fresh)
     shown = None if human else _show(out)
     [played] = rollout(agent, lambda: env, [Job(task, args.seed)], on_turn=shown)
     if played.error:

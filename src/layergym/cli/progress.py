@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
+from layergym.cli.views.marks import MISSING
+
 COLUMNS = {
     "step": ("step", "{:>5.0f}"),
     "reward": ("reward", "{:>7.3f}"),
@@ -34,17 +36,23 @@ class StepLines:
         """Print a step's line; the heading comes with the first."""
         if self._columns is None:
             self._columns = [name for name in COLUMNS if name in metrics]
-            widths = [len(COLUMNS[name][1].format(0)) for name in self._columns]
-            head = " ".join(
-                COLUMNS[name][0].rjust(width)
-                for name, width in zip(self._columns, widths, strict=True)
-            )
+            head = " ".join(COLUMNS[name][0].rjust(_width(name)) for name in self._columns)
             self._print(head, "bold")
-        cells = [COLUMNS[n][1].format(metrics.get(n, float("nan"))) for n in self._columns]
+        # An update on a rollout that was used before has no rewards of its own.
+        cells = [
+            COLUMNS[name][1].format(metrics[name])
+            if metrics.get(name) is not None
+            else MISSING.rjust(_width(name))
+            for name in self._columns
+        ]
         self._print(" ".join([*cells, *_troubles(metrics)]))
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._console.print(line, style=style, highlight=False, soft_wrap=True)
+
+
+def _width(name: str) -> int:
+    return len(COLUMNS[name][1].format(0))
 
 
 def _troubles(metrics: Mapping[str, float]) -> list[str]:

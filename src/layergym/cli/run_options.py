@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
 from layergym.cli.presets import add_preset
-from layergym.command.flags import FieldFlags
+from layergym.cli.run_files import add_run_file
+from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
     add_address,
     add_compute,
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
 
 MOST_EPISODES = 1_000_000
 """Episodes of one rollout, at most."""
-CALLED = {
-    "tasks_per_step": "tasks",
-    "group_size": "group",
-    "learning_rate": "lr",
-    "split": "eval_split",
-    "size": "eval_tasks",
-    "repeats": "eval_repeats",
-}
-"""Fields that have other names on the command line, the same in every command."""
 SINGLE = ("layers", "boost", "lora", "learning_rate", "seed", "patience")
 """What a single run has besides; a sweep sets these for each of its arms."""
 _BY_HAND = ("env", "env_args", "format", "admissible", "context", "prompt", "shots", "trl")
@@ -45,6 +37,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """What `train`, `sweep` and `plan` share."""
     add_env(parser)
     add_preset(parser)
+    add_run_file(parser)
     add_address(parser)
     _shared().add(parser)
     _credit().add(parser.add_argument_group("how turns are credited"))

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.base.locks import locked
-from layergym.cli.presets import note_differences, with_preset
-from layergym.cli.run_options import CALLED, add_run, run_spec
+from layergym.cli.presets import note_differences
+from layergym.cli.run_files import filled, show_run_file
+from layergym.cli.run_options import add_run, run_spec
 from layergym.command.console import Output, add_output, complain, output
-from layergym.command.flags import FieldFlags
+from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
     add_arms,
     arms_of,
@@ -116,14 +117,17 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.spec import read_spec
 
-    launch = Launch(**_launch_flags().read(args))
-    deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, _ANY_TIME)
+    args = filled(args, add_arguments, "sweep")
+    if show_run_file(args, add_arguments, out):
+        return 0
+    launch = Launch(**_launch_flags().read(args))
+    deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
+    if args.resume:
         folder = Path(args.resume)
         return go(read_spec(folder), folder, launch, out, deadline=deadline)
-    args = with_preset(args, add_arguments, "sweep")
     note_differences(args, out)
     folder = new_folder(args.out, "layergym sweep --resume")
     return go(_spec(args), folder, launch, out, deadline=deadline)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.cli.pausing import PauseRequest
-from layergym.cli.presets import note_differences, with_preset
+from layergym.cli.presets import note_differences
+from layergym.cli.run_files import filled, show_run_file
 from layergym.cli.run_options import add_run, add_single, single_spec
 from layergym.command.console import Output, add_output, finite_or_none, output
 from layergym.command.options import new_folder, only_to_resume
@@ -26,6 +27,7 @@ examples:
   layergym train alfworld-v0 --layers "top:3@runs/demo/report/profile.json" --out runs/top3
   layergym train alfworld-v0 --model smollm2 --layers 15 --max-new-tokens 32 --format plain
   layergym train alfworld-v0 --steps 500 --patience 5 --max-time 2h --report-to tensorboard
+  layergym train alfworld-v0 --show-config > run.toml; layergym train --config run.toml
   layergym train my_env-v0 --dry-run              what the model would see, and learn from
   layergym train --resume runs/middle             go on exactly where it stopped
 """
@@ -69,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     if args.resume:
         only_to_resume(args, add_arguments, ("max_time", "report_to"))
-    args = with_preset(args, add_arguments, "train")
+    args = filled(args, add_arguments, "train")
+    if show_run_file(args, add_arguments, out):
+        return 0
     note_differences(args, out)
     if args.dry_run:
         from layergym.cli.dry_run import dry_run

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from layergym.command.console import add_output, output
-from layergym.command.options import add_compute, add_env, env_args, new_folder, required_env
+from layergym.command.options import (
+    add_address,
+    add_compute,
+    add_env,
+    address,
+    env_args,
+    new_folder,
+    required_env,
+)
 from layergym.command.values import RATE, ROWS, SEED, SHARE, STEPS, text, whole
 
 EXAMPLES = """
@@ -23,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_env(parser)
     parser.add_argument("--model", default="new", help='"new" (random weights), or a model by name')
     parser.add_argument("--layers", default="all", help="what trains, as for layergym train")
-    parser.add_argument(
-        "--format", metavar="NAME", help="form of a reply (default: what suits the model)"
-    )
+    add_address(parser)
     parser.add_argument("--steps", type=STEPS, default=1000)
     parser.add_argument("--batch-size", type=ROWS, default=32, help="demonstrations per step")
     parser.add_argument("--lr", type=RATE, default=4e-3, help="peak; falls linearly to 0")
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         env_args=env_args(args.env_arg),
         model=args.model,
         layers=args.layers,
-        format=args.format,
+        **address(args),
         steps=args.steps,
         batch_size=args.batch_size,
         learning_rate=args.lr,

@@ -21,6 +21,16 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from layergym.base.numbers import Bounds
 from layergym.command.values import text, within
 
+CALLED = {
+    "tasks_per_step": "tasks",
+    "group_size": "group",
+    "learning_rate": "lr",
+    "split": "eval_split",
+    "size": "eval_tasks",
+    "repeats": "eval_repeats",
+}
+"""Fields that have other names on the command line, the same in every command."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldFlags:

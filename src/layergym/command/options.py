@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from layergym.base.announced import NAMED
 from layergym.base.errors import InputError, briefly
 from layergym.base.locks import vacant
 from layergym.command.values import REPEATS, TASKS, whole
@@ -61,10 +62,13 @@ def add_address(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="form of a reply: think, plain, tool, regex:PATTERN (default: what suits the model)",
+        help="form of a reply: act, think, plain, tool, regex:PATTERN (default: act for chat "
+        "models, or what the environment reads)",
     )
     parser.add_argument(
-        "--admissible", action="store_true", help="list the admissible actions in every prompt"
+        "--admissible",
+        action=argparse.BooleanOptionalAction,
+        help="list the admissible actions in every prompt (default: for chat models)",
     )
     parser.add_argument(
         "--context",
@@ -73,7 +77,10 @@ def add_address(parser: argparse._ActionsContainer) -> None:
         help="what of an episode a prompt shows: whole (default), last:K turns, no-thoughts",
     )
     parser.add_argument(
-        "--prompt", type=Path, metavar="FILE", help="a Jinja template for the prompt of a turn"
+        "--prompt",
+        type=Path,
+        metavar="FILE",
+        help="a Jinja template for the prompt of a turn, or function:NAME of another package",
     )
     parser.add_argument(
         "--shots",
@@ -100,6 +107,8 @@ def address(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _prompt(path: Path) -> str:
+    if str(path).startswith(NAMED):
+        return str(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

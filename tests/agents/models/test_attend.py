@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from layergym.agents.models.attend import OWN, attend, use_own_attention
+from layergym.agents.models.attention import DENSE
 from layergym.agents.models.requests import Request
 from layergym.agents.models.sampler import TransformersSampler
 
@@ -63,6 +69,40 @@ def test_gradients_are_the_same(tokens: int) -> None:
         found.append((output, *torch.autograd.grad(output.square().sum(), parts)))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [None, 100])
+def test_long_prompts_have_no_mask_of_all_their_tokens(
+    tokenizer: Callable[[str | None], PreTrainedTokenizerFast], window: int | None
+) -> None:
+    """Two prompts beyond `DENSE`, which differ in length: each is answered as if alone."""
+    config = MistralConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        sliding_window=window,
+        initializer_range=0.15,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = MistralForCausalLM(config).eval()
+    use_own_attention(net)
+    draw = torch.Generator().manual_seed(0)
+    prompts = [
+        torch.randint(1, 250, (n,), generator=draw).tolist() for n in (DENSE + 90, DENSE + 100)
+    ]
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=3)
+    asked = [Request(i, tuple(prompt), False, i) for i, prompt in enumerate(prompts)]
+    for prompt, sample in zip(prompts, sampler.sample(asked), strict=True):
+        whole = torch.tensor([[*prompt, *sample.ids]])
+        with torch.no_grad():
+            logits = net(whole).logits[0, len(prompt) - 1 : -1]
+        said = logits.log_softmax(-1).gather(-1, torch.tensor(sample.ids)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(sample.logprobs), said, atol=1e-5, rtol=0)
 
 
 def test_where_keys_lie_hardly_matters_to_16_bit_attention_on_a_cpu() -> None:

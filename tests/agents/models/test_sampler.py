@@ -298,6 +298,20 @@ def test_a_model_without_key_value_cache_is_refused(tokenizer: Tokenizers) -> No
         TransformersSampler(net, tokenizer(None))
 
 
+def test_memory_that_runs_out_is_said_in_a_sentence(model: Models, tokenizer: Tokenizers) -> None:
+    def limited(*_: Any) -> None:
+        raise torch.OutOfMemoryError("no memory at all")
+
+    net = model("llama")
+    hook = net.register_forward_pre_hook(limited)
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=2)
+    try:
+        with pytest.raises(InputError, match=r"memory ran out as 3 episodes.*no memory at all"):
+            sampler.sample([Request(episode, (1, 2), False, seed=0) for episode in range(3)])
+    finally:
+        hook.remove()
+
+
 @pytest.mark.parametrize("family", ["qwen2", "gemma3"])
 def test_episodes_beyond_memory_are_answered_all_the_same(
     family: str, model: Models, tokenizer: Tokenizers, monkeypatch: pytest.MonkeyPatch

@@ -110,6 +110,7 @@ def test_a_metric_that_is_missing_or_not_a_number_is_a_dot() -> None:
     ("name", "value", "drawn"),
     [
         ("out_of_context", 0.125, r"out of context +12\.5 % +1\.2 %"),
+        ("shortened", 0.25, r"history shortened +25\.0 % +2\.5 %"),
         ("episodes_failed", 3.0, r"failed episodes +3 +0\.3"),
     ],
 )
@@ -127,10 +128,12 @@ def test_a_log_says_what_went_wrong_with_episodes() -> None:
     out = StringIO()
     view = RunView(state(0), Console(file=out, width=60))
     view.show(row(1, episodes_failed=0.0, out_of_context=0.0))
-    view.show(row(2, episodes_failed=3.0, out_of_context=0.125))
-    _, quiet, told = out.getvalue().splitlines()
+    view.show(row(2, episodes_failed=3.0, out_of_context=0.125, shortened=0.0))
+    view.show(row(3, shortened=0.25))
+    _, quiet, told, short = out.getvalue().splitlines()
     assert "failed" not in quiet and "context" not in quiet
     assert told.endswith("3 episodes failed, 12.5 % out of context")
+    assert short.endswith("25.0 % with a shortened history")
 
 
 def test_the_time_left_follows_from_the_last_steps() -> None:

@@ -131,5 +131,12 @@ def test_episodes_that_were_cut_short_are_counted(running: list[ArmRun]) -> None
     assert any("full seed 0: done" in line and "3 out of context" in line for line in log)
 
 
+def test_episodes_with_a_shortened_history_are_counted(running: list[ArmRun]) -> None:
+    scored = running[1].folder / "evals" / "t1.0.json"
+    scored.write_text(json.dumps(json.loads(scored.read_text()) | {"shortened": 5}))
+    lines = lines_of(running, terminal=True)
+    assert "cut short: full seed 0: 5 with a shortened history" in lines
+
+
 def test_without_such_episodes_nothing_is_said_of_them(running: list[ArmRun]) -> None:
     assert all("cut short" not in line for line in lines_of(running, terminal=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from layergym.envs.math.answers import equal, simple
-from layergym.envs.math.find import find_answer
+from layergym.envs.math.find import find_answer, spoken_answer
 from layergym.envs.math.grading import grader, verified
 from layergym.envs.math.problems import Question, questions
 from layergym.envs.math.reading import quantities
@@ -59,6 +59,21 @@ def test_no_answer_is_none(reply: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reply", "text", "clean"),
+    [
+        ("6 * 7 = 42. The answer is 42.", "42", True),
+        ("So the final answer is: **42**.", "42", True),
+        ("**Answer:** $3.5$. I have checked it", "$3.5$", True),
+        ("The answer is 4. No, the answer is 5", "5", False),
+    ],
+)
+def test_an_answer_in_plain_words_is_found(reply: str, text: str, clean: bool) -> None:
+    found = spoken_answer(reply)
+    assert found is not None
+    assert (found.text, found.clean) == (text, clean)
+
+
+@pytest.mark.parametrize(
     "answer",
     ["9^{9^{9^{9}}}", "10^{10^{10}}!", "{" * 500 + "x" + "}" * 500, "(" * 1500, "x" * 9999],
 )
@@ -91,12 +106,14 @@ HOSTILE = {
     "hashes": "####  ",
     "text": r"\text{",
     "braces": r"{\\",
+    "answers in words": "answer is **",
 }
 
 
 def cpu(text: str) -> float:
     start = time.process_time()
     find_answer(text)
+    spoken_answer(text)
     return time.process_time() - start
 
 

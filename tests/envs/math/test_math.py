@@ -54,6 +54,8 @@ def test_form_alone_earns_nothing(data: Path) -> None:
         r"\boxed{42}": 1.0,
         "#### 42": 1.0,
         "<answer>42</answer>": 1.0,
+        "6 times 7 is 42, so the answer is 42.": 1.0,
+        r"The answer is 42, or in a box \boxed{41}": 0.0,
         r"\boxed{41} or \boxed{42}": 0.9,
         r"\boxed{42} or \boxed{41}": 0.0,
         r"\boxed{41}": 0.0,
@@ -72,6 +74,7 @@ def test_tools_calculate_and_do_not_judge(data: Path) -> None:
     assert env.step("```python\nprint(sum(range(7)))\n```")[0] == "21"
     assert "ZeroDivisionError" in env.step("<calc>1/0</calc>")[0]
     assert env.step("```python\nx = 1\n```")[0] == "(no output)"
+    assert env.step("What the answer is: <calc>6 + 1</calc>")[0] == "7"
     assert env.step(r"\boxed{42}")[1] == 1.0
 
 

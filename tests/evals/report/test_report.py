@@ -613,14 +613,34 @@ def test_numbers_are_written_briefly() -> None:
     assert listed([9, 0, 1, 2, 5]) == "0-2, 5, 9"
 
 
-def test_a_run_that_stands_apart_is_named_and_counts(sweep_folder: Path) -> None:
-    path = sweep_folder / "arms" / "layer-03" / "seed-1" / "evals" / "t1.0.json"
+def lose(run: Path) -> None:
+    path = run / "evals" / "t1.0.json"
     value = json.loads(path.read_text())
     value["success"] = [[False] * len(row) for row in value["success"]]
     path.write_text(json.dumps(value))
+
+
+def test_a_run_that_stands_apart_is_named_and_counts(sweep_folder: Path) -> None:
+    lose(sweep_folder / "arms" / "layer-03" / "seed-1")
     report = build([sweep_folder])
     told = [b.text for s in report.sections for b in s.blocks if isinstance(b, Text)]
     assert any("layer 3, seed 1 stands apart: 0.0 %" in text for text in told)
     [found] = report.profiles
     assert [(r.arm, r.seed) for r in found.runs if r.apart] == [("layer-03", 1)]
     assert found.measures[0].defined
+    assert any("other arms' intervals do not widen" in text for text in told)
+
+
+def test_of_two_runs_per_arm_the_advice_is_a_third(make_sweep: Callable[..., Path]) -> None:
+    gain = {"base": 0.4, "full": 0.48, **{f"layer-{k:02d}": 0.48 for k in range(12)}}
+    settings = {"run": {"model": "tiny", "algorithm": "gigpo"}, "num_layers": 12}
+    few = Design(seeds=2)
+    folder = make_sweep(arms=gain, greedy={}, base_by_temperature={}, settings=settings, design=few)
+    lose(folder / "arms" / "layer-03" / "seed-1")
+    report = build([folder])
+    told = [b.text for s in report.sections for b in s.blocks if isinstance(b, Text)]
+    assert any("layer 3, seed 1 stands apart" in text and "a third seed" in text for text in told)
+    [found] = report.profiles
+    assert not found.measures[0].defined
+    layers, why = recommendation(found)
+    assert layers == "all" and "layer 3" in why and "further seeds" in why

@@ -69,17 +69,18 @@ def cut(run: Path, **counts: int) -> None:
 def test_episodes_that_were_cut_short_are_told_with_their_run(
     sweep_folder: Path, tmp_path: Path
 ) -> None:
-    cut(sweep_folder / "arms" / "layer-03" / "seed-1", errors=2, out_of_context=3)
+    cut(sweep_folder / "arms" / "layer-03" / "seed-1", errors=2, out_of_context=3, shortened=4)
     cut(sweep_folder / "arms" / "base" / "seed-0", out_of_context=1)
     report = build([sweep_folder])
     [told] = [text for text in texts(report, "warning") if "in errors" in text]
-    assert "layer 3, seed 1: 2 errors, 3 out of context" in told
+    assert "layer 3, seed 1: 2 errors, 3 out of context, 4 with a shortened history" in told
     assert "base, seed 0: 1 out of context" in told and "layer 2" not in told
     rows = {row[0]: row for row in table(report, "Runs").rows}
-    assert rows["layer 3"][2].endswith(", 2 errors, 3 out of context")
+    assert rows["layer 3"][2].endswith(", 2 errors, 3 out of context, 4 with a shortened history")
     write_report(report, tmp_path, ["json"])
     kept = {(r.arm.layer, r.seed): r for r in read_profile(tmp_path / "profile.json").runs}
-    assert kept[3, 1].out_of_context == 3 and kept[3, 0].out_of_context == 0
+    assert (kept[3, 1].out_of_context, kept[3, 1].shortened) == (3, 4)
+    assert kept[3, 0].out_of_context == 0
 
 
 def test_a_run_by_itself_tells_them_too(sweep_folder: Path) -> None:

@@ -224,6 +224,25 @@ def test_more_than_a_tenth_out_of_context_is_no_score(
     )
 
 
+def test_episodes_with_a_shortened_history_count_and_are_told(tmp_path: Path) -> None:
+    contest = Contest.open(replace(SPEC, agents=("expert",), size=8), tmp_path)
+    contest.play()
+    path = contest.run_folder("expert", 0) / NAME
+    records = list(read_records(path))
+    path.unlink()
+    with Recorder(path) as recorder:
+        for place, one in enumerate(records):
+            first, *rest = one.trajectory.turns
+            short = replace(first, reply=replace(first.reply, forgotten=int(place < 3)))
+            turns = (short, *rest)
+            recorder.write(replace(one, trajectory=replace(one.trajectory, turns=turns)))
+    [row] = standings(contest).rows
+    assert row.shortened == 3 and row.score and row.score.value == 1.0
+    assert "expert: 3 episodes went on without their oldest turns" in " ".join(
+        b.text for s in build([tmp_path]).sections for b in s.blocks if isinstance(b, Text)
+    )
+
+
 def test_a_server_that_is_gone_stops_its_agent_and_no_other(tmp_path: Path) -> None:
     pusher = Pusher()
     spec = replace(SPEC, agents=(pusher.name, "expert"))

@@ -1,6 +1,8 @@
 """The beginning of text, and questions longer than the context."""
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from layergym.evals.score.multiple_choice import (
     ChoiceQuestion,
     beginning,
     loglikelihoods,
+    read_questions,
     score_questions,
 )
+from layergym.evals.score.sources import Prose
 
 
 def with_bos(tokenizer: Any) -> Any:
@@ -39,6 +43,34 @@ def test_bos_is_fed_where_the_tokenizer_adds_it_itself() -> None:
     assert score_questions(model, gemma, [question])["acc"] == (float(own[0] >= own[1]),)
     bare = loglikelihoods(model, [(row[1:cut], row[cut:]) for row in ids])
     assert own != pytest.approx(bare)
+
+
+@pytest.mark.parametrize(("answer", "place"), [(2, 2), ("2", 2), ("C", 2), (2.0, 2), ("J", 9)])
+def test_an_answer_is_a_number_or_a_letter(answer: object, place: int, tmp_path: Path) -> None:
+    row = {"question": "Which?", "choices": list("qrstuvwxyz"), "answer": answer}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row))
+    [found] = read_questions(tmp_path / "q.jsonl")
+    assert found.answer == place and found.choices == tuple("ABCDEFGHIJ")
+
+
+@pytest.mark.parametrize("answer", [None, "", 1.5, True, -1, 10, "k", [1], "CD"])
+def test_what_is_no_answer_is_refused(answer: object, tmp_path: Path) -> None:
+    row = {"question": "Which?", "choices": list("qrstuvwxyz"), "answer": answer}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row))
+    with pytest.raises(InputError, match="question 1"):
+        read_questions(tmp_path / "q.jsonl")
+
+
+def test_more_choices_than_letters_are_refused(tmp_path: Path) -> None:
+    row = {"question": "Which?", "choices": ["x"] * 27, "answer": 0}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row))
+    with pytest.raises(InputError, match="26 letters"):
+        read_questions(tmp_path / "q.jsonl")
+
+
+def test_a_mark_at_the_beginning_of_a_text_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "marked.txt").write_text("\ufeffgo to the sofa", encoding="utf-8")
+    assert Prose.read(tmp_path / "marked.txt").text == "go to the sofa"
 
 
 def test_long_questions_lose_their_beginning_with_a_notice() -> None:

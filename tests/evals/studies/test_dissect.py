@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,19 +11,28 @@ import numpy as np
 import pytest
 
 from layergym.__main__ import main
+from layergym.evals.contribution.cheap import compared
 from layergym.evals.contribution.cuts import SETS, Stack, cuts
-from layergym.evals.contribution.dissected import Store, coalition_name, read_dissected
+from layergym.evals.contribution.dissected import (
+    Store,
+    coalition_name,
+    coalition_of,
+    read_dissected,
+    wanted_coalitions,
+)
 from layergym.evals.contribution.dissection import dissect
+from layergym.evals.contribution.predicted import LayerStatistics, Prediction
 from layergym.evals.report.model import Plot, Section, Table, Text
+from layergym.evals.report.sections.cheap import cheap_section
 from layergym.evals.report.sections.dissected import dissected_section
 from layergym.evals.results import EvalResult
-from layergym.evals.stats.shapley import every_coalition
+from layergym.evals.stats.shapley import every_coalition, order_pairs
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train
 
 TASKS = 200
-STACK = Stack(8, ("attn", "mlp", "q", "embed"), alone=(5, 0, 3), others=(1, 2))
+STACK = Stack(8, ("attn", "mlp", "q", "embed"), alone=(5, 0, 3), others=("1", "grpo.0"))
 
 
 def drawn(rate: float, seed: int, shift: int) -> np.ndarray:
@@ -85,7 +95,9 @@ def test_planted_layers_are_found_and_redundancy_is_said(tmp_path: Path) -> None
         "lost when put back",
     ]
     assert all(len(series.x) == 6 for series in plot.series)
-    [ranked] = [b for b in section.blocks if isinstance(b, Table) and b.caption.startswith("Rank")]
+    [ranked] = [
+        b for b in section.blocks if isinstance(b, Table) and "Rank correlation" in b.caption
+    ]
     assert {row[0] for row in ranked.rows} == {"moved into the base", "lost when put back"}
 
 
@@ -113,25 +125,48 @@ def test_shares_are_those_of_the_truth(tmp_path: Path) -> None:
 
 
 def test_shapley_values_come_from_what_is_on_disk(tmp_path: Path) -> None:
-    worth = (0.2, 0.1, 0.0)
+    worth = (0.2, 0.1, 0.0, 0.0, 0.05)
     rates = {
-        coalition_name(one): 0.3 + sum(worth[i] for i in one) for one in every_coalition(3)
+        coalition_name(one): 0.3 + sum(worth[i] for i in one) for one in every_coalition(5)
     } | {"full": 0.6}
-    folder = written(tmp_path, rates, 3, pairs=dict.fromkeys(range(3), 0))
+    folder = written(tmp_path, rates, 5, pairs=dict.fromkeys(range(3), 0))
     [found] = read_dissected(folder)
     values = np.mean([shares.values for shares in found.shapley()], axis=0)
     assert values == pytest.approx(worth, abs=0.05)
-    lacking = next(folder.glob("dissect/panel/seed-1/moved-0-1/evals/*.json"))
-    lacking.unlink()
+    assert all(shares.exact for shares in found.shapley())
+    # Stopped in between: what there is of whole orders is used, as long as there are two pairs.
+    *_, last = wanted_coalitions(5, 0, 1)
+    next(folder.glob(f"dissect/panel/seed-1/{coalition_name(last)}/evals/*.json")).unlink()
+    [found] = read_dissected(folder)
+    assert [shares.exact for shares in found.shapley()] == [True, False, True]
+    first = order_pairs(5, 1, seed=1)[0][:1]
+    next(folder.glob(f"dissect/panel/seed-1/moved-{first[0]}/evals/*.json")).unlink()
     [found] = read_dissected(folder)
     assert found.shapley() == []
+
+
+def test_coalitions_have_names_of_their_own_and_widen_no_other_interval(tmp_path: Path) -> None:
+    assert all(coalition_of(coalition_name(one)) == one for one in every_coalition(6))
+    others = ("full", "moved-all.q", "moved-embed", "stack-0+5", "exchanged-7@1", "without-3")
+    assert all(coalition_of(name) is None for name in others)
+    rates = REDUNDANT | {"moved-0-1": 0.5, "moved-1-2": 0.4, "moved-0+3+5": 0.4, "moved-4-5": 0.3}
+    [found] = read_dissected(written(tmp_path, rates, 6))
+    shown = {share.name for share in dissect(found.tables).shares}
+    assert {"moved-0", "moved-0-1", "moved-4-5"} <= shown
+    assert not {"moved-1-2", "moved-0+3+5"} & shown
 
 
 def test_sets_name_each_variant_once_and_share_coalitions() -> None:
     names = [cut.name for cut in cuts(SETS, STACK)]
     assert len(names) == len(set(names))
     assert {"moved-0-1", "moved-6-7", "moved-all.q", "moved-embed", "scaled-0.5"} <= set(names)
-    assert {"stack-0+5", "stack-0+3+5", "average-0+3+5", "exchanged-7@1"} <= set(names)
+    assert {
+        "stack-0+5",
+        "stack-0+3+5",
+        "average-0+3+5",
+        "exchanged-7@1",
+        "exchanged-0@grpo.0",
+    } <= set(names)
     assert coalition_name(frozenset({0, 1})) in names
 
 
@@ -163,6 +198,62 @@ def test_a_run_is_taken_apart_and_goes_on_where_it_stopped(run_folder: Path) -> 
     delta = LayerDelta.load(run_folder / "delta.safetensors")
     assert {"0", "7", "all.q", "embed", "norm"} <= parts.keys() and delta.tensors
     assert all(0 < one["change"] < 1 and 0 <= one["changed_bf16"] <= 1 for one in parts.values())
+
+
+def test_when_time_is_up_what_there_is_is_shown(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dissect_run(run_folder, "--sets", "kinds") == 0
+    whole = capsys.readouterr().out
+    assert dissect_run(run_folder, "--sets", "modules", "--max-time", "0s") == 0
+    assert capsys.readouterr().out == whole
+    [found] = read_dissected(run_folder)
+    assert "moved-all.attn" in found.results[0] and "moved-all.q" not in found.results[0]
+
+
+def test_variants_that_are_not_scored_for_every_seed_are_counted_and_left_out(
+    tmp_path: Path,
+) -> None:
+    folder = written(tmp_path, REDUNDANT, 6)
+    next(folder.glob("dissect/panel/seed-2/without-3/evals/*.json")).unlink()
+    [found] = read_dissected(folder)
+    assert found.unfinished == 1 and "without-3" not in found.tables
+    assert "1 more variant is not scored for every seed" in texts(dissected_section(found))
+
+
+def test_another_run_of_the_same_base_stands_beside(run_folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run_folder, tmp_path / "other run", ignore=lambda *_: {"dissect"})
+    assert dissect_run(run_folder, "--sets", "others", "--beside", str(other)) == 0
+    weights = json.loads(next(run_folder.glob("dissect/*/weights.json")).read_text())
+    alike = [layer["seed 0 and other_run.0"]["cosine"] for layer in weights["alike"].values()]
+    assert alike == pytest.approx([1.0] * 8)
+    [found] = read_dissected(run_folder)
+    assert found.results[0]["exchanged-7@other_run.0"].success == found.results[0]["full"].success
+
+
+def test_cheap_measures_are_ranked_with_what_they_cost(tmp_path: Path) -> None:
+    """Moved layers in the order of layers trained alone; gradients the other way round."""
+    rates = {"base": 0.2, "full": 0.8}
+    rates |= {f"{kind}-{i}": 0.25 + 0.08 * i for kind in ("moved", "alone") for i in range(6)}
+    [found] = read_dissected(written(tmp_path, rates, 6))
+    layers = tuple(LayerStatistics(i, 1 / (1 + i), 0.0, 1.0) for i in range(6))
+    prediction = Prediction(16, 8, 0, layers)
+    result = compared(found, dissect(found.tables), prediction)
+    assert result is not None
+    by_name = {one.name: one for one in result.measures}
+    moved, norm = by_name["moved into the base"], by_name["gradient norm"]
+    assert moved.agreed and moved.agreed.spearman.value > 0.8
+    assert (moved.episodes, moved.of_full) == (6 * TASKS * 2, True)
+    assert norm.agreed and norm.agreed.spearman.value < -0.8
+    assert (norm.episodes, norm.of_full) == (128, False)
+    assert by_name["Fisher trace"].agreed is None
+    told = texts(dissected_section(found, prediction))
+    assert "Moved into the base: on 6 layers, distinguishably in the same order" in told
+    assert "Gradient norm: distinguishably the other way round" in told
+    [section] = cheap_section({"one": result, "two": result})
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    assert [row[0] for row in table.rows] == ["moved into the base", "gradient norm"]
+    assert cheap_section({"one": result}) == ()
 
 
 def test_what_cannot_be_taken_apart_is_refused(

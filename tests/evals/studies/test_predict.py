@@ -9,19 +9,18 @@ import torch
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
 from layergym.envs import InputError
+from layergym.evals.contribution.predicted import (
+    STATISTICS,
+    LayerStatistics,
+    Prediction,
+    read_prediction,
+    write_prediction,
+)
 from layergym.evals.contribution.profile import profile
 from layergym.evals.report.build import build
 from layergym.evals.results import read_sweep
 from layergym.evals.score.gradients import layer_statistics
-from layergym.evals.studies.predict import (
-    STATISTICS,
-    LayerStatistics,
-    Prediction,
-    against,
-    predict,
-    read_prediction,
-    write_prediction,
-)
+from layergym.evals.studies.predict import against, predict
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.rows.packing import Row
 from layergym.trainer.spec import RunSpec

@@ -9,6 +9,7 @@ from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import read_profile, write_profile
 from layergym.evals.report.build import build
+from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Plot, Text
 from layergym.evals.report.render.svg import draw_plot
 from layergym.evals.results import read_sweep
@@ -52,5 +53,12 @@ def test_the_report_says_and_draws_it(folder: Path) -> None:
     assert svg.count('class="control-mark"') == 2 == svg.count('class="control-bar"')
 
 
-def test_a_sweep_without_controls_says_nothing_of_them(sweep_folder: Path) -> None:
-    assert profile(read_sweep(sweep_folder)).measures[0].controls == ()
+def test_a_sweep_without_controls_says_that_they_are_missing_and_what_they_cost(
+    sweep_folder: Path, folder: Path
+) -> None:
+    found = profile(read_sweep(sweep_folder))
+    assert found.measures[0].controls == ()
+    said = [text.text for text in cautions(found) if "--arms random" in text.text]
+    assert len(said) == 1
+    assert f"{found.seeds[1]} runs beside these {len(found.runs)}" in said[0]
+    assert not any("--arms random" in text.text for text in cautions(profile(read_sweep(folder))))

@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 
 from layergym.agents.models.attend import use_own_attention
+from layergym.agents.models.attention import DENSE
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import (
-    DENSE,
     Ids,
     Trees,
     arranged,

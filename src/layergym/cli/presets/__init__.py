@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,28 +55,21 @@ def add_preset(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def with_preset(
-    args: argparse.Namespace,
-    add_arguments: Callable[[argparse.ArgumentParser], None],
-    command: str,
-) -> argparse.Namespace:
-    """The arguments, with the preset's values for all that was not given.
+def preset_values(name: str, command: str, known: Collection[str]) -> dict[str, Any]:
+    """A preset's values for a command, by option.
+
+    Args:
+        name: of the preset.
+        command: one of `COMMANDS`.
+        known: the options that there are.
 
     Raises:
         InputError: there is no such preset.
     """
-    if args.preset is None:
-        return args
-    if args.preset not in presets():
-        raise unknown("preset", args.preset, presets())
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    known = vars(parser.parse_args([]))
-    found = presets()[args.preset].settings[command]
-    parser.set_defaults(**{n: _value(n, s.value) for n, s in found.items() if n in known})
-    filled = parser.parse_args(args.argv)
-    filled.command, filled.argv = args.command, args.argv
-    return filled
+    if name not in presets():
+        raise unknown("preset", name, presets())
+    found = presets()[name].settings[command]
+    return {option: _value(option, s.value) for option, s in found.items() if option in known}
 
 
 def note_differences(args: argparse.Namespace, out: Output) -> None:

@@ -1,0 +1,54 @@
+"""Thoughts as one likes, then an action: what instruct models do of themselves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from layergym.agents.formats.base import Parsed
+from layergym.envs.tags import between
+
+_MARKED = re.compile(r"^[ \t>*_#-]*(?:final |next )?action[ \t*_]*:[ \t*_]*(.*)$", re.I | re.M)
+_FENCE = "```"
+_QUOTES = ("`", '"', "'", "**", "*")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """`act`: any text, and then `Action: ...`, the usual form for chat models.
+
+    What is unambiguous is read as well: one `<action>` tag, and, of a reply without either, its
+    last line. What a reply says in `<think>` tags does not count. Whether the line is an action at
+    all is for the environment to say.
+    """
+
+    request = (
+        "At every turn, think in one or two sentences about what to do next. Then end your reply "
+        "with one action, on a line of its own that begins with the word Action and a colon."
+    )
+    reminder = "Think briefly, then end with one line:\nAction: (one action)"
+    tools = ()
+
+    def parse(self, text: str) -> Parsed:
+        """The only action; of several different ones the last, and the form is not kept."""
+        said = text.rpartition("</think>")[2].partition("<think>")[0].strip()
+        found = [_bare(action) for action in between(said, "action")]
+        found = [a for a in found or map(_bare, _MARKED.findall(said)) if a]
+        if found:
+            return Parsed(found[-1], len(set(found)) == 1)
+        lines = [_bare(line) for line in said.splitlines() if not line.strip().startswith(_FENCE)]
+        last = next((line for line in reversed(lines) if line), "")
+        return Parsed(last or text.strip(), bool(last))
+
+    def write(self, action: str, thought: str = "") -> str:
+        """The thought, and the action on a line of its own."""
+        return f"{thought}{chr(10) if thought else ''}Action: {action}"
+
+
+def _bare(line: str) -> str:
+    """A line without the white space and the quotes around it."""
+    line = line.strip()
+    for quote in _QUOTES:
+        if len(line) > 2 * len(quote) and line.startswith(quote) and line.endswith(quote):
+            line = line[len(quote) : -len(quote)].strip()
+    return line

@@ -1,0 +1,79 @@
+"""Whether a cheap measure of layers stands in for training each alone, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from layergym.evals.contribution.cheap import Compared, over_sweeps
+from layergym.evals.report.model import Block, Section, Table, Text
+from layergym.evals.report.words import number, ratio
+from layergym.evals.stats import Estimate
+
+QUESTION = "Does the cheap profile predict the dear one?"
+
+
+def cheap_blocks(found: Compared) -> list[Block]:
+    """Of one sweep: every measure's correlation and cost, and which may be trusted."""
+    if not found.measures:
+        return []
+    rows = [
+        (
+            one.name,
+            ratio(one.agreed.spearman) if one.agreed else "not defined",
+            number(one.episodes, "{:,.0f}"),
+            "yes" if one.of_full else "no",
+        )
+        for one in found.measures
+    ]
+    caption = (
+        f"{QUESTION} Rank correlation with the gain of {found.layers} layers trained alone, which "
+        f"took {found.trained_episodes:,} episodes of training for each seed"
+    )
+    columns = ("measure", "Spearman's correlation", "episodes for each seed", "needs a full run")
+    known = {one.name: one.agreed.spearman for one in found.measures if one.agreed}
+    return [Table(caption, columns, tuple(rows)), Text(_trust(known, f"{found.layers} layers"))]
+
+
+def cheap_section(sweeps: Mapping[str, Compared]) -> tuple[Section, ...]:
+    """Over several sweeps; none with fewer than two that have such measures."""
+    names = dict.fromkeys(m.name for one in sweeps.values() for m in one.measures)
+    if len(sweeps) < 2 or not names:
+        return ()
+    rows, pooled = [], {}
+    for name in names:
+        found = [
+            next((m for m in one.measures if m.name == name and m.agreed), None)
+            for one in sweeps.values()
+        ]
+        agreed = [one.agreed for one in found if one and one.agreed]
+        if agreed:
+            pooled[name] = over_sweeps(agreed)
+            cells = [ratio(one.agreed.spearman) if one and one.agreed else "-" for one in found]
+            rows.append((name, *cells, ratio(pooled[name])))
+    table = Table(
+        "Rank correlation with the gain of layers trained alone, sweep by sweep and over all",
+        ("measure", *sweeps, "over all"),
+        tuple(rows),
+    )
+    layers = sum(one.layers for one in sweeps.values())
+    told = _trust(pooled, f"{layers} layers in {len(sweeps)} sweeps")
+    return (Section(QUESTION, (table, Text(told))),)
+
+
+def _trust(measures: Mapping[str, Estimate], where: str) -> str:
+    """Which measures rank layers as training alone does, or the other way round, if any does."""
+    trusted = [name for name, agreed in measures.items() if agreed.above(0)]
+    against = [name for name, at in measures.items() if at.high is not None and at.high < 0]
+    told = [f"{_listed(trusted)}: on {where}, distinguishably in the same order."] * bool(trusted)
+    told += [f"{_listed(against)}: distinguishably the other way round."] * bool(against)
+    if not trusted:
+        told.append(
+            f"On {where}, no cheap measure is shown to rank layers as training each alone does: "
+            "none should be trusted to choose the layer to train."
+        )
+    return " ".join(told)
+
+
+def _listed(names: Iterable[str]) -> str:
+    text = ", ".join(names)
+    return text[:1].upper() + text[1:]
