@@ -101,6 +101,7 @@ class LLMAgent:
         memory, talk = self._talks[id]
         text = talk.answer(sample.ids, stopped=sample.finish == "stop")
         parsed = self.style.reply.parse(text)
+        kept = memory.keeps_form(parsed)
         memory.remember(text, parsed.action, sample.ids)
         reply = Reply(
             text,
@@ -111,4 +112,4 @@ class LLMAgent:
             sample.finish,
             memory.forgotten,
         )
-        return Decision(reply, parsed.action, parsed.ok)
+        return Decision(reply, parsed.action, kept)

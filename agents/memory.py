@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from layergym.agents.base import Episode, Failure, asked
 from layergym.agents.contexts import Exchange
 from layergym.agents.conversation import Conversation, Prompt
+from layergym.agents.formats import Parsed
 from layergym.agents.prompts import PromptStyle, Scene, Turns, turns_of
 
 
@@ -54,6 +55,10 @@ class EpisodeMemory:
             self.shown //= 2
             return True
         return False
+
+    def keeps_form(self, parsed: Parsed) -> bool:
+        """Whether a reply kept to its form, given the actions that the prompt listed."""
+        return parsed.ok or (parsed.plain and parsed.action in (self._now.admissible or ()))
 
     def remember(self, reply: str, action: str, ids: tuple[int, ...] = ()) -> None:
         """Take in what was said."""

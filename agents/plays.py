@@ -15,7 +15,8 @@ from typing import Any
 from layergym.agents.base import Decision
 from layergym.agents.blocking import CallThread
 from layergym.agents.types import EpisodeEnd, Trajectory, Turn
-from layergym.base.errors import FAULTS, InputError, told
+from layergym.base.errors import FAULTS, ContractError, InputError, told
+from layergym.envs import border
 from layergym.envs.core import TextEnv
 
 
@@ -57,8 +58,7 @@ class EpisodePlay:
     def started(self, answer: Callable[[], Any]) -> None:
         """Take in what `reset` gave."""
         try:
-            self.observation, info = answer()
-            self.kind = info["kind"]
+            self.observation, self.kind = border.started(answer())
         except InputError:
             raise  # The job is wrong, not the environment.
         except FAULTS as error:
@@ -67,24 +67,27 @@ class EpisodePlay:
     def step(self, decision: Decision) -> Any:
         """Call the environment, as `reset`."""
         before = _key(self.env)
-        answer = self.env.step(decision.action)
-        truncated = answer[3] and not answer[2]
-        return before, answer, _known_key(self.env) if truncated else None
+        now = border.stepped(self.env.step(decision.action))
+        truncated = now.truncated and not now.terminated
+        return before, now, _known_key(self.env) if truncated else None
 
     def stepped(self, decision: Decision, answer: Callable[[], Any]) -> Turn | None:
         """Take in what `step` gave: the turn, or None when it failed."""
         try:
-            key, (text, reward, terminated, truncated, info), after = answer()
+            key, now, after = answer()
+            over = now.terminated or now.truncated
+            if not over and len(self.turns) + 1 >= self.env.max_turns:
+                raise ContractError(f"it goes on after max_turns={self.env.max_turns} turns")
         except FAULTS as error:
             self.fail(told(error))
             return None
-        valid = decision.valid and info["valid"]
-        turn = Turn(self.observation, key, decision.reply, decision.action, reward, valid)
+        valid = decision.valid and now.valid
+        turn = Turn(self.observation, key, decision.reply, decision.action, now.reward, valid)
         self.turns.append(turn)
-        self.observation = text
-        if terminated or truncated:
-            self.ended = "terminated" if terminated else "truncated"
-            self.success = info["success"]
+        self.observation = now.text
+        if over:
+            self.ended = "terminated" if now.terminated else "truncated"
+            self.success = now.success
             self.last_key = after
         return turn
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Generic, TypeVar, cast
 
-from layergym.base.announced import announced
+from layergym.base.announced import Trouble, announced
 from layergym.base.errors import FAULTS, InputError, told, unknown
+from layergym.base.texts import short
 
 T = TypeVar("T")
 Maker = Callable[[str], T]
@@ -33,12 +35,13 @@ class Plugins(Generic[T]):
         """Begin with `ours`; others are announced in the entry-point group `group`.
 
         An entry point is named as the part and has the value `module:callable`. Nobody takes the
-        place of one of ours.
+        place of one of ours, and a name that two packages announce is neither's.
         """
         self.kind = kind
         self.group = group
         self._makers = dict(ours)
-        self._announced: dict[str, str] | None = None
+        self._places: dict[str, str] | None = None
+        self._troubles: list[Trouble] = []
 
     def register(self, name: str, maker: Maker[T]) -> None:
         """Add a part in this process.
@@ -54,29 +57,49 @@ class Plugins(Generic[T]):
         """All names, sorted."""
         return sorted({*self._makers, *self._others()})
 
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What is announced and cannot be used, and why."""
+        self._others()
+        return tuple(self._troubles)
+
     def open(self, text: str) -> T:
         """The part that `text` names, as NAME or NAME:ARGUMENT.
 
         Raises:
             InputError: there is none, its argument is wrong, or its package's own code fails.
         """
-        name, _, argument = text.partition(":")
+        name, colon, argument = text.partition(":")
         maker = self._makers.get(name)
         if maker is None and name in self._others():
             maker = self._makers[name] = self._load(name)
         if maker is None:
+            for trouble in self.troubles():
+                if trouble.id == name:
+                    raise InputError(str(trouble))
             raise unknown(self.kind, text, self.names())
         try:
+            if colon and not argument:
+                raise InputError("nothing stands behind the colon")
             return maker(argument)
         except InputError as error:
-            raise InputError(f'the {self.kind} "{text}" cannot be made: {error}') from None
+            raise InputError(f'the {self.kind} "{short(text)}" cannot be made: {error}') from None
         except FAULTS as error:
-            raise InputError(f'the {self.kind} "{text}" cannot be made: {told(error)}') from error
+            why = told(error)
+            raise InputError(f'the {self.kind} "{short(text)}" cannot be made: {why}') from error
 
     def _others(self) -> Mapping[str, str]:
-        if self._announced is None:
-            self._announced = {each.id: each.place for each in announced(self.group)[0]}
-        return self._announced
+        if self._places is None:
+            found, self._troubles = announced(self.group)
+            packages = Counter(each.id for each in found)
+            self._places = {}
+            for each in found:
+                if each.id in self._makers:
+                    self._troubles.append(each.trouble("the name belongs to layergym"))
+                elif packages[each.id] > 1:
+                    self._troubles.append(each.trouble("another package announces the same name"))
+                else:
+                    self._places[each.id] = each.place
+        return self._places
 
     def _load(self, name: str) -> Maker[T]:
         module, _, attribute = self._others()[name].partition(":")

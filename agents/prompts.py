@@ -138,8 +138,16 @@ class PromptStyle:
         parts = [scene.observation]
         if self.admissible and scene.admissible is not None:
             parts.append(f"Admissible actions: {', '.join(scene.admissible)}.")
-        reminder = self.reminder or self.reply.reminder
+        reminder = self.reminder or self._example_of_form(scene)
         return "\n".join(parts) + (f"\n\n{reminder}" if reminder else "")
+
+    def _example_of_form(self, scene: Scene) -> str:
+        """The form's reminder with an example: a listed action, another at every turn."""
+        if not self.reply.reminder:
+            return ""
+        listed = scene.admissible if self.admissible else None
+        action = listed[scene.turn % len(listed)] if listed else "..."
+        return f"{self.reply.reminder}\n{self.reply.write(action)}"
 
     def _written(self, scene: Scene) -> Any:
         values = {

@@ -7,7 +7,9 @@ Here it becomes `str`, `float` and `bool`, or a `ContractError` that ends the ep
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from layergym.base.errors import ContractError, InputError
@@ -60,6 +62,55 @@ def truth(value: Any, what: str) -> bool:
     return bool(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What `step` gave, plain."""
+
+    text: str
+    reward: float
+    terminated: bool
+    truncated: bool
+    valid: bool
+    success: bool
+
+
+def stepped(answer: Any) -> Stepped:
+    """What `step` gave: `TextEnv`'s is plain already, but a subclass may have replaced it.
+
+    Raises:
+        ContractError: it is not five values, one of them is not what it must be, or `info` lacks
+            "valid" or "success".
+    """
+    if not isinstance(answer, tuple) or len(answer) != 5:
+        raise ContractError("step() must give five values: do not override it")
+    text, reward, terminated, truncated, info = answer
+    return Stepped(
+        safe_text(text, "the text of a step"),
+        number(reward, "the reward of a step"),
+        truth(terminated, "terminated"),
+        truth(truncated, "truncated"),
+        *(truth(_told(info, name), f"info[{name!r}]") for name in ("valid", "success")),
+    )
+
+
+def started(answer: Any) -> tuple[str, str]:
+    """The first observation and the kind of task that `reset` gave, as `stepped`.
+
+    Raises:
+        ContractError: it is not two values, one of them is no text, or `info` lacks "kind".
+    """
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise ContractError("reset() must give two values: do not override it")
+    text, info = answer
+    return safe_text(text, "what reset() gives"), safe_text(_told(info, "kind"), "info['kind']")
+
+
+def _told(info: Any, name: str) -> Any:
+    if not isinstance(info, Mapping) or name not in info:
+        raise ContractError(f'info lacks "{name}": do not override step() or reset()')
+    return info[name]
+
+
 def task_id(value: Any) -> str:
     """`value` as the id of a task, which is written into files, tables and hashes.
 
@@ -72,6 +123,21 @@ def task_id(value: Any) -> str:
             "and lone surrogates"
         )
     return str.__str__(value)
+
+
+def task_ids(given: Any) -> list[str]:
+    """The ids of an environment's tasks, sorted.
+
+    Raises:
+        InputError: it is not a sequence of ids, or one is there twice.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InputError(f"`tasks` is {_shown(given)}; it must be a list of ids")
+    found = sorted(map(task_id, given))
+    twice = next((one for one, other in pairwise(found) if one == other), None)
+    if twice is not None:
+        raise InputError(f'`tasks` names "{twice}" twice; ids must be unique')
+    return found
 
 
 def digest(of: Callable[[str], Any], task: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layergym.base.errors import InputError
+from layergym.base.errors import FAULTS, InputError, told
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -38,9 +38,10 @@ def panel(
         InputError: there are fewer than `size` tasks, or none of the given kinds; or an id or a
             digest cannot be used.
     """
-    tasks = [t for t in sorted(map(border.task_id, env.tasks)) if not kinds or env.kind(t) in kinds]
+    tasks = [t for t in _ids(env) if not kinds or env.kind(t) in kinds]
     if not tasks:
-        raise InputError(f"the {env.split} split has no task of kind {', '.join(kinds)}")
+        of = f" of kind {', '.join(kinds)}" if kinds else ""
+        raise InputError(f"the {env.split} split has no task{of}")
     if size is not None or skip:
         wanted = skip + max(size or 1, 1)
         if (size is not None and size < 1) or wanted > len(tasks):
@@ -53,6 +54,15 @@ def panel(
     lines = [env_id, env.split, *(f"{t}\t{border.digest(env.digest, t)}" for t in tasks)]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return Panel(env_id, env.split, tuple(tasks), digest)
+
+
+def _ids(env: TextEnv) -> list[str]:
+    try:
+        return border.task_ids(env.tasks)
+    except InputError:
+        raise
+    except FAULTS as error:
+        raise InputError(f"{type(env).__name__} cannot name its tasks: {told(error)}") from error
 
 
 def _order(task: str) -> bytes:

@@ -135,11 +135,11 @@ class RunSpec:
         for one in fields(self):
             value = getattr(self, one.name)
             if one.type in _TEXT and not isinstance(value, (str, type(one.default))):
-                raise InputError(f"{one.name} must be a text, not {value!r}")
+                raise InputError(f"{one.name} must be a text, not {repr(value)[:40]}")
             if one.type in _TRUTH and not isinstance(value, (bool, type(one.default))):
-                raise InputError(f"{one.name} must be true or false, not {value!r}")
+                raise InputError(f"{one.name} must be true or false, not {repr(value)[:40]}")
             if str(one.type).startswith("Mapping") and not isinstance(value, Mapping):
-                raise InputError(f"{one.name} must be names and values, not {value!r}")
+                raise InputError(f"{one.name} must be names and values, not {repr(value)[:40]}")
 
     @property
     def credit(self) -> Credit:

@@ -17,16 +17,15 @@ _QUOTES = ("`", '"', "'", "**", "*")
 class Act:
     """`act`: any text, and then `Action: ...`, the usual form for chat models.
 
-    What is unambiguous is read as well: one `<action>` tag, and, of a reply without either, its
-    last line. What a reply says in `<think>` tags does not count. Whether the line is an action at
-    all is for the environment to say.
+    What is unambiguous is read as well: one `<action>` tag, and, of a reply without either, a last
+    line that is one of the listed actions. What a reply says in `<think>` tags does not count.
     """
 
     request = (
         "At every turn, think in one or two sentences about what to do next. Then end your reply "
         "with one action, on a line of its own that begins with the word Action and a colon."
     )
-    reminder = "Think briefly, then end with one line:\nAction: (one action)"
+    reminder = "Think briefly, then end your reply with one action, in this form:"
     tools = ()
 
     def parse(self, text: str) -> Parsed:
@@ -38,7 +37,7 @@ class Act:
             return Parsed(found[-1], len(set(found)) == 1)
         lines = [_bare(line) for line in said.splitlines() if not line.strip().startswith(_FENCE)]
         last = next((line for line in reversed(lines) if line), "")
-        return Parsed(last or text.strip(), bool(last))
+        return Parsed(last or text.strip(), False, plain=bool(last))
 
     def write(self, action: str, thought: str = "") -> str:
         """The thought, and the action on a line of its own."""

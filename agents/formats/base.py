@@ -14,6 +14,8 @@ class Parsed:
     action: str
     ok: bool
     """Whether the reply kept to the format; if not, `action` is the best guess."""
+    plain: bool = False
+    """Whether `action` is no guess if it is one of the admissible actions, word for word."""
 
 
 class ReplyFormat(Protocol):
@@ -25,7 +27,7 @@ class ReplyFormat(Protocol):
 
     @property
     def reminder(self) -> str:
-        """The same in one short line, at the end of a message; "" for none."""
+        """The same in one short line, at the end of a message and before an example; "" for none."""
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import regex  # type: ignore[import-untyped]
 
 from layergym.agents.formats.base import Parsed
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
+from layergym.base.texts import short
 
 LIMIT_S = 5.0
 """A search that takes longer ends the run: no result depends on the clock."""
@@ -36,10 +37,11 @@ class Pattern:
         try:
             compiled = regex.compile(self.argument)
         except (regex.error, RecursionError, OverflowError) as error:
-            raise InputError(f'"{self.argument}" is not a regular expression: {error}') from None
+            text = short(self.argument)
+            raise InputError(f'"{text}" is not a regular expression: {briefly(error)}') from None
         if compiled.groups != 1:
             raise InputError(
-                f'"{self.argument}" must have one group, (...), for the action; it has '
+                f'"{short(self.argument)}" must have one group, (...), for the action; it has '
                 f"{compiled.groups}"
             )
         object.__setattr__(self, "_compiled", compiled)

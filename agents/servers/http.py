@@ -6,6 +6,7 @@ arrives, headers and all, within the time of its attempt, however slowly it tric
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from ipaddress import ip_address
 from itertools import count
 from socket import socket
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -38,6 +39,8 @@ MAX_BYTES = 16 << 20
 """Of one answer: a million tokens with their log-probabilities."""
 LONGEST_WAIT_S = 120.0
 """A server that asks for more patience than this is asked again after it."""
+_ROOT = 200
+"""Characters of the cause of a failure that an error repeats: its last ones."""
 SHOWN = 300
 """Characters of what a server said that an error repeats."""
 _CHUNK = 1 << 16
@@ -72,8 +75,7 @@ class Key(AuthBase):
                 f"${variable} holds a space, a line break or a character outside ASCII, so it is "
                 "no key; set it to the key alone"
             )
-        known = {self._key, json.dumps(self._key)[1:-1], quote(self._key, safe="")}
-        self._forms = sorted(known, key=len, reverse=True)
+        self._written = re.compile(_any_way(self._key))
         parts = split(url)
         if self._key and parts.scheme == "http" and not _on_this_machine(parts.hostname or ""):
             warnings.warn(
@@ -92,13 +94,27 @@ class Key(AuthBase):
 
     def hidden(self, text: str) -> str:
         """`text` without the key, as it is or escaped; to be called before anything is cut off."""
-        for form in self._forms if self._key else ():
-            text = text.replace(form, "***")
-        return text
+        return self._written.sub("***", text) if self._key else text
 
     def unsaid(self, text: str) -> str:
         """What a model said, without the key; "EMPTY" and its like are words, and stay."""
         return self.hidden(text) if len(self._key) >= 12 else text
+
+
+def _any_way(key: str) -> str:
+    """An expression for `key` as it is, or escaped for JSON, Python, addresses or HTML."""
+    parts = re.findall(r"\\+|.", key)
+    return "".join(map(_any_way_of_one, parts))
+
+
+def _any_way_of_one(char: str) -> str:
+    if char.isalnum():
+        return char
+    if char[0] == "\\":  # Each escaping doubles it.
+        return r"(?:\\|%5[cC])++"
+    code = ord(char)
+    plain = rf"\\*+{re.escape(char)}"
+    return rf"(?:{plain}|\\++u00{code:02x}|(?i:%{code:02x})|&#0*+{code};|{html.escape(char)})"
 
 
 def _on_this_machine(host: str) -> bool:
@@ -220,7 +236,8 @@ class Server:
             return Response(answer.status_code, bytes(data), answer.headers)
 
     def _failure(self, path: str, error: BaseException) -> Unanswered:
-        return Unanswered(self.key.hidden(f"{self.url}{path} does not answer: {_root(error)}"))
+        why = self.key.hidden(_root(error))[-_ROOT:]
+        return Unanswered(f"{self.url}{path} does not answer: {why}")
 
 
 _PASSING = (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
@@ -247,7 +264,7 @@ def _root(error: BaseException) -> str:
     """The innermost cause; requests and urllib3 wrap it three times."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     cause = reason if isinstance(reason, BaseException) else error
-    return one_line(str(cause))[-200:]
+    return one_line(str(cause))
 
 
 # ---- a time for the whole answer -----------------------------------------------------------------

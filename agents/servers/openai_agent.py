@@ -91,9 +91,10 @@ class ServerAgent:
         thought = f"<think>{answer.thought}</think>" if answer.thought else ""
         text = thought + answer.content
         parsed = self.style.reply.parse(text)
+        kept = memory.keeps_form(parsed)
         memory.remember(answer.content, parsed.action)
         reply = Reply(text, finish=answer.finish, usage=answer.usage, forgotten=memory.forgotten)
-        return Decision(reply, parsed.action, parsed.ok)
+        return Decision(reply, parsed.action, kept)
 
     def _answer(self, episode: Episode, memory: EpisodeMemory) -> ChatAnswer | None:
         """What the server says; None where nothing is left to forget and its context is full."""

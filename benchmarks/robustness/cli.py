@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.robustness.children import Case, Ended, files_of, forked, refusal, told, warm  # noqa: E402
-from benchmarks.robustness.wrong import ALONE, COMMANDS, FINE, WRONG  # noqa: E402
+from benchmarks.robustness.wrong import ALONE, COMMANDS, FINE, FREE, WRONG  # noqa: E402, F401
 
 LIMIT_S = 60.0
 

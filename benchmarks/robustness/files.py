@@ -150,7 +150,7 @@ KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
         ["sweep", "alfworld-v0", "--layers", "0", "--steps", "1", "--tasks", "2", "--group", "2",
          "--env-arg", "max_turns=3", "--eval-tasks", "3", "--out", "F"],
         [["report", "F"], ["sweep", "--resume", "F"], ["vote", "F"],
-          ["predict", "F", "--tasks", "1"],
+         ["predict", "F", "--tasks", "1"],
          ["retention", "F", "--text", "F/sweep.json"], ["bases", "F", "F"], ["compare", "F"],
          ["dissect", "F", "--eval-tasks", "1", "--eval-repeats", "1", "--sets", "bfloat16"]],
     ),

@@ -214,7 +214,22 @@ def _bodies() -> dict[str, Behaviour]:
         "half a gzip": body(gzip.compress(GOOD)[:-9], Content_Encoding="gzip"),
         "an odd encoding": body(GOOD, Content_Encoding="rot13"),
         "many encodings": body(GOOD, Content_Encoding=", ".join(["gzip"] * 50)),
+        "a bomb without a head": body(_deflated(100), Content_Encoding="deflate"),
+        "a bomb in chunks": raw(
+            head(Transfer_Encoding="chunked", Content_Encoding="gzip") + _chunked(bomb, b"")
+        ),
+        "after the gzip": body(gzip.compress(GOOD) + b"x" * 99, Content_Encoding="gzip"),
+        "a gzip in a gzip": body(gzip.compress(gzip.compress(GOOD)), Content_Encoding="gzip"),
+        "endless extensions": endless(CHUNKS + b"5;", b"a=b;" * 1000),
+        "an odd charset": body(GOOD, Content_Type="application/json; charset=rot13"),
+        "events": body(b"data: " + GOOD + b"\n\n", Content_Type="text/event-stream"),
+        "lines": body(GOOD + b"\n" + GOOD),
     }
+
+
+def _deflated(mebibytes: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(mebibytes)) + packer.flush()
 
 
 def _trickles() -> dict[str, Behaviour]:
@@ -238,6 +253,12 @@ def _protocol() -> dict[str, Behaviour]:
         "closed in a chunk": raw(CHUNKS + b"ff\r\nabc"),
         "length below 0": raw(head(Content_Length="-5") + GOOD),
         "length no number": raw(head(Content_Length="many") + GOOD),
+        "two lengths": raw(head(Content_Length="5")[:-2] + b"Content-Length: 9\r\n\r\n" + GOOD),
+        "a length and chunks": raw(head(Content_Length="5", Transfer_Encoding="chunked") + GOOD),
+        "a second answer unasked": body(GOOD + head(Content_Length=str(len(GOOD))) + GOOD),
+        "many headers": raw(head(**{f"X{n}": "y" * 200 for n in range(90)}) + GOOD),
+        "early hints": raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + SHORT + GOOD),
+        "a header over two lines": raw(b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n" + GOOD),
         "length twice": raw(head(Content_Length="3, 5") + GOOD),
         "length of 5000 digits": raw(head(Content_Length="9" * 5000) + GOOD),
         "too short": raw(head(Content_Length="7") + GOOD),
@@ -273,6 +294,14 @@ def _refusals() -> dict[str, Behaviour]:
              "0x1", "Fri, 31 Dec 9999 99:99:99 GMT")  # fmt: skip
     found = {f"Retry-After: {w[:9]}": body(b"", "429 Slow", Retry_After=w) for w in waits}
     return found | {
+        "the key in a redirect": body(b"", "302 Found", Location=f"http://x/?k={KEY}"),
+        "the key in a header": body(b"", "401 No", WWW_Authenticate=f'Bearer error="{KEY}"'),
+        "the key in a status": raw(f"HTTP/1.1 401 {KEY}\r\nContent-Length: 0\r\n\r\n".encode()),
+        "the key in a broken status": raw(f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
+        "the key as a length": raw(head(Content_Length=KEY) + GOOD),
+        "the key as an encoding": body(GOOD, Content_Encoding=KEY),
+        "the key as a chunk": raw(CHUNKS + KEY.encode() + b"\r\nabc\r\n"),
+        "a wait in the past": body(b"", "503 Busy", Retry_After="-1e5"),
         "the key in a refusal": body({"error": {"message": f"no {KEY}"}}, "401 No"),
         "the key across the cut": body(cut, "401 No"),
         "the key in raw text": body(f"no {KEY}".encode(), "403 No"),

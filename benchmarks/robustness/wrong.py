@@ -41,6 +41,7 @@ RUN = {
     "--preset": "preset", "--context": "context", "--prompt": "prompt", "--shots": "shots",
     "--similarity": "share", "--compat": "choice", "--tokens-per-pass": "count",
     "--sampler": "sampler", "--dtype": "dtype", "--device": "device",
+    "--history": "least 0", "--alpha": "share", "--set": "setting",
 }  # fmt: skip
 ADDRESS = {
     "--preset": "preset", "--format": "format", "--context": "context", "--prompt": "prompt",
@@ -125,12 +126,18 @@ WRONG |= {
               "openai:m@http://[/v1", "openai:m@http://h:99999/v1", "FILE", "EMPTY"],
     "recorded": ["nowhere", "FILE", "EMPTY", "/dev/null", "BYTES"],
     "width": ["0", "-1", "16", "1.5", "99999999999", *NO_NUMBERS],
+    "setting": ["", "x", "=1", "nothing_of_the_kind=1", "steps=0", "steps=abc", "seed=-1",
+                "beta=-1", "learning_rate=nan", "learning_rate=0", "layers=99", "env_args=3",
+                "BOUNDS=1", "credit=1", "__class__=int", "loss_type=foo", "epsilon=-1", "epsilon=nan",
+                "max_grad_norm=nan", "optim=foo", "lr_scheduler_type=foo", "warmup_steps=-1",
+                "adam_beta1=2", "weight_decay=nan", "max_steps=3", "output_dir=x", "bf16=true",
+                "report_to=wandb", "push_to_hub=true", "trl={}", "temperature=0", "gamma=2"],
     "budget": ["0", "-1", "1", "1.5", "99999999999", *NO_NUMBERS],
     "shots": ["-1", "101", "1.5", *NO_NUMBERS],
     "format": ["", "foo", "THINK", "think:x", "plain:", "regex", "regex:", "regex:(", "regex:a",
                "regex:(a)(b)", "regex:(?P<a", "regex:(a{99999999999})", "regex:(\\", "../x",
                "tool:1", "regex:" + "(" * 5000, "\0"],
-    "context": ["", "foo", "WHOLE", "whole:1", "last", "last:", "last:0", "last:-1", "last:1.5",
+    "context": ["", "foo", "WHOLE", "whole:1", "last", "last:", "last:-1", "last:1.5",
                 "last:x", "last:\u0663", "last:1:1", "last:" + "9" * 5000, "no-thoughts:1", "../x"],
     "prompt": ["", "nowhere", "EMPTY", "BYTES", "BLANK", "SYNTAX", "UNKNOWN", "DEEP", "/dev/null",
                "a" * 300],
@@ -144,8 +151,12 @@ WRONG |= {
     "repository": ["", "a/b/c", "..", "../x", "a b/c", "a//b", "-a/b", "a/b\n", "é/x", "a" * 300],
     "log": ["", "EMPTY", "FILE/x", "/proc/x", "/dev/null/x", "a" * 300],
 }  # fmt: skip
+FREE = {("trajectories", "--task"), ("trajectories", "--agent"), ("sweep", "--ray-address"),
+        ("envs build-alfworld-index", "out")}  # fmt: skip
+"""Options whose every value is right, or whose wrong values stand in `ALONE`."""
 FINE = {
-    ("--model", "EMPTY"), ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
+    ("--layers", "all,1"), ("--model", "EMPTY"),
+    ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"), ("--cpus-per-run", "0"),
 }  # fmt: skip

@@ -49,15 +49,15 @@ def equal(gold: str, answer: str, sandbox: Sandbox) -> bool:
 
 
 def _worded(right: str, given: str) -> bool:
-    """Whether both are the same words, an article or the s of a plural aside."""
+    """Whether both are the same words, but for what leads to them and the s of a plural."""
     if not all(_WORDS.fullmatch(text) for text in (right, given)):
         return False
-    one, other = (form(_ARTICLE.sub("", text)) for text in (right, given))
+    one, other = (form(_LEAD.sub("", text)) for text in (right, given))
     return one == other or (len(one) > 4 and one.removesuffix("s") == other.removesuffix("s"))
 
 
 _WORDS = re.compile(rf"(?:{WORD}?[A-Za-z]++ ?)++")
-_ARTICLE = re.compile(rf"^{WORD}?(?:an?|the) (?=.)", re.IGNORECASE)
+_LEAD = re.compile(rf"^(?:{WORD}?(?:an?|the|it|is|answer|option|choice) )+(?=.)", re.IGNORECASE)
 
 # One name, such as x, x_1, f(x), \theta or a word; the second also takes a+b, x^2 or AB/CD.
 _NAME = re.compile(rf"(?:{WORD}[A-Za-z]+ ?)+|\\?[A-Za-z]+(?:_\{{?\w+\}}?)?'*(?:\([A-Za-z]\))?")

@@ -57,7 +57,8 @@ def _one(char: str) -> str:
 
 
 _TEXT = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|bf|rm|operatorname)"
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|mbox|hbox|math(?:rm|bf|it|sf|tt)|bf|rm|operatorname|"
+    r"underline|emph|boldsymbol|bm)"
     r"\s*\{((?:[^{}]|\^\{[^{}]*\})*)\}"
 )
 _UNITS_OVER = re.compile(
@@ -98,7 +99,7 @@ _REPLACED = [
         (r"\\lbrace(?![a-z])", r"\\{"),
         (r"\\rbrace(?![a-z])", r"\\}"),
         (r"\\varnothing(?![a-z])|^\{ *\}$", r"\\emptyset"),
-        (r"\\checkmark(?![a-z])", " "),
+        (r"\\checkmark(?![a-z])|\\(?:text)?color ?\{[A-Za-z]*\}", " "),
         (r"\\sqrt\s*(\d)", r"\\sqrt{\1}"),
         (r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-z])|\\deg(?![a-z])", " degrees "),
         (rf"degrees +{WORD}?C(?![A-Za-z])", f"{WORD}celsius "),

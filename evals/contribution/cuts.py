@@ -35,9 +35,9 @@ class Stack:
     modules: tuple[str, ...]
     """Inside every layer: "attn", "q", ...; and outside: "embed", "norm", "head"."""
     alone: tuple[int, ...]
-    """Layers that were trained alone with the seed at hand, the best by their scores first."""
+    """Layers that were trained alone with the seed at hand, the best over all seeds first."""
     others: tuple[str, ...] = ()
-    """Further full runs: their seeds, and those of other sweeps as "NAME.SEED"."""
+    """Further full runs: "next" is the next seed's, others have the names of their sweeps."""
 
 
 def layers_named(layers: Collection[int]) -> str:

@@ -179,17 +179,17 @@ def _asked(
 ) -> list[Cut]:
     """The variants of one seed: base, full and single layers, then what the sets name."""
     trained = [layer for layer, of in subject.runs.alone if of == seed]
-    gained = {
-        run.arm.layer: float(result.rates.mean())
-        for run in (subject.sweep.runs if subject.sweep else ())
-        for result in run.evals
-        if run.seed == seed and result.temperature == bench.temperature
-    }
+    gained: dict[int, list[float]] = {}
+    for run in subject.sweep.runs if subject.sweep else ():
+        for result in run.evals:
+            if run.arm.layer is not None and result.temperature == bench.temperature:
+                gained.setdefault(run.arm.layer, []).append(float(result.rates.mean()))
+    best = {layer: sum(scores) / len(scores) for layer, scores in gained.items()}
     stack = Stack(
         layers=bench.layers,
         modules=bench.modules,
-        alone=tuple(sorted(trained, key=lambda layer: -gained.get(layer, 0.0))),
-        others=subject.runs.donors(seed),
+        alone=tuple(sorted(trained, key=lambda layer: -best.get(layer, 0.0))),
+        others=tuple(subject.runs.donors(seed)),
     )
     chosen = [Cut("base"), Cut("full"), *(Cut("alone", str(layer)) for layer in sorted(trained))]
     chosen += cuts([name for name in sets if name in SETS], stack)

@@ -50,9 +50,10 @@ def read_subject(folder: Path, beside: Sequence[Path] = ()) -> Subject:
         if one.arm.layer is not None and one.seed in full and (one.path / DELTA).is_file()
     }
     others = {
-        f"{re.sub(r'[^A-Za-z0-9_-]', '_', other.resolve().name)}.{seed}": path
+        re.sub(r"[^A-Za-z0-9_-]", "_", other.resolve().name): _full_runs(
+            other, read_sweep(other) if is_sweep(other) else None
+        )
         for other in beside
-        for seed, path in _full_runs(other, read_sweep(other) if is_sweep(other) else None).items()
     }
     return Subject(
         path=folder,

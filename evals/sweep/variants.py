@@ -47,23 +47,19 @@ class Runs:
     """Deltas of full training by seed."""
     alone: Mapping[tuple[int, int], Path]
     """Deltas of single-layer runs by layer and seed."""
-    beside: Mapping[str, Path] = field(default_factory=dict)
-    """Deltas of full training of other sweeps, by "NAME.SEED"."""
+    beside: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
+    """Deltas of full training of other sweeps, by the sweep's name and seed."""
 
-    def donors(self, seed: int) -> tuple[str, ...]:
-        """Whose layers are tried in the full run of a seed.
+    def donors(self, seed: int) -> dict[str, Path]:
+        """Full runs whose layers are tried in that of a seed, by names that all seeds share.
 
-        The next seed's, and of every other sweep the same seed's, or its first.
+        "next" is the next seed's; of every other sweep it is the same seed's, or its first.
         """
-        others = sorted(self.full, key=lambda other: (other <= seed, other))[:1]
-        names = dict.fromkeys(name.rpartition(".")[0] for name in self.beside)
-        mine = [[n for n in self.beside if n.rpartition(".")[0] == name] for name in names]
-        chosen = [next((n for n in ns if n.endswith(f".{seed}")), ns[0]) for ns in mine]
-        return (*(str(other) for other in others if other != seed), *chosen)
-
-    def donor(self, name: str) -> Path:
-        """The delta of one of them."""
-        return self.full[int(name)] if name.isdigit() else self.beside[name]
+        later = sorted(self.full, key=lambda other: (other <= seed, other))[0]
+        found = {} if later == seed else {"next": self.full[later]}
+        return found | {
+            name: runs.get(seed, next(iter(runs.values()))) for name, runs in self.beside.items()
+        }
 
 
 class Bench:
@@ -84,7 +80,7 @@ class Bench:
         self._read: dict[Path, LayerDelta] = {}
         first = LayerDelta.load(next(iter(runs.full.values())))
         first.apply(self.model).put(self.model)  # Refuses another base.
-        for path in runs.beside.values():
+        for path in (one for others in runs.beside.values() for one in others.values()):
             LayerDelta.load(path).check_base(first.base)
 
     @property
@@ -131,7 +127,7 @@ class Bench:
         what, before = cut.what, self.before
         if cut.kind == "exchanged":
             layer, _, other = what.partition("@")
-            donor = self.delta(self.runs.donor(other))
+            donor = self.delta(self.runs.donors(seed)[other])
             return make.exchanged(full, donor, parameters_named(self.model, layer))
         makers: dict[str, Callable[[], LayerDelta]] = {
             "base": lambda: make.part_of(full, ()),
@@ -215,9 +211,9 @@ class Bench:
         pairs = {f"seed {first} and seed {s}": (fulls[first], fulls[s]) for s in others}
         for seed in fulls:
             pairs |= {
-                f"seed {seed} and {name}": (fulls[seed], path)
-                for name, path in self.runs.beside.items()
-                if name in self.runs.donors(seed)
+                f"{name} and here, seed {seed}": (path, fulls[seed])
+                for name, path in self.runs.donors(seed).items()
+                if name in self.runs.beside
             }
             if (layer, seed) in self.runs.alone:
                 pairs[f"full and alone, seed {seed}"] = (

@@ -192,6 +192,17 @@ def test_the_last_prompt_is_the_task_the_view_and_the_observation(
     assert played.turns[2].reply.prompt_ids == layout.encode(layout.render(whole))
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_bare_action_is_valid_exactly_where_it_is_listed(
+    listed: bool, tokenizer: Tokenizers
+) -> None:
+    words = tokenizer(CHATML)
+    style = PromptStyle("act", admissible=listed)
+    played = play(Says(words, ["I go.\ngo 0", "go 0", "Action: go 7"]), words, style)
+    assert [turn.action for turn in played.turns] == ["go 0", "go 0", "go 7"]
+    assert [turn.valid for turn in played.turns] == [listed, False, True]
+
+
 def test_a_policy_of_ones_own_sees_the_past_and_may_sum_it_up(tokenizer: Tokenizers) -> None:
     class SumsUp:
         def view(self, past: Sequence[Exchange]) -> View:

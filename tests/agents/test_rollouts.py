@@ -342,3 +342,54 @@ def test_replies_that_can_never_fit_are_refused_before_playing(
     )
     with pytest.raises(InputError, match=f"{max_new_tokens}.*{max_context}"):
         play(LLMAgent(sampler, words, PromptStyle("plain")), 2)
+
+
+class Replaced(Stairs):
+    """Has a `step` and a `reset` of its own, which give what they were told to."""
+
+    began: ClassVar[object]
+    gave: ClassVar[object]
+
+    def reset(self, **more: object) -> object:  # type: ignore[override]
+        super().reset(**more)  # type: ignore[arg-type]
+        return self.began
+
+    def step(self, action: str) -> object:  # type: ignore[override]
+        return self.gave
+
+
+INFO = {"kind": "", "valid": True, "success": False}
+
+
+@pytest.mark.parametrize(
+    ("began", "gave", "why"),
+    [
+        (("Go.", INFO), ("On.", math.nan, True, False, INFO), "reward"),
+        (("Go.", INFO), ("On.", "1", True, False, INFO), "reward"),
+        (("Go.", INFO), (7, 1.0, True, False, INFO), "text"),
+        (("Go.", INFO), ("On.", 1.0, True, {}), "five values"),
+        (("Go.", INFO), ("On.", 1.0, True, False, {}), '"valid"'),
+        (("Go.", INFO), ("On.", 1.0, True, False, INFO | {"success": "no"}), "success"),
+        (("Go.", INFO), ("On.", 1.0, False, False, INFO), "max_turns=6"),
+        (("Go.", {}), None, '"kind"'),
+        ("Go.", None, "two values"),
+        ((7, INFO), None, "reset()"),
+    ],
+)
+def test_an_environment_with_a_step_of_its_own_is_held_to_the_contract(
+    began: object, gave: object, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Replaced, "began", began, raising=False)
+    monkeypatch.setattr(Replaced, "gave", gave, raising=False)
+    [played] = rollout(Breaks(), Replaced, [Job("train-0003", 0)])
+    assert played.ended == "error" and why in played.error
+    assert all(math.isfinite(turn.reward) for turn in played.turns)
+
+
+def test_texts_of_an_environment_with_a_step_of_its_own_are_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Replaced, "began", ("half \ud800", INFO), raising=False)
+    monkeypatch.setattr(Replaced, "gave", ("\ud800", 1.0, True, False, INFO), raising=False)
+    [played] = rollout(Breaks(), Replaced, [Job("train-0003", 0)])
+    assert played.turns[0].observation == "half \ufffd"

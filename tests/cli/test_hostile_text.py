@@ -97,3 +97,15 @@ def test_settings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "problems" in shown and "'generated'" in shown and "HumanEval" in shown
     assert main(["envs", "cod-v0"]) == 2
     assert 'did you mean "code-v0"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", ["reset", "render"])
+def test_an_environment_that_fails_outside_of_an_episode_is_a_sentence(
+    broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("the device")
+
+    monkeypatch.setattr(Evil, broken, fails)
+    assert main(["play", "evil-v0", "--agent", "random"]) == 2
+    assert "environment failed: KeyError" in capsys.readouterr().err

@@ -217,3 +217,26 @@ def test_a_digest_that_fails_is_named() -> None:
 
     with pytest.raises(lg.InputError, match=r"digest.*KeyError"):
         lg.panel(Undigested(lg.Outcome("a")), 3)
+
+
+@pytest.mark.parametrize(
+    "tasks", [None, 3, "tasks", [], ["a", "a"], ["a", 1], [""], ["a\0"], ["\ud800"]]
+)
+def test_tasks_that_cannot_be_are_refused_before_anything_is_played(tasks: Any) -> None:
+    class Odd(Says):
+        @property
+        def tasks(self) -> Any:
+            return tasks
+
+    with pytest.raises(lg.InputError):
+        lg.panel(Odd(lg.Outcome("a")))
+
+
+def test_tasks_that_fail_are_told_with_their_environment() -> None:
+    class Odd(Says):
+        @property
+        def tasks(self) -> Any:
+            raise KeyError("no such file")
+
+    with pytest.raises(lg.InputError, match="Odd cannot name its tasks: KeyError"):
+        lg.panel(Odd(lg.Outcome("a")))

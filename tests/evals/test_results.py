@@ -168,6 +168,21 @@ def test_a_damaged_line_before_the_end_is_an_error(sweep_folder: Path) -> None:
         read_run(folder)
 
 
+@pytest.mark.parametrize("step", ["null", '"3"', "1.5", "true", "[3]"])
+def test_a_line_without_its_step_is_an_error(sweep_folder: Path, step: str) -> None:
+    folder = sweep_folder / "arms" / "full" / "seed-0"
+    (folder / "metrics.jsonl").write_text(f'{{"step": 0}}\n{{"step": {step}}}\n')
+    with pytest.raises(InputError, match="line 2"):
+        read_run(folder)
+
+
+def test_what_is_no_number_is_left_out_of_a_line(sweep_folder: Path) -> None:
+    folder = sweep_folder / "arms" / "full" / "seed-0"
+    odd = '{"step": 1, "reward": NaN, "success": "x", "loss": null, "beta": 1e999, "kl": 2.5}'
+    (folder / "metrics.jsonl").write_text(odd + "\n")
+    assert read_run(folder).metrics == ({"step": 1, "kl": 2.5},)
+
+
 def test_costs_may_be_partly_unknown(tmp_path: Path) -> None:
     write_json(tmp_path / "config.json", {})
     write_cost(tmp_path, Cost(train_s=2.0))

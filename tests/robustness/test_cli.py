@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from layergym.__main__ import main
+from layergym.__main__ import main, parser
 from layergym.base.errors import refused
 
 NUMBERS = {"count", "least 0", "seed", "share", "weight", "rate", "width"}
@@ -35,6 +36,27 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_done(wrong: Modul
                 assert len(ended.err) < 300 and option in ended.err, line
                 tried += 1
     assert tried > 400
+
+
+def options(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Every option that takes a value, with the command it belongs to."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in {**action.choices}.items():
+                inside = "envs" if name == "ENVIRONMENT" else f"{command} {name}".strip()
+                yield from options(below, inside)
+        elif action.nargs != 0 and action.dest != "command":
+            yield command, {*action.option_strings, action.dest}
+
+
+def test_every_option_of_every_command_is_tried_with_wrong_values(wrong: ModuleType) -> None:
+    tried = {(name, option) for name, (_, found) in wrong.COMMANDS.items() for option in found}
+    untried = [
+        (command, sorted(names))
+        for command, names in options(parser())
+        if not any((command, name) in tried | wrong.FREE for name in names)
+    ]
+    assert untried == []
 
 
 @pytest.mark.parametrize(

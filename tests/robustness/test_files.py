@@ -113,3 +113,14 @@ def test_a_number_that_is_none_is_refused_shortly_in_every_setting(value: object
         with pytest.raises(InputError, match=name) as caught:
             RunSpec(**{"env": "alfworld-v0", name: value})  # type: ignore[arg-type]
         assert len(str(caught.value)) < 120
+
+
+@pytest.mark.parametrize("value", [None, 7, 10**400, float("nan"), True, ["x"], {"x": 1}])
+def test_a_text_that_is_none_is_refused_shortly_in_every_setting(value: object) -> None:
+    for name in ("env", "model", "algorithm", "layers", "boost", "sampler", "dtype", "device"):
+        with pytest.raises(InputError, match=name) as caught:
+            RunSpec(**{"env": "alfworld-v0", name: value})  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 120
+    if not isinstance(value, dict):
+        with pytest.raises(InputError, match="env_args"):
+            RunSpec(env="alfworld-v0", env_args=value)  # type: ignore[arg-type]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import json
 import math
+import re
 import resource
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -129,6 +133,26 @@ def test_a_key_that_no_header_takes_is_refused_and_not_shown(
         ChatClient(Endpoint("m", "http://127.0.0.1/v1"), RequestLimits())
     assert not {"first", "second"} & set(str(caught.value).split())
     assert "first" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [str, repr, json.dumps, lambda key: json.dumps(json.dumps(key)), lambda key: repr(repr(key)),
+     lambda key: repr(json.dumps(key).encode()), quote,
+     lambda key: re.sub("%..", lambda code: code[0].lower(), quote(key, safe="")),
+     html.escape, lambda key: json.dumps(html.escape(key))],
+)  # fmt: skip
+def test_a_key_is_hidden_however_it_is_escaped(
+    written: Callable[[str], str], key: str, hostile: ModuleType
+) -> None:
+    said = Key("OPENAI_API_KEY", "https://h").hidden(f"<{written(key)}>")
+    assert "***" in said and not {"robust", "2vWn", "Zq8"} & set(re.split(r"\W+", said))
+
+
+def test_hiding_a_key_takes_no_longer_for_what_resembles_it(key: str) -> None:
+    began = time.process_time()
+    Key("OPENAI_API_KEY", "https://h").hidden(key[:15] + "\\" * 2_000_000 + key[:14] * 99_999)
+    assert time.process_time() - began < 5
 
 
 def test_a_line_end_after_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def retell(played: Trajectory, env: TextEnv, how: Telling) -> list[Demonstration
     listed = _played_again(played, env) if how.style.lists_actions else [None] * len(played.turns)
     for turn, admissible in zip(played.turns, listed, strict=True):
         kept = how.style.reply.parse(turn.reply.text)
-        as_said = kept.ok and kept.action == turn.action
+        as_said = (kept.ok or (kept.plain and turn.valid)) and kept.action == turn.action
         reply = turn.reply.text if as_said else how.style.reply.write(turn.action)
         writer.turn(turn.observation, admissible, (turn.action, reply), taught=turn.valid)
     return writer.done()

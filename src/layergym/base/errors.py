@@ -5,7 +5,7 @@ import errno
 from asyncio import CancelledError
 from collections.abc import Iterable
 
-from layergym.base.texts import one_line
+from layergym.base.texts import one_line, short
 
 FAULTS = (Exception, SystemExit, CancelledError)
 """What code that is not ours may raise, and be reported for; an interrupt by a person is not."""
@@ -39,7 +39,7 @@ def told(error: BaseException, most: int = 500) -> str:
         text = one_line(str(error))
     except Exception:  # Its own __str__ is not ours either.
         text = "(without a message)"
-    return f"{type(error).__name__}: {text if len(text) <= most else text[:most] + '...'}"
+    return f"{type(error).__name__}: {short(text, most)}"
 
 
 _BRIEF = 120
@@ -78,9 +78,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for a name that is not among `known`, with the nearest ones."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    short = name if len(name) <= 60 else f"{name[:60]}..."
+    asked = short(name)
     if close:
-        return InputError(f'no {what} "{short}"; did you mean "{close[0]}"?')
+        return InputError(f'no {what} "{asked}"; did you mean "{close[0]}"?')
     few = [n for place, n in enumerate(names) if sum(map(len, names[: place + 1])) <= 200][:12]
     shown = ", ".join(few) + (", ..." if len(names) > len(few) else "")
-    return InputError(f'no {what} "{short}"; there is {shown or "none"}')
+    return InputError(f'no {what} "{asked}"; there is {shown or "none"}')

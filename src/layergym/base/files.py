@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError
+from layergym.base.numbers import MOST
 
 SCRATCH = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names of files that are being written, or that a killed process was writing."""
@@ -101,18 +102,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read JSON objects, one a line; none when there is no file.
+    """Read measurements, one step a line; none when there is no file.
 
     A last line without its end is left out: a killed run may leave one, every other line is whole.
 
     Raises:
-        InputError: a whole line is not a JSON object.
+        InputError: a whole line is not a JSON object with its step.
     """
     return Lines(path).read()
 
 
 class Lines:
-    """A file of JSON objects, one a line, that grows: each `read` looks only at what is new."""
+    """A file of measurements, one step a line, that grows: each `read` looks only at what is new.
+
+    A line is a JSON object with a whole "step". What is no finite number in it is left out.
+    """
 
     def __init__(self, path: Path) -> None:
         """Follow the file at `path`, which need not be there yet."""
@@ -126,7 +130,7 @@ class Lines:
         """All objects so far. A file that was replaced or cut is read again from its beginning.
 
         Raises:
-            InputError: a whole line is not a JSON object.
+            InputError: a whole line is something else.
         """
         try:
             with self._path.open("rb") as file:
@@ -149,6 +153,6 @@ class Lines:
             row = json.loads(line)
         except (ValueError, RecursionError):
             raise InputError(f"{at} JSON; the file is damaged") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{at} a JSON object")
-        return row
+        if not isinstance(row, dict) or type(row.get("step")) is not int:
+            raise InputError(f"{at} a JSON object with a step; the file is damaged")
+        return {k: v for k, v in row.items() if isinstance(v, int | float) and abs(v) < MOST}

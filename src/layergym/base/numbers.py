@@ -1,4 +1,4 @@
-"""Numbers: ranges of settings, checked where a setting is declared, and whole numbers in short."""
+"""Kinds and ranges of settings, checked where they are declared, and whole numbers in short."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import inf
 
 from layergym.base.errors import InputError
 
-_MOST = 1e300
+MOST = 1e300
 """Beyond it are infinity and whole numbers that no float holds."""
 
 
@@ -33,7 +33,7 @@ class Bounds:
             return False
         assert isinstance(value, (int, float))
         inside = self.low < value if self.above else self.low <= value
-        return inside and value <= self.high and abs(value) < _MOST
+        return inside and value <= self.high and abs(value) < MOST
 
     def __str__(self) -> str:
         """Say it, as in "gamma must be ..."."""

@@ -23,6 +23,11 @@ def one_line(text: str) -> str:
     return " ".join(whole_texts(text).split())
 
 
+def short(text: str, most: int = 60) -> str:
+    """The beginning of `text`, for a sentence that repeats it."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def printable(text: str) -> str:
     """`text` as a terminal may show it: only line breaks and tabs are left of what steers one."""
     plain = _TURNS.sub("", whole_texts(text).replace("\r\n", "\n"))

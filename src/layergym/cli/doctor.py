@@ -138,11 +138,14 @@ def model() -> Diagnosis:
 
 
 def plugins() -> Diagnosis:
-    """Whether the environments that other packages announce can be loaded."""
+    """Whether what other packages announce can be loaded."""
     import layergym
+    from layergym.agents.contexts import CONTEXTS
+    from layergym.agents.formats import FORMATS
     from layergym.envs.registry import load_plugins
 
-    troubles = "; ".join(str(trouble) for trouble in load_plugins())
+    found = (*load_plugins(), *CONTEXTS.troubles(), *FORMATS.troubles())
+    troubles = "; ".join(map(str, found))
     text = troubles or f"{len(layergym.ids())} environments"
     return Diagnosis("plug-ins", "missing" if troubles else "good", text)
 

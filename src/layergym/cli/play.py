@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import layergym
+from layergym.base.errors import FAULTS, told
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import add_compute, add_env, env_args, required_env
 from layergym.command.values import SEED, TEMPERATURE
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         return layergym.make(required_env(args), split=args.split, render_mode="ansi", **settings)
 
     env = fresh()
-    task = args.task or env.reset(seed=args.seed)[1]["task"]
+    task = args.task or _asked(lambda: str(env.reset(seed=args.seed)[1]["task"]))
     out.note(f"task {task}", "dim")
     if env.instructions:
         out.note(env.instructions, "dim")
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if played.error:
         raise layergym.InputError(f"the episode failed: {played.error}")
     if played.turns:
-        out.show(str(env.render()))
+        out.show(_asked(lambda: str(env.render())))
     verdict = "solved" if played.success else f"not solved ({played.ended})"
     out.show(f"{verdict}, reward {played.total_reward:g}", "bold")
     out.record(
@@ -79,6 +80,16 @@ def run(args: argparse.Namespace) -> int:
         ended=played.ended,
     )
     return 0
+
+
+def _asked(environment: Callable[[], str]) -> str:
+    """What an environment says outside of an episode."""
+    try:
+        return environment()
+    except layergym.InputError:
+        raise
+    except FAULTS as error:
+        raise layergym.InputError(f"the environment failed: {told(error)}") from error
 
 
 def _show(out: Output) -> Callable[[int, Turn], None]:

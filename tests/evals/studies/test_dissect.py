@@ -32,7 +32,7 @@ from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train
 
 TASKS = 200
-STACK = Stack(8, ("attn", "mlp", "q", "embed"), alone=(5, 0, 3), others=("1", "grpo.0"))
+STACK = Stack(8, ("attn", "mlp", "q", "embed"), alone=(5, 0, 3), others=("next", "grpo"))
 
 
 def drawn(rate: float, seed: int, shift: int) -> np.ndarray:
@@ -147,7 +147,7 @@ def test_shapley_values_come_from_what_is_on_disk(tmp_path: Path) -> None:
 
 def test_coalitions_have_names_of_their_own_and_widen_no_other_interval(tmp_path: Path) -> None:
     assert all(coalition_of(coalition_name(one)) == one for one in every_coalition(6))
-    others = ("full", "moved-all.q", "moved-embed", "stack-0+5", "exchanged-7@1", "without-3")
+    others = ("full", "moved-all.q", "moved-embed", "stack-0+5", "exchanged-7@next", "without-3")
     assert all(coalition_of(name) is None for name in others)
     rates = REDUNDANT | {"moved-0-1": 0.5, "moved-1-2": 0.4, "moved-0+3+5": 0.4, "moved-4-5": 0.3}
     [found] = read_dissected(written(tmp_path, rates, 6))
@@ -225,10 +225,10 @@ def test_another_run_of_the_same_base_stands_beside(run_folder: Path, tmp_path: 
     other = shutil.copytree(run_folder, tmp_path / "other run", ignore=lambda *_: {"dissect"})
     assert dissect_run(run_folder, "--sets", "others", "--beside", str(other)) == 0
     weights = json.loads(next(run_folder.glob("dissect/*/weights.json")).read_text())
-    alike = [layer["seed 0 and other_run.0"]["cosine"] for layer in weights["alike"].values()]
+    alike = [layer["other_run and here, seed 0"]["cosine"] for layer in weights["alike"].values()]
     assert alike == pytest.approx([1.0] * 8)
     [found] = read_dissected(run_folder)
-    assert found.results[0]["exchanged-7@other_run.0"].success == found.results[0]["full"].success
+    assert found.results[0]["exchanged-7@other_run"].success == found.results[0]["full"].success
 
 
 def test_cheap_measures_are_ranked_with_what_they_cost(tmp_path: Path) -> None:
