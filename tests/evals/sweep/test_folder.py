@@ -22,7 +22,7 @@ from layergym.agents.models.load import load_tokenizer
 from layergym.agents.models.tiny import FOLDER
 from layergym.base.files import write_json
 from layergym.base.locks import locked
-from layergym.cli.sweep import go
+from layergym.cli.sweep import run_and_report
 from layergym.command.console import output
 from layergym.envs import InputError
 from layergym.evals.report.build import build
@@ -55,7 +55,7 @@ def told(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     folder, shown = tmp_path_factory.mktemp("work") / "sweep", StringIO()
     spec = replace(sweep_of(), run=replace(sweep_of().run, env="alfworld-v0"))
     with redirect_stdout(shown):
-        assert go(spec, folder, Launch(jobs=2), output(Namespace())) == 0
+        assert run_and_report(spec, folder, Launch(jobs=2), output(Namespace())) == 0
     return folder, shown.getvalue()
 
 
@@ -110,7 +110,7 @@ def test_the_command_reports_and_can_be_repeated(
     sweep_of: SweepOf, told: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, first = told
-    assert go(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
+    assert run_and_report(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
     for shown in (first, capsys.readouterr().out):
         assert "contribution" in shown.lower()
         assert str(folder / "report" / "report.html") in shown.replace("\n", "")
