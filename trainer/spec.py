@@ -28,6 +28,7 @@ class RunSpec:
 
     BOUNDS: ClassVar[Mapping[str, Bounds]] = Credit.BOUNDS | {
         "lora": Bounds(0, 65_536, whole=True),
+        "shots": Bounds(0, 100, whole=True),
         "steps": Bounds(1, 1_000_000, whole=True),
         "tasks_per_step": Bounds(1, 100_000, whole=True),
         "group_size": Bounds(2, 10_000, whole=True),
@@ -51,11 +52,12 @@ class RunSpec:
     model: str = "tiny"
     """"tiny" (embedded), "smollm2" (after: layergym pull smollm2), a folder, or a hub id."""
     format: str | None = None
-    """The form of a reply: "act", "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
+    """Form of a reply: act, think, plain, tool, regex:PATTERN; None: act for chat models, or what
+    the environment reads."""
     admissible: bool | None = None
-    """List the admissible actions in every prompt."""
+    """List the admissible actions in every prompt; None: for chat models."""
     context: str = "whole"
-    """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""
+    """What of an episode a prompt shows: whole, last:K turns, no-thoughts."""
     prompt: str = ""
     """The text of a Jinja template for the prompt; see `PromptStyle`."""
     shots: int = 0

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
+from layergym.cli.address import add_address, address
 from layergym.cli.presets import add_preset
 from layergym.cli.run_files import add_run_file
 from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
-    add_address,
     add_compute,
     add_env,
-    address,
     env_args,
     named_values,
     required_env,
