@@ -63,7 +63,7 @@ def truth(value: Any, what: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
+class StepParts:
     """What `step` gave, plain."""
 
     text: str
@@ -74,7 +74,7 @@ class Stepped:
     success: bool
 
 
-def stepped(answer: Any) -> Stepped:
+def stepped(answer: Any) -> StepParts:
     """What `step` gave: `TextEnv`'s is plain already, but a subclass may have replaced it.
 
     Raises:
@@ -84,7 +84,7 @@ def stepped(answer: Any) -> Stepped:
     if not isinstance(answer, tuple) or len(answer) != 5:
         raise ContractError("step() must give five values: do not override it")
     text, reward, terminated, truncated, info = answer
-    return Stepped(
+    return StepParts(
         safe_text(text, "the text of a step"),
         number(reward, "the reward of a step"),
         truth(terminated, "terminated"),

@@ -13,7 +13,7 @@ SMALL_ROOMS: dict[str, Any] = {"max_receptacles": 5, "num_objects": 5}
 
 def small_run(*, max_turns: int = 4, **settings: Any) -> RunSpec:
     """One layer in small rooms; one task of four episodes a step where nothing else is given."""
-    usual = {"layers": "3", "steps": 4, "tasks_per_step": 1, "group_size": 4}
+    usual: dict[str, Any] = {"layers": "3", "steps": 4, "tasks_per_step": 1, "group_size": 4}
     rooms = SMALL_ROOMS | {"max_turns": max_turns}
     return RunSpec(env="alfworld-v0", env_args=rooms, **usual | settings)
 

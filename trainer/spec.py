@@ -26,7 +26,8 @@ _TRUTH = ("bool", "bool | None")
 class RunSpec:
     """Everything that determines a training run. None means: what suits the model."""
 
-    BOUNDS: ClassVar[Mapping[str, Bounds]] = Credit.BOUNDS | {
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        **Credit.BOUNDS,
         "lora": Bounds(0, 65_536, whole=True),
         "shots": Bounds(0, 100, whole=True),
         "steps": Bounds(1, 1_000_000, whole=True),

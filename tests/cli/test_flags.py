@@ -11,8 +11,8 @@ import pytest
 
 from layergym.base.numbers import Bounds
 from layergym.cli.commands import command
-from layergym.cli.run_options import CALLED, single_spec
-from layergym.command.flags import FieldFlags, field_docs
+from layergym.cli.run_options import single_spec
+from layergym.command.flags import CALLED, FieldFlags, field_docs
 from layergym.evals.score.contest import ContestSpec
 from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.panels import EvalSpec

@@ -70,7 +70,7 @@ class ScoredRows:
     entropy_joint: torch.Tensor
 
 
-Answer = ScoredRows | torch.OutOfMemoryError
+PassAnswer = ScoredRows | torch.OutOfMemoryError
 """What a variant gets: what it asked for, or that there is no memory for it."""
 
 
@@ -117,7 +117,7 @@ class JointPasses:
                     found[i] = spread.of(own, one.trees)
         return [found[i] for i in range(len(asked))]
 
-    def score(self, asked: Sequence[Asked]) -> Sequence[Answer]:
+    def score(self, asked: Sequence[Asked]) -> Sequence[PassAnswer]:
         """One forward pass with grad over the rows of the first few variants.
 
         Where memory runs out, fewer share a pass; a variant whose rows alone do not fit is told.
@@ -133,7 +133,7 @@ class JointPasses:
             self._fewer(few)
 
     @torch.no_grad()
-    def score_only(self, asked: Sequence[Asked]) -> Sequence[Answer]:
+    def score_only(self, asked: Sequence[Asked]) -> Sequence[PassAnswer]:
         """One forward pass without."""
         return self.score(asked)
 

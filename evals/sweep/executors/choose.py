@@ -48,7 +48,8 @@ def open_executor(launch: Launch, sweep: ResolvedSweep) -> Chosen:
     places = _places(launch, sweep.spec.run, devices)
     slots = len(places) or (1 if _one_at_a_time(sampler) else launch.jobs or cores())
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
-    name, about = launch.on, launch.on
+    name: str = launch.on
+    about: str = launch.on
     if launch.on == "auto":
         name, about = _measured(sweep, slots, max(1, len(devices)))
     if name == "bank" and devices:  # A bank fills a GPU.

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from layergym.cli.address import add_address, address
-from layergym.cli.run_options import CALLED
 from layergym.command.console import add_output, output
-from layergym.command.flags import FieldFlags
+from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
     add_compute,
     add_env,
@@ -45,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _flags() -> FieldFlags:
     from layergym.trainer.warmup.spec import WarmupSpec
 
-    names = ("model", "layers", "steps", "batch_size", "learning_rate", "random_actions")
-    names += ("observations", "depth", "width", "seed")
+    names = ["model", "layers", "steps", "batch_size", "learning_rate", "random_actions"]
+    names += ["observations", "depth", "width", "seed"]
     return FieldFlags(spec=WarmupSpec, fields=names, called=CALLED)
 
 

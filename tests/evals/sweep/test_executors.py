@@ -93,7 +93,7 @@ def test_a_run_elsewhere_is_brought_back_whole(sweep_of: SweepOf, tmp_path: Path
 
 def test_an_unknown_executor_is_refused() -> None:
     with pytest.raises(InputError, match=r'"slurm".*auto'):
-        Launch(on="slurm")
+        Launch(on="slurm")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
