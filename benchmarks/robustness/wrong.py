@@ -164,7 +164,8 @@ FREE = {("trajectories", "--task"), ("trajectories", "--agent"), ("sweep", "--ra
 FINE: set[tuple[str, ...]] = {
     ("eval", "--device", "cuda"), ("eval", "--device", "mps"),  # Its agent needs no model.
     ("play", "--device", "cuda"), ("play", "--device", "mps"),
-    ("--config", "/dev/null"), ("compare", "--arms", "0"), ("--layers", "all,1"), ("--model", "EMPTY"),
+    ("compare", "--arms", "0"),  # A layer.
+    ("--config", "/dev/null"), ("--layers", "all,1"), ("--model", "EMPTY"),
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"), ("--cpus-per-run", "0"),
