@@ -25,7 +25,7 @@ class Act:
         "At every turn, think in one or two sentences about what to do next. Then end your reply "
         "with one action, on a line of its own that begins with the word Action and a colon."
     )
-    reminder = "Think briefly, then end your reply with one action, in this form:"
+    reminder = "What do you do? End your reply with one action, in this form:"
     tools = ()
 
     def parse(self, text: str) -> Parsed:

@@ -28,7 +28,9 @@ def lines(only: str = "") -> Iterator[list[str]]:
     for command, (base, options) in COMMANDS.items():
         for option, kind in options.items():
             for value in WRONG[kind]:
-                if (option, value) in FINE or (only and command.split()[0] != only):
+                if {(option, value), (command, option, value)} & FINE or (
+                    only and command.split()[0] != only
+                ):
                     continue
                 if option.startswith("-"):
                     # "=" keeps what begins with a minus sign from being taken for an option.

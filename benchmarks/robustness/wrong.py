@@ -128,10 +128,11 @@ WRONG |= {
     "width": ["0", "-1", "16", "1.5", "99999999999", *NO_NUMBERS],
     "setting": ["", "x", "=1", "nothing_of_the_kind=1", "steps=0", "steps=abc", "seed=-1",
                 "beta=-1", "learning_rate=nan", "learning_rate=0", "layers=99", "env_args=3",
-                "BOUNDS=1", "credit=1", "__class__=int", "loss_type=foo", "epsilon=-1", "epsilon=nan",
-                "max_grad_norm=nan", "optim=foo", "lr_scheduler_type=foo", "warmup_steps=-1",
-                "adam_beta1=2", "weight_decay=nan", "max_steps=3", "output_dir=x", "bf16=true",
-                "report_to=wandb", "push_to_hub=true", "trl={}", "temperature=0", "gamma=2"],
+                "BOUNDS=1", "credit=1", "__class__=int", "loss_type=foo", "epsilon=-1",
+                "epsilon=nan", "max_grad_norm=nan", "optim=foo", "lr_scheduler_type=foo",
+                "warmup_steps=-1", "adam_beta1=2", "weight_decay=nan", "max_steps=3",
+                "output_dir=x", "bf16=true", "report_to=wandb", "push_to_hub=true", "trl={}",
+                "temperature=0", "gamma=2"],
     "budget": ["0", "-1", "1", "1.5", "99999999999", *NO_NUMBERS],
     "shots": ["-1", "101", "1.5", *NO_NUMBERS],
     "format": ["", "foo", "THINK", "think:x", "plain:", "regex", "regex:", "regex:(", "regex:a",
@@ -154,13 +155,15 @@ WRONG |= {
 FREE = {("trajectories", "--task"), ("trajectories", "--agent"), ("sweep", "--ray-address"),
         ("envs build-alfworld-index", "out")}  # fmt: skip
 """Options whose every value is right, or whose wrong values stand in `ALONE`."""
-FINE = {
+FINE: set[tuple[str, ...]] = {
+    ("eval", "--device", "cuda"), ("eval", "--device", "mps"),  # Its agent needs no model.
+    ("play", "--device", "cuda"), ("play", "--device", "mps"),
     ("--layers", "all,1"), ("--model", "EMPTY"),
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"), ("--cpus-per-run", "0"),
 }  # fmt: skip
-"""Not wrong after all."""
+"""Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {
     "": [["nothing"], ["--nothing"], ["trian"], ["train sweep"], ["é"], ["-x"], ["a" * 400]],
     "train": [["alfworld-v0", "extra"], ["--nothing"], ["alfworld-v0", "--tasks", "100000",
