@@ -14,7 +14,7 @@ from layergym.base.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SweepSettings:
     """Settings of a sweep, as far as they are known."""
 
     run: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Asked:
     """The learning rates that were given, by "lr_full" and "lr_layer"."""
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Asked:
+    def of(cls, settings: Mapping[str, Any]) -> SweepSettings:
         """Read the settings of a sweep's folder.
 
         Raises:

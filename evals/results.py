@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, read_lines, write_json, write_text
 from layergym.evals.arms import ArmName
-from layergym.evals.asked import Asked
+from layergym.evals.asked import SweepSettings
 
 FORMAT = 1
 RANKING = Path("ranking", "profile.json")
@@ -182,9 +182,9 @@ class Sweep:
         return bool(self.asked.scan) or any(run.manifest.get("stopped") for run in self.runs)
 
     @cached_property
-    def asked(self) -> Asked:
+    def asked(self) -> SweepSettings:
         """The settings in typed form."""
-        return Asked.of(self.settings)
+        return SweepSettings.of(self.settings)
 
     @property
     def panel(self) -> EvalResult | None:

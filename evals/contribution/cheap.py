@@ -43,7 +43,7 @@ class CheapMeasure:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class CheapAgreement:
     """All cheap measures of one sweep."""
 
     layers: int
@@ -55,7 +55,7 @@ class Compared:
 
 def compared(
     found: Dissected, what: Dissection, prediction: Prediction | None = None
-) -> Compared | None:
+) -> CheapAgreement | None:
     """Every cheap measure that there is; None where too few layers were trained alone."""
     alone = what.layers("alone", found.layers)
     kept = [layer for layer, share in enumerate(alone) if share]
@@ -85,7 +85,7 @@ def compared(
         if all(layer in by_layer for layer in kept):
             columns = np.array([by_layer[layer] for layer in kept])
             add(label, columns, prediction.tasks * prediction.episodes, of_full=False)
-    return Compared(len(kept), found.trained_episodes, tuple(measures))
+    return CheapAgreement(len(kept), found.trained_episodes, tuple(measures))
 
 
 def weights_moved(weights: Mapping[str, Any]) -> Floats | None:
@@ -97,7 +97,7 @@ def weights_moved(weights: Mapping[str, Any]) -> Floats | None:
     return np.array(tables, dtype=np.float64).mean(axis=0) if tables else None
 
 
-def over_sweeps(agreed: Sequence[Agreement]) -> Estimate:
+def pooled_agreement(agreed: Sequence[Agreement]) -> Estimate:
     """The mean correlation of several sweeps: Fisher's z, weighted by what each sweep knows.
 
     The interval treats the layers of all sweeps as independent. Those of sweeps that share a base

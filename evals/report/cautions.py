@@ -8,7 +8,7 @@ from dataclasses import replace
 from layergym.evals.contribution.measure import Measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.model import Text
-from layergym.evals.report.words import claim, listed, number, points, ratio
+from layergym.evals.report.words import claim, figure, listed, points, ratio
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.agreement import spearman_brown
 
@@ -112,7 +112,7 @@ def _depth(profile: LayerProfile, main: Measure) -> Text:
         f"{name}, {third} third": None if gain is None else gain / unit
         for third, gain in zip(("first", "middle", "last"), main.thirds, strict=True)
     }
-    first, middle, last = (number(value, "{:.2f}") for value in thirds.values())
+    first, middle, last = (figure(value, "{:.2f}") for value in thirds.values())
     said = f"By thirds of the stack, {name}: first {first}, middle {middle}, last {last}."
     minus = {"first": main.middle_less_first, "last": main.middle_less_last}
     gaps = {end: gap for end, gap in minus.items() if gap is not None}

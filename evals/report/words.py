@@ -37,7 +37,7 @@ def ratio(estimate: Estimate | None) -> str:
     return with_interval(estimate, 1, "{:z.2f}")
 
 
-def number(value: float | None, form: str = "{:g}", scale: float = 1) -> str:
+def figure(value: float | None, form: str = "{:g}", scale: float = 1) -> str:
     """`scale` times a value without an interval, in the format `form`; "-" when it is unknown."""
     return "-" if value is None else Number(form.format(scale * value), Estimate(value))
 

@@ -111,7 +111,7 @@ class Comparison:
     """Runs that were scored on other items of the source, so they cannot be paired."""
 
 
-def compared(kept: Sequence[Kept]) -> Iterator[Comparison]:
+def comparisons(kept: Sequence[Kept]) -> Iterator[Comparison]:
     """Compare on every measure of every source.
 
     Where runs were scored on different items of a source, those of the base count; without a

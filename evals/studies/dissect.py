@@ -40,7 +40,7 @@ from layergym.evals.stats.shapley import pairs_within
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.subject import Subject
-    from layergym.evals.sweep.variants import Bench, Pace
+    from layergym.evals.sweep.variants import Bench, PlayBudget
 
 FEW = 8
 """Layers up to which Shapley values are exact unless a budget is given."""
@@ -97,9 +97,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> None:
     """Score what is missing, measure the weights, and show what was found."""
     from layergym.evals.sweep.subject import keep_known, read_subject, trained_episodes
-    from layergym.evals.sweep.variants import Bench, Pace
+    from layergym.evals.sweep.variants import Bench, PlayBudget
 
-    pace = Pace(seconds(args.max_time) if args.max_time is not None else None)
+    pace = PlayBudget(seconds(args.max_time) if args.max_time is not None else None)
     subject = _chosen(read_subject(args.folder, args.beside), args)
     bench = Bench(subject.run, subject.spec, subject.runs, subject.temperature)
     store = Store(subject.path / "dissect" / bench.key)
@@ -133,7 +133,7 @@ def _chosen(subject: Subject, args: Namespace) -> Subject:
 
 
 def _score(
-    bench: Bench, store: Store, asked: Mapping[int, Sequence[Cut]], pace: Pace, out: Output
+    bench: Bench, store: Store, asked: Mapping[int, Sequence[Cut]], pace: PlayBudget, out: Output
 ) -> int:
     """Score and keep what is missing, all seeds in turns; how many are left when time is up."""
     todo = {

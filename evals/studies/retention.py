@@ -23,7 +23,7 @@ from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import percent_with_interval, points, with_interval
 from layergym.evals.results import Run, Sweep, read_sweep
-from layergym.evals.score.retained import NLL, Comparison, compared, read_kept, retain
+from layergym.evals.score.retained import NLL, Comparison, comparisons, read_kept, retain
 from layergym.evals.stats import Estimate
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(args: Namespace, out: Output) -> None:
     if section is None:
         raise InputError("what to score on? give --choice, --text or --lm-eval")
     show(Report("Retention", args.sweep.name, (section,), ()), out.results)
-    for comparison in compared(read_kept(runs)) if out.json else ():
+    for comparison in comparisons(read_kept(runs)) if out.json else ():
         about = {name: getattr(comparison, name) for name in ("source", "measure", "items")}
         for arm in comparison.arms:
             out.record(event="retention", **about, **asdict(arm))
@@ -100,7 +100,7 @@ def retention_section(runs: Sequence[Run]) -> Section | None:
     """Scores of all arms on retention sources; None when there are none."""
     blocks: list[Block] = []
     left_out: dict[str, str] = {}
-    for comparison in compared(read_kept(runs)):
+    for comparison in comparisons(read_kept(runs)):
         blocks.append(_table(comparison))
         blocks += [Text(verdict)] if (verdict := _verdict(comparison)) else []
         if comparison.left_out:

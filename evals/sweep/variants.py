@@ -227,7 +227,7 @@ class Bench:
         return {name: one for name, one in found.items() if one}
 
 
-class Pace:
+class PlayBudget:
     """How many evaluations may begin, so that none of them ends long after time is up."""
 
     def __init__(self, limit_s: float | None) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from layergym.evals.contribution.cheap import Compared, over_sweeps
+from layergym.evals.contribution.cheap import CheapAgreement, pooled_agreement
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import number, ratio
+from layergym.evals.report.words import figure, ratio
 from layergym.evals.stats import Estimate
 
 QUESTION = "Does the cheap profile predict the dear one?"
 
 
-def cheap_blocks(found: Compared) -> list[Block]:
+def cheap_blocks(found: CheapAgreement) -> list[Block]:
     """Of one sweep: every measure's correlation and cost, and which may be trusted."""
     if not found.measures:
         return []
@@ -20,7 +20,7 @@ def cheap_blocks(found: Compared) -> list[Block]:
         (
             one.name,
             ratio(one.agreed.spearman) if one.agreed else "not defined",
-            number(one.episodes, "{:,.0f}"),
+            figure(one.episodes, "{:,.0f}"),
             "yes" if one.of_full else "no",
         )
         for one in found.measures
@@ -34,7 +34,7 @@ def cheap_blocks(found: Compared) -> list[Block]:
     return [Table(caption, columns, tuple(rows)), Text(_trust(known, f"{found.layers} layers"))]
 
 
-def cheap_section(sweeps: Mapping[str, Compared]) -> tuple[Section, ...]:
+def cheap_section(sweeps: Mapping[str, CheapAgreement]) -> tuple[Section, ...]:
     """Over several sweeps; none with fewer than two that have such measures."""
     names = dict.fromkeys(m.name for one in sweeps.values() for m in one.measures)
     if len(sweeps) < 2 or not names:
@@ -47,7 +47,7 @@ def cheap_section(sweeps: Mapping[str, Compared]) -> tuple[Section, ...]:
         ]
         agreed = [one.agreed for one in found if one and one.agreed]
         if agreed:
-            pooled[name] = over_sweeps(agreed)
+            pooled[name] = pooled_agreement(agreed)
             cells = [ratio(one.agreed.spearman) if one and one.agreed else "-" for one in found]
             rows.append((name, *cells, ratio(pooled[name])))
     table = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layergym.evals.report.model import Number, Section, Table
-from layergym.evals.report.words import amount, number
+from layergym.evals.report.words import amount, figure
 from layergym.evals.results import Run
 from layergym.evals.stats.means import mean_cost
 
@@ -29,7 +29,7 @@ def cost_section(runs: Sequence[Run]) -> Section | None:
     if not known:
         return None
     rows = (
-        (arm.label, number(len(arms[arm])), *(_cell(getattr(cost, n), n) for n in known))
+        (arm.label, figure(len(arms[arm])), *(_cell(getattr(cost, n), n) for n in known))
         for arm, cost in costs.items()
     )
     columns = ("arm", "runs", *(_UNITS[name][0] for name in known))

@@ -8,7 +8,7 @@ from pathlib import Path
 from layergym.base.files import read_json
 from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.sections.run import settings_section
-from layergym.evals.report.words import amount, number, percent_with_interval, points
+from layergym.evals.report.words import amount, figure, percent_with_interval, points
 from layergym.evals.results import read_run
 from layergym.evals.score.contest import FILE, Contest
 from layergym.evals.score.standings import Standing, Standings, standings
@@ -63,13 +63,13 @@ def _table(rows: tuple[Standing, ...], first: str) -> Table:
     columns = {
         "success (%)": [percent_with_interval(row.score) if row.score else "-" for row in rows],
         "minus the first": [points(row.difference) if row.difference else "" for row in rows],
-        "turns": [number(row.turns, "{:.1f}") for row in rows],
-        "invalid (%)": [number(row.invalid, "{:.1f}", 100) for row in rows],
+        "turns": [figure(row.turns, "{:.1f}") for row in rows],
+        "invalid (%)": [figure(row.invalid, "{:.1f}", 100) for row in rows],
         "tokens read": [amount(row.prompt_tokens) for row in rows],
         "tokens written": [amount(row.completion_tokens) for row in rows],
-        "cost": [number(row.cost, "{:.4f}") for row in rows],
-        "errors": [number(row.errors) for row in rows],
-        "out of context": [number(row.out_of_context) for row in rows],
+        "cost": [figure(row.cost, "{:.4f}") for row in rows],
+        "errors": [figure(row.errors) for row in rows],
+        "out of context": [figure(row.out_of_context) for row in rows],
     }
     if not any(row.out_of_context for row in rows):
         del columns["out of context"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from layergym.evals.report.model import Section, Table
 from layergym.evals.report.study import Finished
-from layergym.evals.report.words import named, number, percent_with_interval
+from layergym.evals.report.words import figure, named, percent_with_interval
 from layergym.evals.stats.board import scores_by_kind
 
 
@@ -14,7 +14,7 @@ def kinds_section(finished: Finished) -> Section | None:
     if panel is None or len(set(panel.kinds)) < 2:
         return None
     by_kind = scores_by_kind(finished.board, panel.kinds)
-    counts = ("tasks", *(number(tasks) for tasks, _ in by_kind.values()))
+    counts = ("tasks", *(figure(tasks) for tasks, _ in by_kind.values()))
     rows = (
         (arm.label, *(percent_with_interval(scores[arm]) for _, scores in by_kind.values()))
         for arm in finished.board.tables

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from layergym.evals.arms import FULL, ArmName
 from layergym.evals.contribution.moved import OTHER, mean_moved
 from layergym.evals.report.model import Section, Table, Text
-from layergym.evals.report.words import number
+from layergym.evals.report.words import figure
 from layergym.evals.results import Run
 
 
@@ -22,7 +22,7 @@ def moved_section(runs: Sequence[Run]) -> Section | None:
     for layer in sorted({name for by_layer in by_arm.values() for name in by_layer}, key=_place):
         own = by_arm.get(ArmName.of_layer(_place(layer)), {}).get(layer) if layer != OTHER else None
         cells = [own] * alone + [by_arm[arm].get(layer) for arm in others]
-        rows.append((_name(layer), *(number(share, "{:.3g}", 100) for share in cells)))
+        rows.append((_name(layer), *(figure(share, "{:.3g}", 100) for share in cells)))
     table = Table(
         "Length of the change as a share of the length of the weights at the start (Frobenius "
         "norms), in percent, mean over seeds",

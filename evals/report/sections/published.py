@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from layergym.evals.contribution.published import PublishedTable, Split
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import number
+from layergym.evals.report.words import figure
 from layergym.evals.stats.agreement import spearman_brown
 
 
@@ -27,7 +27,7 @@ def _printed(table: PublishedTable) -> tuple[Block, ...]:
     rows = [
         (
             str(arm.layer),
-            number(at.value, "{:.3f}") if (at := arm.contribution) else "-",
+            figure(at.value, "{:.3f}") if (at := arm.contribution) else "-",
             _two(p),
         )
         for arm, p in zip(table.profile.measures[0].layers, table.printed, strict=True)
@@ -84,7 +84,7 @@ def _agreement(splits: Sequence[Split]) -> tuple[Block, ...]:
 
 
 def _two(value: float | None) -> str:
-    return number(value, "{:.2f}")
+    return figure(value, "{:.2f}")
 
 
 def _span(values: Sequence[float]) -> str:

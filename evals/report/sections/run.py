@@ -16,7 +16,7 @@ from layergym.evals.report.sections.moved import moved_section
 from layergym.evals.report.sections.search import search_section
 from layergym.evals.report.sections.unfinished import stopped_section
 from layergym.evals.report.study import Finished
-from layergym.evals.report.words import listed, number, percent_with_interval, score_of
+from layergym.evals.report.words import figure, listed, percent_with_interval, score_of
 from layergym.evals.results import Run, cut_short
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.board import score_alone
@@ -48,8 +48,8 @@ def run_sections(run: Run) -> tuple[Section, ...]:
     scores = [
         (
             result.name,
-            number(len(result.tasks)),
-            number(result.repeats),
+            figure(len(result.tasks)),
+            figure(result.repeats),
             percent_with_interval(score_alone(result.rates)),
         )
         for result in sorted(run.evals, key=lambda r: -r.temperature)

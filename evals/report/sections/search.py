@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from layergym.evals.arms import ArmName
 from layergym.evals.report.model import Block, Section, Table, Text
-from layergym.evals.report.words import listed, named, number, percent_with_interval
+from layergym.evals.report.words import figure, listed, named, percent_with_interval
 from layergym.evals.results import Sweep
 from layergym.evals.stats import Estimate
 from layergym.evals.sweep.tuning import GridScore, Tuning, read_tuning
@@ -28,7 +28,7 @@ def _tuning(tuning: Tuning, scored: str) -> tuple[Block, ...]:
     rows = [
         (
             one.arm.label,
-            number(one.rate),
+            figure(one.rate),
             percent_with_interval(Estimate(one.score, one.low, one.high)),
             "chosen" if one.rate == _chosen(tuning, one) else "",
         )

@@ -9,7 +9,7 @@ from layergym.evals.contribution.measure import ArmScore
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.rankings import compare_profiles, gains_by_depth
 from layergym.evals.report.model import Plot, Role, Section, Series, Table, Text
-from layergym.evals.report.words import number, ratio
+from layergym.evals.report.words import figure, ratio
 from layergym.evals.stats.agreement import Agreement
 
 _ROLES: tuple[Role, ...] = ("ink", "accent")
@@ -24,7 +24,7 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
         rows.append(
             (
                 f"{first.name} / {second.name}",
-                number(alike.layers),
+                figure(alike.layers),
                 *_correlations(alike.raw),
                 *_correlations(alike.without_trend),
             )

@@ -25,7 +25,7 @@ from layergym.evals.score.multiple_choice import (
     score_questions,
     score_text,
 )
-from layergym.evals.score.retained import Kept, compared, retain
+from layergym.evals.score.retained import Kept, comparisons, retain
 from layergym.evals.score.sources import Choice, Prose, Source
 
 MakeSweep = Callable[..., Path]
@@ -150,7 +150,7 @@ def test_without_a_base_the_version_of_most_runs_counts() -> None:
         Kept("arc", digest, ArmName(arm), 0, {"acc": (1.0,) * items})
         for arm, digest, items in (("full", "all", 3), ("layer-01", "few", 2), ("lora", "all", 3))
     ]
-    [found] = compared(kept)
+    [found] = comparisons(kept)
     assert [arm.arm for arm in found.arms] == ["full", "lora"] and found.items == 3
     assert [one.arm for one in found.left_out] == ["layer-01"]
 
