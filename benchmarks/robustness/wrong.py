@@ -41,11 +41,11 @@ RUN = {
     "--preset": "preset", "--context": "context", "--prompt": "prompt", "--shots": "shots",
     "--similarity": "share", "--compat": "choice", "--tokens-per-pass": "count",
     "--sampler": "sampler", "--dtype": "dtype", "--device": "device",
-    "--history": "least 0", "--alpha": "share", "--set": "setting",
+    "--history": "least 0", "--alpha": "share", "--set": "setting", "--config": "config",
 }  # fmt: skip
 ADDRESS = {
     "--preset": "preset", "--format": "format", "--context": "context", "--prompt": "prompt",
-    "--shots": "shots",
+    "--shots": "shots", "--config": "config",
 }  # fmt: skip
 COMPUTE = {"--dtype": "dtype", "--device": "device"}
 COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
@@ -79,6 +79,7 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
                {"--steps": "count", "--batch-size": "count", "--lr": "rate", "--seed": "seed",
                 "--random-actions": "share", "--depth": "count", "--width": "width",
                 "--layers": "layers", "--format": "format", "--model": "model",
+                "--context": "context", "--prompt": "prompt", "--shots": "shots",
                 "--trajectories": "recorded", "--out": "old folder", "env": "env",
                 "--env-arg": "env-arg"}),
     "plan": (["--model", "tiny"],
@@ -91,7 +92,8 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
     "vote": (["SWEEP"], COMPUTE | {"sweep": "run", "--arms": "few arms", "--eval-tasks": "count",
                                    "--eval-repeats": "count"}),
     "predict": (["SWEEP"], COMPUTE | {"sweep": "run", "--tasks": "count"}),
-    "dissect": (["SWEEP"], COMPUTE | {"folder": "run", "--sets": "choice", "--max-time": "time",
+    "dissect": (["SWEEP"], COMPUTE | {"folder": "run", "--beside": "run", "--sets": "choice",
+                                      "--max-time": "time",
                                       "--evaluations": "budget", "--eval-tasks": "count",
                                       "--eval-repeats": "count"}),
     "bases": (["SWEEP"], {"sweeps": "run"}),
@@ -142,6 +144,10 @@ WRONG |= {
                 "last:x", "last:\u0663", "last:1:1", "last:" + "9" * 5000, "no-thoughts:1", "../x"],
     "prompt": ["", "nowhere", "EMPTY", "BYTES", "BLANK", "SYNTAX", "UNKNOWN", "DEEP", "/dev/null",
                "a" * 300],
+    "config": ["", "nowhere", "EMPTY", "BYTES", "FILE", "/dev/null", "a" * 300, "key.toml",
+               "value.toml", "nan.toml", "syntax.toml", "text.toml", "twice.toml", "table.toml",
+               "env.toml", "list.yaml", "text.yaml", "tag.yaml", "laughs.yaml", "deep.yaml",
+               "twice.yaml", "key.yaml", "empty.json", "cycle.yaml"],
     "preset": ["", "foo", "GIGPO", "../x", "a" * 300],
     "dtype": ["", "foo", "float16", "float64", "int8", "BFLOAT16", "8"],
     "device": ["", "foo", "gpu", "CPU", "cuda:0", "cuda:99", "mps:1", "meta", "cuda", "mps"],
@@ -158,7 +164,8 @@ FREE = {("trajectories", "--task"), ("trajectories", "--agent"), ("sweep", "--ra
 FINE: set[tuple[str, ...]] = {
     ("eval", "--device", "cuda"), ("eval", "--device", "mps"),  # Its agent needs no model.
     ("play", "--device", "cuda"), ("play", "--device", "mps"),
-    ("--layers", "all,1"), ("--model", "EMPTY"),
+    ("compare", "--arms", "0"),  # A layer.
+    ("--config", "/dev/null"), ("--layers", "all,1"), ("--model", "EMPTY"),
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"), ("--cpus-per-run", "0"),

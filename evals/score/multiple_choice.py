@@ -171,7 +171,8 @@ def beginning(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def _room(model: PreTrainedModel) -> int | None:
     """How many tokens the model can read; None where nothing limits them."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    room: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return room
 
 
 def _fitted(

@@ -173,7 +173,7 @@ def test_what_an_environment_says_is_text_in_a_template(
     ("template", "why"),
     [
         ("{{ nothing }}", "speaks of"),
-        ("{% if %}", "no Jinja template"),
+        ("{% if %}", "Jinja template"),
         ("{{ ''.__class__.__mro__ }}", "fails"),
         ("{{ observation.foo }}", "fails"),
         ("{% include '/etc/passwd' %}", "fails"),

@@ -179,7 +179,6 @@ def test_what_libraries_give_becomes_plain(text: Any, reward: Any, truth: Any) -
         ("a", 0.0, True),
         None,
     ],
-    ids=repr,
 )
 def test_what_is_no_outcome_ends_the_episode(outcome: Any) -> None:
     env = Says(outcome)

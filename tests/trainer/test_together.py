@@ -140,9 +140,14 @@ def test_versions_that_variants_share_are_held_once(
 
 
 def test_where_rows_mix_it_is_said_before_anything_is_played() -> None:
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 4}
     config = MixtralConfig(
-        **sizes, vocab_size=24, num_hidden_layers=2, num_key_value_heads=2, num_local_experts=2
+        vocab_size=24,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=2,
     )
     model = MixtralForCausalLM(config).eval().requires_grad_(False)
     full = trained(model)

@@ -114,7 +114,7 @@ def write_questions(folder: Path) -> tuple[Path, Path]:
     """The questions as files: in ARC's format of the hub, and in MMLU's."""
     worded, lettered = folder / "worded.jsonl", folder / "lettered.jsonl"
     labels = "ABCDE"
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"question": q, "choices": {"text": c, "label": list(labels[: len(c)])}, "answerKey": key}
         for q, c, key in _ASKED
     ]

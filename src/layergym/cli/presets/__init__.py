@@ -12,6 +12,7 @@ from typing import Any
 
 from layergym.base.errors import unknown
 from layergym.command.console import Output
+from layergym.command.values import text
 
 HERE = Path(__file__).parent
 COMMANDS = ("train", "sweep", "eval")
@@ -50,6 +51,7 @@ def add_preset(parser: argparse._ActionsContainer) -> None:
     """Declare `--preset`."""
     parser.add_argument(
         "--preset",
+        type=text,
         metavar="NAME",
         help=f"published settings, for what is not given: {', '.join(presets())}",
     )
