@@ -75,7 +75,7 @@ class Skipped(Exception):
 def small(kind: str) -> PreTrainedConfig:
     """A small configuration of this kind of model."""
     config_class = type(AutoConfig.for_model(kind))
-    takes = inspect.signature(config_class.__init__).parameters
+    takes = inspect.signature(config_class).parameters
     known = {k: v for k, v in SMALL.items() if k in takes} | OTHERS.get(kind, {})
     if "qk_rope_head_dim" in takes:  # Heads have another size for positions.
         known.pop("head_dim", None)

@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -34,7 +35,7 @@ from layergym.trainer.layers.variants import Variant
 from layergym.trainer.run import agent_of
 from layergym.trainer.spec import make_env_of
 
-Replies = list[list[tuple[int, ...]]]
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -118,7 +119,7 @@ def _play(bench: Bench, agent: LLMAgent, jobs: Sequence[Job]) -> list[Trajectory
     return rollout(agent, make_env_of(bench.run, bench.spec.split), jobs, in_flight=CHUNK)
 
 
-def _timed(work):  # type: ignore[no-untyped-def]
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
     began = time.process_time()
     return work(), time.process_time() - began
 

@@ -27,6 +27,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -237,9 +238,10 @@ def main() -> None:
         return
     began = time.process_time()
     with tempfile.TemporaryDirectory() as name:
-        stored, tokenizer = open_stored(args.model)
+        opened, tokenizer = open_stored(args.model)
+        stored: Any = opened
         depth = stored.config.num_hidden_layers
-        save_model(stored.to(torch.bfloat16), Path(name) / "stored", tokenizer)  # type: ignore[call-arg]
+        save_model(stored.to(torch.bfloat16), Path(name) / "stored", tokenizer)
         spec = spec_of(Path(name) / "stored", args.env)
         spec = replace(spec, steps=args.steps, save_every=args.steps)
         spec = replace(spec, group_size=args.group)

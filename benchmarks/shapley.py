@@ -53,21 +53,17 @@ def main() -> None:
         simulate()
     elif args.sweep:
         for found in read_dissected(args.sweep):
-            games = [game for game in map(_whole(found), found.results) if game]
+            games = [game for seed in found.results if (game := _game(found, seed))]
             if games:
                 table(games, found)
 
 
-def _whole(found: Dissected):  # type: ignore[no-untyped-def]
-    """By seed, the game of all its coalitions; None where some are missing."""
-
-    def game_of(seed: int) -> CoalitionGame | None:
-        results = found.results[seed]
-        if any(coalition_name(one) not in results for one in every_coalition(found.layers)):
-            return None
-        return lambda coalition: results[coalition_name(coalition)].rates
-
-    return game_of
+def _game(found: Dissected, seed: int) -> CoalitionGame | None:
+    """The game of all coalitions of one seed; None where some are missing."""
+    results = found.results[seed]
+    if any(coalition_name(one) not in results for one in every_coalition(found.layers)):
+        return None
+    return lambda coalition: results[coalition_name(coalition)].rates
 
 
 def table(games: Sequence[CoalitionGame], found: Dissected) -> None:
@@ -115,7 +111,10 @@ def _order_noise(shares: Shares) -> Floats:
 def simulate() -> None:
     """How often `intervals` hold the truth: eight layers, 100 tasks of two episodes."""
     strengths = np.array([0.9, 0.8, 0.5, 0.3, 0.1, 0.1, 0.0, 0.0])
-    truth: CoalitionGame = lambda c: np.array([1 - np.exp(-sum(strengths[i] for i in c))])  # noqa: E731
+
+    def truth(coalition: Coalition) -> Floats:
+        return np.array([1 - np.exp(-sum(strengths[i] for i in coalition))])
+
     wanted = 0.6 * exact(truth, 8).values
     print("| seeds | orders | intervals that hold the truth | mean half-width, points |")
     print("|---|---|---|---|")

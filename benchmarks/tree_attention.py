@@ -31,7 +31,8 @@ from layergym.trainer.layers.selection import select
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import Trees, lay
 
-ROWS = 8
+ROWS, SAMPLED = 8, 16
+"""And how many tokens at the end of a row carry loss: the head is not what is measured."""
 PATHS = ("dense", "blocks")
 
 
@@ -63,7 +64,7 @@ def one_pass(path: str, slots: int, depth: int, kept: Path) -> dict[str, float]:
     """CPU seconds and bytes of one pass; its gradient goes to `kept`."""
     model, trees = model_of(depth, path), tree(slots)
     width = trees.places.shape[1]
-    sampled = (torch.arange(width) > slots // 4).repeat(ROWS, 1)
+    sampled = (torch.arange(width) >= width - SAMPLED).repeat(ROWS, 1)
     # Once on a small tree, so that libraries have set up what they keep.
     small = tree(64)
     sampled_logprobs(model, model, small, sampled[:, -small.places.shape[1] :] & (small.places > 0))

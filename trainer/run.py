@@ -38,7 +38,7 @@ from layergym.agents.servers.vllm import VLLMSampler
 from layergym.agents.shots import SPLIT
 from layergym.agents.styles import style_of
 from layergym.agents.types import Trajectory
-from layergym.base.errors import Diverged
+from layergym.base.errors import Diverged, briefly
 from layergym.base.files import undone, write_json
 from layergym.base.locks import locked
 from layergym.envs import InputError, find, panel
@@ -47,6 +47,7 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected
 from layergym.trainer.credit.measures import TimedAgent
 from layergym.trainer.engine import open_engine, publish, through
+from layergym.trainer.held_out import BestStep, HeldOut, held_out_panel
 from layergym.trainer.inherited import check_settings
 from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import with_lora
@@ -86,6 +87,8 @@ class Trained:
     selection: LayerSelection
     delta_bytes: int
     ended: TrainingEnd = "steps"
+    best: BestStep | None = None
+    """The step with the best score on held-out tasks, where these were played."""
 
 
 def prompt_style(spec: RunSpec) -> PromptStyle:
@@ -119,6 +122,7 @@ def check_run(spec: RunSpec, num_layers: int) -> None:
         InputError: the layers, the boost, the learning rate or another setting is wrong.
     """
     _settings(spec, Path("unused"), ())
+    held_out_panel(spec)
     check_layers(spec.model, spec.layers, num_layers)
     boost_factors(spec.boost, num_layers)
 
@@ -187,8 +191,7 @@ def train_policy(
     tasks = panel(make_env_of(spec, "train")())
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
-        if isinstance(policy.agent.sampler, VLLMSampler):
-            publish(trainer, policy.agent.sampler.engine)
+        _sync(policy.agent, trainer)
         timed, began = TimedAgent(policy.agent), time.perf_counter()
         played = rollout(
             timed,
@@ -202,6 +205,10 @@ def train_policy(
             trainer.note({"time/slots_wanted": policy.agent.sampler.net.wanted_share()})
         return played
 
+    def play_unseen(jobs: Sequence[Job]) -> list[Trajectory]:
+        _sync(policy.agent, trainer)
+        return rollout(policy.agent, make_env_of(spec, spec.eval_split), jobs)
+
     def keep(step: int, collected: Collected) -> None:
         if trainer.is_world_process_zero():
             samples.keep(step, collected)
@@ -210,6 +217,7 @@ def train_policy(
         spec = replace(spec, tokens_per_pass=RunSpec.read(folder).tokens_per_pass)
     log = MetricsFile(folder / "metrics.jsonl", watch.on_step, spec.patience)
     pause = Pause(watch.pause)
+    held_out = HeldOut(spec, folder, play_unseen, log)
     settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
     samples = Samples(
@@ -221,15 +229,16 @@ def train_policy(
         tasks,
         play,
         policy.tokenizer,
-        callbacks=[log, pause],
+        callbacks=[log, held_out, pause],
     )
-    trainer.on_rollout = keep
+    trainer.on_rollout, held_out.trainer = keep, trainer
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
     with undone(folder, where=lambda error: _in_vain(error, trainer)):
         if checkpoint is None and trainer.is_world_process_zero():
             found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
-            write_json(folder / "manifest.json", manifest([tasks], [spec.seed]))
+            panels = [tasks, *held_out.panels]
+            write_json(folder / "manifest.json", manifest(panels, [spec.seed]))
             write_json(folder / "config.json", asdict(spec) | found)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
@@ -246,7 +255,14 @@ def train_policy(
         selection=trainer.selection,
         delta_bytes=delta.stat().st_size if over else 0,
         ended=ended,
+        best=held_out.best,
     )
+
+
+def _sync(agent: LLMAgent, trainer: GiGPOTrainer) -> None:
+    """Bring what was trained to the engine that samples, if it is another one."""
+    if isinstance(agent.sampler, VLLMSampler):
+        publish(trainer, agent.sampler.engine)
 
 
 def _in_vain(error: Exception, trainer: GiGPOTrainer) -> bool:
@@ -267,7 +283,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     except InputError:
         raise
     except (TypeError, ValueError) as error:  # TRL and Transformers look at the values.
-        raise InputError(f"a setting is wrong: {error}") from error
+        raise InputError(f"a setting is wrong: {briefly(error)}") from error
 
 
 def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str, Any]:

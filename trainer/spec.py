@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from layergym.agents.styles import check_style
-from layergym.base.errors import InputError, briefly
+from layergym.base.errors import InputError, briefly, unknown
 from layergym.base.files import read_json
 from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import TextEnv, find, make
@@ -28,6 +28,7 @@ class RunSpec:
 
     BOUNDS: ClassVar[Mapping[str, Bounds]] = Credit.BOUNDS | {
         "lora": Bounds(0, 65_536, whole=True),
+        "shots": Bounds(0, 100, whole=True),
         "steps": Bounds(1, 1_000_000, whole=True),
         "tasks_per_step": Bounds(1, 100_000, whole=True),
         "group_size": Bounds(2, 10_000, whole=True),
@@ -41,6 +42,8 @@ class RunSpec:
         "seed": Bounds(0, 2**32 - 1, whole=True),
         "save_every": Bounds(1, 1_000_000, whole=True),
         "patience": Bounds(1, 1_000_000, whole=True, optional=True),
+        "eval_every": Bounds(0, 1_000_000, whole=True),
+        "eval_tasks": Bounds(1, 100_000, whole=True),
     }
     env: str
     """Id of the environment, such as "alfworld-v0"."""
@@ -49,11 +52,12 @@ class RunSpec:
     model: str = "tiny"
     """"tiny" (embedded), "smollm2" (after: layergym pull smollm2), a folder, or a hub id."""
     format: str | None = None
-    """The form of a reply: "act", "think", "plain", "tool", "regex:PATTERN" (`agents.formats`)."""
+    """Form of a reply: act, think, plain, tool, regex:PATTERN; None: act for chat models, or what
+    the environment reads."""
     admissible: bool | None = None
-    """List the admissible actions in every prompt."""
+    """List the admissible actions in every prompt; None: for chat models."""
     context: str = "whole"
-    """What of an episode a prompt shows: "whole", "last:2", "no-thoughts" (`agents.contexts`)."""
+    """What of an episode a prompt shows: whole, last:K turns, no-thoughts."""
     prompt: str = ""
     """The text of a Jinja template for the prompt; see `PromptStyle`."""
     shots: int = 0
@@ -110,6 +114,14 @@ class RunSpec:
     """Seed of tasks, episodes and training."""
     save_every: int = 10
     """Optimiser steps between checkpoints."""
+    eval_every: int = 0
+    """Optimiser steps between scores on held-out tasks; 0 for none."""
+    eval_split: str = "valid"
+    """Split of the held-out tasks."""
+    eval_tasks: int = 64
+    """Held-out tasks, played once each at the temperature of rollouts."""
+    keep: Literal["last", "best"] = "last"
+    """Whether the delta of the step with the best held-out score is kept too, beside the last."""
     trl: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of TRL's `GRPOConfig` by name: `{"importance_sampling_level": "sequence"}`
     is GSPO's ratio. Those that would have no effect are refused (`trainer.inherited`)."""
@@ -125,6 +137,10 @@ class RunSpec:
         """
         check_numbers(self, self.BOUNDS)
         self._check_kinds()
+        if self.keep not in ("last", "best"):
+            raise unknown("keep", str(self.keep), ("last", "best"))
+        if self.keep == "best" and not self.eval_every:
+            raise InputError("to keep the best step, say how often to score: --eval-every N")
         check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
@@ -178,7 +194,7 @@ def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
     Raises:
         InputError: a value is wrong; names in `trl` are looked at when the run begins.
     """
-    own = {f.name for f in fields(RunSpec)}
+    own = {f.name for f in fields(RunSpec)} - {"trl"}
     mine = {name: value for name, value in settings.items() if name in own}
     for one in fields(RunSpec):  # --set layers=14 is read as a number
         if one.type in _TEXT and isinstance(mine.get(one.name), int):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from layergym.agents.models.architecture import check_exact
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
 from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.layers.delta import LayerDelta
@@ -25,9 +25,16 @@ class LayerTargeting(DeltaCheckpoints):
     _factors: dict[int, float]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Transformers' optimiser, with boosted layers in groups of their own."""
+        """Transformers' optimiser, with boosted layers in groups of their own.
+
+        Raises:
+            InputError: it refuses one of its settings.
+        """
         new = self.optimizer is None
-        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        try:
+            optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        except ValueError as error:
+            raise InputError(f"the optimiser refuses a setting: {briefly(error)}") from error
         if new and self._factors:
             groups = []
             for group in optimizer.param_groups:

@@ -13,6 +13,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -281,10 +282,9 @@ class GiGPOTrainer(LayerTargeting):
             return number
         self._begin()
         self._steps = []
-        self.model.train(False)
-        with self._timed("rollout"), torch.no_grad():
-            self._collected = collect(self.panel, self._play_together, self.args.rollout, number)
-        self.model.train()
+        together = partial(self.play_between, self._play)
+        with self._timed("rollout"):
+            self._collected = collect(self.panel, together, self.args.rollout, number)
         check_rows(causal_model(self.model).config, (row.ids for row in self._collected.rows))
         if self.on_rollout:
             self.on_rollout(self.state.global_step, self._collected)
@@ -329,10 +329,23 @@ class GiGPOTrainer(LayerTargeting):
                 "pass holds them all, or leave it out"
             )
 
-    def _play_together(self, jobs: Sequence[Job]) -> list[Trajectory]:
-        """Play this process's share of `jobs`; the trajectories of all processes, in order."""
-        with nullcontext() if self.args.external_engine else self.unsharded():
-            played = self._play(self.share.block(jobs))
+    def play_between(self, play: Rollout, jobs: Sequence[Job]) -> list[Trajectory]:
+        """Play `jobs` with the model as it is between two steps.
+
+        Args:
+            play: plays this process's share.
+            jobs: of all processes.
+
+        Returns:
+            The trajectories of all processes, in order.
+        """
+        self.model.train(False)
+        with (
+            torch.no_grad(),
+            nullcontext() if self.args.external_engine else self.unsharded(),
+        ):
+            played = play(self.share.block(jobs))
+        self.model.train()
         return list(gather_object(list(played)))
 
     def _idle_rows_count_nothing(self) -> bool:

@@ -27,7 +27,7 @@ class ReplyFormat(Protocol):
 
     @property
     def reminder(self) -> str:
-        """The same in short, at the end of a message and before an example; "" for none."""
+        """The same in one line, at the end of a message and before an example; "" for none."""
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:

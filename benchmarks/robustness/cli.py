@@ -28,7 +28,9 @@ def lines(only: str = "") -> Iterator[list[str]]:
     for command, (base, options) in COMMANDS.items():
         for option, kind in options.items():
             for value in WRONG[kind]:
-                if (option, value) in FINE or (only and command.split()[0] != only):
+                if {(option, value), (command, option, value)} & FINE or (
+                    only and command.split()[0] != only
+                ):
                     continue
                 if option.startswith("-"):
                     # "=" keeps what begins with a minus sign from being taken for an option.
@@ -40,7 +42,25 @@ def lines(only: str = "") -> Iterator[list[str]]:
             yield from ([command, *rest] if command else list(rest) for rest in rests)
 
 
-TEMPLATES = {
+LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+FILES = {
+    "key.toml": "nothing_of_the_kind = 1\n",
+    "value.toml": "steps = 0\n",
+    "nan.toml": "gamma = nan\n",
+    "syntax.toml": "steps = = 3\n",
+    "text.toml": 'steps = "many"\n',
+    "twice.toml": "steps = 1\nsteps = 2\n",
+    "table.toml": "[steps]\nx = 1\n",
+    "env.toml": 'env = ["alfworld-v0"]\n',
+    "list.yaml": "- steps\n",
+    "text.yaml": "steps\n",
+    "tag.yaml": 'steps: !!python/object/apply:os.system ["touch PWNED"]\n',
+    "laughs.yaml": f"a0: &a0 [x]\n{LAUGHS}steps: *a11\n",
+    "deep.yaml": "steps: " + "[" * 3000 + "]" * 3000 + "\n",
+    "twice.yaml": "steps: 1\nsteps: 2\n",
+    "key.yaml": "? [a, b]\n: 1\n",
+    "cycle.yaml": "steps: &a [*a]\n",
+    "empty.json": "{}\n",
     "BLANK": " \n",
     "SYNTAX": "{% if observation %}",
     "UNKNOWN": "{{ observation }} {{ password }}",
@@ -52,7 +72,7 @@ def furnish(folder: Path, sweep: Path) -> None:
     """Put into a working folder what lines name in capitals; SWEEP is a copy of `sweep`."""
     shutil.copytree(sweep, folder / "SWEEP")
     shutil.copytree(sweep / "arms/full/seed-0", folder / "RUN")
-    for name, text in TEMPLATES.items():
+    for name, text in FILES.items():
         (folder / name).write_text(text)
     (folder / "FILE").write_text("no folder\n")
     (folder / "BYTES").write_bytes(b"\xff\xfe\x00\n" * 9)

@@ -41,11 +41,11 @@ RUN = {
     "--preset": "preset", "--context": "context", "--prompt": "prompt", "--shots": "shots",
     "--similarity": "share", "--compat": "choice", "--tokens-per-pass": "count",
     "--sampler": "sampler", "--dtype": "dtype", "--device": "device",
-    "--history": "least 0", "--alpha": "share", "--set": "setting",
+    "--history": "least 0", "--alpha": "share", "--set": "setting", "--config": "config",
 }  # fmt: skip
 ADDRESS = {
     "--preset": "preset", "--format": "format", "--context": "context", "--prompt": "prompt",
-    "--shots": "shots",
+    "--shots": "shots", "--config": "config",
 }  # fmt: skip
 COMPUTE = {"--dtype": "dtype", "--device": "device"}
 COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
@@ -79,6 +79,7 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
                {"--steps": "count", "--batch-size": "count", "--lr": "rate", "--seed": "seed",
                 "--random-actions": "share", "--depth": "count", "--width": "width",
                 "--layers": "layers", "--format": "format", "--model": "model",
+                "--context": "context", "--prompt": "prompt", "--shots": "shots",
                 "--trajectories": "recorded", "--out": "old folder", "env": "env",
                 "--env-arg": "env-arg"}),
     "plan": (["--model", "tiny"],
@@ -91,7 +92,8 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
     "vote": (["SWEEP"], COMPUTE | {"sweep": "run", "--arms": "few arms", "--eval-tasks": "count",
                                    "--eval-repeats": "count"}),
     "predict": (["SWEEP"], COMPUTE | {"sweep": "run", "--tasks": "count"}),
-    "dissect": (["SWEEP"], COMPUTE | {"folder": "run", "--sets": "choice", "--max-time": "time",
+    "dissect": (["SWEEP"], COMPUTE | {"folder": "run", "--beside": "run", "--sets": "choice",
+                                      "--max-time": "time",
                                       "--evaluations": "budget", "--eval-tasks": "count",
                                       "--eval-repeats": "count"}),
     "bases": (["SWEEP"], {"sweeps": "run"}),
@@ -128,10 +130,11 @@ WRONG |= {
     "width": ["0", "-1", "16", "1.5", "99999999999", *NO_NUMBERS],
     "setting": ["", "x", "=1", "nothing_of_the_kind=1", "steps=0", "steps=abc", "seed=-1",
                 "beta=-1", "learning_rate=nan", "learning_rate=0", "layers=99", "env_args=3",
-                "BOUNDS=1", "credit=1", "__class__=int", "loss_type=foo", "epsilon=-1", "epsilon=nan",
-                "max_grad_norm=nan", "optim=foo", "lr_scheduler_type=foo", "warmup_steps=-1",
-                "adam_beta1=2", "weight_decay=nan", "max_steps=3", "output_dir=x", "bf16=true",
-                "report_to=wandb", "push_to_hub=true", "trl={}", "temperature=0", "gamma=2"],
+                "BOUNDS=1", "credit=1", "__class__=int", "loss_type=foo", "epsilon=-1",
+                "epsilon=nan", "max_grad_norm=nan", "optim=foo", "lr_scheduler_type=foo",
+                "warmup_steps=-1", "adam_beta1=2", "weight_decay=nan", "max_steps=3",
+                "output_dir=x", "bf16=true", "report_to=wandb", "push_to_hub=true", "trl={}",
+                "temperature=0", "gamma=2"],
     "budget": ["0", "-1", "1", "1.5", "99999999999", *NO_NUMBERS],
     "shots": ["-1", "101", "1.5", *NO_NUMBERS],
     "format": ["", "foo", "THINK", "think:x", "plain:", "regex", "regex:", "regex:(", "regex:a",
@@ -141,6 +144,10 @@ WRONG |= {
                 "last:x", "last:\u0663", "last:1:1", "last:" + "9" * 5000, "no-thoughts:1", "../x"],
     "prompt": ["", "nowhere", "EMPTY", "BYTES", "BLANK", "SYNTAX", "UNKNOWN", "DEEP", "/dev/null",
                "a" * 300],
+    "config": ["", "nowhere", "EMPTY", "BYTES", "FILE", "/dev/null", "a" * 300, "key.toml",
+               "value.toml", "nan.toml", "syntax.toml", "text.toml", "twice.toml", "table.toml",
+               "env.toml", "list.yaml", "text.yaml", "tag.yaml", "laughs.yaml", "deep.yaml",
+               "twice.yaml", "key.yaml", "empty.json", "cycle.yaml"],
     "preset": ["", "foo", "GIGPO", "../x", "a" * 300],
     "dtype": ["", "foo", "float16", "float64", "int8", "BFLOAT16", "8"],
     "device": ["", "foo", "gpu", "CPU", "cuda:0", "cuda:99", "mps:1", "meta", "cuda", "mps"],
@@ -154,13 +161,15 @@ WRONG |= {
 FREE = {("trajectories", "--task"), ("trajectories", "--agent"), ("sweep", "--ray-address"),
         ("envs build-alfworld-index", "out")}  # fmt: skip
 """Options whose every value is right, or whose wrong values stand in `ALONE`."""
-FINE = {
-    ("--layers", "all,1"), ("--model", "EMPTY"),
+FINE: set[tuple[str, ...]] = {
+    ("eval", "--device", "cuda"), ("eval", "--device", "mps"),  # Its agent needs no model.
+    ("play", "--device", "cuda"), ("play", "--device", "mps"),
+    ("--config", "/dev/null"), ("compare", "--arms", "0"), ("--layers", "all,1"), ("--model", "EMPTY"),
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"), ("--cpus-per-run", "0"),
 }  # fmt: skip
-"""Not wrong after all."""
+"""Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {
     "": [["nothing"], ["--nothing"], ["trian"], ["train sweep"], ["é"], ["-x"], ["a" * 400]],
     "train": [["alfworld-v0", "extra"], ["--nothing"], ["alfworld-v0", "--tasks", "100000",

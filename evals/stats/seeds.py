@@ -14,8 +14,9 @@ keeps a variance of its own. The arm's score stays the mean over all its runs.
 - The other arms may have such a run next time. `risk` is what that costs a score on average; it is
   shared, so it widens what is said against the base and leaves differences between arms as they
   are.
-- All this takes three runs of every arm. Of two, both may have diverged: such an arm looks bad and
-  does not stand apart, so one variance is kept for all, as wide as it may be.
+- All this takes three runs of every arm, and few arms apart (one, or a tenth of them). Of two runs
+  both may have diverged: such an arm looks bad and does not stand apart. And where many arms stand
+  apart, that is how training goes. Then one variance is kept for all, as wide as it may be.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Spread:
     apart: tuple[int, ...]
     """Arms whose runs lie much further apart than those of the others."""
     own: tuple[int, ...]
-    """Those of them that have a variance of their own: all, or none where runs are too few."""
+    """Those of them that have a variance of their own: all, or none where one is kept for all."""
     risk: float
     """What a score loses, on average, by runs like those; 0 where there are none."""
 
@@ -87,7 +88,8 @@ def seed_spread(cells: Sequence[Floats]) -> Spread:
     squares = [_squares(table) for table in cells]
     apart = tuple(_apart(squares))
     together = _variance(squares, squares, cells)
-    if min(map(len, cells), default=0) < ENOUGH:
+    many = len(apart) > max_apart(len(cells))
+    if many or min(map(len, cells), default=0) < ENOUGH:
         return Spread(np.full(len(cells), together[0]), together[1], apart, (), 0.0)
     inside = [one for arm, one in enumerate(squares) if arm not in apart]
     pooled, degrees = _variance(inside, squares, cells)
@@ -99,6 +101,11 @@ def seed_spread(cells: Sequence[Floats]) -> Spread:
     share = len(apart) / max(sum(len(table) for table in cells), 1)
     excess = max(0.0, together[0] - pooled)
     return Spread(variances, degrees, apart, apart, float(np.sqrt(share * excess)))
+
+
+def max_apart(arms: int) -> int:
+    """How many of this many trained arms may stand apart while the pool is robust."""
+    return max(1, arms // 10)
 
 
 def _squares(table: Floats) -> _Squares:

@@ -19,7 +19,7 @@ import numpy as np
 from layergym.base.errors import InputError, briefly
 from layergym.command.console import Output
 from layergym.command.options import add_arms, arms_of, new_folder
-from layergym.command.values import JOBS, SEED, TASKS
+from layergym.command.values import JOBS, SEED, TASKS, text
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile import LayerProfile, profile
 from layergym.evals.contribution.profile_file import read_profile
@@ -51,7 +51,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("sweep", type=Path, help="sweep folder with a ranking of the layers")
     add_arms(parser, "who is compared (default: the second example's)")
     parser.add_argument("--seeds", type=SEED, nargs="+", help="default: as many as the sweep, new")
-    parser.add_argument("--eval-split", help="split of the scored tasks (default: the sweep's)")
+    parser.add_argument(
+        "--eval-split", type=text, help="split of the scored tasks (default: the sweep's)"
+    )
     parser.add_argument(
         "--eval-tasks",
         type=TASKS,

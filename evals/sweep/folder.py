@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.base.files import read_json, write_json
 from layergym.base.locks import vacant
 from layergym.envs import InputError, panel
@@ -29,7 +30,7 @@ from layergym.evals.sweep.spec import ResolvedSweep, SweepSpec, read_spec
 from layergym.trainer.layers.grammar import layer_indices, notice_origin
 from layergym.trainer.layers.stored import stored_hash
 from layergym.trainer.manifest import manifest
-from layergym.trainer.spec import make_env_of
+from layergym.trainer.spec import SERVER, make_env_of
 
 POLL_S = 0.2
 
@@ -49,8 +50,8 @@ def begin_folder(sweep: ResolvedSweep) -> None:
     """Begin a folder that is absent or vacant; one that holds the same sweep is left as it is.
 
     Raises:
-        InputError: the folder holds something else, or the sweep's panels or its model cannot be
-            used; nothing is written then.
+        InputError: the folder holds something else, or the sweep's panels, its model or its vLLM
+            server cannot be used; nothing is written then.
     """
     folder = sweep.folder
     if is_sweep(folder):
@@ -66,9 +67,12 @@ def write_settings(sweep: ResolvedSweep, **more: object) -> None:
     """Write a sweep's manifest, with `more`, and then its settings: from then on it is begun.
 
     Raises:
-        InputError: its panels or its model cannot be used; nothing is written then.
+        InputError: its panels, its model or its vLLM server cannot be used; nothing is written
+            then.
     """
     spec = sweep.spec
+    if spec.run.sampler.startswith(SERVER):
+        VLLMServer(spec.run.sampler.removeprefix(SERVER))
     panels = [panel(make_env_of(spec.run, "train")()), scored_panel(spec.run, spec.eval)]
     if spec.search.active:
         panels.append(scored_panel(spec.run, spec.search.dev))

@@ -17,7 +17,7 @@ from layergym.evals.stats import Floats
 from layergym.evals.sweep.jobs import SweepJob
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.racing import Behind, behind
-from layergym.evals.sweep.run_folder import finished, looked, stop, stopped
+from layergym.evals.sweep.run_folder import finished, look_at_step, stop, stopped
 from layergym.evals.sweep.scan import waves
 from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import ArmRun, ResolvedSweep, SweepSpec
@@ -51,12 +51,12 @@ def all_runs(sweep: ResolvedSweep) -> list[ArmRun]:
     return [*(tuning_runs(sweep) if sweep.spec.search.lr_grid else ()), *sweep.runs]
 
 
-def owed(spec: SweepSpec, folder: Path) -> list[tuple[ArmName, int]]:
+def missing_runs(spec: SweepSpec, folder: Path) -> list[tuple[ArmName, int]]:
     """Runs (arm, seed) that the sweep still owes; nothing is decided or written.
 
     Layers that the scan has not taken so far, and those that left the race, are none of them.
     """
-    # Who is owed depends on folders alone: a sweep need not be resolved for it.
+    # What is missing depends on folders alone, so the sweep need not be resolved.
     runs = ResolvedSweep(spec, folder, tuple((arm, spec.run) for arm in spec.arms)).runs
     single = _by_layer(runs)
     taken = {
@@ -117,7 +117,7 @@ class _Layers:
         going = [layer for layer in wave if not self._out(layer)]
         for step in self.looks:
             going_arms = [arm for layer in going for arm in self.runs[layer]]
-            if lacking := [arm for arm in going_arms if looked(arm.folder, step) is None]:
+            if lacking := [arm for arm in going_arms if look_at_step(arm.folder, step) is None]:
                 return [SweepJob(arm, self.search.dev, step) for arm in lacking]
             if step in self.search.race:
                 self._judge(step, going, known)
@@ -134,7 +134,7 @@ class _Layers:
                 stop(arm.folder, self._reason(one, step, arm))
 
     def _reason(self, one: Behind, step: int, arm: ArmRun) -> str:
-        result = looked(arm.folder, step)
+        result = look_at_step(arm.folder, step)
         assert result is not None
         return (
             f"at step {step} of {arm.run.steps} it scored {100 * one.score:.1f} % on "
@@ -145,7 +145,7 @@ class _Layers:
 
     def _table(self, layer: int, step: int) -> Floats | None:
         """Success rates (S, T) of a layer on the development panel."""
-        found = [looked(arm.folder, step) for arm in self.runs[layer]]
+        found = [look_at_step(arm.folder, step) for arm in self.runs[layer]]
         results = [result for result in found if result is not None]
         return np.array([r.rates for r in results]) if len(results) == len(found) else None
 

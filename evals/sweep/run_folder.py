@@ -51,7 +51,7 @@ def file_look(folder: Path, step: int, result: EvalResult) -> None:
     write_eval(_look(folder, step), result)
 
 
-def looked(folder: Path, step: int) -> EvalResult | None:
+def look_at_step(folder: Path, step: int) -> EvalResult | None:
     """What `take_look` found in `folder` at `step`; None when it was not there yet."""
     path = _look(folder, step) / "evals" / f"t{LOOK_AT}.json"
     return read_eval(path) if path.is_file() else None

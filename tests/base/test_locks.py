@@ -35,7 +35,7 @@ def test_what_a_killed_process_had_staged_is_no_part_of_the_next(tmp_path: Path)
     (left / "stale").write_text("of before\n")
     with staged(tmp_path / "made") as scratch:
         (scratch / "new").write_text("now\n")
-    assert names(tmp_path / "made") == ["new"]
+    assert names(tmp_path / "made") == ["new"] and names(tmp_path) == ["made"]
 
 
 def test_what_is_somebodys_is_not_replaced(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.credit.algorithms import Credit
 from layergym.trainer.spec import RunSpec
+from layergym.trainer.warmup.spec import WarmupSpec
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def test_help_is_the_docstring_with_the_default() -> None:
     assert "1 % or more" in parser().format_help()
 
 
-@pytest.mark.parametrize("spec", [RunSpec, Credit, SweepSpec, EvalSpec, ContestSpec, Launch])
+@pytest.mark.parametrize(
+    "spec", [RunSpec, Credit, SweepSpec, EvalSpec, ContestSpec, Launch, WarmupSpec]
+)
 def test_every_field_of_a_spec_is_described(spec: type) -> None:
     described = set(field_docs(spec)) | set(field_docs(Credit))
     assert {f.name for f in fields(spec)} - described == set()

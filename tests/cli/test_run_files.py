@@ -121,7 +121,20 @@ def test_what_is_wrong_is_named(run_file: Any, text: str, named: str) -> None:
         parsed("train", "alfworld-v0", "--config", run_file(text))
 
 
-@pytest.mark.parametrize("text", ["- 1", "!!python/object/apply:os.getcwd []", "a: [", "a: b: c"])
+LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+NO_YAML = {
+    "list": "- 1",
+    "object": "!!python/object/apply:os.getcwd []",
+    "open": "a: [",
+    "two colons": "a: b: c",
+    "twice": "tasks: 1\ntasks: 2",
+    "laughs": f"a0: &a0 [x]\n{LAUGHS}tasks: *a11\n",
+    "itself": "tasks: &a [*a]",
+    "deep": "tasks: " + "[" * 3000 + "]" * 3000,
+}
+
+
+@pytest.mark.parametrize("text", NO_YAML.values(), ids=NO_YAML)
 def test_a_yaml_file_that_is_no_run_file(run_file: Any, text: str) -> None:
     with pytest.raises(InputError, match="run file"):
         parsed("train", "alfworld-v0", "--config", run_file(text, "run.yml"))

@@ -274,3 +274,18 @@ def build_in(tokenizer: PreTrainedTokenizerFast, echo_panel: Panel) -> Build:
 def build(build_in: Build, tmp_path: Path) -> Build:
     """The same, and where nothing else is said, in the folder `run`."""
     return partial(build_in, output_dir=str(tmp_path / "run"))
+
+
+def check_resume(make: Callable[[Path, int], GiGPOTrainer], folder: Path) -> None:
+    """A run that stops after two of three steps and goes on equals one that does not stop.
+
+    `make` builds a trainer for a folder and a number of steps, with a checkpoint at every step.
+    """
+    whole, first = make(folder / "whole", 3), make(folder / "halted", 2)
+    whole.train()
+    first.train()
+    rest = make(folder / "halted", 3)
+    rest.train(resume_from_checkpoint=str(folder / "halted" / "checkpoint-2"))
+    one, other = whole.delta().tensors, rest.delta().tensors
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)

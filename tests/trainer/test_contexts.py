@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from layergym.trainer.rows.trees import lay
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
+from tests.small_runs import logged
 from tests.trainer.test_parity import SHARED, difference, load, replay, weights
 
 POLICIES = ("whole", "last:0", "last:1", "no-thoughts")
@@ -159,11 +159,6 @@ def spec(folder: str, context: str, **more: Any) -> RunSpec:
     )
 
 
-def lines(folder: Path) -> list[dict[str, Any]]:
-    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{k: v for k, v in row.items() if not k.startswith(("time/", "memory"))} for row in rows]
-
-
 ASKS = "{% if left_out %}{{ task }} {{ note }} {% endif %}{{ observation }} w9"
 HISTORY = "{{ task }}{% for one in history %} {{ one.observation }} {{ one.action }}{% endfor %}"
 
@@ -188,7 +183,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     train(RunSpec.read(broken), broken, resume=True)
     name = "delta.safetensors"
     assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert lines(broken) == lines(tmp_path / "whole")
+    assert logged(broken) == logged(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("context", ["last:0", "last:1", "no-thoughts"])
@@ -203,10 +198,10 @@ def test_variants_of_a_bank_are_the_runs_alone(
         train(one, alone)
         left, right = (load_file(f / "delta.safetensors") for f in (alone, folder))
         assert max(float((left[n] - right[n]).abs().max()) for n in left) < 1e-5
-        for ours, theirs in zip(lines(folder), lines(alone), strict=True):
+        for ours, theirs in zip(logged(folder), logged(alone), strict=True):
             assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
         assert (
-            lines(folder)[0]["rows"] == 12 * {"last:0": 3, "last:1": 2, "no-thoughts": 1}[context]
+            logged(folder)[0]["rows"] == 12 * {"last:0": 3, "last:1": 2, "no-thoughts": 1}[context]
         )
 
 

@@ -13,17 +13,9 @@ from layergym.base.locks import locked
 from layergym.envs import Outcome, TextEnv, register
 from layergym.trainer.callbacks import Watch
 from layergym.trainer.run import train
-from layergym.trainer.spec import RunSpec
+from tests.small_runs import small_run
 
-SPEC = RunSpec(
-    env="alfworld-v0",
-    env_args={"max_receptacles": 5, "num_objects": 5, "max_turns": 4},
-    layers="3",
-    steps=4,
-    tasks_per_step=1,
-    group_size=4,
-    save_every=1,
-)
+SPEC = small_run(save_every=1)
 
 
 def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(tmp_path: Path) -> None:

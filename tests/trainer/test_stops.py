@@ -16,28 +16,10 @@ from layergym.trainer.callbacks import WINDOW, MetricsFile, Pause, Watch, stale
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
+from tests.small_runs import logged, small_run
 
 Build = Callable[..., GiGPOTrainer]
-SPEC = RunSpec(
-    env="alfworld-v0",
-    env_args={"max_receptacles": 5, "num_objects": 5, "max_turns": 6},
-    layers="3",
-    steps=4,
-    tasks_per_step=2,
-    group_size=4,
-    save_every=3,
-    beta=0.1,
-)
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    """The metrics of a run, without what depends on the machine."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not machine(k)} for row in rows]
-
-
-def machine(name: str) -> bool:
-    return name.startswith("time/") or name == "memory_bytes"
+SPEC = small_run(max_turns=6, tasks_per_step=2, save_every=3, beta=0.1)
 
 
 def pause_at(*steps: int) -> Callable[[], bool]:
@@ -59,7 +41,7 @@ def test_a_paused_run_goes_on_and_equals_the_uninterrupted_one(tmp_path: Path) -
     assert [p.name for p in paused.glob("checkpoint-*")] == ["checkpoint-2"]
 
     assert train(SPEC, paused, resume=True).ended == "steps"
-    assert lines(paused) == lines(straight)
+    assert logged(paused) == logged(straight)
     deltas = [(folder / "delta.safetensors").read_bytes() for folder in (paused, straight)]
     assert deltas[0] == deltas[1]
 
@@ -158,18 +140,8 @@ def test_a_run_ends_when_its_reward_is_stale_and_a_resumed_one_ends_there_too(
 
 
 def test_patience_is_part_of_what_determines_a_run(tmp_path: Path) -> None:
-    train(RunSpec(**SPEC_ARGS, patience=7), tmp_path / "run")
+    train(small_run(max_turns=6, steps=1, group_size=2, patience=7), tmp_path / "run")
     assert RunSpec.read(tmp_path / "run").patience == 7
-
-
-SPEC_ARGS: dict[str, Any] = {
-    "env": SPEC.env,
-    "env_args": SPEC.env_args,
-    "layers": "3",
-    "steps": 1,
-    "tasks_per_step": 1,
-    "group_size": 2,
-}
 
 
 # ---- trackers -------------------------------------------------------------------------------
@@ -200,6 +172,6 @@ def test_a_missing_tracker_is_said_before_anything_is_done(tmp_path: Path) -> No
 
 
 def test_the_time_of_a_rollout_is_told_apart(tmp_path: Path) -> None:
-    (row,) = train(RunSpec(**SPEC_ARGS), tmp_path / "run").metrics
+    (row,) = train(small_run(max_turns=6, steps=1, group_size=2), tmp_path / "run").metrics
     assert 0 < row["time/env_s"] < row["time/rollout_s"]
     assert row["memory_bytes"] > 1e7

@@ -31,7 +31,8 @@ from layergym.cli.dry_run import Dictated
 from layergym.envs import InputError, Outcome, TextEnv, make
 from layergym.trainer.rows.packing import rows_of
 from layergym.trainer.warmup.demonstrations import IGNORED, Teacher, Telling, demonstrate, retell
-from layergym.trainer.warmup.warmup import WarmupSpec, warmup
+from layergym.trainer.warmup.spec import WarmupSpec
+from layergym.trainer.warmup.warmup import warmup
 
 EXAMPLE = ((Exchange("a room", "a room", "look", "look"),),)
 SUMS: dict[str, Any] = {"families": ["chain_sum"], "levels": [1], "size": 40, "attempts": 2}

@@ -67,8 +67,8 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
     """Which runs can share banks: indices into `specs`, bank by bank.
 
     Runs share a bank when they have the same model, agent and length. Runs that train single
-    entries or anything outside the decoder layers, or LoRA adapters, or that sample with vLLM, are
-    in no bank.
+    entries or anything outside the decoder layers, or LoRA adapters, that sample with vLLM, or that
+    are scored while they train, are in no bank.
 
     Args:
         specs: the runs.
@@ -89,7 +89,7 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
 
 def _fits(spec: RunSpec) -> bool:
     """Whether a run can be in a bank at all."""
-    own = spec.lora or spec.sampler != HERE
+    own = spec.lora or spec.sampler != HERE or spec.eval_every
     return not own and inside_layers(spec.layers)
 
 
@@ -107,7 +107,7 @@ class Bank:
         if not all(map(_fits, specs)):
             raise InputError(
                 "a bank trains decoder layers or modules of theirs, and samples by itself: no "
-                "single entries, nothing outside the layers, no LoRA, no vLLM"
+                "single entries, nothing outside the layers, no LoRA, no vLLM, no --eval-every"
             )
         self.specs = tuple(specs)
         self.base, self.tokenizer = open_model(

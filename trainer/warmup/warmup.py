@@ -8,7 +8,7 @@ recorded trajectories, in an order drawn with a seed. Random and invalid actions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -31,12 +31,11 @@ from layergym.agents.models.architecture import context_limit
 from layergym.agents.models.compute import choose_device, choose_dtype
 from layergym.agents.models.save import RECIPE, save_model
 from layergym.agents.names import LLM, TINY, defaults, num_layers, open_model
-from layergym.agents.styles import check_style, style_of
+from layergym.agents.styles import style_of
 from layergym.agents.trajectories import read_records, record_files
 from layergym.agents.types import Trajectory
 from layergym.base.files import write_json
 from layergym.base.locks import staged
-from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
@@ -50,61 +49,9 @@ from layergym.trainer.warmup.demonstrations import (
     demonstrate,
     retell,
 )
+from layergym.trainer.warmup.spec import NEW, WarmupSpec
 
 OnLog = Callable[[Mapping[str, float]], None]
-NEW = "new"
-_BOUNDS = {
-    "steps": Bounds(1, whole=True),
-    "batch_size": Bounds(1, whole=True),
-    "learning_rate": Bounds(0, above=True),
-    "random_actions": Bounds(0, 1),
-    "depth": Bounds(1, whole=True),
-    "width": Bounds(32, whole=True),
-    "seed": Bounds(0, 2**32 - 1, whole=True),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarmupSpec:
-    """Everything that determines a warm start."""
-
-    env: str
-    env_args: Mapping[str, Any] = field(default_factory=dict)
-    model: str = NEW
-    """A model to fine-tune, or "new": a policy like the embedded one with random weights."""
-    layers: str = "all"
-    format: str | None = None
-    admissible: bool | None = None
-    context: str = "whole"
-    prompt: str = ""
-    shots: int = 0
-    """How the model is addressed, as in `RunSpec`."""
-    steps: int = 1000
-    batch_size: int = 32
-    """Demonstrations per step; one is an episode, or a prompt that does not extend the last."""
-    learning_rate: float = 4e-3
-    random_actions: float = 0.1
-    """Share of turns that take a random admissible action; where the environment lists none, an
-    action that the expert took earlier, most likely for another task."""
-    trajectories: str = ""
-    """A file or folder of recorded trajectories to learn from; "" for the expert."""
-    observations: bool = True
-    """Learn to predict the environment's text too, which helps a policy with random weights."""
-    depth: int = 8
-    width: int = 64
-    seed: int = 0
-    dtype: str = "auto"
-    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Refuse what no warm start could be made of.
-
-        Raises:
-            InputError: a number is out of range, or not one, or no prompts can be made.
-        """
-        check_numbers(self, _BOUNDS)
-        check_style(self)
 
 
 class _Trainer(SteppedInFloat32, SFTTrainer):
@@ -138,6 +85,7 @@ def warmup(spec: WarmupSpec, folder: Path, *, on_log: OnLog | None = None) -> No
 def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     torch.manual_seed(spec.seed)
     env = make(spec.env, **spec.env_args)
+    choose_device(spec.device)
     depth = spec.depth if spec.model == NEW else num_layers(spec.model)
     touched(spec.layers, depth)  # Refused before thousands of episodes are heard.
     recorded = _recorded(spec)

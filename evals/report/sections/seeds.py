@@ -9,7 +9,7 @@ from layergym.evals.report.model import Block, Number, Section, Table, Text
 from layergym.evals.report.words import score_of
 from layergym.evals.results import cut_short
 from layergym.evals.stats import Estimate
-from layergym.evals.stats.seeds import ENOUGH
+from layergym.evals.stats.seeds import ENOUGH, max_apart
 
 _RULE = (
     "Episodes that ended in errors count as lost, and those whose context was full as they stood:"
@@ -52,6 +52,10 @@ def _apart(profile: LayerProfile, arm: ArmName) -> str:
             "all intervals widen with it, since two runs cannot show which arms such a run may "
             "befall; a third seed of every arm (--seeds 0 1 2) would"
         )
+    elif len(apart(profile.runs)) > max_apart(
+        len({one.arm for one in profile.runs if one.arm.trained})
+    ):
+        others_as_before = "all intervals widen, since it is not the only arm with such a run"
     so = (
         "contributions compare everything with full training, so train it with further seeds first"
         if arm == "full"

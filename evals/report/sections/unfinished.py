@@ -7,7 +7,7 @@ from layergym.evals.arms import ArmName
 from layergym.evals.report.model import Section, Text
 from layergym.evals.report.words import listed
 from layergym.evals.results import Sweep
-from layergym.evals.sweep.next_jobs import owed
+from layergym.evals.sweep.next_jobs import missing_runs
 from layergym.evals.sweep.spec import read_spec
 
 
@@ -45,7 +45,7 @@ def stopped_section(sweep: Sweep) -> Section | None:
 def _missing(sweep: Sweep) -> dict[ArmName, list[int]]:
     """Seeds without a final score, by arm: what the settings ask for, and what was begun."""
     try:
-        asked = owed(read_spec(sweep.path), sweep.path)
+        asked = missing_runs(read_spec(sweep.path), sweep.path)
     except InputError:  # Settings by hand or of another version: what is there is all we know.
         asked = []
     unscored = [

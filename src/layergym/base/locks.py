@@ -80,3 +80,5 @@ def staged(folder: Path) -> Iterator[Path]:
             scratch.rename(folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    with suppress(OSError):  # Made by a process that was killed.
+        staging.rmdir()

@@ -84,9 +84,9 @@ def _study_command(found: FoundStudy) -> Subcommand:
         begun = study.run(args, out)
         if begun is None:
             return 0
-        from layergym.cli.sweep import go
+        from layergym.cli.sweep import run_and_report
         from layergym.evals.sweep.spec import read_spec
 
-        return go(read_spec(begun.folder), begun.folder, begun.launch, out)
+        return run_and_report(read_spec(begun.folder), begun.folder, begun.launch, out)
 
     return Subcommand(study.examples, add_arguments, run)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo sweep, or finish one that was interrupted."""
-    from layergym.cli.sweep import go
+    from layergym.cli.sweep import run_and_report
     from layergym.evals.sweep.demo import demo_sweep
     from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.spec import read_spec
@@ -45,4 +45,4 @@ def run(args: argparse.Namespace) -> int:
         new_folder(folder)
     elif read_spec(folder) != spec:
         raise InputError(f"{folder} holds a demo with other settings; give another --out")
-    return go(spec, folder, Launch(jobs=args.jobs), output(args))
+    return run_and_report(spec, folder, Launch(jobs=args.jobs), output(args))

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.base.locks import locked
+from layergym.cli.address import add_address, address
 from layergym.cli.presets import add_preset, note_differences
 from layergym.cli.run_files import add_run_file, filled, show_run_file
 from layergym.command.console import Output, add_output, complain, output
 from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
-    add_address,
     add_compute,
     add_env,
-    address,
     env_args,
     only_to_resume,
     required_env,

@@ -10,7 +10,7 @@ import layergym
 from layergym.base.errors import FAULTS, told
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import add_compute, add_env, env_args, required_env
-from layergym.command.values import SEED, TEMPERATURE
+from layergym.command.values import SEED, TEMPERATURE, text
 
 if TYPE_CHECKING:
     from layergym.agents import Turn
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="human, random, expert, a model by name, or openai:MODEL@URL for a server",
     )
     parser.add_argument("--split", default="train")
-    parser.add_argument("--task", help="task id (default: drawn with --seed)")
+    parser.add_argument("--task", type=text, help="task id (default: drawn with --seed)")
     parser.add_argument(
         "--temperature", type=TEMPERATURE, default=1.0, help="of a model; 0 is greedy"
     )

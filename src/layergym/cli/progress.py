@@ -45,7 +45,7 @@ class StepLines:
             else MISSING.rjust(_width(name))
             for name in self._columns
         ]
-        self._print(" ".join([*cells, *_troubles(metrics)]))
+        self._print(" ".join([*cells, *_remarks(metrics)]))
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._console.print(line, style=style, highlight=False, soft_wrap=True)
@@ -55,10 +55,12 @@ def _width(name: str) -> int:
     return len(COLUMNS[name][1].format(0))
 
 
-def _troubles(metrics: Mapping[str, float]) -> list[str]:
-    """What went wrong with episodes of a step, where anything did."""
+def _remarks(metrics: Mapping[str, float]) -> list[str]:
+    """The score on held-out tasks after some steps, and what went wrong with episodes."""
     failed, full = metrics.get("episodes_failed", 0), metrics.get("out_of_context", 0)
-    told = [f"{failed:.3g} episodes failed"] if failed else []
+    held_out = metrics.get("held_out/success")
+    told = [] if held_out is None else [f"{held_out:.1%} of held-out tasks".replace("%", " %")]
+    told += [f"{failed:.3g} episodes failed"] if failed else []
     told += [f"{full:.1%} out of context".replace("%", " %")] if full else []
     short = metrics.get("shortened", 0)
     told += [f"{short:.1%} with a shortened history".replace("%", " %")] if short else []

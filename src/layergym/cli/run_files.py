@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError, briefly
+from layergym.base.texts import short
 from layergym.cli.presets import preset_values
 from layergym.command.console import Output
 from layergym.command.flags import CALLED
@@ -134,7 +136,7 @@ def _read(path: Path) -> dict[Any, Any]:
         text = path.read_text(encoding="utf-8-sig")
         found = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as a run file: {briefly(str(error))}") from error
+        raise InputError(f"{path} cannot be read as a run file: {briefly(error)}") from error
     if not isinstance(found, dict):
         raise InputError(f"{path} is no run file: it must hold names and values")
     return {key: value for key, value in found.items() if value is not None}
@@ -144,6 +146,13 @@ def _yaml(text: str) -> Any:
     import yaml
 
     try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("it refers to another place (*name); write the value out there")
+        root = yaml.compose(text, yaml.SafeLoader)
+        pairs = root.value if isinstance(root, yaml.MappingNode) else ()
+        names = [str(key.value) for key, _ in pairs]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"it says {twice[0]} twice")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
@@ -159,7 +168,7 @@ def _as_given(action: argparse.Action, value: Any) -> Any:
         return [f"{name}={json.dumps(one, default=str)}" for name, one in value.items()]
     if action.nargs == 0:
         if not isinstance(value, bool):
-            raise InputError(f"it takes true or false, not {value!r}")
+            raise InputError(f"it takes true or false, not {short(repr(value))}")
         return value
     if action.nargs in ("+", "*"):
         return [_one(action, one) for one in (value if isinstance(value, list) else [value])]
@@ -168,7 +177,7 @@ def _as_given(action: argparse.Action, value: Any) -> Any:
 
 def _one(action: argparse.Action, value: Any) -> Any:
     if isinstance(value, bool | list | Mapping):
-        raise InputError(f"it takes one number or text, not {value!r}")
+        raise InputError(f"it takes one number or text, not {short(repr(value))}")
     read = action.type if callable(action.type) else str
     try:
         found = read(str(value))

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError
+from layergym.cli.address import add_address, address
 from layergym.cli.presets import add_preset
 from layergym.cli.run_files import add_run_file
 from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
-    add_address,
     add_compute,
     add_env,
-    address,
     env_args,
     named_values,
     required_env,
@@ -27,7 +26,10 @@ if TYPE_CHECKING:
 
 MOST_EPISODES = 1_000_000
 """Episodes of one rollout, at most."""
-SINGLE = ("layers", "boost", "lora", "learning_rate", "seed", "patience")
+SINGLE = (
+    *("layers", "boost", "lora", "learning_rate", "seed", "patience"),
+    *("eval_every", "eval_split", "eval_tasks", "keep"),
+)
 """What a single run has besides; a sweep sets these for each of its arms."""
 _BY_HAND = ("env", "env_args", "format", "admissible", "context", "prompt", "shots", "trl")
 _COMPUTE = ("dtype", "device")

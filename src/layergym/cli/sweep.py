@@ -127,10 +127,10 @@ def run(args: argparse.Namespace) -> int:
     deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
     if args.resume:
         folder = Path(args.resume)
-        return go(read_spec(folder), folder, launch, out, deadline=deadline)
+        return run_and_report(read_spec(folder), folder, launch, out, deadline=deadline)
     note_differences(args, out)
     folder = new_folder(args.out, "layergym sweep --resume")
-    return go(_spec(args), folder, launch, out, deadline=deadline)
+    return run_and_report(_spec(args), folder, launch, out, deadline=deadline)
 
 
 def _spec(args: argparse.Namespace) -> SweepSpec:
@@ -174,6 +174,8 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
         lr_grid=numbers(args.lr_grid, "--lr-grid"),
     )
     if not search.active:
+        if args.dev_split is not None:
+            raise InputError("--dev-split is for --race, --scan and --lr-grid; give one of these")
         return search
     split = args.dev_split or dev_split(run)
     return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks, score=args.score))
@@ -200,7 +202,7 @@ def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
     return chosen
 
 
-def go(
+def run_and_report(
     spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`.

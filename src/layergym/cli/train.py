@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,8 @@ def _described(args: argparse.Namespace) -> tuple[RunSpec, Path]:
 
 
 def _tell(out: Output, done: Trained, folder: Path) -> None:
+    from layergym.trainer.held_out import BEST
+
     step = len(done.metrics)
     if done.ended == "paused":
         out.show(f"paused after step {step}; go on with: layergym train --resume {folder}")
@@ -138,4 +141,14 @@ def _tell(out: Output, done: Trained, folder: Path) -> None:
     out.show("everything else is bit-identical to the base model")
     delta = folder / "delta.safetensors"
     out.show(f"layer delta: {delta} ({done.delta_bytes:,} bytes)")
-    out.record(event="trained", step=step, ended=done.ended, delta=delta, seconds=done.train_s)
+    if done.best:
+        kept = folder / BEST
+        out.show(f"best on held-out tasks: {done.best}" + f"; {kept}" * kept.is_file())
+    out.record(
+        event="trained",
+        step=step,
+        ended=done.ended,
+        delta=delta,
+        best=asdict(done.best) if done.best else None,
+        seconds=done.train_s,
+    )

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from layergym.base.announced import NAMED
-from layergym.base.errors import InputError, briefly
+from layergym.base.errors import InputError
 from layergym.base.locks import vacant
-from layergym.command.values import REPEATS, TASKS, whole
+from layergym.command.values import REPEATS, TASKS
 
 
 def add_env(parser: argparse.ArgumentParser) -> None:
@@ -55,67 +54,6 @@ def add_compute(parser: argparse.ArgumentParser, *, of: str = "") -> None:
         default="auto",
         help="where models compute (default: a CUDA GPU if there is one, else the CPU)",
     )
-
-
-def add_address(parser: argparse._ActionsContainer) -> None:
-    """How a model is addressed, written the same way in every command."""
-    parser.add_argument(
-        "--format",
-        metavar="NAME",
-        help="form of a reply: act, think, plain, tool, regex:PATTERN (default: act for chat "
-        "models, or what the environment reads)",
-    )
-    parser.add_argument(
-        "--admissible",
-        action=argparse.BooleanOptionalAction,
-        help="list the admissible actions in every prompt (default: for chat models)",
-    )
-    parser.add_argument(
-        "--context",
-        default="whole",
-        metavar="NAME",
-        help="what of an episode a prompt shows: whole (default), last:K turns, no-thoughts",
-    )
-    parser.add_argument(
-        "--prompt",
-        type=Path,
-        metavar="FILE",
-        help="a Jinja template for the prompt of a turn, or function:NAME of another package",
-    )
-    parser.add_argument(
-        "--shots",
-        type=whole(0, 100),
-        default=0,
-        metavar="N",
-        help="show this many episodes of the environment's expert as examples",
-    )
-
-
-def address(args: argparse.Namespace) -> dict[str, Any]:
-    """What `add_address` has read, as the fields of a run or an evaluation.
-
-    Raises:
-        InputError: the file of the prompt cannot be read, or is empty.
-    """
-    return {
-        "format": args.format,
-        "admissible": args.admissible,
-        "context": args.context,
-        "prompt": "" if args.prompt is None else _prompt(args.prompt),
-        "shots": args.shots,
-    }
-
-
-def _prompt(path: Path) -> str:
-    if str(path).startswith(NAMED):
-        return str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--prompt {path} cannot be read: {briefly(error)}") from None
-    if not text.strip():
-        raise InputError(f"--prompt {path} is empty; write a template, or leave it out")
-    return text
 
 
 def env_args(pairs: list[str]) -> dict[str, Any]:

@@ -94,3 +94,11 @@ def test_arms_of_two_runs_of_which_a_tenth_diverge_are_seldom_ranked_wrongly() -
         ranks = [one.ranks for one in measure("x", tables, 8).layers]
         wrong += any(found != (1, 8) for found in ranks)
     assert wrong <= 6
+
+
+def test_where_two_of_nine_arms_stand_apart_one_variance_is_kept() -> None:
+    cells = trained(sweep(1, "layer-03"))
+    cells[7][2] = cells[4][1]
+    found, (variance, _) = seed_spread(cells), seed_variance(cells)
+    assert found.apart == (4, 7) and found.own == ()
+    assert found.variances == pytest.approx([variance] * 9)

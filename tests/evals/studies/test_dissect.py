@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from layergym.__main__ import main
 from layergym.evals.contribution.cheap import compared
-from layergym.evals.contribution.cuts import SETS, Stack, cuts
+from layergym.evals.contribution.cuts import SETS, Cut, Stack, cuts
 from layergym.evals.contribution.dissected import (
     Store,
     coalition_name,
@@ -28,6 +29,8 @@ from layergym.evals.report.sections.dissected import dissected_section
 from layergym.evals.results import EvalResult
 from layergym.evals.stats.shapley import every_coalition, order_pairs
 from layergym.evals.sweep.spec import SweepSpec
+from layergym.evals.sweep.subject import read_subject
+from layergym.evals.sweep.variants import Bench
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train
 
@@ -164,8 +167,8 @@ def test_sets_name_each_variant_once_and_share_coalitions() -> None:
         "stack-0+5",
         "stack-0+3+5",
         "average-0+3+5",
-        "exchanged-7@1",
-        "exchanged-0@grpo.0",
+        "exchanged-7@next",
+        "exchanged-0@grpo",
     } <= set(names)
     assert coalition_name(frozenset({0, 1})) in names
 
@@ -198,6 +201,18 @@ def test_a_run_is_taken_apart_and_goes_on_where_it_stopped(run_folder: Path) -> 
     delta = LayerDelta.load(run_folder / "delta.safetensors")
     assert {"0", "7", "all.q", "embed", "norm"} <= parts.keys() and delta.tensors
     assert all(0 < one["change"] < 1 and 0 <= one["changed_bf16"] <= 1 for one in parts.values())
+
+
+def test_variants_score_in_common_batches_as_one_after_another(run_folder: Path) -> None:
+    subject = read_subject(run_folder)
+    few = replace(subject.spec, size=4, repeats=2)
+    bench = Bench(subject.run, few, subject.runs, temperature=1.0)
+    names = ("base", "full", "moved-3", "without-0", "scaled-0.5", "rank-1", "bfloat16")
+    chosen = [Cut(kind, what) for kind, _, what in (name.partition("-") for name in names)]
+    together = bench.play_some(chosen, 0)
+    assert together == [bench.play(bench.variant(cut, 0), 0) for cut in chosen]
+    assert [result.arm for result in together] == list(names)
+    assert len(bench.play_some(chosen, 0, most=2)) == 2
 
 
 def test_when_time_is_up_what_there_is_is_shown(

@@ -22,7 +22,7 @@ from layergym.agents.models.load import load_tokenizer
 from layergym.agents.models.tiny import FOLDER
 from layergym.base.files import write_json
 from layergym.base.locks import locked
-from layergym.cli.sweep import go
+from layergym.cli.sweep import run_and_report
 from layergym.command.console import output
 from layergym.envs import InputError
 from layergym.evals.report.build import build
@@ -37,6 +37,7 @@ from layergym.evals.sweep.search import Search
 from layergym.evals.sweep.spec import SweepSpec, read_spec
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
+from tests.small_runs import logged
 
 SweepOf = Callable[..., SweepSpec]
 
@@ -54,7 +55,7 @@ def told(sweep_of: SweepOf, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     folder, shown = tmp_path_factory.mktemp("work") / "sweep", StringIO()
     spec = replace(sweep_of(), run=replace(sweep_of().run, env="alfworld-v0"))
     with redirect_stdout(shown):
-        assert go(spec, folder, Launch(jobs=2), output(Namespace())) == 0
+        assert run_and_report(spec, folder, Launch(jobs=2), output(Namespace())) == 0
     return folder, shown.getvalue()
 
 
@@ -109,7 +110,7 @@ def test_the_command_reports_and_can_be_repeated(
     sweep_of: SweepOf, told: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, first = told
-    assert go(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
+    assert run_and_report(sweep_of(), folder, Launch(jobs=2), output(Namespace())) == 0
     for shown in (first, capsys.readouterr().out):
         assert "contribution" in shown.lower()
         assert str(folder / "report" / "report.html") in shown.replace("\n", "")
@@ -138,13 +139,8 @@ def test_an_arm_killed_and_resumed_equals_one_that_was_not(
     one, other = (load_file(folder / "delta.safetensors") for folder in (whole, killed))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert any(row["grad_norm"] > 0 for row in _steps(whole))
-    assert _steps(whole) == _steps(killed)
-
-
-def _steps(folder: Path) -> list[dict[str, float]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith(("time/", "memory"))} for row in rows]
+    assert any(row["grad_norm"] > 0 for row in logged(whole))
+    assert logged(whole) == logged(killed)
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(sweep_of: SweepOf, tmp_path: Path) -> None:

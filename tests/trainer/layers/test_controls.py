@@ -15,6 +15,7 @@ from layergym.trainer.layers.lora import lora_rank, with_lora
 from layergym.trainer.layers.mask import draw_mask
 from layergym.trainer.layers.selection import decoder_layers, layer_size, select
 from layergym.trainer.trainer import GiGPOTrainer
+from tests.trainer.conftest import check_resume
 
 Tiny = Callable[..., PreTrainedModel]
 Build = Callable[..., GiGPOTrainer]
@@ -98,22 +99,14 @@ def test_a_lora_run_leaves_a_delta_of_the_plain_base(
 def test_a_resumed_control_equals_an_uninterrupted_one(
     build: Build, tiny_model: Tiny, tmp_path: Path, control: str
 ) -> None:
-    def make(folder: str, steps: int) -> GiGPOTrainer:
-        where = str(tmp_path / folder)
-        settings = {"output_dir": where, "max_steps": steps, "save_strategy": "steps"}
+    def make(folder: Path, steps: int) -> GiGPOTrainer:
+        settings = {"output_dir": str(folder), "max_steps": steps, "save_strategy": "steps"}
         settings["save_steps"] = 1
         if control == "lora":
             return lora_run(build, tiny_model("llama"), **settings)
         return build(tiny_model("llama"), layers="random", **settings)
 
-    whole, first = make("whole", 3), make("halted", 2)
-    whole.train()
-    first.train()
-    rest = make("halted", 3)
-    rest.train(resume_from_checkpoint=str(tmp_path / "halted" / "checkpoint-2"))
-    one, other = whole.delta().tensors, rest.delta().tensors
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[n], other[n]) for n in one)
+    check_resume(make, tmp_path)
 
 
 def test_the_rank_that_makes_lora_as_large_as_a_layer(tiny_model: Tiny, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from layergym.trainer.layers.grammar import inside_layers, targets, touched
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import decoder_layers, parameters_named, select
 from layergym.trainer.trainer import GiGPOTrainer
+from tests.trainer.conftest import check_resume
 
 Tiny = Callable[..., PreTrainedModel]
 Build = Callable[..., GiGPOTrainer]
@@ -176,19 +177,11 @@ def test_a_resumed_run_of_a_finer_target_equals_an_uninterrupted_one(
 ) -> None:
     layers = f"mask:changed@{full_run}" if spec == "mask" else spec
 
-    def make(folder: str, steps: int) -> GiGPOTrainer:
-        where = str(tmp_path / folder)
-        often = {"save_strategy": "steps", "save_steps": 1}
-        return build(tiny_model("llama"), layers=layers, output_dir=where, max_steps=steps, **often)
+    def make(folder: Path, steps: int) -> GiGPOTrainer:
+        often = {"save_strategy": "steps", "save_steps": 1, "max_steps": steps}
+        return build(tiny_model("llama"), layers=layers, output_dir=str(folder), **often)
 
-    whole, first = make("whole", 3), make("halted", 2)
-    whole.train()
-    first.train()
-    rest = make("halted", 3)
-    rest.train(resume_from_checkpoint=str(tmp_path / "halted" / "checkpoint-2"))
-    one, other = whole.delta().tensors, rest.delta().tensors
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[n], other[n]) for n in one)
+    check_resume(make, tmp_path)
 
 
 def test_adapters_go_on_the_modules_that_are_named(tiny_model: Tiny) -> None:

@@ -25,6 +25,7 @@ _LATE_S = 30.0
 _METRICS = {
     "reward": ("reward", "{:.3f}"),
     "success": ("success", "{:.1%}"),
+    "held_out/success": ("held-out success", "{:.1%}"),
     "turns": ("turns", "{:.1f}"),
     "invalid": ("invalid turns", "{:.1%}"),
     "shortened": ("history shortened", "{:.1%}"),
