@@ -91,7 +91,8 @@ def made(config: PreTrainedConfig) -> PreTrainedModel:
         raise Skipped(f"{shape.num_parameters():,} parameters")
     torch.manual_seed(0)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-    return model.eval()
+    model.eval()
+    return model
 
 
 @torch.no_grad()

@@ -85,7 +85,7 @@ def prefix_must_leave(model: PreTrainedModel, slots: int, free: int) -> bool:
         slots: tokens of a whole rollout, padding included.
         free: bytes.
     """
-    size = model.config.get_text_config(decoder=True).hidden_size * model.dtype.itemsize
+    size = int(model.config.get_text_config(decoder=True).hidden_size) * model.dtype.itemsize
     return slots * size > PREFIX_SHARE * free
 
 

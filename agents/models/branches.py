@@ -66,7 +66,9 @@ def in_blocks(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, attend: O
         mask: (R, 1, N, 3), as `branch_masks` makes it.
         attend: attention of one block.
     """
-    found: Tensor = _InBlocks.apply(query, key, value, _blocks(mask[:, 0]), attend)
+    found: Tensor = _InBlocks.apply(  # type: ignore[no-untyped-call]
+        query, key, value, _blocks(mask[:, 0]), attend
+    )
     return found
 
 
@@ -142,7 +144,9 @@ class _InBlocks(torch.autograd.Function):
         return *(s.to(x.dtype) for s, x in zip(sums, (query, key, value), strict=True)), None, None
 
 
-def _parts(query: Tensor, key: Tensor, value: Tensor, block: _Block) -> tuple[Tensor, ...]:
+def _parts(
+    query: Tensor, key: Tensor, value: Tensor, block: _Block
+) -> tuple[Tensor, Tensor, Tensor]:
     """The queries of a block, and the keys and values that it sees."""
     return query[:, :, block.slots], _taken(key, block.keys), _taken(value, block.keys)
 

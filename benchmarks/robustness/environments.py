@@ -130,7 +130,7 @@ def _truths() -> dict[str, type[lg.TextEnv]]:
 class _Text(str):
     """A text that lies about itself."""
 
-    __str__ = __len__ = __iter__ = encode = strip = _raises(RuntimeError("no text"))  # type: ignore[assignment]
+    __str__ = __len__ = __iter__ = encode = strip = _raises(RuntimeError("no text"))
 
 
 def _texts() -> dict[str, type[lg.TextEnv]]:
@@ -159,7 +159,7 @@ class _Lying(lg.Outcome):
 def _outcomes() -> dict[str, type[lg.TextEnv]]:
     odd: dict[str, Any] = {
         "none": None, "a tuple": ("look", 1.0, False), "a text": "look", "the class": lg.Outcome,
-        "a generator": (x for x in ()), "one that raises": _Lying("look"), "a dict": {"text": ""},
+        "a generator": iter(()), "one that raises": _Lying("look"), "a dict": {"text": ""},
     }  # fmt: skip
     return {f"outcome: {n}": _with(play=lambda self, _, v=v: v) for n, v in odd.items()}
 
@@ -167,8 +167,12 @@ def _outcomes() -> dict[str, type[lg.TextEnv]]:
 # ---- errors ------------------------------------------------------------------------------------
 
 
+def _always(value: Any) -> property:
+    return property(lambda self: value)
+
+
 class _Mute(Exception):
-    __str__ = __repr__ = _raises(RuntimeError("no message"))  # type: ignore[assignment]
+    __str__ = __repr__ = _raises(RuntimeError("no message"))
 
 
 class _Base(BaseException):
@@ -261,7 +265,7 @@ def _names() -> dict[str, type[lg.TextEnv]]:
         "long": ["x" * 100_000, "y"], "blank": [" ", "  "],
         "markup": ["<b>x</b>", "=1+1", "[red]y[/red]"],
     }  # fmt: skip
-    found = {f"tasks: {n}": _with(tasks=property(lambda self, v=v: v)) for n, v in odd.items()}
+    found = {f"tasks: {n}": _with(tasks=_always(v)) for n, v in odd.items()}
     found["tasks: a generator"] = _with(tasks=property(lambda self: (x for x in "abcdefgh")))
     found["tasks raise"] = _with(tasks=property(_raises(KeyError("tasks"))))
     found["tasks change"] = _with(tasks=property(lambda self: [f"t{time.perf_counter_ns()}", "b"]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -139,7 +140,8 @@ def test_a_chat_model_is_told_in_every_message_in_which_form_to_answer(
     played = make(env)
     observation, _ = played.reset(seed=0)
     listed = played.admissible()
-    scene = Scene(played.instructions, observation, observation, 0, listed and tuple(listed))
+    known = None if listed is None else tuple(listed)
+    scene = Scene(played.instructions, observation, observation, 0, known)
     assert style.format == format
     last = style.user(scene)
     assert ends in last.splitlines()[-1]
@@ -149,7 +151,7 @@ def test_a_chat_model_is_told_in_every_message_in_which_form_to_answer(
 
 def test_the_embedded_policy_is_told_nothing_more() -> None:
     for env in ("alfworld-v0", "math-v0"):
-        style = style_of(Asked(), "plain", lambda env=env: make(env))
+        style = style_of(Asked(), "plain", partial(make, env))
         assert style == PromptStyle("plain")
     assert style_of(Asked(admissible=False), "act").admissible is False
 

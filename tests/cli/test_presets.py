@@ -114,7 +114,7 @@ def test_every_arm_of_a_sweep_gives_credit_as_the_published_code(tmp_path: Path)
         assert found.advantages == gigpo(Group((won, lost)), penalty=0.01, compat="verl-agent")
 
 
-CASES = {
+CASES: dict[str, tuple[list[Any], str | None, list[list[float]]]] = {
     # Each turn: state, reward, whether it was valid. Expected by hand, at gamma 0.95, penalty 0.01.
     "all lost": ([[("a", 0, True), ("b", 0, True)], [("a", 0, True)]], None, [[0, 0], [0]]),
     # Rows 1, 1, 0: mean 2/3. In a: 0.95 and 0.

@@ -30,7 +30,7 @@ from layergym.base.errors import Notice
 from layergym.envs import InputError, Outcome, TextEnv, panel, register
 from layergym.trainer.bank import Bank, groups, passes
 from layergym.trainer.bank.lockstep import Seat, lockstep
-from layergym.trainer.bank.passes import Asked, JointPasses
+from layergym.trainer.bank.passes import Asked, JointPasses, all_scored
 from layergym.trainer.bank.paths import Rows
 from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.layers.selection import decoder_layers, select
@@ -432,7 +432,7 @@ def test_each_view_gets_its_own_gradient(
     assert [seen[i] for i in range(5)] == [once, once, slots, slots, 0]
     todo = [replace(one, entering=hidden) for one, hidden in zip(todo, below, strict=True)]
     while todo:
-        scored = shared.score(todo)
+        scored = all_scored(shared.score(todo))
         for one, part in zip(todo, scored, strict=False):
             (part.logprobs.sum() * (1 + one.variant)).backward()
         shared.backward(scored)

@@ -74,6 +74,18 @@ PassAnswer = ScoredRows | torch.OutOfMemoryError
 """What a variant gets: what it asked for, or that there is no memory for it."""
 
 
+def all_scored(answers: Sequence[PassAnswer]) -> list[ScoredRows]:
+    """The answers, where no variant lacked memory.
+
+    Raises:
+        OutOfMemoryError: one did.
+    """
+    for one in answers:
+        if isinstance(one, torch.OutOfMemoryError):
+            raise one
+    return [one for one in answers if isinstance(one, ScoredRows)]
+
+
 class TooManyTogether(torch.OutOfMemoryError):
     """Memory ran out in a pass of several variants; from now on there are fewer in one."""
 

@@ -22,7 +22,7 @@ from layergym.agents.models.compute import clock
 from layergym.agents.models.requests import Request
 from layergym.trainer.bank.bank import Bank
 from layergym.trainer.bank.joint import joined
-from layergym.trainer.bank.passes import Asked
+from layergym.trainer.bank.passes import Asked, all_scored
 from layergym.trainer.layers.selection import select
 from layergym.trainer.rows.trees import Ids, arranged, plant
 from layergym.trainer.spec import RunSpec
@@ -143,7 +143,7 @@ def _round(bank: Bank, requests: Sequence[Request]) -> int:
     entering = bank.passes.below(todo)
     todo = [replace(one, entering=hidden) for one, hidden in zip(todo, entering, strict=True)]
     while todo:
-        scored = bank.passes.score(todo)
+        scored = all_scored(bank.passes.score(todo))
         for one in scored:
             one.logprobs.sum().backward()
         bank.passes.backward(scored)

@@ -59,7 +59,7 @@ def test_blocks_give_what_one_mask_gives(windows: dict[str, int | None], heads: 
         found = []
         for mask in masks:
             assert isinstance(mask, Tensor)
-            output, _ = attend(module, *parts, mask, scaling=0.4)
+            output, _ = attend(module, parts[0], parts[1], parts[2], mask, scaling=0.4)
             found.append((output, *torch.autograd.grad(output, parts, wanted)))
         for ours, theirs in zip(*found, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
