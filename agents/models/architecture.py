@@ -55,8 +55,9 @@ def check_exact(config: PreTrainedConfig) -> None:
     Rotary frequencies of kind "dynamic" pass: they only change beyond `context_limit`.
 
     Raises:
-        InputError: rotary frequencies depend on the longest row (LongRoPE), or attention depends on
-            where keys lie in memory, not on their positions (alibi, GPT-Neo's local windows).
+        InputError: rotary frequencies depend on the longest row (LongRoPE), attention depends on
+            where keys lie in memory, not on their positions (alibi, GPT-Neo's local windows), or
+            tokens attend to later ones (BERT and its like, unless they are set up as decoders).
     """
     config = _text(config)
     longest = getattr(config, "max_position_embeddings", None) or sys.maxsize
@@ -70,6 +71,9 @@ def check_exact(config: PreTrainedConfig) -> None:
     local = "local" in getattr(config, "attention_layers", ())
     if local and config.window_size < longest:
         found = f"local attention: its window of {config.window_size} tokens counts padding"
+    # GPT-NeoX has the switch and is causal either way.
+    if getattr(config, "is_decoder", None) is False and "gpt_neox" not in config.model_type:
+        found = "an encoder: tokens attend to later ones too"
     if found:
         raise InputError(
             f"a model of type {config.model_type} cannot be batched exactly ({found}); "

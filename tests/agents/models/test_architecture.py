@@ -10,10 +10,12 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BertConfig,
     BloomConfig,
     FalconConfig,
     GPT2Config,
     GPTNeoConfig,
+    GPTNeoXConfig,
     LlamaConfig,
     MptConfig,
     OPTConfig,
@@ -21,6 +23,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    RobertaConfig,
 )
 
 from layergym.agents.models.architecture import check_rows, context_limit
@@ -78,6 +81,8 @@ EXACT: dict[str, PreTrainedConfig] = {
     "longrope, never long": Phi3Config(
         **_rotary(rope_parameters=_long(_POSITIONS)), original_max_position_embeddings=_POSITIONS
     ),
+    "bert, as a decoder": BertConfig(**_rotary(), is_decoder=True),
+    "gpt-neox": GPTNeoXConfig(**_rotary()),
     "dynamic": LlamaConfig(
         **_rotary(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4})
     ),
@@ -91,6 +96,8 @@ REFUSED: dict[str, tuple[PreTrainedConfig, str]] = {
     "gpt-neo": (_neo(["global", "local"]), "gpt_neo.*window of 8 tokens"),
     "falcon": (FalconConfig(**_SHAPE, num_hidden_layers=2, alibi=True), "falcon.*alibi"),
     "bloom": (BloomConfig(**_IDS, hidden_size=32, n_layer=2, n_head=4), "bloom.*alibi"),
+    "bert": (BertConfig(**_rotary()), "bert.*later"),
+    "roberta": (RobertaConfig(**_rotary(pad_token_id=1)), "roberta.*later"),
     "mpt": (MptConfig(vocab_size=300, d_model=32, n_layers=2, n_heads=4), "mpt.*alibi"),
 }
 
