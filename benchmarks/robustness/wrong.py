@@ -41,18 +41,22 @@ RUN = {
     "--preset": "preset", "--context": "context", "--prompt": "prompt", "--shots": "shots",
     "--similarity": "share", "--compat": "choice", "--tokens-per-pass": "count",
     "--sampler": "sampler", "--dtype": "dtype", "--device": "device",
-    "--history": "least 0", "--alpha": "share", "--set": "setting", "--config": "config",
+    "--history": "least 0", "--alpha": "weight", "--set": "setting", "--config": "config",
 }  # fmt: skip
 ADDRESS = {
     "--preset": "preset", "--format": "format", "--context": "context", "--prompt": "prompt",
     "--shots": "shots", "--config": "config",
 }  # fmt: skip
+SINGLE = {
+    "--layers": "layers", "--boost": "layers", "--lora": "least 0", "--lr": "rate",
+    "--seed": "seed", "--patience": "count", "--eval-every": "least 0", "--eval-split": "split",
+    "--eval-tasks": "count", "--keep": "choice",
+}  # fmt: skip
 COMPUTE = {"--dtype": "dtype", "--device": "device"}
 COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
     "train": (["alfworld-v0", "--steps", "1", "--tasks", "1", "--group", "2", "--layers", "0"],
-              RUN | {"--layers": "layers", "--boost": "layers", "--lora": "least 0",
-                     "--lr": "rate", "--seed": "seed", "--patience": "count",
-                     "--out": "old folder", "--resume": "run", "--max-time": "time",
+              RUN | SINGLE |
+                    {"--out": "old folder", "--resume": "run", "--max-time": "time",
                      "--report-to": "choice"}),
     "sweep": (["alfworld-v0", "--steps", "2", "--tasks", "1", "--group", "2", "--layers", "0"],
               RUN | {"--layers": "layers", "--seeds": "seed", "--lr-full": "rate",
@@ -83,9 +87,8 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
                 "--trajectories": "recorded", "--out": "old folder", "env": "env",
                 "--env-arg": "env-arg"}),
     "plan": (["--model", "tiny"],
-             RUN | {"--gpus": "count", "--tokens": "count", "--sampled": "least 0",
-                    "--gpu": "choice", "--layers": "layers", "--boost": "layers",
-                    "--lora": "least 0", "--lr": "rate", "--seed": "seed", "--patience": "count"}),
+             RUN | SINGLE | {"--gpus": "count", "--tokens": "count", "--sampled": "least 0",
+                             "--gpu": "choice"}),
     "compare": (["SWEEP"], {"sweep": "run", "--seeds": "seed", "--eval-tasks": "count",
                             "--arms": "arms", "--eval-split": "split", "--jobs": "count",
                             "--out": "old folder"}),

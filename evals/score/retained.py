@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +19,11 @@ from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.results import Run, Sweep
-from layergym.evals.score.sources import Source
 from layergym.evals.stats import Estimate, Floats
 from layergym.evals.stats.board import Board
+
+if TYPE_CHECKING:
+    from layergym.evals.score.sources import Source
 
 NLL = "nll"
 """The measure that is a loss in nats per token; all others are shares that are right."""

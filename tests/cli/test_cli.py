@@ -82,7 +82,7 @@ def test_unknown_setting(capsys: pytest.CaptureFixture[str]) -> None:
     ("options", "sentence"),
     [
         (["--layers", "99"], "the model has 8 layers, 0 to 7"),
-        (["--layers", ""], "no layer is selected"),
+        (["--layers", ""], "--layers: it is empty"),
         (["--model", "./nowhere"], 'no model at "./nowhere"'),
         (["--tasks", "0"], "--tasks: it takes a whole number from 1"),
         (["--lr", "-1"], "--lr: it takes a number above 0"),

@@ -33,7 +33,7 @@ def test_a_number_where_a_text_is_meant() -> None:
     ("setting", "named"),
     [
         ("group_size=1", "group_size"),
-        ("tasks_per_step=1000000", "episodes"),
+        ("tasks_per_step=1000000", "100000"),
         ("deterministic=7", "true or false"),
         ("env_args=[1]", "names and values"),
         ("boost={}", "a text"),
@@ -52,6 +52,11 @@ def test_a_number_where_a_text_is_meant() -> None:
 def test_what_cannot_be_is_refused_before_anything_begins(setting: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         check_run(described("--set", setting), num_layers=4)
+
+
+def test_a_rollout_that_would_never_end() -> None:
+    with pytest.raises(InputError, match="episodes"):
+        described("--set", "tasks_per_step=90000", "--group", "1000")
 
 
 @pytest.mark.parametrize(

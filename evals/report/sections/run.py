@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -115,6 +116,7 @@ def _flat(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return Number(str(value), Estimate(value))
+    with suppress(OverflowError):  # A whole number that no float holds is a text.
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return Number(str(value), Estimate(value))
     return "-" if value is None else str(value)
