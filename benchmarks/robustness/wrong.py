@@ -171,7 +171,7 @@ FINE: set[tuple[str, ...]] = {
     ("--config", "/dev/null"), ("--layers", "all,1"), ("--model", "EMPTY"),
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
-    ("--text", "FILE"), ("--cpus-per-run", "0"),
+    ("--text", "FILE"),
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {

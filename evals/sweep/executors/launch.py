@@ -44,7 +44,11 @@ class Launch:
             raise unknown("executor", self.on, get_args(ExecutorName))
         if self.jobs is not None and self.jobs < 1:
             raise InputError(f"--jobs must be at least 1, not {self.jobs}")
-
+        if self.on != "ray" and (self.ray_address is not None or self.cpus != 1 or self.gpus):
+            raise InputError(
+                "--ray-address, --cpus-per-run and --gpus-per-run are for --on ray; leave them out, "
+                "or run there"
+            )
         if self.gpus is not None and self.gpus > 1:
             raise InputError(f"a run uses one GPU at most, not --gpus-per-run {self.gpus:g}")
 

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from layergym.base.errors import InputError
+from layergym.base.texts import short
 from layergym.evals.sweep.executors.job import JobResult, why, work
 from layergym.evals.sweep.jobs import SweepJob
 
@@ -157,7 +158,9 @@ def _connect(address: str | None) -> Any:
         _check_head(where)
         ray.init(address=where, include_dashboard=False, log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"no Ray cluster answers at {where}: {str(error)[:300]}") from None
+        raise InputError(
+            f"no Ray cluster answers at {short(where)}: {short(str(error), 200)}"
+        ) from None
     return ray
 
 

@@ -96,6 +96,13 @@ def test_an_unknown_executor_is_refused() -> None:
         Launch(on="slurm")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("given", [{"ray_address": "auto"}, {"cpus": 2}, {"gpus": 1}])
+def test_what_only_ray_uses_is_refused_elsewhere(given: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="--on ray"):
+        Launch(**given)
+    Launch(on="ray", **given)
+
+
 @pytest.mark.parametrize(
     ("launch", "sampler"),
     [
