@@ -46,8 +46,7 @@ class Launch:
             raise InputError(f"--jobs must be at least 1, not {self.jobs}")
         if self.on != "ray" and (self.ray_address is not None or self.cpus != 1 or self.gpus):
             raise InputError(
-                "--ray-address, --cpus-per-run and --gpus-per-run are for --on ray; leave them out, "
-                "or run there"
+                "--ray-address, --cpus-per-run and --gpus-per-run are for --on ray; leave them out"
             )
         if self.gpus is not None and self.gpus > 1:
             raise InputError(f"a run uses one GPU at most, not --gpus-per-run {self.gpus:g}")
