@@ -88,10 +88,11 @@ def table(games: Sequence[CoalitionGame], found: Dissected) -> None:
                 ranks.append(stats.spearmanr(guess.values, shares.values).statistic)
                 held.append(np.abs(errors[-1]) <= _order_noise(guess))
                 pairs.append(count)
+        hold = f"{np.mean(held):.1%}" if min(pairs) > 1 else "-"
         print(
             f"| {budget} | {np.mean(pairs):.1f} | {budget / every:.0%} "
             f"| {100 * np.sqrt(np.square(errors).mean()):.2f} | {np.mean(ranks):.2f} "
-            f"| {np.mean(held):.1%} |"
+            f"| {hold} |"
         )
 
 
@@ -103,6 +104,8 @@ def _task_noise(shares: Shares) -> float:
 def _order_noise(shares: Shares) -> Floats:
     """Half-widths (K,) of 95 % intervals from the spread between pairs of orders."""
     by_pair = shares.table.mean(axis=2)
+    if len(by_pair) < 2:  # One pair says nothing about how pairs differ.
+        return np.full(by_pair.shape[1], np.inf)
     error = by_pair.std(axis=0, ddof=1) / np.sqrt(len(by_pair))
     half: Floats = stats.t.ppf(0.975, len(by_pair) - 1) * error
     return half
