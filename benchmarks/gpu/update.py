@@ -5,8 +5,8 @@
     ours          GiGPOTrainer with layers=<middle>
 
 The phase: old and reference log-probabilities, two epochs, KL term, AdamW, on fixed rows of
-`--tokens` tokens of which 15 % are sampled. Weights are random, drawn on the device, in bfloat16;
-what ours trains has float32 masters. The second of two rollouts is timed. TFLOP are those of the
+`--tokens` tokens of which 15 % are sampled. Weights are random, drawn on the device, in bfloat16
+(float32 on a CPU, which this only rehearses); what ours trains has float32 masters. The second of two rollouts is timed. TFLOP are those of the
 multiplications by weights (`update_step.operations`); "of_matmul" relates the rate that was reached
 to a bare bfloat16 product on the same device.
 """
@@ -44,7 +44,7 @@ from layergym.agents.models.shapes import published
 ARMS = {"ours": ours, "frozen, tuned": stock, "full": stock}
 
 
-def shape_of(name: str, rows: int, tokens: int) -> Shape:
+def shape_of(name: str, rows: int, tokens: int, action: int) -> Shape:
     config = published(name)
     if config is None:
         raise SystemExit(f"no published shape {name}")
@@ -58,8 +58,8 @@ def shape_of(name: str, rows: int, tokens: int) -> Shape:
         rows=rows,
         tokens=tokens,
         rows_per_pass=1,
-        action=32,
-        observation=181,
+        action=action,
+        observation=round(action / 0.15) - action,
     )
 
 
@@ -68,7 +68,7 @@ def drawn(name: str, device: str) -> PreTrainedModel:
     torch.manual_seed(0)
     with torch.device(device):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            published(name), dtype=torch.bfloat16
+            published(name), dtype=torch.bfloat16 if device == "cuda" else torch.float32
         )
     return model
 
@@ -139,8 +139,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     name = "smollm2-135m" if options.small else options.shape
-    rows, tokens = (2, 48) if options.small else (options.rows, options.tokens)
-    shape = shape_of(name, rows, tokens)
+    rows, tokens = (2, 64) if options.small else (options.rows, options.tokens)
+    shape = shape_of(name, rows, tokens, action=8 if options.small else 32)
     peak = matmul_tflops(options.device, 256 if options.small else 8192)
     mine = None
     for arm in options.arms:
