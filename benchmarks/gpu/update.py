@@ -6,9 +6,10 @@
 
 The phase: old and reference log-probabilities, two epochs, KL term, AdamW, on fixed rows of
 `--tokens` tokens of which 15 % are sampled. Weights are random, drawn on the device, in bfloat16
-(float32 on a CPU, where this is only rehearsed); what ours trains has float32 masters. The second of
-two rollouts is timed. TFLOP are those of the multiplications by weights (`update_step.operations`);
-"of_matmul" relates the rate that was reached to a bare bfloat16 product on the same device.
+(float32 on a CPU, where this is only rehearsed); what ours trains has float32 masters. The second
+of two rollouts is timed. TFLOP are those of the multiplications by weights
+(`update_step.operations`); "of_matmul" relates the rate that was reached to a bare bfloat16 product
+on the same device.
 """
 
 from __future__ import annotations
