@@ -68,7 +68,7 @@ class Scene:
 PromptFunction = Callable[[Scene], str]
 """Writes the whole prompt of a turn: one message, in which the past stands as it likes."""
 PROMPTS: Plugins[PromptFunction] = Plugins("prompt", "layergym.prompts", {})
-"""Prompts of other packages, by name: `--prompt function:NAME`."""
+"""Prompts of other packages, by name, as in --prompt function:NAME."""
 
 
 @dataclass(frozen=True)

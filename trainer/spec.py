@@ -124,8 +124,8 @@ class RunSpec:
     keep: Literal["last", "best"] = "last"
     """Whether the delta of the step with the best held-out score is kept too, beside the last."""
     trl: Mapping[str, Any] = field(default_factory=dict)
-    """Further settings of TRL's `GRPOConfig` by name: `{"importance_sampling_level": "sequence"}`
-    is GSPO's ratio. Those that would have no effect are refused (`trainer.inherited`)."""
+    """Further settings of TRL's `GRPOConfig` by name, such as `epsilon_high`. Those that would have
+    no effect are refused (`trainer.inherited`)."""
     patience: int | None = None
     """End early when the reward, in means over 10 rollouts, has had no new best this many times."""
 

@@ -39,7 +39,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of texts and `Number`s; the first column names the row, the others are aligned right."""
+    """Rows of cells, texts or `Number`; the first column names a row, others are aligned right."""
 
     caption: str
     columns: tuple[str, ...]
