@@ -127,21 +127,31 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def refusal(ended: Ended, wrote: bool) -> Verdict:
-    """The verdict on a command that ought to have been refused."""
+def broken(ended: Ended) -> Verdict | None:
+    """How a command failed to end by itself; None where it did end."""
     if ended.code is None:
         return "hang"
     if ended.traceback:
         return "traceback"
     if ended.code < 0:
         return "killed"
+    return None
+
+
+def last_line(ended: Ended) -> str:
+    """What was said last on standard error: the refusal, if there is one."""
+    return (ended.err.strip().splitlines() or [""])[-1]
+
+
+def refusal(ended: Ended, wrote: bool) -> Verdict:
+    """The verdict on a command that ought to have been refused."""
+    if failed := broken(ended):
+        return failed
     if ended.code != 2:
         return "accepted"
     if wrote:
         return "wrote"
-    # The last line is the refusal; what is said on the way comes before it.
-    last = (ended.err.strip().splitlines() or [""])[-1]
-    return "clear" if 0 < len(last) <= SENTENCE else "long"
+    return "clear" if 0 < len(last_line(ended)) <= SENTENCE else "long"
 
 
 def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:

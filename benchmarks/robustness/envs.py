@@ -20,7 +20,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.robustness import environments  # noqa: E402
-from benchmarks.robustness.children import SENTENCE, Case, Ended, Verdict, forked, told, warm  # noqa: E402
+from benchmarks.robustness.children import (  # noqa: E402
+    SENTENCE,
+    Case,
+    Ended,
+    Verdict,
+    broken,
+    forked,
+    last_line,
+    told,
+    warm,
+)
 
 if TYPE_CHECKING:
     from layergym import TextEnv
@@ -51,18 +61,13 @@ def met(name: str, folder: Path) -> Iterator[Case]:
 
 
 def _verdict(ended: Ended, folder: Path) -> Verdict:
-    if ended.code is None:
-        return "hang"
-    if ended.traceback:
-        return "traceback"
-    if ended.code < 0:
-        return "killed"
+    if failed := broken(ended):
+        return failed
     if {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(ended.out + ended.err):
         return "leaked"
     if not finite(folder):
         return "lost"
-    last = (ended.err.strip().splitlines() or [""])[-1]
-    return "fine" if ended.code != 2 or 0 < len(last) <= SENTENCE else "long"
+    return "fine" if ended.code != 2 or 0 < len(last_line(ended)) <= SENTENCE else "long"
 
 
 def finite(folder: Path) -> bool:

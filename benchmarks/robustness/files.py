@@ -21,7 +21,15 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from benchmarks.robustness.children import Case, Ended, Verdict, forked, told, warm  # noqa: E402
+from benchmarks.robustness.children import (  # noqa: E402
+    Case,
+    Ended,
+    Verdict,
+    forked,
+    last_line,
+    told,
+    warm,
+)
 
 LIMIT_S = 90.0
 WHOLE: dict[str, Callable[[bytes], bytes]] = {
@@ -184,9 +192,8 @@ def _verdict(ended: Ended, *, lost: bool) -> Verdict:
     if lost:
         return "lost"
     if ended.code == 2:
-        # The last line is the refusal; what a resumed run says on its way comes before it.
-        last = ended.err.strip().splitlines()[-1:] or [""]
-        return "clear" if 0 < len(last[0]) <= 400 else "long"
+        # What a resumed run says on its way comes before the refusal.
+        return "clear" if 0 < len(last_line(ended)) <= 400 else "long"
     return "fine" if ended.code in (0, 1) else "killed"
 
 
