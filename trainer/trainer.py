@@ -94,6 +94,7 @@ class GiGPOTrainer(LayerTargeting):
         self._layers = decoder_layers(model)
         self._factors = self.learning_rate_factors(args.boost)
         self.panel, self._play = panel, rollout
+        self.next_rollout: Callable[[int], Collected] = self.play_rollout
         self._played: int | None = None
         self._collected = Collected((), {}, ())
         self._steps: list[list[Pass]] = []
@@ -282,15 +283,19 @@ class GiGPOTrainer(LayerTargeting):
             return number
         self._begin()
         self._steps = []
-        together = partial(self.play_between, self._play)
         with self._timed("rollout"):
-            self._collected = collect(self.panel, together, self.args.rollout, number)
+            self._collected = self.next_rollout(number)
         check_rows(causal_model(self.model).config, (row.ids for row in self._collected.rows))
         if self.on_rollout:
             self.on_rollout(self.state.global_step, self._collected)
         self.note(self._collected.measures)
         self._played = number
         return number
+
+    def play_rollout(self, number: int) -> Collected:
+        """Play rollout `number` with the model as it is now."""
+        together = partial(self.play_between, self._play)
+        return collect(self.panel, together, self.args.rollout, number)
 
     def _cut(self, collected: Collected, number: int) -> list[list[Pass]]:
         """The passes of all optimiser steps on rollout `number`."""
@@ -359,7 +364,9 @@ class GiGPOTrainer(LayerTargeting):
 
     def _add_logprobs(self, todo: Sequence[Pass]) -> None:
         """Give passes their prefix, and what the loss needs from before the first update."""
-        recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
+        ours = self.args.exact_sampler
+        later = self.args.steps_per_generation > 1
+        recompute = later and not ours
         uses = self.num_iterations + bool(self.beta) + recompute
         cached = self.selection.first > 0 and uses > 1
         offload = cached and self._prefix_leaves(todo)
@@ -371,7 +378,7 @@ class GiGPOTrainer(LayerTargeting):
                 logprobs = self._score(self.model, one)[0]
                 one.observe(logprobs)
                 one.loss_inputs["old_per_token_logps"] = logprobs
-            elif self.args.steps_per_generation > 1:
+            elif later or (self.args.overlap and ours):
                 one.loss_inputs["old_per_token_logps"] = one.sampler_logprobs
         if self._reference is not None:
             with self._reference.active():

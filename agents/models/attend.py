@@ -3,9 +3,9 @@
 Four things differ. Heads that share keys and values do so without copies of them. Rows in trees
 are attended to in blocks (`branches`), so that no mask is as large as their slots squared. Decoded
 rows are attended to in runs of like length (`spans`). And on a CPU, 16-bit numbers are attended to
-in float32: PyTorch's kernel rounds the weights of attention to 16 bits relative to the largest score
-of a block of keys, so that what a token gets depends on where its keys lie, which is not the same in
-sampler and trainer.
+in float32: PyTorch's kernel rounds the weights of attention to 16 bits relative to the largest
+score of a block of keys, so that what a token gets depends on where its keys lie, which is not the
+same in sampler and trainer.
 """
 
 from __future__ import annotations

@@ -116,9 +116,7 @@ class CachedModel:
         self.cache.place(self._tensor(places), slots, read)
         return self._forward(ids, positions, self._masks(positions, read[1] if read else None))
 
-    def _forward(
-        self, ids: Tensor, positions: Tensor, masks: Tensor | dict[str, Tensor]
-    ) -> Tensor:
+    def _forward(self, ids: Tensor, positions: Tensor, masks: Tensor | dict[str, Tensor]) -> Tensor:
         """Logits (B, V) of the last column; positions (B, T) may be negative for padding."""
         self.computed += ids.numel()
         output = self.model(
@@ -155,9 +153,7 @@ class CachedModel:
         if self.model.device.type != "cpu":
             return
         spans = [self._rounded(length + 1) for length in lengths]
-        runs = runs_of(
-            spans, heads=self._heads, call=self._call, threads=torch.get_num_threads()
-        )
+        runs = runs_of(spans, heads=self._heads, call=self._call, threads=torch.get_num_threads())
         every = masks if isinstance(masks, dict) else dict.fromkeys(self._windows, masks)
         for kind, mask in every.items():
             if self._windows[kind] is None:

@@ -59,7 +59,10 @@ def test_replies_are_the_same_to_the_bit(
         net = copy.deepcopy(model(family)).to(dtype)
         attend.use_own_attention(net)
         sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=9)
-        asked = [Request(i, tuple(k % 250 for k in range(i, i + n)), False, i) for i, n in enumerate(LENGTHS)]
+        asked = [
+            Request(i, tuple(k % 250 for k in range(i, i + n)), False, i)
+            for i, n in enumerate(LENGTHS)
+        ]
         read.clear()
         return sampler.sample(asked), sum(read)
 
