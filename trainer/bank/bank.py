@@ -150,7 +150,7 @@ class Bank:
         """
         found = digests(self.base)
         checkpoints = last_whole(folders) if resume else [None] * len(folders)
-        add = partial(self._train_one, found=found, until=until)
+        add = partial(self._train_one, known_digests=found, until=until)
         works = [
             partial(add, i, folder, checkpoint, watch)
             for i, (folder, checkpoint, watch) in enumerate(
@@ -209,7 +209,7 @@ class Bank:
             self.views[i],
             self.tokenizer,
             self._agent(i, seat, spec.temperature),
-            partial(BankTrainer, place=place, found=found),
+            partial(BankTrainer, place=place, known_digests=found),
         )
         began = seat.clock()
         done = train_policy(spec, folder, policy, checkpoint, until=until, watch=watch)
