@@ -19,7 +19,8 @@ import numpy as np
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.contribution.cuts import layers_named
-from layergym.evals.results import EvalResult, Floats, read_eval, write_eval
+from layergym.evals.result_files import read_eval, write_eval
+from layergym.evals.results import EvalResult, Floats
 from layergym.evals.stats.shapley import (
     Coalition,
     Shares,

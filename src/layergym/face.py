@@ -162,7 +162,7 @@ def contributions(path: str | Path) -> tuple[ArmScore, ...]:
     from layergym.evals.contribution.profile import profile
     from layergym.evals.contribution.profile_file import read_profile
     from layergym.evals.contribution.published import read_table
-    from layergym.evals.results import read_sweep
+    from layergym.evals.result_files import read_sweep
 
     place = Path(path)
     if place.suffix.lower() == ".json":

@@ -21,7 +21,8 @@ from layergym.base.files import Lines
 from layergym.cli.views.marks import MISSING, bar, duration, percent
 from layergym.command.safe_console import SafeConsole
 from layergym.evals.arms import ArmName
-from layergym.evals.results import cut_short, read_eval
+from layergym.evals.result_files import read_eval
+from layergym.evals.results import cut_short
 from layergym.evals.sweep.run_folder import finished, stopped
 from layergym.evals.sweep.spec import ArmRun
 
