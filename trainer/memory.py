@@ -20,13 +20,13 @@ from layergym.base.texts import one_line
 _PROBE = 64
 """Tokens of the pass that is measured."""
 SHARE = 0.5
-"""Of free memory that the activations of a pass may take; the rest is for what comes and goes."""
+"""The share of free memory that the activations of a pass may take; the rest is for temporaries."""
 PREFIX_SHARE = 0.2
-"""Of free memory that activations cached for a whole rollout may take."""
+"""The share of free memory that activations cached for a whole rollout may take."""
 STEPPED_BYTES = 4 + 8
 """Bytes of an entry that trains: a float32 gradient and Adam's two moments."""
 MASTER_BYTES = 4
-"""And its master, where the model holds it in 16 bits."""
+"""Bytes of its master, where the model holds the entry in 16 bits."""
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class Dissected:
         return {**tables, "base": tables["base"][:1]}
 
     def _of_interest(self, name: str) -> bool:
-        """Whether a variant is no coalition, or one layer, or a prefix or suffix of the stack."""
+        """Whether a variant is one layer, a prefix or suffix of the stack, or not a coalition."""
         layers = sorted(coalition_of(name) or ())
         ends = (0, self.layers - 1)
         joined = bool(layers) and layers[-1] - layers[0] == len(layers) - 1

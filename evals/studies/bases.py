@@ -75,7 +75,7 @@ class BaseSpread:
     gain: float
     """Standard deviation of full training's gain between bases."""
     seeds: float | None
-    """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
+    """Standard deviation of a trained arm's score between seeds; None with one seed."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

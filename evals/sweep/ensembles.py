@@ -74,7 +74,7 @@ class Ensemble:
 
     name: str
     seed: int
-    """Of the runs that vote; the base's own where only the base does."""
+    """The seed of the runs that vote; the base's own where only the base does."""
     members: tuple[Run, ...]
 
 

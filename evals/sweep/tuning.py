@@ -44,7 +44,7 @@ class Tuning:
     """What was tried and chosen."""
 
     panel: str
-    """On which tasks."""
+    """The tasks on which learning rates are compared."""
     full: float
     layer: float
     grid: tuple[GridScore, ...]

@@ -33,7 +33,7 @@ class BankTrainer(GiGPOTrainer):
     """
 
     def __init__(self, *args: Any, place: Place, **kwargs: Any) -> None:
-        """As `GiGPOTrainer`, at `place`."""
+        """Build a `GiGPOTrainer` that trains at `place`."""
         self._place = place
         self._scored: ScoredRows | None = None
         super().__init__(*args, **kwargs)

@@ -18,7 +18,7 @@ from layergym.trainer.bank.paths import Rows
 from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.layers.selection import decoder_layers, select
 from layergym.trainer.rows.prefix import sampled_logprobs
-from layergym.trainer.rows.trees import lay
+from layergym.trainer.rows.trees import lay_out
 
 
 def shaken(base: PreTrainedModel, layers: str, seed: int) -> PreTrainedModel:
@@ -98,7 +98,7 @@ def test_each_view_gets_its_own_gradient(
 def asked(start: int, variant: int) -> Asked:
     """Two rows, as long as `variant` says, of which all begin with the same three tokens."""
     rows = [(4, 5, 6, *range(7, 9 + variant)), (4, 5, 6, 20, *range(9, 13 + variant))]
-    trees = lay([rows])
+    trees = lay_out([rows])
     sampled = torch.zeros(trees.places.shape, dtype=torch.bool)
     sampled[0, 2 : len(rows[0])], sampled[1, 3:-1] = True, True
     return Asked(variant, start, trees, sampled, nullcontext)
