@@ -79,7 +79,9 @@ class Plugins(Generic[T]):
             raise unknown(self.kind, text, self.names())
         try:
             if colon and not argument:
-                raise InputError("nothing stands behind the colon")
+                raise InputError(
+                    "nothing stands behind the colon; write a value there, or leave the colon out"
+                )
             return maker(argument)
         except InputError as error:
             raise InputError(f'the {self.kind} "{short(text)}" cannot be made: {error}') from None
@@ -107,5 +109,6 @@ class Plugins(Generic[T]):
             return cast(Maker[T], getattr(import_module(module), attribute))
         except FAULTS as error:
             raise InputError(
-                f'the {self.kind} "{name}" of {module} cannot be imported: {error_line(error)}'
+                f'the {self.kind} "{name}" of {module} cannot be imported: {error_line(error)}; '
+                "mend or uninstall its package"
             ) from error

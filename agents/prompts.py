@@ -166,14 +166,16 @@ class PromptStyle:
         try:
             return compiled(self.template).make_module(values)
         except FAULTS as error:
-            raise InputError(f"the prompt's template fails: {error_line(error)}") from error
+            raise InputError(
+                f"the prompt's template fails: {error_line(error)}; mend it"
+            ) from error
 
 
 def _called(function: PromptFunction, scene: Scene) -> str:
     try:
         return whole_texts(function(scene))
     except FAULTS as error:
-        raise InputError(f"the prompt's function fails: {error_line(error)}") from error
+        raise InputError(f"the prompt's function fails: {error_line(error)}; mend it") from error
 
 
 def turns_of(style: PromptStyle, scene: Scene, user: str) -> Turns:
@@ -215,7 +217,9 @@ def names_in(template: str) -> frozenset[str]:
     try:
         names = find_undeclared_variables(_JINJA.parse(template)) - _JINJA.globals.keys()
     except (TemplateError, RecursionError) as error:
-        raise InputError(f"the prompt is not a Jinja template: {error_line(error)}") from None
+        raise InputError(
+            f"the prompt is not a Jinja template: {error_line(error)}; mend it"
+        ) from None
     if other := sorted(names - set(KNOWN)):
         raise InputError(
             f'the prompt speaks of "{other[0]}", which is not there; there is {", ".join(KNOWN)}'

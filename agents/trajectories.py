@@ -63,7 +63,9 @@ class Recorder:
             _lock(self._file)
         except BlockingIOError:
             self._file.close()
-            raise InputError(f"{path} is being written by another process") from None
+            raise InputError(
+                f"{path} is being written by another process; wait for it, or take another folder"
+            ) from None
         _mend(self._file)
         self._synced = time.monotonic()
 
@@ -124,7 +126,8 @@ def read_records(path: Path) -> Iterator[Record]:
                 yield _record(json.loads(line))
             except _DAMAGE as error:
                 raise InputError(
-                    f"{path}, line {number}, is not a trajectory: {briefly(error)}"
+                    f"{path}, line {number}, is not a trajectory: {briefly(error)}; "
+                    "remove the line, or play again"
                 ) from None
 
 

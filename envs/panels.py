@@ -41,7 +41,9 @@ def panel(
     tasks = [t for t in _ids(env) if not kinds or env.kind(t) in kinds]
     if not tasks:
         of = f" of kind {', '.join(kinds)}" if kinds else ""
-        raise InputError(f"the {env.split} split has no task{of}")
+        raise InputError(
+            f"the {env.split} split has no task{of}; take another split, or other settings"
+        )
     if size is not None or skip:
         wanted = skip + max(size or 1, 1)
         if (size is not None and size < 1) or wanted > len(tasks):

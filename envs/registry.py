@@ -53,7 +53,9 @@ def register(id: str, entry_point: str | type[TextEnv], **kwargs: Any) -> None:
         creator = cast(EnvCreator | str, entry_point)
         gymnasium.register(id, creator, kwargs=kwargs, disable_env_checker=True)
     except Error as error:
-        raise InputError(f'"{id}" is not an environment id: {error}') from error
+        raise InputError(
+            f'"{id}" is not an environment id: {error}; write it as in alfworld-v0'
+        ) from error
     _ids.add(id)
 
 
@@ -197,4 +199,4 @@ def _misfit(id: str, error: BaseException) -> InputError:
     missing = re.search(r"missing \d+ required keyword-only .*?: (.*?)(?: was raised|$)", text)
     if isinstance(error, TypeError) and missing:
         return InputError(f"{_whose(id)} needs these settings: {missing[1]}")
-    return BrokenError(f"{_whose(id)} cannot be made like this: {text}")
+    return BrokenError(f"{_whose(id)} cannot be made like this: {text}; mend its settings")

@@ -73,7 +73,8 @@ class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
         if delta.tensors.keys() != set(self.selection.names):
             raise InputError(
                 f'"{resume_from_checkpoint}" trained other tensors than this run, which trains '
-                f'layers="{self.selection.spec}"'
+                f'layers="{self.selection.spec}"; '
+                "go on with the layers of that run"
             )
         reshard(self.model)
         delta.put(self.model)

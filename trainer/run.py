@@ -283,7 +283,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     except InputError:
         raise
     except (TypeError, ValueError) as error:  # TRL and Transformers look at the values.
-        raise InputError(f"a setting is wrong: {briefly(error)}") from error
+        raise InputError(f"a setting is wrong: {briefly(error)}; mend it") from error
 
 
 def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str, Any]:

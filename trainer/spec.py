@@ -186,7 +186,10 @@ class RunSpec:
         try:
             return cls.of(read_json(path))
         except (ValueError, TypeError) as error:
-            raise InputError(f"{folder} is not a run folder: {briefly(error)}") from error
+            raise InputError(
+                f"{folder} is not a run folder: {briefly(error)}; "
+                "give one that layergym train wrote"
+            ) from error
 
 
 def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:

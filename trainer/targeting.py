@@ -38,7 +38,9 @@ class LayerTargeting(Noted, DeltaCheckpoints):
         try:
             optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         except ValueError as error:
-            raise InputError(f"the optimiser refuses a setting: {briefly(error)}") from error
+            raise InputError(
+                f"the optimiser refuses a setting: {briefly(error)}; mend it"
+            ) from error
         if new and self._factors:
             groups = []
             for group in optimizer.param_groups:

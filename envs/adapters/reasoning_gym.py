@@ -159,7 +159,9 @@ def _stream(dataset: str, settings: str) -> Any:
     try:
         return make(dataset, **json.loads(settings))
     except (TypeError, AssertionError, ValueError) as error:
-        raise InputError(f"reasoning-gym does not make {dataset} like this: {error}") from error
+        raise InputError(
+            f"reasoning-gym does not make {dataset} like this: {error}; mend the settings"
+        ) from error
 
 
 def _text(entry: Entry) -> str:

@@ -111,7 +111,9 @@ def read_tuning(folder: Path) -> Tuning | None:
         grid = tuple(GridScore(**row | {"arm": ArmName(row["arm"])}) for row in value["grid"])
         return Tuning(value["panel"], float(value["full"]), float(value["layer"]), grid)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} does not describe a grid ({briefly(error)})") from None
+        raise InputError(
+            f"{path} does not describe a grid ({briefly(error)}); begin the sweep again"
+        ) from None
 
 
 def _scored(folder: Path) -> EvalResult:

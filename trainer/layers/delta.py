@@ -195,11 +195,16 @@ class LayerDelta:
                 metadata = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
-            raise InputError(f'no layer delta at "{file}"') from error
+            raise InputError(
+                f'no layer delta at "{file}"; give a run folder or its delta.safetensors'
+            ) from error
         except (SafetensorError, OSError) as error:
-            raise InputError(f'"{file}" cannot be read: {briefly(error)}') from error
+            raise InputError(f'"{file}" cannot be read: {briefly(error)}; copy it again') from error
         if _KEY not in metadata:
-            raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
+            raise InputError(
+                f'"{file}" is a safetensors file, but not a layer delta; '
+                "give a run folder or its delta.safetensors"
+            )
         try:
             about = json.loads(metadata[_KEY])
             delta = cls(str(about["base"]), tuple(map(int, about["layers"])), tensors)
@@ -232,14 +237,20 @@ class LayerDelta:
         """
         parameters = dict(model.named_parameters())
         if lacking := sorted(self.changes - parameters.keys()):
-            raise InputError(f'the model has no tensor "{lacking[0]}", which this delta changes')
+            raise InputError(
+                f'the model has no tensor "{lacking[0]}", which this delta changes; '
+                "apply it to the model that it was trained from"
+            )
         old = {}
         with torch.no_grad():
             for name in sorted(self.changes):
                 old[name] = gathered(parameters[name].detach()).cpu().clone()
                 value = self.value(name, old[name])
                 if value.shape != old[name].shape:
-                    raise InputError(f'"{name}" has another shape in the model than in this delta')
+                    raise InputError(
+                        f'"{name}" has another shape in the model than in this delta; '
+                        "apply it to the model that it was trained from"
+                    )
                 parameters[name].copy_(spread_like(value, parameters[name]))
         return LayerDelta(self.base, self.layers, old)
 
@@ -322,9 +333,11 @@ def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:
         InputError: there is none, they have different bases, or two change the same tensor.
     """
     if not deltas:
-        raise InputError("there is no delta to compose")
+        raise InputError("there is no delta to compose; give one or more")
     if len({delta.base for delta in deltas}) > 1:
-        raise InputError("these deltas were trained from different base models")
+        raise InputError(
+            "these deltas were trained from different base models; take those of one base"
+        )
     tensors: dict[str, torch.Tensor] = {}
     changed: set[str] = set()
     for delta in deltas:

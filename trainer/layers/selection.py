@@ -216,7 +216,10 @@ def _outside(model: nn.Module, target: LayerTarget) -> list[nn.Parameter]:
     if not outside and target.part == "head" and head:
         raise InputError("this model's head is its embeddings; name them as embed")
     if not outside:
-        raise InputError(f"{type(causal_model(model)).__name__} has no parameters of {target.part}")
+        raise InputError(
+            f"{type(causal_model(model)).__name__} has no parameters of {target.part}; "
+            "take another part, or the whole layer"
+        )
     return outside
 
 

@@ -153,9 +153,14 @@ def _recorded(spec: WarmupSpec) -> list[Trajectory]:
     played = [t for t in played if t.ended != "error" and any(turn.valid for turn in t.turns)]
     others = {t.env_id for t in played} - {find(spec.env)}
     if others:
-        raise InputError(f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}")
+        raise InputError(
+            f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}; "
+            f"give those of {spec.env}"
+        )
     if not played:
-        raise InputError(f"{spec.trajectories} holds no episode to learn from")
+        raise InputError(
+            f"{spec.trajectories} holds no episode to learn from; record successful episodes first"
+        )
     return played
 
 

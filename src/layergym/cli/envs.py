@@ -205,7 +205,7 @@ def _build_alfworld_index(args: argparse.Namespace, out: Output) -> int:
     from layergym.envs.alfworld.folders import build_index
 
     if not args.folder.is_dir():
-        raise layergym.InputError(f"there is no folder {args.folder}")
+        raise layergym.InputError(f"there is no folder {args.folder}; check the path")
     report = build_index(args.folder, args.out)
     size = args.out.stat().st_size
     out.show(f"{report.games:,} games in {args.out} ({size:,} bytes)")
