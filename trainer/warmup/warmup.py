@@ -41,7 +41,7 @@ from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.grammar import touched
 from layergym.trainer.layers.selection import select
-from layergym.trainer.masters import SteppedInFloat32
+from layergym.trainer.parts.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import (
     Demonstration,
     Teacher,

@@ -10,14 +10,14 @@ import torch
 
 from layergym.agents.models.architecture import check_exact
 from layergym.base.errors import InputError, briefly
-from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import boost_factors, changed_by, ranges
 from layergym.trainer.layers.mask import draw_mask, mask_gradients, unchanged
-from layergym.trainer.noted import Noted
+from layergym.trainer.parts.checkpoints import DeltaCheckpoints
+from layergym.trainer.parts.noted import Noted
+from layergym.trainer.parts.updates import Updates
 from layergym.trainer.rows.prefix import refuse_dropout
-from layergym.trainer.updates import Updates
 
 
 class LayerTargeting(Noted, DeltaCheckpoints):

@@ -15,7 +15,7 @@ from layergym.base.files import sync
 from layergym.trainer.layers.delta import FILE, LayerDelta
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection
-from layergym.trainer.masters import SteppedInFloat32
+from layergym.trainer.parts.masters import SteppedInFloat32
 from layergym.trainer.processes import SeveralProcesses, gathered, reshard, spread_like
 from layergym.trainer.seals import damage, rotate, seal
 

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from layergym.agents.base import Decision
-from layergym.agents.blocking import CallThread
+from layergym.agents.rollouts.blocking import CallThread
 from layergym.agents.types import EpisodeEnd, Trajectory, Turn
 from layergym.base.errors import FAULTS, ContractError, InputError, error_line
 from layergym.envs import border
