@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from layergym.agents.contexts import Context, Exchange, View, Whole
 from layergym.agents.formats import ReplyFormat, open_format
 from layergym.agents.plugins import Plugins
-from layergym.base.errors import FAULTS, InputError, error_line
+from layergym.base.errors import InputError, error_line, faults
 from layergym.base.texts import whole_texts
 
 Turns = list[dict[str, str]]
@@ -165,7 +165,7 @@ class PromptStyle:
         }
         try:
             return compiled(self.template).make_module(values)
-        except FAULTS as error:
+        except faults() as error:
             raise InputError(
                 f"the prompt's template fails: {error_line(error)}; mend it"
             ) from error
@@ -174,7 +174,7 @@ class PromptStyle:
 def _called(function: PromptFunction, scene: Scene) -> str:
     try:
         return whole_texts(function(scene))
-    except FAULTS as error:
+    except faults() as error:
         raise InputError(f"the prompt's function fails: {error_line(error)}; mend it") from error
 
 

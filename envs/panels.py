@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layergym.base.errors import FAULTS, InputError, error_line
+from layergym.base.errors import InputError, error_line, faults
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -63,7 +63,7 @@ def _ids(env: TextEnv) -> list[str]:
         return border.task_ids(env.tasks)
     except InputError:
         raise
-    except FAULTS as error:
+    except faults() as error:
         raise InputError(
             f"{type(env).__name__} cannot name its tasks: {error_line(error)}"
         ) from error

@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvCreator, load_env_creator
 from gymnasium.error import Error
 
 from layergym.base.announced import Trouble, announced
-from layergym.base.errors import FAULTS, InputError, error_line, unknown
+from layergym.base.errors import InputError, error_line, faults, unknown
 from layergym.envs.core import TextEnv
 
 GROUP = "layergym.envs"
@@ -147,7 +147,7 @@ def make(name: str, /, *, step_timeout_s: float | None = None, **kwargs: Any) ->
         env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     except InputError:
         raise
-    except FAULTS as error:
+    except faults() as error:
         raise _misfit(id, error) from error
     if not isinstance(env, TextEnv):
         raise InputError(f"{id} is a {type(env).__name__}, not a layergym.TextEnv; wrap it in one")
@@ -172,7 +172,7 @@ def load_entry(id: str) -> Any:
     point = gymnasium.spec(id).entry_point
     try:
         return load_env_creator(point) if isinstance(point, str) else point
-    except FAULTS as error:
+    except faults() as error:
         raise BrokenError(f"{_whose(id)} cannot be imported: {error_line(error)}") from error
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.texts import csv_rows
@@ -113,7 +113,7 @@ def split_correlation(scores: Floats, first: Sequence[int], second: Sequence[int
     a, b = (np.round(scores[:, list(group)].mean(axis=1), 9) for group in (first, second))
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(stats.spearmanr(a, b).statistic)
+    return float(scipy.stats.spearmanr(a, b).statistic)
 
 
 def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import layergym
-from layergym.base.errors import FAULTS, error_line
+from layergym.base.errors import error_line, faults
 from layergym.base.texts import printable
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import add_env, env_args, required_env
@@ -112,7 +112,7 @@ def _row(id: str) -> dict[str, Any]:
         raise
     except layergym.InputError:  # It needs settings, or an extra.
         return row
-    except FAULTS as error:
+    except faults() as error:
         raise BrokenError(f"{id} cannot name its tasks: {error_line(error)}") from error
 
 
