@@ -44,7 +44,7 @@ class LayerSelection:
     total: int
     """Number of scalars in the model."""
     entries: int | None = None
-    """Where single entries of the named parameters train, not whole ones: so many."""
+    """How many single entries of the named parameters train; None where whole ones do."""
 
     def __str__(self) -> str:
         """Say what trains and how much of the model that is."""
