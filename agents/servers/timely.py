@@ -67,10 +67,12 @@ class TimelyAdapter(HTTPAdapter):
     """Connections whose answers come in time, directly or through a proxy."""
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """Make the pool of direct connections."""
         super().init_poolmanager(*args, **more)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
+        """Make, or get, the pool of connections through a proxy."""
         manager = super().proxy_manager_for(*args, **more)
         manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
         return manager
