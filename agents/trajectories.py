@@ -1,8 +1,8 @@
 """Trajectories on disk: one JSON object a line, appended as episodes finish.
 
 A line holds the episode's facts and, per turn, `observation`, `reply`, `action`, `reward` and
-`valid`, with `tokens` (read and written), `advantage` and `forgotten` where they are known. Token
-ids, log-probabilities and state keys are left out; what is read back lacks them.
+`valid`, with `tokens` (read and written), `advantage`, `forgotten` and what `Told` says where they
+are known. Token ids and state keys are left out; what is read back lacks them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, get_args
 
+from layergym.agents.told import Told, as_values, of_values
 from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
@@ -46,6 +47,10 @@ class Record:
     """The optimiser step it was played for; None in an evaluation."""
     advantages: tuple[float, ...] = ()
     """One per turn, where it was trained on."""
+    told: tuple[Told, ...] = ()
+    """One per turn, where more is known of it than the trajectory says."""
+    masked: bool = False
+    """Whether it was compared with others, but no token of it carried loss."""
 
 
 class Recorder:
@@ -120,12 +125,19 @@ def read_records(path: Path) -> Iterator[Record]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                yield _record(json.loads(line))
-            except _DAMAGE as error:
-                raise InputError(
-                    f"{path}, line {number}, is not a trajectory: {briefly(error)}"
-                ) from None
+            yield read_line(line, f"{path}, line {number},")
+
+
+def read_line(line: bytes, where: str) -> Record:
+    """One record.
+
+    Raises:
+        InputError: the line is something else; `where` it stands is told.
+    """
+    try:
+        return _record(json.loads(line))
+    except _DAMAGE as error:
+        raise InputError(f"{where} is not a trajectory: {briefly(error)}") from None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -133,41 +145,6 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     lines = [_line(record) for record in records]
     write_text(path, b"".join(lines).decode())
     return len(lines)
-
-
-def write_dataset(folder: Path, records: Iterable[Record]) -> int:
-    """Write records as a dataset that `datasets.load_dataset(folder)` reads; how many there were.
-
-    One row per trajectory; `turns` is a list of objects.
-    """
-    from datasets import Dataset, Features, List, Value
-
-    text, number, whole, truth = (Value(t) for t in ("string", "float64", "int64", "bool"))
-    turn = {
-        "observation": text,
-        "reply": text,
-        "action": text,
-        "reward": number,
-        "valid": truth,
-        "tokens": List(whole),
-        "advantage": number,
-        "forgotten": whole,
-    }
-    columns = {
-        **dict.fromkeys(("agent", "env_id", "task", "kind", "ended", "error"), text),
-        "step": whole,
-        "seed": whole,
-        "success": truth,
-        "reward": number,
-        "turns": List(turn),
-    }
-    rows = [as_row(record) for record in records]
-    for row in rows:
-        row["turns"] = [dict.fromkeys(turn) | played for played in row["turns"]]
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    path = folder / "data" / "train-00000-of-00001.parquet"
-    Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
-    return len(rows)
 
 
 def record_files(path: Path) -> list[Path]:
@@ -198,6 +175,7 @@ def as_row(record: Record) -> dict[str, Any]:
         "success": one.success,
         "reward": one.total_reward,
         "error": one.error,
+        **({"masked": True} if record.masked else {}),
         "turns": list(_turns(record)),
     }
 
@@ -232,6 +210,8 @@ def _turns(record: Record) -> Iterator[dict[str, Any]]:
             row["forgotten"] = turn.reply.forgotten
         if record.advantages:
             row["advantage"] = record.advantages[number]
+        if record.told:
+            row |= as_values(record.told[number])
         yield row
 
 
@@ -253,8 +233,14 @@ def _record(row: dict[str, Any]) -> Record:
         error=str(row["error"]),
     )
     step = row["step"]
-    advantages = tuple(float(t["advantage"]) for t in row["turns"] if "advantage" in t)
-    return Record(played, str(row["agent"]), None if step is None else int(step), advantages)
+    return Record(
+        played,
+        str(row["agent"]),
+        None if step is None else int(step),
+        tuple(float(t["advantage"]) for t in row["turns"] if "advantage" in t),
+        tuple(map(of_values, row["turns"])) if any("prompt" in t for t in row["turns"]) else (),
+        bool(row.get("masked", False)),
+    )
 
 
 def _turn(row: dict[str, Any]) -> Turn:

@@ -221,7 +221,11 @@ def train_policy(
     settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
     samples = Samples(
-        folder, f"layers={spec.layers}", updates_per_rollout=settings.updates_per_rollout
+        folder,
+        f"layers={spec.layers}",
+        settings.rollout,
+        updates_per_rollout=settings.updates_per_rollout,
+        tokenizer=policy.tokenizer,
     )
     trainer = policy.trainer(
         policy.model,

@@ -34,6 +34,7 @@ GROUPS = {
     "layers": {
         "sweep": "train every layer alone and the whole model, on the same panel and seeds",
         "report": "make the report again from run folders",
+        "view": "browse runs, sweeps and episodes in a page on this machine",
     },
 }
 OWN = {name: about for group in GROUPS.values() for name, about in group.items()}

@@ -74,7 +74,8 @@ def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
 
 
 def _export(chosen: Iterator[Record], path: Path, out: Output) -> int:
-    from layergym.agents.trajectories import write_dataset, write_records
+    from layergym.agents.export import write_dataset
+    from layergym.agents.trajectories import write_records
 
     if path.exists() and (path.is_file() or any(path.iterdir())):
         raise InputError(f"{path} is there already; give another place to export to")
