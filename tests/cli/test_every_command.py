@@ -37,6 +37,12 @@ CALLS = {
     "play": Call("math-v0 --agent expert", "solved, reward 1"),
     "new-env": Call("my_garden --out {new}", "my_garden", "{new}/pyproject.toml"),
     "eval": Call("math-v0 --agent expert --eval-tasks 3 --out {new}", "100.0", "{new}/eval.json"),
+    "view": Call("{run} {sweep} --out {new}", "2 folders", "{new}"),
+    "referee": Call(
+        "expert --preset gigpo-alfworld --eval-tasks 2 --env-arg games={games} --out {new}",
+        "valid_unseen",
+        "{new}/referee.json",
+    ),
     "trajectories": Call("{run}", "turns"),
     "plan": Call("--model tiny --layers 3", "memory"),
     "warmup": Call(
@@ -113,7 +119,7 @@ def test_it_works(
     asked = call.arguments + call.written
     places |= {
         folder: request.getfixturevalue(folder)
-        for folder in ("run", "sweep", "other")
+        for folder in ("run", "sweep", "other", "games")
         if f"{{{folder}}}" in asked
     }
     capsys.readouterr()

@@ -123,7 +123,10 @@ def _scores(job: SweepJob, agent_at: AgentAt) -> list[EvalResult]:
 
 
 def _watch(job: SweepJob) -> Watch:
-    return Watch(pause=lambda: job.deadline is not None and time.time() >= job.deadline)
+    return Watch(
+        pause=lambda: job.deadline is not None and time.time() >= job.deadline,
+        report_to=job.report_to,
+    )
 
 
 def why(job: SweepJob, otherwise: str) -> str:

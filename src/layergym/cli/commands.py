@@ -23,6 +23,7 @@ GROUPS = {
     },
     "agents": {
         "eval": "score agents on a fixed panel of tasks",
+        "referee": "score a model on fixed panels, in a result file that others can check",
         "trajectories": "read what agents did, turn by turn, or export it",
     },
     "training": {
