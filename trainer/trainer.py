@@ -165,7 +165,7 @@ class GiGPOTrainer(LayerTargeting):
         while True:
             try:
                 todo = self._prepare_inputs(inputs)
-                with self._timed("update"):
+                with self._timed("update"), self.only_drawn():
                     total, logs = self._add_up(model, todo)
                 break
             except torch.OutOfMemoryError as error:

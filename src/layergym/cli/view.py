@@ -32,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=whole(0, 65535), default=PORT, help=f"where to listen (default {PORT})"
     )
-    parser.add_argument(
-        "--out", type=text, metavar="FILE", help="write the page to a file instead"
-    )
+    parser.add_argument("--out", type=text, metavar="FILE", help="write the page to a file instead")
     add_output(parser)
 
 

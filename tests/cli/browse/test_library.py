@@ -153,7 +153,9 @@ def test_a_damaged_file_is_a_problem_of_its_own_folder(
 
 def test_the_parts_of_an_advantage_add_up(library: Library, number: dict[str, int]) -> None:
     at = number["sweep"]
-    names = [e["id"] for e in library.answer(f"episodes/{at}")["episodes"] if e["from"] == "training"]
+    names = [
+        e["id"] for e in library.answer(f"episodes/{at}")["episodes"] if e["from"] == "training"
+    ]
     seen = 0
     for name in names:
         for episode in library.answer(f"episode/{at}/{name}")["episodes"]:

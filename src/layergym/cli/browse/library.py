@@ -1,11 +1,11 @@
 """What the page asks for, by address. Nothing of an address is ever a path of a file.
 
-    api/runs                        all folders, a line each
-    api/run/3                       folder number 3 in detail
-    api/curves/3?measure=success    a measure by step, of all its runs
-    api/contributions/3             what its layers contribute
-    api/episodes/3                  its episodes, a line each
-    api/episode/3/0.17              one of them, with the group it was compared in
+api/runs                        all folders, a line each
+api/run/3                       folder number 3 in detail
+api/curves/3?measure=success    a measure by step, of all its runs
+api/contributions/3             what its layers contribute
+api/episodes/3                  its episodes, a line each
+api/episode/3/0.17              one of them, with the group it was compared in
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class Library:
         known = set(self._folders)
         self._folders += [path for path in find_folders(self._roots) if path not in known]
         lines = enumerate(map(in_one_line, self._folders))
-        return [{"id": number, "folder": str(self._folders[number]), **line} for number, line in lines]
+        return [
+            {"id": number, "folder": str(self._folders[number]), **line} for number, line in lines
+        ]
 
     def _of(self, number: int) -> Episodes:
         if number not in self._episodes:
