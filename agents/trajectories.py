@@ -20,6 +20,7 @@ from layergym.agents.told import Told, as_values, of_values
 from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
+from layergym.base.hub import fetched
 
 NAME = "trajectories.jsonl"
 SYNC_S = 2.0
@@ -150,9 +151,12 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
 def record_files(path: Path) -> list[Path]:
     """Files with trajectories: `path` itself, or all in the folder of a run, sweep or evaluation.
 
+    What is on the hub (hf://datasets/owner/name) is fetched.
+
     Raises:
         InputError: there are none.
     """
+    path = fetched(path)
     if path.is_file():
         return [path]
     found = sorted(path.rglob(NAME)) if path.is_dir() else []

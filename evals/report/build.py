@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layergym.base.errors import InputError
+from layergym.base.hub import fetched, on_hub
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.contribution.published import read_table
@@ -80,6 +81,8 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
 
 
 def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
+    if on_hub(path):
+        path = fetched(path) / "profile.json"
     if path.suffix.lower() == ".csv":
         table = read_table(path)
         more = published_section(table)

@@ -315,5 +315,5 @@ def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAge
     )
     examples = _maker(replace(spec, split=SPLIT))
     if is_trained(name):
-        return open_trained(Path(name), speech, _maker(spec), examples)
+        return open_trained(name, speech, _maker(spec), examples)
     return open_agent(name, speech, limits, make_env=_maker(spec), examples=examples)

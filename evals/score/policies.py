@@ -11,9 +11,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from layergym.agents.llm import LLMAgent
 from layergym.agents.names import Speech, defaults, llm_agent, open_model
 from layergym.agents.styles import style_of
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, briefly
+from layergym.base.files import read_json
+from layergym.base.hub import fetched, on_hub
 from layergym.envs import TextEnv
-from layergym.evals.results import Run, read_run
+from layergym.evals.results import Run
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.spec import RunSpec
 
@@ -46,36 +48,49 @@ def open_policy(
 
 
 def is_trained(name: str) -> bool:
-    """Whether an agent's name is the folder of a finished training run."""
-    folder = Path(name)
-    return (folder / DELTA).is_file() and (folder / "config.json").is_file()
+    """Whether an agent's name is that of a trained delta: a run's folder, a package, hf://..."""
+    return on_hub(name) or ((Path(name) / DELTA).is_file() and _settings(Path(name)) is not None)
+
+
+def trained_run(name: str) -> tuple[Path, RunSpec]:
+    """Where a trained delta is on this machine, and the run that it comes from.
+
+    Raises:
+        InputError: it is not there, or no run.
+    """
+    folder = fetched(name)
+    settings = _settings(folder)
+    if settings is None or not (folder / DELTA).is_file():
+        raise InputError(f"{name} holds no {DELTA} with its settings; give a finished run")
+    try:
+        return folder, RunSpec.of(read_json(settings))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{settings} does not describe a run: {briefly(error)}") from None
 
 
 def open_trained(
-    folder: Path,
+    name: str,
     speech: Speech,
     make_env: Callable[[], TextEnv],
     examples: Callable[[], TextEnv],
 ) -> LLMAgent:
-    """The model of a training run as an agent.
+    """A trained model as an agent.
 
     It is addressed as in training, unless `speech` says how models are addressed.
 
     Args:
-        folder: of a finished run.
+        name: see `is_trained`.
         speech: how it is asked.
         make_env: makes an environment like those that are played.
         examples: makes one whose expert gives examples, if there are to be any.
 
     Raises:
-        InputError: see `open_policy`.
+        InputError: see `trained_run`; or the base model is gone or another one.
     """
-    spec = RunSpec.read(folder)
-    model, tokenizer = open_policy(
-        read_run(folder),
-        dtype=None if speech.dtype == "auto" else speech.dtype,
-        device=speech.device,
-    )
+    folder, spec = trained_run(name)
+    dtype = spec.dtype if speech.dtype == "auto" else speech.dtype
+    model, tokenizer = open_model(spec.model, dtype=dtype, device=speech.device)
+    LayerDelta.load(folder).apply(model)
     known, usual = defaults(spec.model), Speech()
     if all(getattr(speech, name) == getattr(usual, name) for name in _ADDRESS):
         speech = replace(speech, **{name: getattr(spec, name) for name in _ADDRESS})
@@ -87,3 +102,9 @@ def open_trained(
         temperature=speech.temperature,
         max_new_tokens=tokens,
     )
+
+
+def _settings(folder: Path) -> Path | None:
+    """The settings of a run's folder or of a package."""
+    files = (folder / name for name in ("config.json", "layergym.json"))
+    return next((file for file in files if file.is_file()), None)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from layergym.agents.export import write_dataset
-from layergym.agents.names import source
 from layergym.agents.models.load import load_tokenizer
+from layergym.agents.names import source
 from layergym.agents.told import told_of, with_credit
 from layergym.agents.trajectories import Record, read_records, write_records
 from layergym.agents.types import Reply, Trajectory, Turn

@@ -29,6 +29,7 @@ from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.save import save_model
 from layergym.base.errors import InputError, Notice, briefly
 from layergym.base.files import replacing
+from layergym.base.hub import fetched
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.processes import gathered, part, spread_like
 
@@ -183,12 +184,12 @@ class LayerDelta:
 
     @classmethod
     def load(cls, path: str | Path) -> LayerDelta:
-        """Read what `save` wrote; a folder stands for the delta in it.
+        """Read what `save` wrote; a folder, or hf://owner/name, stands for the delta in it.
 
         Raises:
             InputError: there is no such file, or it is no layer delta.
         """
-        path = Path(path)
+        path = fetched(path)
         file = path / FILE if path.is_dir() else path
         try:
             with safe_open(file, framework="pt") as stored:

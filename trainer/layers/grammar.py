@@ -31,6 +31,7 @@ from typing import Any
 
 from layergym.base.errors import InputError, Notice
 from layergym.base.files import read_json
+from layergym.base.hub import fetched, on_hub
 from layergym.base.numbers import in_runs
 
 _GRAMMAR = (
@@ -258,6 +259,8 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
 
 
 def _read_profile(path: Path) -> dict[str, Any]:
+    if on_hub(path):
+        path = fetched(path) / "profile.json"
     if not path.is_file():
         raise InputError(f'no layer profile at "{path}"; a sweep writes one')
     try:

@@ -30,7 +30,7 @@ def drawn(asked: Redrawn, num_layers: int, *, seed: int, step: int) -> tuple[int
 
 
 @contextmanager
-def resting(layers: Sequence[nn.Module], awake: Sequence[int]) -> Iterator[None]:
+def resting(layers: nn.ModuleList, awake: Sequence[int]) -> Iterator[None]:
     """Within it, of these layers only those that are `awake` get gradients."""
     still = [p for i, layer in enumerate(layers) if i not in awake for p in layer.parameters()]
     still = [p for p in still if p.requires_grad]

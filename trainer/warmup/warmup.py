@@ -89,7 +89,9 @@ def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     depth = spec.depth if spec.model == NEW else num_layers(spec.model)
     touched(spec.layers, depth)  # Refused before thousands of episodes are heard.
     if redrawn(spec.layers, depth):
-        raise InputError(f'"{spec.layers}" is for reinforcement learning; name layers for a warm start')
+        raise InputError(
+            f'"{spec.layers}" is for reinforcement learning; name layers for a warm start'
+        )
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)
