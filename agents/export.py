@@ -12,8 +12,8 @@ from layergym.agents.trajectories import Record, as_row
 def write_dataset(folder: Path, records: Iterable[Record]) -> int:
     """Write records as a dataset that `datasets.load_dataset(folder)` reads; how many there were.
 
-    One row per trajectory; `turns` is a list of objects, `messages` the same as a conversation: what
-    was seen as the user, what was said as the assistant.
+    One row per trajectory; `turns` is a list of objects, `messages` the same as a conversation:
+    what was seen as the user, what was said as the assistant.
     """
     from datasets import Dataset, Features, List, Value
 

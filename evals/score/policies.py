@@ -16,10 +16,9 @@ from layergym.base.files import read_json
 from layergym.base.hub import fetched, on_hub
 from layergym.envs import TextEnv
 from layergym.evals.results import Run
-from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.delta import FINISHED, LayerDelta
 from layergym.trainer.spec import RunSpec
 
-DELTA = "delta.safetensors"
 _ADDRESS = ("format", "admissible", "context", "prompt", "shots")
 """How a model is addressed: these fields of `RunSpec` and of `Speech`."""
 
@@ -37,7 +36,7 @@ def open_policy(
     Raises:
         InputError: the run is not finished, or its base model is gone or another one.
     """
-    delta = run.path / DELTA
+    delta = run.path / FINISHED
     if not delta.is_file() and run.arm.trained:
         raise InputError(f"{run.path} has no delta.safetensors; let the run finish first")
     name, usual = str(run.config.get("model", "tiny")), str(run.config.get("dtype", "auto"))
@@ -49,7 +48,7 @@ def open_policy(
 
 def is_trained(name: str) -> bool:
     """Whether an agent's name is that of a trained delta: a run's folder, a package, hf://..."""
-    return on_hub(name) or ((Path(name) / DELTA).is_file() and _settings(Path(name)) is not None)
+    return on_hub(name) or ((Path(name) / FINISHED).is_file() and _settings(Path(name)) is not None)
 
 
 def trained_run(name: str) -> tuple[Path, RunSpec]:
@@ -60,8 +59,8 @@ def trained_run(name: str) -> tuple[Path, RunSpec]:
     """
     folder = fetched(name)
     settings = _settings(folder)
-    if settings is None or not (folder / DELTA).is_file():
-        raise InputError(f"{name} holds no {DELTA} with its settings; give a finished run")
+    if settings is None or not (folder / FINISHED).is_file():
+        raise InputError(f"{name} holds no {FINISHED} with its settings; give a finished run")
     try:
         return folder, RunSpec.of(read_json(settings))
     except (ValueError, TypeError) as error:

@@ -173,13 +173,14 @@ def _is_place(value: Any) -> bool:
 
 def _model_hash(agent: str) -> str:
     """The hash of a model's weights, of a trained run that of its base and delta; "" of others."""
-    from layergym.evals.score.policies import DELTA, is_trained, trained_run
+    from layergym.evals.score.policies import is_trained, trained_run
+    from layergym.trainer.layers.delta import FINISHED
     from layergym.trainer.layers.stored import stored_hash
 
     if agent.startswith(PREFIX) or agent in SCRIPTED:
         return ""
     if is_trained(agent):
         folder, spec = trained_run(agent)
-        own = hashlib.sha256((folder / DELTA).read_bytes()).hexdigest()
+        own = hashlib.sha256((folder / FINISHED).read_bytes()).hexdigest()
         return f"{stored_hash(spec.model)}+{own}"
     return stored_hash(agent)

@@ -26,10 +26,13 @@ class Call:
     printed: str = ""
     written: str = ""
     """A file that is there afterwards."""
+    needs: str = ""
+    """A package that not everybody has."""
 
 
 CALLS = {
     "demo": Call("--fast --jobs 1 --out {new}", "report", "{new}/report/report.html"),
+    "completion": Call("bash", "_shtab_layergym", needs="shtab"),
     "doctor": Call("", "isolation"),
     "pull": Call("smollm2", "smollm2"),
     "envs": Call("", "layergym/ALFWorld-v0"),
@@ -114,6 +117,8 @@ def test_it_works(
 ) -> None:
     monkeypatch.setenv("LAYERGYM_CACHE", str(tmp_path / "cache"))
     call = CALLS[name]
+    if call.needs:
+        pytest.importorskip(call.needs)
     places = {"new": tmp_path / "new", "text": tmp_path / "text.txt"}
     places["text"].write_text("You open the fridge 1. The fridge 1 is open. " * 4)
     asked = call.arguments + call.written

@@ -34,6 +34,9 @@ from layergym.trainer.finite import check_tensors
 from layergym.trainer.processes import gathered, part, spread_like
 
 FILE = "layer_delta.safetensors"
+"""In a checkpoint."""
+FINISHED = "delta.safetensors"
+"""In the folder of a finished run, and in a package of one."""
 _KEY = "layergym_delta"
 _DOWN, _UP = ".lora_A", ".lora_B"
 _HASHED = 1 << 24
@@ -190,7 +193,9 @@ class LayerDelta:
             InputError: there is no such file, or it is no layer delta.
         """
         path = fetched(path)
-        file = path / FILE if path.is_dir() else path
+        file = path
+        if path.is_dir():
+            file = path / (FINISHED if (path / FINISHED).is_file() else FILE)
         try:
             with safe_open(file, framework="pt") as stored:
                 metadata = stored.metadata() or {}

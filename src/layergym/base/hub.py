@@ -56,7 +56,7 @@ def fetched(name: str | Path) -> Path:
         )
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise InputError(
-            f"{name} cannot be fetched: {briefly(error)}; look at its name, log in with hf auth, or "
-            "go online"
+            f"{name} cannot be fetched: {briefly(error)}; look at its name, log in with hf auth, "
+            "or go online"
         ) from None
     return Path(folder)

@@ -63,7 +63,9 @@ def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
     from layergym.agents.trajectories import read_records
 
     for path in files:
-        last = {(r.step, r.trajectory.task, r.trajectory.seed): r for r in read_records(path)}
+        last = {
+            (r.agent, r.step, r.trajectory.task, r.trajectory.seed): r for r in read_records(path)
+        }
         for record in last.values():
             one = record.trajectory
             if args.task not in f"{one.task} {one.kind}" or args.agent not in record.agent:
