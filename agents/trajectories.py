@@ -69,7 +69,9 @@ class Recorder:
             _lock(self._file)
         except BlockingIOError:
             self._file.close()
-            raise InputError(f"{path} is being written by another process") from None
+            raise InputError(
+                f"{path} is being written by another process; wait for it, or take another folder"
+            ) from None
         _mend(self._file)
         self._synced = time.monotonic()
 
@@ -138,7 +140,9 @@ def read_line(line: bytes, where: str) -> Record:
     try:
         return _record(json.loads(line))
     except _DAMAGE as error:
-        raise InputError(f"{where} is not a trajectory: {briefly(error)}") from None
+        raise InputError(
+            f"{where} is not a trajectory: {briefly(error)}; remove the line, or play again"
+        ) from None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -159,26 +163,26 @@ def record_files(path: Path) -> list[Path]:
     path = fetched(path)
     if path.is_file():
         return [path]
-    found = sorted(path.rglob(NAME)) if path.is_dir() else []
-    if not found:
+    files = sorted(path.rglob(NAME)) if path.is_dir() else []
+    if not files:
         raise InputError(f"{path} holds no trajectories; give the folder of a run or evaluation")
-    return found
+    return files
 
 
 def as_row(record: Record) -> dict[str, Any]:
     """A record as plain values."""
-    one = record.trajectory
+    trajectory = record.trajectory
     return {
         "agent": record.agent,
         "step": record.step,
-        "env_id": one.env_id,
-        "task": one.task,
-        "seed": one.seed,
-        "kind": one.kind,
-        "ended": one.ended,
-        "success": one.success,
-        "reward": one.total_reward,
-        "error": one.error,
+        "env_id": trajectory.env_id,
+        "task": trajectory.task,
+        "seed": trajectory.seed,
+        "kind": trajectory.kind,
+        "ended": trajectory.ended,
+        "success": trajectory.success,
+        "reward": trajectory.total_reward,
+        "error": trajectory.error,
         **({"masked": True} if record.masked else {}),
         "turns": list(_turns(record)),
     }
@@ -186,16 +190,16 @@ def as_row(record: Record) -> dict[str, Any]:
 
 def usages(trajectory: Trajectory) -> list[Usage | None]:
     """Tokens per turn: as a server counted, else from the sampled tokens, else None."""
-    found: list[Usage | None] = []
+    reported: list[Usage | None] = []
     context = 0
     for reply in (turn.reply for turn in trajectory.turns):
         if reply.usage is None and reply.ids:
             context = len(reply.prompt_ids) + (context if reply.extends else 0)
-            found.append(Usage(context, len(reply.ids)))
+            reported.append(Usage(context, len(reply.ids)))
             context += len(reply.ids)
         else:
-            found.append(reply.usage)
-    return found
+            reported.append(reply.usage)
+    return reported
 
 
 def _turns(record: Record) -> Iterator[dict[str, Any]]:

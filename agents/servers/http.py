@@ -36,7 +36,7 @@ from layergym.base.texts import one_line
 
 CONNECT_S = 10.0
 MAX_BYTES = 16 << 20
-"""Of one answer: a million tokens with their log-probabilities."""
+"""The largest answer, in bytes: a million tokens with their log-probabilities."""
 LONGEST_WAIT_S = 120.0
 """A server that asks for more patience than this is asked again after it."""
 _ROOT = 200
@@ -57,7 +57,9 @@ def split(url: str) -> SplitResult:
         parts.port  # noqa: B018  # Read here, where a port above 65535 is refused.
         return parts
     except ValueError as error:
-        raise InputError(f'"{url}" is not an address: {error}') from error
+        raise InputError(
+            f'"{url}" is not an address: {error}; write it as in http://127.0.0.1:8000'
+        ) from error
 
 
 class Key(AuthBase):

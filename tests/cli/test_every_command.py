@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,6 +133,19 @@ def test_it_works(
     assert main([name.split()[0], *call.arguments.format(**places).split()]) == 0
     assert call.printed.format(**places) in capsys.readouterr().out
     assert Path(call.written.format(**places)).exists()
+
+
+def test_no_help_imports_what_takes_seconds() -> None:
+    check = (
+        "import sys; from layergym.__main__ import main\n"
+        "from layergym.cli.commands import commands\n"
+        "for command in ([], *([name] for name in commands())):\n"
+        "    try: main([*command, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "    assert not {'torch', 'transformers', 'scipy.stats'} & sys.modules.keys(), command"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
 
 
 def test_no_command_is_forgotten() -> None:

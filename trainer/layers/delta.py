@@ -101,7 +101,7 @@ class FrozenCheck:
         cls,
         model: nn.Module,
         trained: str,
-        found: dict[str, str] | None = None,
+        known_digests: dict[str, str] | None = None,
         masks: Mapping[str, torch.Tensor] | None = None,
     ) -> FrozenCheck:
         """Record every stored buffer and every parameter that does not train.
@@ -109,11 +109,11 @@ class FrozenCheck:
         Args:
             model: its `requires_grad` flags say what trains.
             trained: what trains, in words.
-            found: `digests(model)`, when it is known already.
+            known_digests: `digests(model)`, when it is known already.
             masks: frozen entries, as bool, of parameters that train only in part.
         """
         training = {name for name, p in model.named_parameters() if p.requires_grad}
-        all_tensors = digests(model) if found is None else found
+        all_tensors = digests(model) if known_digests is None else known_digests
         kept = {n: d for n, d in all_tensors.items() if n not in training}
         return cls(kept | _frozen_parts(model, masks or {}), trained, masks or {})
 
@@ -140,7 +140,7 @@ class LayerDelta:
     """`base_hash` of the model that it was trained from."""
     layers: tuple[int, ...]
     tensors: dict[str, torch.Tensor]
-    """By the parameter's name; the factors of an update by the names of `low_rank_names`."""
+    """The trained tensors by the parameter's name; factors of an update by `low_rank_names`."""
 
     @property
     def changes(self) -> set[str]:
@@ -201,11 +201,16 @@ class LayerDelta:
                 metadata = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
-            raise InputError(f'no layer delta at "{file}"') from error
+            raise InputError(
+                f'no layer delta at "{file}"; give a run folder or its delta.safetensors'
+            ) from error
         except (SafetensorError, OSError) as error:
-            raise InputError(f'"{file}" cannot be read: {briefly(error)}') from error
+            raise InputError(f'"{file}" cannot be read: {briefly(error)}; copy it again') from error
         if _KEY not in metadata:
-            raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
+            raise InputError(
+                f'"{file}" is a safetensors file, but not a layer delta; '
+                "give a run folder or its delta.safetensors"
+            )
         try:
             about = json.loads(metadata[_KEY])
             delta = cls(str(about["base"]), tuple(map(int, about["layers"])), tensors)
@@ -231,21 +236,27 @@ class LayerDelta:
         return undo
 
     def put(self, model: nn.Module) -> LayerDelta:
-        """As `apply`, without checking the base.
+        """Apply the delta without checking the base.
 
         Raises:
             InputError: `model` lacks one of the tensors, or has it in another shape.
         """
         parameters = dict(model.named_parameters())
         if lacking := sorted(self.changes - parameters.keys()):
-            raise InputError(f'the model has no tensor "{lacking[0]}", which this delta changes')
+            raise InputError(
+                f'the model has no tensor "{lacking[0]}", which this delta changes; '
+                "apply it to the model that it was trained from"
+            )
         old = {}
         with torch.no_grad():
             for name in sorted(self.changes):
                 old[name] = gathered(parameters[name].detach()).cpu().clone()
                 value = self.value(name, old[name])
                 if value.shape != old[name].shape:
-                    raise InputError(f'"{name}" has another shape in the model than in this delta')
+                    raise InputError(
+                        f'"{name}" has another shape in the model than in this delta; '
+                        "apply it to the model that it was trained from"
+                    )
                 parameters[name].copy_(spread_like(value, parameters[name]))
         return LayerDelta(self.base, self.layers, old)
 
@@ -257,15 +268,15 @@ class LayerDelta:
         update = self.tensors[up].float() @ self.tensors[down].float()
         return full_precision(old) + update.to(full_precision(old).dtype)
 
-    def check_base(self, found: str) -> None:
+    def check_base(self, base: str) -> None:
         """Compare with the `base_hash` of a model.
 
         Raises:
             InputError: they differ.
         """
-        if found != self.base:
+        if base != self.base:
             raise InputError(
-                f"this delta belongs to the base model {self.base[:12]}, not to {found[:12]}; load "
+                f"this delta belongs to the base model {self.base[:12]}, not to {base[:12]}; load "
                 "the model that it was trained from, with nothing applied (and with its run's "
                 "--dtype, if that rounded it)"
             )
@@ -282,9 +293,9 @@ class KeptUpdate:
 
     dtype: torch.dtype
     changed: float
-    """Of the entries that the update changes, the share that differ after rounding."""
+    """The share of the changed entries that still differ after rounding."""
     cosine: float
-    """Between the update and what rounding leaves of it; 1 is all of it."""
+    """The cosine of the update and what rounding leaves of it; 1 is all of it."""
 
     def __str__(self) -> str:
         """Say it, and how to keep all."""
@@ -328,9 +339,11 @@ def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:
         InputError: there is none, they have different bases, or two change the same tensor.
     """
     if not deltas:
-        raise InputError("there is no delta to compose")
+        raise InputError("there is no delta to compose; give one or more")
     if len({delta.base for delta in deltas}) > 1:
-        raise InputError("these deltas were trained from different base models")
+        raise InputError(
+            "these deltas were trained from different base models; take those of one base"
+        )
     tensors: dict[str, torch.Tensor] = {}
     changed: set[str] = set()
     for delta in deltas:
@@ -374,6 +387,6 @@ def tensor_digest(tensor: torch.Tensor) -> str:
     half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
     dtype = torch.float32 if half else tensor.dtype
     hashed = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())
-    for some in flat.split(_HASHED) if half else (flat,):
-        hashed.update(some.cpu().to(dtype).view(torch.uint8).numpy().data)
+    for piece in flat.split(_HASHED) if half else (flat,):
+        hashed.update(piece.cpu().to(dtype).view(torch.uint8).numpy().data)
     return hashed.hexdigest()

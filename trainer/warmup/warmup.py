@@ -41,7 +41,7 @@ from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.grammar import redrawn, touched
 from layergym.trainer.layers.selection import select
-from layergym.trainer.masters import SteppedInFloat32
+from layergym.trainer.parts.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import (
     Demonstration,
     Teacher,
@@ -124,8 +124,8 @@ class _Stream:
         self._demonstrations = demonstrations
 
     def __call__(self) -> Iterator[dict[str, list[int]]]:
-        for one in self._demonstrations:
-            yield {"input_ids": list(one.ids), "labels": list(one.labels)}
+        for demonstration in self._demonstrations:
+            yield {"input_ids": list(demonstration.ids), "labels": list(demonstration.labels)}
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (self._described,)
@@ -157,9 +157,14 @@ def _recorded(spec: WarmupSpec) -> list[Trajectory]:
     played = [t for t in played if t.ended != "error" and any(turn.valid for turn in t.turns)]
     others = {t.env_id for t in played} - {find(spec.env)}
     if others:
-        raise InputError(f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}")
+        raise InputError(
+            f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}; "
+            f"give those of {spec.env}"
+        )
     if not played:
-        raise InputError(f"{spec.trajectories} holds no episode to learn from")
+        raise InputError(
+            f"{spec.trajectories} holds no episode to learn from; record successful episodes first"
+        )
     return played
 
 

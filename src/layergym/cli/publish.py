@@ -66,7 +66,7 @@ def _packaged(args: argparse.Namespace, folder: Path) -> tuple[Path, RepositoryK
     """What the folder is made of: a delta, a profile or episodes; and where such things go."""
     from layergym.evals.publish import package
     from layergym.evals.published_folders import package_episodes, package_profile
-    from layergym.evals.results import is_sweep
+    from layergym.evals.result_files import is_sweep
     from layergym.evals.score.contest import is_contest
 
     sweep, episodes = is_sweep(args.run), args.episodes or is_contest(args.run)

@@ -12,7 +12,7 @@ import pytest
 from layergym.agents.trajectories import NAME, read_records, write_records
 from layergym.base.errors import InputError
 from layergym.cli.browse.library import Library
-from layergym.evals.results import read_eval
+from layergym.evals.result_files import read_eval
 
 
 def test_all_that_a_folder_holds_is_listed_once(library: Library) -> None:

@@ -13,7 +13,7 @@ from layergym.cli.browse.folders import in_one_line, kind_of, run_line, sweep_ru
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import ArmScore, Measure
 from layergym.evals.contribution.profile import profile
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 
 POINTS = 300
 """Points of one curve at most."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from layergym.base.errors import InputError
 from layergym.base.files import read_json, read_lines
 from layergym.evals.arms import ArmName
-from layergym.evals.results import is_sweep, read_eval
+from layergym.evals.result_files import is_sweep, read_eval
 from layergym.evals.score.contest import ContestSpec, is_contest
 from layergym.evals.sweep.run_folder import finished, stopped
 
