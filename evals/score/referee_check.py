@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from layergym.agents.types import CUT
-from layergym.base.errors import FAULTS, InputError, briefly, told
+from layergym.base.errors import InputError, briefly, error_line, faults
 from layergym.base.files import read_json
 from layergym.envs import TextEnv, border, make, panel
 from layergym.evals.score.referee import FORMAT, digest, scores
@@ -146,8 +146,8 @@ def _holds(env: TextEnv, episode: Mapping[str, Any]) -> bool:
             total += now.reward
             over = now.terminated or now.truncated
             success = over and now.success
-    except FAULTS as error:
-        raise InputError(f"task {episode['task']} cannot be played: {told(error)}") from error
+    except faults() as error:
+        raise InputError(f"task {episode['task']} cannot be played: {error_line(error)}") from error
     ended = over or episode["ended"] in CUT
     reward = float(episode["reward"])
     return ended and success == episode["success"] and isclose(total, reward, abs_tol=1e-9)
