@@ -26,12 +26,12 @@ class Scale:
 
     episodes: int
     turns: int
-    """Of an episode at most."""
+    """The most turns of an episode."""
     new_tokens: int
 
 
 TEMPERATURE = 0.4
-"""As in the published scores."""
+"""The temperature of the published scores."""
 SPREAD = 24
 """Tasks to choose from, spread over the split."""
 SCALES = {
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--admissible", action=argparse.BooleanOptionalAction, help="list the admissible actions"
     )
-    parser.add_argument("--first", type=int, default=0, help="leave out so many tasks")
+    parser.add_argument("--first", type=int, default=0, help="leave out this many tasks")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="replies to print")
     options = parser.parse_args()
     print("| model | environment | form | replies | well-formed | valid | cut off | reward |")

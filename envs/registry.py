@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvCreator, load_env_creator
 from gymnasium.error import Error
 
 from layergym.base.announced import Trouble, announced
-from layergym.base.errors import FAULTS, InputError, told, unknown
+from layergym.base.errors import InputError, error_line, faults, unknown
 from layergym.envs.core import TextEnv
 
 GROUP = "layergym.envs"
@@ -53,7 +53,9 @@ def register(id: str, entry_point: str | type[TextEnv], **kwargs: Any) -> None:
         creator = cast(EnvCreator | str, entry_point)
         gymnasium.register(id, creator, kwargs=kwargs, disable_env_checker=True)
     except Error as error:
-        raise InputError(f'"{id}" is not an environment id: {error}') from error
+        raise InputError(
+            f'"{id}" is not an environment id: {error}; write it as in alfworld-v0'
+        ) from error
     _ids.add(id)
 
 
@@ -67,10 +69,10 @@ def load_plugins() -> tuple[Trouble, ...]:
     Returns:
         What cannot be registered, and why.
     """
-    found, troubles = announced(GROUP)
-    taken = {each.id.lower(): each for each in found if each.package == OURS}
-    others = [each for each in found if each.package != OURS]
-    for each in found:
+    plugins, troubles = announced(GROUP)
+    taken = {each.id.lower(): each for each in plugins if each.package == OURS}
+    others = [each for each in plugins if each.package != OURS]
+    for each in plugins:
         rivals = {other.package for other in others if other.id.lower() == each.id.lower()}
         built_in = taken.get(each.id.lower())
         if each.package != OURS and built_in:
@@ -145,7 +147,7 @@ def make(name: str, /, *, step_timeout_s: float | None = None, **kwargs: Any) ->
         env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     except InputError:
         raise
-    except FAULTS as error:
+    except faults() as error:
         raise _misfit(id, error) from error
     if not isinstance(env, TextEnv):
         raise InputError(f"{id} is a {type(env).__name__}, not a layergym.TextEnv; wrap it in one")
@@ -170,8 +172,8 @@ def load_entry(id: str) -> Any:
     point = gymnasium.spec(id).entry_point
     try:
         return load_env_creator(point) if isinstance(point, str) else point
-    except FAULTS as error:
-        raise BrokenError(f"{_whose(id)} cannot be imported: {told(error)}") from error
+    except faults() as error:
+        raise BrokenError(f"{_whose(id)} cannot be imported: {error_line(error)}") from error
 
 
 def about(id: str) -> str:
@@ -191,10 +193,10 @@ def _whose(id: str) -> str:
 
 def _misfit(id: str, error: BaseException) -> InputError:
     """What to tell whoever asked for an environment that could not be made."""
-    text = told(error)
+    text = error_line(error)
     if isinstance(error, TypeError) and "unexpected keyword" in text:
         return InputError(f"{_whose(id)} does not take these settings: {text}")
     missing = re.search(r"missing \d+ required keyword-only .*?: (.*?)(?: was raised|$)", text)
     if isinstance(error, TypeError) and missing:
         return InputError(f"{_whose(id)} needs these settings: {missing[1]}")
-    return BrokenError(f"{_whose(id)} cannot be made like this: {text}")
+    return BrokenError(f"{_whose(id)} cannot be made like this: {text}; mend its settings")

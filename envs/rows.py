@@ -37,7 +37,7 @@ def read_rows(source: str | Path, split: str) -> list[TableRow]:
     try:
         return _from_file(path)
     except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {briefly(error)}") from error
+        raise InputError(f"{path} cannot be read: {briefly(error)}; check the file") from error
 
 
 def read_once(
@@ -85,10 +85,13 @@ def _file(source: str | Path, split: str) -> Path | None:
 
 
 def _in_folder(folder: Path, split: str) -> Path:
-    found = [folder / f"{split}{ending}" for ending in _ENDINGS]
-    present = [path for path in found if path.is_file()]
+    files = [folder / f"{split}{ending}" for ending in _ENDINGS]
+    present = [path for path in files if path.is_file()]
     if not present:
-        raise InputError(f"{folder} has no file {split}.jsonl, {split}.json or {split}.parquet")
+        raise InputError(
+            f"{folder} has no file {split}.jsonl, {split}.json or {split}.parquet; "
+            "add one, or take another split"
+        )
     return present[0]
 
 
@@ -106,8 +109,8 @@ def _from_file(path: Path) -> list[TableRow]:
     return _objects(json.loads(line) for line in lines(text) if line.strip())
 
 
-def _objects(found: Iterable[Any]) -> list[TableRow]:
-    rows = list(found)
+def _objects(values: Iterable[Any]) -> list[TableRow]:
+    rows = list(values)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise ValueError(f"row {number} is a {type(row).__name__}, not an object with columns")
@@ -121,7 +124,10 @@ def _from_hub(name: str, split: str) -> list[TableRow]:
     try:
         return [dict(row) for row in load_dataset(name, config or None, split=split)]
     except Exception as error:  # the library raises many kinds, all of them about the request
-        raise InputError(f"{name} ({split}) cannot be loaded from the hub: {error}") from error
+        raise InputError(
+            f"{name} ({split}) cannot be loaded from the hub: {error}; "
+            "check the name and the network, or give a folder"
+        ) from error
 
 
 def same_text(text: str) -> str:

@@ -185,7 +185,7 @@ def train_policy(
     until: int | None = None,
     watch: Watch = NOBODY,
 ) -> Trained:
-    """As `train`, with a policy that is loaded already, from a checkpoint or the beginning."""
+    """Train, as `train` does, a policy that is loaded already."""
     check_trackers(watch.report_to)
     torch.manual_seed(spec.seed)
     tasks = panel(make_env_of(spec, "train")())
@@ -212,7 +212,11 @@ def train_policy(
     settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
     samples = Samples(
-        folder, f"layers={spec.layers}", updates_per_rollout=settings.updates_per_rollout
+        folder,
+        f"layers={spec.layers}",
+        settings.rollout,
+        updates_per_rollout=settings.updates_per_rollout,
+        tokenizer=policy.tokenizer,
     )
     twin = twin_of(spec, policy.model)
     trainer = policy.trainer(
@@ -236,10 +240,10 @@ def train_policy(
     started = time.perf_counter()
     with undone(folder, where=lambda error: _in_vain(error, trainer)), closing(ahead):
         if checkpoint is None and trainer.is_world_process_zero():
-            found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
+            resolved = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
             panels = [tasks, *held_out.panels]
             write_json(folder / "manifest.json", manifest(panels, [spec.seed]))
-            write_json(folder / "config.json", asdict(spec) | found)
+            write_json(folder / "config.json", asdict(spec) | resolved)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
     ended: TrainingEnd = "stale" if log.stale else "paused" if pause.paused else "steps"
@@ -283,7 +287,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     except InputError:
         raise
     except (TypeError, ValueError) as error:  # TRL and Transformers look at the values.
-        raise InputError(f"a setting is wrong: {briefly(error)}") from error
+        raise InputError(f"a setting is wrong: {briefly(error)}; mend it") from error
 
 
 def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str, Any]:
@@ -313,6 +317,11 @@ def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str,
         save_steps=spec.save_every,
         save_total_limit=2,
         report_to=list(report_to),
-        run_name=folder.name,
+        run_name=f"{folder.parent.name}-{folder.name}" if _of_sweep(folder) else folder.name,
         disable_tqdm=True,
     )
+
+
+def _of_sweep(folder: Path) -> bool:
+    """Whether the folder's own name, "seed-0", is that of many runs."""
+    return folder.name.startswith("seed-")

@@ -7,13 +7,14 @@ r"""Reading a number as people write it, with what stands around it.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 from layergym.envs.math.cursor import Cursor
 from layergym.envs.math.numerals import MAGNITUDES, leading_share, numeral
 from layergym.envs.math.quantities import Quantity
 from layergym.envs.math.tails import tail
-from layergym.envs.math.units import CURRENCIES, Unit, unit
+from layergym.envs.math.units import AMBIGUOUS, CURRENCIES, Unit, unit
 
 _LEAD = {
     *("the", "answer", "is", "are", "was", "it", "final", "result", "value", "total", "of"),
@@ -28,13 +29,19 @@ _MAX_BITS = 12000  # of a number's value; what is longer is no answer
 def quantities(text: str) -> tuple[Quantity, ...]:
     """The readings of `text`, which is `plain`, as a quantity; none when it is not one.
 
-    A sum of units has two: "5 hours 30 minutes" is 5.5 and 330.
+    A sum of units has two: "5 hours 30 minutes" is 5.5 and 330. So has a unit of two meanings.
     """
     reader = _Reader(text)
-    found = reader.read()
-    if not reader.at_end or any(item.value.numerator.bit_length() > _MAX_BITS for item in found):
+    amounts = reader.read()
+    if not reader.at_end or any(item.value.numerator.bit_length() > _MAX_BITS for item in amounts):
         return ()
-    return tuple(found)
+    meant = [
+        other
+        for word, other in AMBIGUOUS.items()
+        if re.search(rf"\b{word}s?\b", text, re.IGNORECASE)
+    ]
+    single = [item for item in amounts if item.unit and len(item.unit.kinds) == 1]
+    return (*amounts, *(replace(item, unit=other) for item in single for other in meant))
 
 
 class _Reader(Cursor):
@@ -46,7 +53,7 @@ class _Reader(Cursor):
         first = self._one()
         if first is None:
             return []
-        found, size = [first], first.unit.size if first.unit else Fraction(0)
+        amounts, size = [first], first.unit.size if first.unit else Fraction(0)
         while not self.at_end and unit(self.next(-1).text):
             self.take("word", "and")
             more = self._one()
@@ -54,8 +61,8 @@ class _Reader(Cursor):
                 return []
             if more.unit.size >= size:
                 return []  # "5 cm and 6 cm" are two
-            found, size = _sums(found, more), more.unit.size
-        return found
+            amounts, size = _sums(amounts, more), more.unit.size
+        return amounts
 
     def _lead(self) -> None:
         self.take("symbol", "approx")
@@ -126,6 +133,8 @@ class _Reader(Cursor):
         token = self.take("number")
         if token is None:
             return None
+        if token.text == "10" and (alone := self.take("power")):
+            return Fraction(10) ** int(alone.text), None
         places = len(token.text.partition(".")[2])
         if ten := self.take("ten"):
             power = int(re.findall(r"[-+]?\d+", ten.text)[-1])
@@ -170,11 +179,11 @@ class _Reader(Cursor):
         return bool(used)
 
 
-def _sums(found: list[Quantity], more: Quantity) -> list[Quantity]:
+def _sums(amounts: list[Quantity], more: Quantity) -> list[Quantity]:
     """Each reading and the sum, in the unit of either part."""
     assert more.unit is not None
     sums = []
-    for item in found:
+    for item in amounts:
         assert item.unit is not None
         size = item.unit.size / more.unit.size
         sign = -1 if item.value < 0 else 1

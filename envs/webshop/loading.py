@@ -78,19 +78,19 @@ def cached(name: str, write: Callable[[Path], None]) -> Path:
 def _items(data: Path) -> Path:
     if data.is_file():
         return data
-    found = sorted(data.glob("items_shuffle*.json"))
-    if len(found) != 1:
-        listed = ", ".join(path.name for path in found) or "none"
+    files = sorted(data.glob("items_shuffle*.json"))
+    if len(files) != 1:
+        listed = ", ".join(path.name for path in files) or "none"
         raise InputError(f"expected one items_shuffle*.json in {data}, found {listed}; name a file")
-    return found[0]
+    return files[0]
 
 
 def _beside(items: Path, stem: str, ending: str) -> Path | None:
     for path in (items.parent / f"{stem}{ending}.json", items.parent / f"{stem}.json"):
         if path.is_file():
             return path
-    found = sorted(items.parent.glob(f"{stem}*.json"))
-    return found[0] if len(found) == 1 else None
+    files = sorted(items.parent.glob(f"{stem}*.json"))
+    return files[0] if len(files) == 1 else None
 
 
 def _products(
@@ -110,15 +110,15 @@ def _object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {error}; fetch it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, not an object keyed by asin")
     return content
 
 
 def _skip(text: str, place: int) -> int:
-    found = _BETWEEN.match(text, place)
-    return found.end() if found else place
+    gap = _BETWEEN.match(text, place)
+    return gap.end() if gap else place
 
 
 def read_array(path: Path) -> Iterator[object]:
@@ -131,7 +131,7 @@ def read_array(path: Path) -> Iterator[object]:
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         text, place, size = file.read(_CHUNK).lstrip(), 1, _CHUNK
         if not text.startswith("["):
-            raise InputError(f"{path} does not hold a JSON array")
+            raise InputError(f"{path} does not hold a JSON array; fetch it again")
         while True:
             place = _skip(text, place)
             if text.startswith("]", place):
@@ -147,6 +147,6 @@ def read_array(path: Path) -> Iterator[object]:
             more = file.read(size)
             if not more:
                 near = text[place : place + 40]
-                raise InputError(f"{path} is cut off or malformed near {near!r}")
+                raise InputError(f"{path} is cut off or malformed near {near!r}; fetch it again")
             size = _CHUNK if place else 2 * size
             text, place = text[place:] + more, 0

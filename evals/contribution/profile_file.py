@@ -18,7 +18,7 @@ from layergym.evals.stats import Estimate
 
 FORMAT = 2
 MOST_LAYERS = 10_000
-"""Names of arms have room for so many."""
+"""Names of arms have room for this many layers."""
 
 
 def write_profile(path: Path, profile: LayerProfile) -> None:
@@ -62,11 +62,14 @@ def read_profile(path: Path) -> LayerProfile:
             scored=str(value.get("scored", "success")),
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"{path} is not a whole layer profile ({briefly(error)})") from None
+        raise InputError(
+            f"{path} is not a whole layer profile ({briefly(error)}); "
+            "write it again with layergym report"
+        ) from None
 
 
 def _measures(rows: Any) -> tuple[Measure, ...]:
-    """At least one; scores lie between 0 and 1."""
+    """Read the measures, at least one; scores lie between 0 and 1."""
     measures = tuple(map(_measure, rows))
     scores = [one.value for m in measures for one in (m.base, m.full, *(a.score for a in m.arms))]
     if not measures or not all(0 <= score <= 1 for score in scores):

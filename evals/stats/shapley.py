@@ -15,7 +15,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from layergym.evals.results import Floats
 from layergym.evals.stats.intervals import LEVEL, Estimate
@@ -81,7 +81,7 @@ def coalitions_of(orders: Sequence[Sequence[int]]) -> list[Coalition]:
 
 
 def pairs_within(players: int, evaluations: int, *, seed: int) -> int:
-    """The most pairs of orders whose coalitions are at most so many."""
+    """The most pairs of orders whose coalitions are at most this many."""
     pairs = 0
     while (
         pairs < evaluations
@@ -122,7 +122,7 @@ def intervals(seeds: Sequence[Shares]) -> list[Estimate]:
     total = sum(variance for variance, _ in parts)
     weight = sum(variance**2 / max(freedom, 1) for variance, freedom in parts)
     degrees = np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), 1.0)
-    half = stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(total)
+    half = scipy.stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(total)
     return [
         Estimate(float(value), float(value - wide), float(value + wide))
         for value, wide in zip(values, half, strict=True)
@@ -130,7 +130,7 @@ def intervals(seeds: Sequence[Shares]) -> list[Estimate]:
 
 
 def _variance(rows: Floats) -> tuple[Floats, int]:
-    """Of the means of rows (K, N), (K,), and the degrees of freedom; one value has no variance."""
+    """Variances (K,) of the means of rows (K, N), and degrees of freedom; infinite for N = 1."""
     count = rows.shape[1]
     if count < 2:
         return np.full(len(rows), np.inf), 0

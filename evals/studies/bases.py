@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats as scipy_stats
+import scipy
 
 from layergym.base.errors import InputError
 from layergym.command.console import Output
@@ -28,7 +28,8 @@ from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import named, percent_with_interval, points, ratio
-from layergym.evals.results import Sweep, read_sweep
+from layergym.evals.result_files import read_sweep
+from layergym.evals.results import Sweep
 from layergym.evals.stats import LEVEL, Estimate, Floats, Z
 from layergym.evals.stats.board import SEED
 
@@ -74,7 +75,7 @@ class BaseSpread:
     gain: float
     """Standard deviation of full training's gain between bases."""
     seeds: float | None
-    """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
+    """Standard deviation of a trained arm's score between seeds; None with one seed."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -186,7 +187,7 @@ def _draws(cells: Floats) -> Floats:
     sizes, axes = np.linalg.eigh(between_tasks - noise)
     shared = axes * np.sqrt(np.maximum(sizes, 0.0))
     generator = np.random.default_rng(SEED)
-    widen = float(scipy_stats.t.ppf((1 + LEVEL) / 2, bases - 1)) / Z
+    widen = float(scipy.stats.t.ppf((1 + LEVEL) / 2, bases - 1)) / Z
     # Deviations weighted by independent normals have the covariance of the bases.
     over_bases = generator.standard_normal((stats.DRAWS, bases)) @ by_base
     over_tasks = generator.standard_normal((stats.DRAWS, len(sizes))) @ shared.T

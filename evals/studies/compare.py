@@ -26,7 +26,8 @@ from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.study import Begun, Finished, Study
 from layergym.evals.report.words import claim, listed, named, rank_range, ratio
-from layergym.evals.results import RANKING, Sweep, read_sweep
+from layergym.evals.result_files import RANKING, read_sweep
+from layergym.evals.results import Sweep
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.board import Board
 
@@ -138,7 +139,10 @@ def sections(finished: Finished) -> tuple[Section, ...]:
         table = _table(origin["layers"], ranking, profile, ranks)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = sweep.path / "manifest.json"
-        raise InputError(f"{path}: its ranking is not whole ({briefly(error)})") from None
+        raise InputError(
+            f"{path}: its ranking is not whole ({briefly(error)}); "
+            "write it again with layergym report"
+        ) from None
     return (Section("Guided strategies", (_verdict(profile, ranks), table, about)),)
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.arms import FULL, ArmName
-from layergym.evals.results import EvalResult, Run, Sweep, read_eval, write_eval
+from layergym.evals.result_files import read_eval, write_eval
+from layergym.evals.results import EvalResult, Run, Sweep
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.spec import SweepSpec
 
@@ -73,7 +74,7 @@ class Ensemble:
 
     name: str
     seed: int
-    """Of the runs that vote; the base's own where only the base does."""
+    """The seed of the runs that vote; the base's own where only the base does."""
     members: tuple[Run, ...]
 
 
@@ -111,7 +112,10 @@ def ensembles(sweep: Sweep, voters: Sequence[ArmName], seeds: Sequence[int]) -> 
     def run_of(arm: ArmName, seed: int) -> Run:
         found = runs.get((arm, seed)) if arm.trained else base
         if found is None:
-            raise InputError(f"{sweep.path} has no run of {arm} with seed {seed}")
+            raise InputError(
+                f"{sweep.path} has no run of {arm} with seed {seed}; "
+                "train it first, or leave it out"
+            )
         return found
 
     alike = "layers" if all(arm.layer is not None for arm in voters) else "arms"

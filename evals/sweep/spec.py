@@ -110,7 +110,7 @@ class ResolvedSweep:
     """A sweep in its folder, with nothing left to look up."""
 
     spec: SweepSpec
-    """With the environment's full id and the model's depth."""
+    """The settings with the environment's full id and the model's depth."""
     folder: Path
     variants: tuple[tuple[Arm, RunSpec], ...]
     """Every arm with what it trains; `run_of` sets the seed."""
@@ -166,7 +166,10 @@ def read_spec(folder: Path) -> SweepSpec:
         spec: SweepSpec = _build(SweepSpec, values | parts)
         return spec
     except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'sweep.json'} does not describe a sweep: {error}") from error
+        raise InputError(
+            f"{folder / 'sweep.json'} does not describe a sweep: {error}; "
+            "give a folder that layergym sweep wrote"
+        ) from error
 
 
 def _build(kind: type, values: Mapping[str, Any]) -> Any:

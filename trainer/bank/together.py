@@ -16,7 +16,7 @@ from layergym.trainer.layers.delta import LayerDelta
 
 
 class Together(Variants):
-    """Variants of a base; of episodes 0, 1, ... each variant plays every so many-th.
+    """Variants of a base; of episodes 0, 1, ... variant i of V plays i, i + V, i + 2 V, ...
 
     Tensors that deltas have in common (the same objects) are held and computed as one version, and
     rows that read the same are one as long as their variants' layers are the same. Each row comes
@@ -45,14 +45,14 @@ class Together(Variants):
         self._rows.set(variants, self.model.device, alike)
 
     def _values(self, base: PreTrainedModel, delta: LayerDelta) -> dict[str, nn.Parameter]:
-        found = {}
+        tensors = {}
         for name, values in delta.tensors.items():
             if id(values) not in self._made:
                 like = base.get_parameter(name)
                 own = values.to(like.device, like.dtype)
                 self._made[id(values)] = nn.Parameter(own, requires_grad=False)
-            found[name] = self._made[id(values)]
-        return found
+            tensors[name] = self._made[id(values)]
+        return tensors
 
     @torch.inference_mode()
     def _probe(self) -> None:

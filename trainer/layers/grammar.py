@@ -15,6 +15,7 @@ What can be written::
                             matrices of all decoder layers: a control
     mask:changed@DELTA      the single entries that another run has changed, by its folder or delta;
                             mask:changed_bf16@DELTA: those whose bfloat16 rounding it has changed
+    lisa:2/5                2 layers, drawn anew every 5 steps, and what lies outside the layers
 
 Layers are indices into the model's own decoder-layer list, never name prefixes, so that
 `layers.1` cannot match `layers.10`.
@@ -30,6 +31,7 @@ from typing import Any
 
 from layergym.base.errors import InputError, Notice
 from layergym.base.files import read_json
+from layergym.base.hub import fetched, on_hub
 from layergym.base.numbers import in_runs
 
 _GRAMMAR = (
@@ -59,6 +61,16 @@ class ChangedBy:
     """Whether only changes count that are left after rounding to bfloat16."""
 
 
+@dataclass(frozen=True, slots=True)
+class Redrawn:
+    """Decoder layers that are drawn anew as a run goes on."""
+
+    layers: int
+    """How many train at a time."""
+    every: int
+    """Optimiser steps from one draw to the next."""
+
+
 def targets(spec: str, num_layers: int) -> tuple[LayerTarget, ...]:
     """What `spec` names, in the order in which it does; for "all" all layers and what is outside.
 
@@ -71,18 +83,20 @@ def targets(spec: str, num_layers: int) -> tuple[LayerTarget, ...]:
         return every, *(LayerTarget((), part) for part in OUTSIDE)
     if re.match("top:|bottom:", text):  # The name of a file follows, which may hold anything.
         return (LayerTarget(layer_indices(text, num_layers)),)
-    found: list[LayerTarget] = []
+    result: list[LayerTarget] = []
     for term in re.split(r"\s*[,+]\s*", text):
         named = re.fullmatch(r"(.+)\.([A-Za-z_]\w*)", term)
         if term in OUTSIDE:
-            found.append(LayerTarget((), term))
+            result.append(LayerTarget((), term))
         elif named:
-            found.append(LayerTarget(layer_indices(named[1], num_layers), named[2]))
-        elif found and found[-1].part not in ("", *OUTSIDE) and re.fullmatch(r"[A-Za-z_]\w*", term):
-            found.append(LayerTarget(found[-1].layers, term))
+            result.append(LayerTarget(layer_indices(named[1], num_layers), named[2]))
+        elif (
+            result and result[-1].part not in ("", *OUTSIDE) and re.fullmatch(r"[A-Za-z_]\w*", term)
+        ):
+            result.append(LayerTarget(result[-1].layers, term))
         else:
-            found.append(LayerTarget(layer_indices(term, num_layers)))
-    return tuple(found)
+            result.append(LayerTarget(layer_indices(term, num_layers)))
+    return tuple(result)
 
 
 def touched(spec: str, num_layers: int) -> tuple[int, ...]:
@@ -93,6 +107,8 @@ def touched(spec: str, num_layers: int) -> tuple[int, ...]:
     """
     if changed_by(spec) or scattered(spec, num_layers):
         return ()
+    if redrawn(spec, num_layers):
+        return tuple(range(num_layers))
     return tuple(sorted({i for target in targets(spec, num_layers) for i in target.layers}))
 
 
@@ -107,13 +123,27 @@ def inside_layers(spec: str) -> bool:
     if re.match("top:|bottom:", text):
         return True
     outside = set(OUTSIDE) & {term.strip() for term in re.split("[,+]", text)}
-    return not (outside or re.match("all$|random|mask:", text))
+    return not (outside or re.match("all$|random|mask:|lisa:", text))
 
 
 def changed_by(spec: str) -> ChangedBy | None:
     """The run whose changes "mask:changed@DELTA" names; None for anything else."""
     match = re.fullmatch(r"mask:changed(_bf16)?@(.+)", spec.strip())
     return ChangedBy(Path(match[2]), bool(match[1])) if match else None
+
+
+def redrawn(spec: str, num_layers: int) -> Redrawn | None:
+    """The draws that "lisa:K/N" asks for; None for anything else.
+
+    Raises:
+        InputError: it is out of range, or cannot be read.
+    """
+    if not spec.strip().startswith("lisa"):
+        return None
+    match = re.fullmatch(r"lisa:(\d{1,9})/(\d{1,9})", spec.strip())
+    if match is None or int(match[2]) < 1:
+        raise InputError(f'"{spec}" cannot be read; 2 layers drawn every 5 steps are "lisa:2/5"')
+    return Redrawn(_count(match[1], num_layers, spec), int(match[2]))
 
 
 def layer_indices(spec: str, num_layers: int) -> tuple[int, ...]:
@@ -225,12 +255,14 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
             "0; sweep again with more steps, seeds or tasks"
         )
     if stated != num_layers or not all(0 <= layer < num_layers for layer, _ in entries):
-        told = str(stated)[:40]  # It may be anything.
-        raise InputError(f'"{path}" profiles a model of {told} layers; this one has {num_layers}')
+        shown = str(stated)[:40]  # It may be anything.
+        raise InputError(f'"{path}" profiles a model of {shown} layers; this one has {num_layers}')
     return [layer for layer, _ in sorted(entries, key=lambda e: (-e[1], e[0]))]
 
 
 def _read_profile(path: Path) -> dict[str, Any]:
+    if on_hub(path):
+        path = fetched(path) / "profile.json"
     if not path.is_file():
         raise InputError(f'no layer profile at "{path}"; a sweep writes one')
     try:

@@ -13,8 +13,10 @@ from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import (
     LayerTarget,
+    Redrawn,
     changed_by,
     ranges,
+    redrawn,
     scattered,
     targets,
     whole_layers,
@@ -36,7 +38,7 @@ class LayerSelection:
     what: str
     """What trains, in words."""
     whole_model: bool
-    """True for "all": embeddings, final norm and head train too."""
+    """Whether embeddings, final norm and head train too: for "all" and "lisa:K/N"."""
     names: tuple[str, ...]
     """Names of the parameters that train."""
     trained: int
@@ -44,7 +46,9 @@ class LayerSelection:
     total: int
     """Number of scalars in the model."""
     entries: int | None = None
-    """Where single entries of the named parameters train, not whole ones: so many."""
+    """How many single entries of the named parameters train; None where whole ones do."""
+    redrawn: Redrawn | None = None
+    """Where layers take turns: how; `layers` are then all that may be drawn."""
 
     def __str__(self) -> str:
         """Say what trains and how much of the model that is."""
@@ -64,17 +68,17 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     base = causal_model(model)
     expected = getattr(base.config.get_text_config(), "num_hidden_layers", None)
     decoder = base.get_decoder() or base
-    found = [
+    lists = [
         (name.count("."), module)
         for name, module in decoder.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == expected
     ]
-    if not found:
+    if not lists:
         raise InputError(
             f"{type(base).__name__} has no list of {expected} decoder layers; layers= needs a "
             "decoder-only transformers model"
         )
-    return min(found, key=lambda pair: pair[0])[1]
+    return min(lists, key=lambda pair: pair[0])[1]
 
 
 def layer_size(layers: nn.ModuleList) -> int:
@@ -92,9 +96,10 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     """
     stack = decoder_layers(model)
     scatter, changed = scattered(spec, len(stack)), changed_by(spec)
+    turns = redrawn(spec, len(stack))
     adapters = hasattr(model, "get_base_model")
-    if adapters and (scatter or changed):
-        raise InputError(f'layers="{spec}" is about single weights; it cannot choose adapters')
+    if adapters and (scatter or changed or turns):
+        raise InputError(f'layers="{spec}" is about the weights; it cannot choose adapters')
     entries = None
     if changed:
         frozen = unchanged(model, LayerDelta.load(changed.delta), bfloat16=changed.bfloat16)
@@ -102,6 +107,8 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     elif scatter:
         inside = parameters_named(model, f"0-{len(stack) - 1}")
         wanted = {name for name in inside if model.get_parameter(name).ndim > 1}
+    elif turns:
+        wanted = set(parameters_named(model, "all"))
     else:
         wanted = set(parameters_named(model, spec))
     names = []
@@ -117,7 +124,7 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     if scatter:
         entries = min(scatter * layer_size(stack), available)
     layers = tuple(i for i, layer in enumerate(stack) if _any_trains(layer))
-    whole = spec.strip() == "all"
+    whole = spec.strip() == "all" or turns is not None
     below = whole or any(map(_any_trains, _embeddings(model)))
     return LayerSelection(
         spec=spec,
@@ -130,6 +137,7 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
         trained=available if entries is None else entries,
         total=sum(sizes.values()),
         entries=entries,
+        redrawn=turns,
     )
 
 
@@ -158,6 +166,8 @@ def check_layers(model: str, spec: str, num_layers: int) -> None:
     """
     if changed := changed_by(spec):
         LayerDelta.load(changed.delta)
+    elif redrawn(spec, num_layers):
+        return
     elif not scattered(spec, num_layers) and any(t.part for t in targets(spec, num_layers)):
         parameters_named(shape_of(model), spec)
 
@@ -166,17 +176,17 @@ def _of_layers(model: nn.Module, target: LayerTarget) -> Iterator[nn.Parameter]:
     """The parameters of whole layers, or of one module of each."""
     stack = decoder_layers(model)
     for index in target.layers:
-        found = [
+        chosen = [
             parameter
             for name, parameter in stack[index].named_parameters()
             if not target.part or target.part in _parts(name)
         ]
-        if not found:
+        if not chosen:
             known = {part for name, _ in stack[index].named_parameters() for part in _parts(name)}
             raise InputError(
                 f'layer {index} has no "{target.part}"; it has {", ".join(sorted(known))}'
             )
-        yield from found
+        yield from chosen
 
 
 def _parts(name: str) -> set[str]:
@@ -189,7 +199,11 @@ def _parts(name: str) -> set[str]:
         "mlp": any(word in first for word in ("mlp", "ffn", "feed_forward", "moe")),
     }
     kind = next((kind for kind, holds in kinds.items() if holds), None)
-    return {*modules, *(one.removesuffix("_proj") for one in modules), *([kind] if kind else [])}
+    return {
+        *modules,
+        *(module.removesuffix("_proj") for module in modules),
+        *([kind] if kind else []),
+    }
 
 
 def _outside(model: nn.Module, target: LayerTarget) -> list[nn.Parameter]:
@@ -204,24 +218,27 @@ def _outside(model: nn.Module, target: LayerTarget) -> list[nn.Parameter]:
         if id(parameter) not in inside and any(word in name for word in ("norm", "ln_"))
     ]
     tied = {id(p) for p in embeddings}
-    found = {
+    outside = {
         "embed": embeddings,
         "head": [parameter for parameter in head if id(parameter) not in tied],
         "norm": norms,
     }[target.part]
-    if not found and target.part == "head" and head:
+    if not outside and target.part == "head" and head:
         raise InputError("this model's head is its embeddings; name them as embed")
-    if not found:
-        raise InputError(f"{type(causal_model(model)).__name__} has no parameters of {target.part}")
-    return found
+    if not outside:
+        raise InputError(
+            f"{type(causal_model(model)).__name__} has no parameters of {target.part}; "
+            "take another part, or the whole layer"
+        )
+    return outside
 
 
 def _embeddings(model: nn.Module) -> nn.ModuleList:
     """The embeddings outside the decoder layers: of tokens, and where there are any, positions."""
     base = causal_model(model)
     inside = {id(module) for module in decoder_layers(model).modules()}
-    found: list[nn.Module] = [m for m in base.modules() if isinstance(m, nn.Embedding)]
-    outside = {id(m): m for m in [base.get_input_embeddings(), *found] if id(m) not in inside}
+    embeddings: list[nn.Module] = [m for m in base.modules() if isinstance(m, nn.Embedding)]
+    outside = {id(m): m for m in [base.get_input_embeddings(), *embeddings] if id(m) not in inside}
     return nn.ModuleList(outside.values())
 
 
@@ -234,6 +251,8 @@ def _in_words(spec: str, layers: tuple[int, ...], num_layers: int) -> str:
     text = spec.strip()
     if text == "all" or changed_by(text):
         return text
+    if turns := redrawn(text, num_layers):
+        return f"{text}, {turns.layers} at a time and what is outside the layers,"
     if scattered(text, num_layers):
         return f"random entries of {ranges(layers)}"
     return ranges(layers) if whole_layers(text) else text

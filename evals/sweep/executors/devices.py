@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from layergym.agents.models.load import load_config
 from layergym.agents.names import source
-from layergym.trainer.memory import MASTER_BYTES, STEPPED_BYTES
+from layergym.trainer.parts.memory import MASTER_BYTES, STEPPED_BYTES
 from layergym.trainer.spec import RunSpec
 
 CONTEXT = 1e9
@@ -39,7 +39,7 @@ class GpuSeat:
 
     name: str
     share: float
-    """Of the device's memory, which it must not exceed; the processes beside it have the rest."""
+    """The share of the device's memory that it may take; the processes beside it have the rest."""
 
 
 def gpus() -> tuple[GPU, ...]:

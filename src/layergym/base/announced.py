@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 
-from layergym.base.errors import FAULTS, told
+from layergym.base.errors import error_line, faults
 
 NAMED = "function:"
 """Stands before the name of an announced function where the text of a template could stand."""
@@ -24,7 +24,7 @@ class Trouble:
     why: str
 
     def __str__(self) -> str:
-        """In one sentence."""
+        """Say it in one sentence."""
         return f"{self.id or 'something'} of the package {self.package}: {self.why}"
 
 
@@ -47,7 +47,7 @@ def announced(group: str) -> tuple[list[Announced], list[Trouble]]:
 
     Of a package that is found twice, the first counts, as for imports.
     """
-    found: list[Announced] = []
+    parts: list[Announced] = []
     troubles: list[Trouble] = []
     seen: set[str] = set()
     for package, distribution in _packages(group):
@@ -56,16 +56,18 @@ def announced(group: str) -> tuple[list[Announced], list[Trouble]]:
         seen.add(package)
         try:
             points = [point for point in distribution.entry_points if point.group == group]
-        except FAULTS as error:
-            troubles.append(Trouble("", package, f"its entry points are malformed ({told(error)})"))
+        except faults() as error:
+            troubles.append(
+                Trouble("", package, f"its entry points are malformed ({error_line(error)})")
+            )
             continue
         for point in points:
             each = Announced(point.name, point.value.partition("[")[0].strip(), package)
             if _PLACE.fullmatch(each.place):
-                found.append(each)
+                parts.append(each)
             else:
                 troubles.append(each.trouble(f'"{point.value}" is not a place like module:Class'))
-    return sorted(found, key=lambda e: (e.package, e.id)), troubles
+    return sorted(parts, key=lambda e: (e.package, e.id)), troubles
 
 
 def _packages(group: str) -> Iterator[tuple[str, Distribution]]:
@@ -75,5 +77,5 @@ def _packages(group: str) -> Iterator[tuple[str, Distribution]]:
             text = distribution.read_text("entry_points.txt") or ""
             if f"[{group}]" in text.replace(" ", ""):
                 yield str(distribution.metadata["Name"] or "without a name"), distribution
-        except FAULTS:  # Unreadable metadata announce nothing.
+        except faults():  # Unreadable metadata announce nothing.
             continue

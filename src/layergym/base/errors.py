@@ -2,13 +2,20 @@
 
 import difflib
 import errno
-from asyncio import CancelledError
+import sys
 from collections.abc import Iterable
 
 from layergym.base.texts import one_line, short
 
-FAULTS = (Exception, SystemExit, CancelledError)
-"""What code that is not ours may raise, and be reported for; an interrupt by a person is not."""
+
+def faults() -> tuple[type[BaseException], ...]:
+    """What code that is not ours may raise, and be reported for; an interrupt by a person is not.
+
+    For `except faults()`. asyncio's `CancelledError`, which is not an `Exception`, is among them
+    where asyncio has been imported: nobody else can raise it, and we need not import it.
+    """
+    asyncio = sys.modules.get("asyncio.exceptions")
+    return Exception, SystemExit, *([asyncio.CancelledError] if asyncio else [])
 
 
 class InputError(ValueError):
@@ -33,7 +40,7 @@ class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
 
 
-def told(error: BaseException, most: int = 500) -> str:
+def error_line(error: BaseException, most: int = 500) -> str:
     """An error as one line of text, its message cut to `most` characters, whatever it holds."""
     try:
         text = one_line(str(error))
@@ -71,7 +78,7 @@ def refused(error: BaseException) -> str | None:
 
 def briefly(error: BaseException) -> str:
     """An error in a few words: some messages hold all of the file that was read."""
-    return told(error, _BRIEF)
+    return error_line(error, _BRIEF)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
@@ -81,6 +88,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     asked = short(name)
     if close:
         return InputError(f'no {what} "{asked}"; did you mean "{close[0]}"?')
-    few = [n for place, n in enumerate(names) if sum(map(len, names[: place + 1])) <= 200][:12]
+    few = [n for index, n in enumerate(names) if sum(map(len, names[: index + 1])) <= 200][:12]
     shown = ", ".join(few) + (", ..." if len(names) > len(few) else "")
     return InputError(f'no {what} "{asked}"; there is {shown or "none"}')

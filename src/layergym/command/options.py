@@ -56,6 +56,17 @@ def add_compute(parser: argparse.ArgumentParser, *, of: str = "") -> None:
     )
 
 
+def add_trackers(parser: argparse._ActionsContainer) -> None:
+    """What training reports to, besides its folder."""
+    parser.add_argument(
+        "--report-to",
+        nargs="+",
+        default=[],
+        metavar="TRACKER",
+        help="tensorboard, trackio, wandb",
+    )
+
+
 def env_args(pairs: list[str]) -> dict[str, Any]:
     """The settings of an environment, as `named_values` reads them.
 
@@ -156,8 +167,8 @@ def only_to_resume(
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([]))))
-    found = vars(parser.parse_args(args.argv))
-    given = {name for name, value in found.items() if value is not None}
+    values = vars(parser.parse_args(args.argv))
+    given = {name for name, value in values.items() if value is not None}
     if wrong := sorted(given - {"resume", "quiet", "json", *allowed}):
         options = ", ".join(n if n == "env" else f"--{n.replace('_', '-')}" for n in wrong)
         raise InputError(
@@ -183,10 +194,10 @@ def arms_of(texts: Sequence[str]) -> list[str]:
     Raises:
         InputError: the option was given without an arm.
     """
-    found = [arm.strip() for text in texts for arm in text.split(",") if arm.strip()]
-    if texts and not found:
+    arms = [arm.strip() for text in texts for arm in text.split(",") if arm.strip()]
+    if texts and not arms:
         raise InputError('--arms is empty; name arms, such as "full" or "middle:5"')
-    return found
+    return arms
 
 
 def add_panel(
@@ -206,15 +217,3 @@ def add_panel(
         default=repeats,
         help=f"episodes per task and seed (default: {repeats or of})",
     )
-
-
-def numbers(text: str, option: str) -> tuple[float, ...]:
-    """The numbers of a list such as "1e-4,3e-4"; none of an empty one.
-
-    Raises:
-        InputError: one of them is not a number.
-    """
-    try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise InputError(f'{option} takes numbers such as "1,2.5", not "{text}"') from None

@@ -18,7 +18,8 @@ from layergym.envs import panel
 from layergym.evals.arms import ArmName
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
-from layergym.evals.results import EvalResult, read_sweep, write_eval
+from layergym.evals.result_files import read_sweep, write_eval
+from layergym.evals.results import EvalResult
 from layergym.evals.score.voting import Member, VoteSampler, voter_seed
 from layergym.evals.sweep.ensembles import (
     Ensemble,
@@ -30,7 +31,8 @@ from layergym.evals.sweep.ensembles import (
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.run_arm import score
 from layergym.evals.sweep.spec import SweepSpec, read_spec
-from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.frozen import base_hash, digests
 from layergym.trainer.layers.selection import select
 from layergym.trainer.run import agent_of
 from layergym.trainer.spec import RunSpec, make_env_of

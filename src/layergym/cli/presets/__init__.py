@@ -28,6 +28,22 @@ class PresetOption:
     """Where the value comes from."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedPanel:
+    """Tasks that everybody scores on, all of them once."""
+
+    name: str
+    split: str
+    tasks: int
+    """How many there are."""
+    env_arg: tuple[str, ...] = ()
+    """Settings of the environment beside those of the preset."""
+    hash: str = ""
+    """Of the panel, where it is known."""
+    source: str
+    """Who scores on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """What was published about one experiment."""
@@ -37,14 +53,16 @@ class Preset:
     differs: tuple[str, ...]
     """What was published and is not set."""
     settings: Mapping[str, Mapping[str, PresetOption]]
-    """By command, options by their names in parsed arguments."""
+    """For each command, the options by their names in parsed arguments."""
+    panels: tuple[FixedPanel, ...] = ()
+    """What `layergym referee` scores on."""
 
 
 @cache
 def presets() -> Mapping[str, Preset]:
     """All of them, by name."""
     with (HERE / "presets.toml").open("rb") as file:
-        return {name: _preset(name, found) for name, found in tomllib.load(file).items()}
+        return {name: _preset(name, table) for name, table in tomllib.load(file).items()}
 
 
 def add_preset(parser: argparse._ActionsContainer) -> None:
@@ -57,44 +75,63 @@ def add_preset(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def preset_values(name: str, command: str, known: Collection[str]) -> dict[str, Any]:
+def fixed_panels(name: str) -> tuple[FixedPanel, ...]:
+    """The panels of a preset.
+
+    Raises:
+        InputError: there is no such preset, or it has none.
+    """
+    having = [preset for preset in presets().values() if preset.panels]
+    found = next((preset.panels for preset in having if preset.name == name), None)
+    if found is None:
+        raise unknown("preset with fixed panels", name, [preset.name for preset in having])
+    return found
+
+
+def preset_values(name: str, command: str, options: Collection[str]) -> dict[str, Any]:
     """A preset's values for a command, by option.
 
     Args:
         name: of the preset.
         command: one of `COMMANDS`.
-        known: the options that there are.
+        options: the options that there are.
 
     Raises:
         InputError: there is no such preset.
     """
     if name not in presets():
         raise unknown("preset", name, presets())
-    found = presets()[name].settings[command]
-    return {option: _value(option, s.value) for option, s in found.items() if option in known}
+    values = presets()[name].settings[command]
+    return {option: _value(option, s.value) for option, s in values.items() if option in options}
 
 
 def note_differences(args: argparse.Namespace, out: Output) -> None:
     """Say what was published and is not set, where there is a preset."""
     if args.preset is not None:
         for line in presets()[args.preset].differs:
-            out.note(f"unlike what was published: {line}")
+            out.note(f"other than what was published: {line}")
 
 
 def _value(name: str, value: Any) -> Any:
-    """As the command line would read it."""
+    """Read the value as the command line would."""
     if name == "prompt":
         return HERE / str(value)
     return list(value) if isinstance(value, list) else value
 
 
-def _preset(name: str, found: Mapping[str, Any]) -> Preset:
+def _preset(name: str, table: Mapping[str, Any]) -> Preset:
     def of(section: str) -> dict[str, PresetOption]:
-        return {k: PresetOption(*pair) for k, pair in found.get(section, {}).items()}
+        return {k: PresetOption(*pair) for k, pair in table.get(section, {}).items()}
 
     return Preset(
         name,
-        found["about"],
-        tuple(found["differs"]),
+        table["about"],
+        tuple(table["differs"]),
         {command: of("options") | of(command) for command in COMMANDS},
+        tuple(_panel(title, values) for title, values in table.get("panels", {}).items()),
     )
+
+
+def _panel(name: str, values: Mapping[str, Any]) -> FixedPanel:
+    settings = {**values, "env_arg": tuple(values.get("env_arg", ()))}
+    return FixedPanel(name=name, **settings)

@@ -1,28 +1,34 @@
-"""What differs for each layer: its learning rate, its gradient norm, which entries train."""
+"""What differs for each layer: its learning rate, which of its entries train, how far it moves."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
 from layergym.agents.models.architecture import check_exact
 from layergym.base.errors import InputError, briefly
-from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import boost_factors, changed_by, ranges
 from layergym.trainer.layers.mask import draw_mask, mask_gradients, unchanged
+from layergym.trainer.layers.redrawn import drawn, resting
+from layergym.trainer.parts.checkpoints import DeltaCheckpoints
+from layergym.trainer.parts.noted import Noted
+from layergym.trainer.parts.updates import Updates
 from layergym.trainer.rows.prefix import refuse_dropout
 
 
-class LayerTargeting(DeltaCheckpoints):
+class LayerTargeting(Noted, DeltaCheckpoints):
     """A `GRPOTrainer` that knows the decoder layers of its model."""
 
     args: GiGPOConfig
     _layers: torch.nn.ModuleList
     _factors: dict[int, float]
+    _updates: Updates | None = None
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Transformers' optimiser, with boosted layers in groups of their own.
@@ -34,7 +40,9 @@ class LayerTargeting(DeltaCheckpoints):
         try:
             optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         except ValueError as error:
-            raise InputError(f"the optimiser refuses a setting: {briefly(error)}") from error
+            raise InputError(
+                f"the optimiser refuses a setting: {briefly(error)}; mend it"
+            ) from error
         if new and self._factors:
             groups = []
             for group in optimizer.param_groups:
@@ -84,13 +92,26 @@ class LayerTargeting(DeltaCheckpoints):
         mask_gradients(self.model, masks)
         return masks
 
+    def only_drawn(self) -> AbstractContextManager[None]:
+        """Within it, of layers that take turns only those of this step get gradients."""
+        asked, step = self.selection.redrawn, self.state.global_step
+        if asked is None:
+            return nullcontext()
+        chosen = drawn(asked, len(self._layers), seed=self.args.seed, step=step)
+        return resting(self._layers, chosen)
+
     def check_model(self) -> None:
         """Check that the model can be trained this way.
 
         Raises:
             InputError: it has dropout, has a router loss that needs all layers, or cannot be
-                batched exactly.
+                batched exactly; or layers take turns and there are several processes.
         """
+        if self.selection.redrawn and self.accelerator.num_processes > 1:
+            raise InputError(
+                f'layers="{self.selection.spec}" trains in one process; launch it without '
+                "Accelerate, or name the layers"
+            )
         check_exact(self.model.config)
         refuse_dropout(self.model)
         if self.aux_loss_enabled and not self.selection.whole_model:
@@ -107,3 +128,28 @@ class LayerTargeting(DeltaCheckpoints):
             for i in self.selection.layers
         }
         return named | ({"other": list(trained.values())} if trained else {})
+
+    def measure_from_here(self, frozen: Mapping[str, torch.Tensor]) -> None:
+        """Remember what trains as it is now, for `moved`.
+
+        Args:
+            frozen: by the name of a parameter that trains only in part, where it does not (bool).
+        """
+        named = self.model.named_parameters()
+        masks = {id(p): frozen[name] for name, p in named if name in frozen}
+        self._updates = Updates(self.trained_by_layer(), masks)
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """Transformers' schedule; every optimiser step is measured from now on."""
+        schedule = super().create_scheduler(*args, **kwargs)
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        optimizer.register_step_post_hook(lambda *_: self.note(self.moved()))
+        return schedule
+
+    def moved(self) -> dict[str, float]:
+        """How far what trains is from the start; every process must ask for it."""
+        if self._updates is None:
+            return {}
+        return self._updates.measures(
+            self.masters.of, self.accelerator.reduce if self.sharded else lambda sums: sums
+        )

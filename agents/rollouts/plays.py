@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from layergym.agents.base import Decision
-from layergym.agents.blocking import CallThread
+from layergym.agents.rollouts.blocking import CallThread
 from layergym.agents.types import EpisodeEnd, Trajectory, Turn
-from layergym.base.errors import FAULTS, ContractError, InputError, told
+from layergym.base.errors import ContractError, InputError, error_line, faults
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -61,8 +61,8 @@ class EpisodePlay:
             self.observation, self.kind = border.started(answer())
         except InputError:
             raise  # The job is wrong, not the environment.
-        except FAULTS as error:
-            self.fail(told(error))
+        except faults() as error:
+            self.fail(error_line(error))
 
     def step(self, decision: Decision) -> Any:
         """Call the environment, as `reset`."""
@@ -78,8 +78,8 @@ class EpisodePlay:
             over = now.terminated or now.truncated
             if not over and len(self.turns) + 1 >= self.env.max_turns:
                 raise ContractError(f"it goes on after max_turns={self.env.max_turns} turns")
-        except FAULTS as error:
-            self.fail(told(error))
+        except faults() as error:
+            self.fail(error_line(error))
             return None
         valid = decision.valid and now.valid
         turn = Turn(self.observation, key, decision.reply, decision.action, now.reward, valid)
@@ -101,7 +101,7 @@ class EpisodePlay:
 
         def closed() -> None:
             # The episode is over: an environment that cannot be closed costs nobody a result.
-            with suppress(*FAULTS):
+            with suppress(*faults()):
                 if not (self.thread and self.thread.hangs):
                     finish()
 
@@ -156,13 +156,13 @@ class Calls:
         Args:
             wait: for at least one, if any is under way.
         """
-        found = self._come_back()
-        while wait and not found and self._under_way:
+        arrived = self._come_back()
+        while wait and not arrived and self._under_way:
             with suppress(Empty):
                 left = self._deadlines[0][0] - time.monotonic()
                 self._back.put(self._back.get(timeout=max(0.0, left)))
-            found = self._come_back()
-        return found
+            arrived = self._come_back()
+        return arrived
 
     def _make(
         self,
@@ -188,15 +188,15 @@ class Calls:
         while self._deadlines and self._deadlines[0][0] <= time.monotonic():
             numbers.append(heapq.heappop(self._deadlines)[1])
         # One that comes back after it was given up is not there any more.
-        found = [self._under_way.pop(number, None) for number in numbers]
+        back = [self._under_way.pop(number, None) for number in numbers]
         while self._deadlines and self._deadlines[0][1] not in self._under_way:
             heapq.heappop(self._deadlines)
-        return [answer for answer in found if answer]
+        return [answer for answer in back if answer]
 
 
 def _known_key(env: TextEnv) -> Hashable:
     """The key of the state that an episode was cut off in; None where it has none any more."""
-    with suppress(*FAULTS):
+    with suppress(*faults()):
         return _key(env)
     return None
 
