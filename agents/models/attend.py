@@ -50,8 +50,15 @@ def attend(
     """
     if attention_mask is not None and (runs := runs_at(attention_mask)):
         parts = [
-            attend(module, query[a], key[a, :, :n], value[a, :, :n], attention_mask[a], **settings)
-            for a, n in runs
+            attend(
+                module,
+                query[rows],
+                key[rows, :, :span],
+                value[rows, :, :span],
+                attention_mask[rows, ..., :span],
+                **settings,
+            )
+            for rows, span in runs
         ]
         return torch.cat([found for found, _ in parts]), None
     kept = query.dtype

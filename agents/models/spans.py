@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-CALL_BYTES = 1 << 18
+CALL_BYTES = 1 << 19
 """Keys and values that one core reads in the time that one more call takes."""
 _LEAST = 0.1
 """Share of what is read that cutting must save."""

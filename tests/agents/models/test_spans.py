@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from layergym.agents.models import attend, forward
 from layergym.agents.models.requests import Request, Sample
@@ -39,9 +39,11 @@ def test_what_is_as_long_or_cheap_is_not_cut() -> None:
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "gemma3"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shared", [1, 2])
 def test_replies_are_the_same_to_the_bit(
     family: str,
     dtype: torch.dtype,
+    shared: int,
     model: Callable[[str], PreTrainedModel],
     tokenizer: Callable[[str | None], PreTrainedTokenizerFast],
     monkeypatch: pytest.MonkeyPatch,
@@ -50,13 +52,17 @@ def test_replies_are_the_same_to_the_bit(
     kernel = torch.nn.functional.scaled_dot_product_attention
 
     def counted(query: torch.Tensor, key: torch.Tensor, *more: object, **named: object) -> object:
-        if query.shape[2] <= 2:  # The heads that share a key, of one token.
+        if query.shape[2] <= shared:  # The heads that share a key, of one token.
             read.append(key.shape[0] * key.shape[2])
         return kernel(query, key, *more, **named)  # type: ignore[arg-type]
 
     def said(call_bytes: float) -> tuple[list[Sample], int]:
         monkeypatch.setattr(forward, "CALL_BYTES", call_bytes)
-        net = copy.deepcopy(model(family)).to(dtype)
+        config = copy.deepcopy(model(family).config)
+        config.num_key_value_heads = config.num_attention_heads // shared
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            net = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
         attend.use_own_attention(net)
         sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=9)
         asked = [
@@ -67,6 +73,7 @@ def test_replies_are_the_same_to_the_bit(
         return sampler.sample(asked), sum(read)
 
     monkeypatch.setattr(attend, "scaled_dot_product_attention", counted)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counted)
     together, every = said(1e12)
     in_runs, fewer = said(0.0)
     assert in_runs == together
