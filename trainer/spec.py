@@ -66,7 +66,7 @@ class RunSpec:
     algorithm: str = "gigpo"
     layers: str = "all"
     """What trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json", "14.attn",
-    "embed"."""
+    "embed", "lisa:2/5" (two layers, drawn anew every five steps)."""
     boost: str = ""
     """Layers that learn faster: "top:5@profile.json*2" gives them twice the learning rate."""
     lora: int = 0

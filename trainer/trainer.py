@@ -157,7 +157,7 @@ class GiGPOTrainer(LossByPass):
         while True:
             try:
                 todo = self._prepare_inputs(inputs)
-                with self.timed("update"):
+                with self.timed("update"), self.only_drawn():
                     total, logs = self.add_up(model, todo)
                 break
             except torch.OutOfMemoryError as error:

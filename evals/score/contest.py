@@ -300,7 +300,9 @@ def _maker(spec: ContestSpec) -> Callable[[], TextEnv]:
 
 
 def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAgent:
-    from layergym.agents.names import Speech, open_agent  # With torch, which reports do without.
+    # With torch, which reports do without.
+    from layergym.agents.names import Speech, open_agent
+    from layergym.evals.score.policies import is_trained, open_trained
 
     speech = Speech(
         temperature=spec.temperature,
@@ -315,4 +317,6 @@ def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAge
         device=spec.device,
     )
     examples = _maker(replace(spec, split=SPLIT))
+    if is_trained(name):
+        return open_trained(name, speech, _maker(spec), examples)
     return open_agent(name, speech, limits, make_env=_maker(spec), examples=examples)

@@ -28,11 +28,15 @@ from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.save import save_model
 from layergym.base.errors import InputError, Notice, briefly
 from layergym.base.files import replacing
+from layergym.base.hub import fetched
 from layergym.trainer.finite import check_tensors
 from layergym.trainer.layers.frozen import base_hash, digests, tensor_digest
 from layergym.trainer.processes import gathered, spread_like
 
 FILE = "layer_delta.safetensors"
+"""In a checkpoint."""
+FINISHED = "delta.safetensors"
+"""In the folder of a finished run, and in a package of one."""
 _KEY = "layergym_delta"
 _DOWN, _UP = ".lora_A", ".lora_B"
 Stepped = Callable[[nn.Parameter], torch.Tensor]
@@ -99,13 +103,15 @@ class LayerDelta:
 
     @classmethod
     def load(cls, path: str | Path) -> LayerDelta:
-        """Read what `save` wrote; a folder stands for the delta in it.
+        """Read what `save` wrote; a folder, or hf://owner/name, stands for the delta in it.
 
         Raises:
             InputError: there is no such file, or it is no layer delta.
         """
-        path = Path(path)
-        file = path / FILE if path.is_dir() else path
+        path = fetched(path)
+        file = path
+        if path.is_dir():
+            file = path / (FINISHED if (path / FINISHED).is_file() else FILE)
         try:
             with safe_open(file, framework="pt") as stored:
                 metadata = stored.metadata() or {}

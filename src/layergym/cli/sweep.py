@@ -19,6 +19,7 @@ from layergym.command.console import Output, add_output, complain, output
 from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
     add_arms,
+    add_trackers,
     arms_of,
     new_folder,
     only_to_resume,
@@ -43,7 +44,7 @@ examples:
 """
 
 
-_ANY_TIME = ("on", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time")
+_ANY_TIME = ("on", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time", "report_to")
 """What may differ from one call on a folder to the next."""
 
 
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
     )
+    add_trackers(where)
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
     parser.add_argument(
         "--resume", type=text, metavar="FOLDER", help="go on with an interrupted sweep"
@@ -117,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the sweep and write the report."""
     from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.spec import read_spec
+    from layergym.trainer.callbacks import check_trackers
 
     out = output(args)
     if args.resume:
@@ -125,13 +128,16 @@ def run(args: argparse.Namespace) -> int:
     if show_run_file(args, add_arguments, out):
         return 0
     launch = Launch(**_launch_flags().read(args))
+    check_trackers(trackers := tuple(args.report_to))
     deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
     if args.resume:
         folder = Path(args.resume)
-        return run_and_report(read_spec(folder), folder, launch, out, deadline=deadline)
+        spec = read_spec(folder)
+        return run_and_report(spec, folder, launch, out, deadline=deadline, report_to=trackers)
     note_differences(args, out)
     folder = new_folder(args.out, "layergym sweep --resume")
-    return run_and_report(_spec(args), folder, launch, out, deadline=deadline)
+    spec = _spec(args)
+    return run_and_report(spec, folder, launch, out, deadline=deadline, report_to=trackers)
 
 
 def _spec(args: argparse.Namespace) -> SweepSpec:
@@ -197,7 +203,13 @@ def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
 
 
 def run_and_report(
-    spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
+    spec: SweepSpec,
+    folder: Path,
+    launch: Launch,
+    out: Output,
+    *,
+    deadline: float | None = None,
+    report_to: Sequence[str] = (),
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`.
 
@@ -219,7 +231,13 @@ def run_and_report(
         note_executor(folder, chosen)
         try:
             with SweepView(all_runs(sweep), out.progress, title=f"on {chosen}") as view:
-                failures = run_sweep(sweep, chosen.executor, deadline=deadline, on_poll=view.update)
+                failures = run_sweep(
+                    sweep,
+                    chosen.executor,
+                    deadline=deadline,
+                    on_poll=view.update,
+                    report_to=report_to,
+                )
         except KeyboardInterrupt:
             out.note(f"stopped; go on with: {again}")
             raise

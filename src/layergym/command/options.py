@@ -56,6 +56,17 @@ def add_compute(parser: argparse.ArgumentParser, *, of: str = "") -> None:
     )
 
 
+def add_trackers(parser: argparse._ActionsContainer) -> None:
+    """What training reports to, besides its folder."""
+    parser.add_argument(
+        "--report-to",
+        nargs="+",
+        default=[],
+        metavar="TRACKER",
+        help="tensorboard, trackio, wandb",
+    )
+
+
 def env_args(pairs: list[str]) -> dict[str, Any]:
     """The settings of an environment, as `named_values` reads them.
 
