@@ -106,7 +106,7 @@ class RunSpec:
     tokens_per_pass: int | None = None
     """Tokens in one pass at most, padding included; None: what fits into memory."""
     dtype: str = "auto"
-    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    """What the model computes with (`agents.models.compute`); what trains is stepped in float32."""
     device: str = "auto"
     """Where it computes."""
     deterministic: bool = True
