@@ -32,7 +32,7 @@ def named(text: str) -> Iterator[str]:
     """Files and modules of the four rooms in backticks: `trainer/spec.py`, `trainer.spec`."""
     rooms = "envs|agents|trainer|evals"
     yield from re.findall(rf"`((?:{rooms}|src|tests|benchmarks|docs)/[\w./-]+)`", text)
-    yield from re.findall(rf"`((?:{rooms})(?:\.[a-z_]\w*)+)`", text)
+    yield from re.findall(rf"`((?:{rooms})(?!\.py)(?:\.[a-z_]\w*)+)`", text)
 
 
 def there(name: str) -> bool:
