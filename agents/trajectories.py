@@ -1,8 +1,8 @@
 """Trajectories on disk: one JSON object a line, appended as episodes finish.
 
 A line holds the episode's facts and, per turn, `observation`, `reply`, `action`, `reward` and
-`valid`, with `tokens` (read and written), `advantage`, `forgotten` and what `Told` says where they
-are known. Token ids and state keys are left out; what is read back lacks them.
+`valid`, with `tokens` (read and written), `advantage`, `forgotten` and what `TurnDetails` says,
+where they are known. Token ids and state keys are left out; what is read back lacks them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, get_args
 
-from layergym.agents.told import Told, as_values, of_values
+from layergym.agents.turn_details import TurnDetails, as_values, of_values
 from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
@@ -48,7 +48,7 @@ class Record:
     """The optimiser step it was played for; None in an evaluation."""
     advantages: tuple[float, ...] = ()
     """One per turn, where it was trained on."""
-    told: tuple[Told, ...] = ()
+    details: tuple[TurnDetails, ...] = ()
     """One per turn, where more is known of it than the trajectory says."""
     masked: bool = False
     """Whether it was compared with others, but no token of it carried loss."""
@@ -218,8 +218,8 @@ def _turns(record: Record) -> Iterator[dict[str, Any]]:
             row["forgotten"] = turn.reply.forgotten
         if record.advantages:
             row["advantage"] = record.advantages[number]
-        if record.told:
-            row |= as_values(record.told[number])
+        if record.details:
+            row |= as_values(record.details[number])
         yield row
 
 

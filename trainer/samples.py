@@ -8,8 +8,8 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from layergym.agents.told import Told, told_of, with_credit
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records, write_records
+from layergym.agents.turn_details import TurnDetails, details_of, with_credit
 from layergym.agents.types import CUT
 from layergym.base.errors import InputError, Notice
 from layergym.trainer.credit.algorithms import Credited
@@ -68,11 +68,11 @@ class Samples:
             first.group.trajectories, first.advantages, parts.episode, parts.states, strict=True
         )
         for trajectory, advantages, episode, states in rows:
-            told: tuple[Told, ...] = ()
+            details: tuple[TurnDetails, ...] = ()
             if self._tokenizer is not None:
-                told = with_credit(told_of(trajectory, self._tokenizer), episode, states)
+                details = with_credit(details_of(trajectory, self._tokenizer), episode, states)
             masked = self._rollouts.mask_truncated and trajectory.ended in CUT
-            yield Record(trajectory, self._agent, step, advantages, told, masked)
+            yield Record(trajectory, self._agent, step, advantages, details, masked)
 
     def _before(self, step: int) -> list[Record]:
         """What an interrupted run kept of earlier steps, as far as it can be read."""

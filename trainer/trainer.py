@@ -28,7 +28,7 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected, Rollout, collect
 from layergym.trainer.credit.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.finite import check_step
-from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
+from layergym.trainer.layers.frozen import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.grammar import notice_origin
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import decoder_layers, select

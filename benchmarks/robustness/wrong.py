@@ -181,7 +181,7 @@ FINE: set[tuple[str, ...]] = {
     ("compare", "--arms", "0"),  # A layer.
     ("--config", "/dev/null"), ("--layers", "all,1"), ("--model", "EMPTY"),
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
-    ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
+    ("--format", ""), ("--out", "new"),
     ("--text", "FILE"),
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
@@ -192,7 +192,7 @@ ALONE: dict[str, list[list[str]]] = {
               "0", "--tasks", "1", "--group", "2"], [], ["--resume"]],
     "sweep": [["alfworld-v0", "--seeds"], ["alfworld-v0", "--seeds", "0", "0"], [],
               ["alfworld-v0", "--layers", "0,0", "--arms", "0"],
-              ["alfworld-v0", "--lr-full", "1", "--lr-grid", "1,2"],
+              ["alfworld-v0", "--lr-full", "1", "--lr-grid", "1", "2"],
               ["alfworld-v0", "--on", "ray", "--ray-address", "nowhere:1"],
               ["alfworld-v0", "--on", "ray", "--ray-address", "127.0.0.1:9"],
               ["alfworld-v0", "--on", "ray", "--ray-address", "x" * 300],

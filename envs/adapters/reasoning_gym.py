@@ -56,7 +56,7 @@ class ReasoningGym(TextEnv):
         Args:
             dataset: reasoning-gym's name of it.
             settings: the dataset's own.
-            size: number of questions in the split; fewer where there are not so many.
+            size: number of questions in the split; fewer where there are fewer.
             isolation: how the scorer is confined; see `Sandbox`.
             split: a question's text decides where it belongs, so none is in both.
             max_turns: answers that may be given.

@@ -46,7 +46,7 @@ class LayerSelection:
     total: int
     """Number of scalars in the model."""
     entries: int | None = None
-    """Where single entries of the named parameters train, not whole ones: so many."""
+    """How many single entries of the named parameters train; None where whole ones do."""
     redrawn: Redrawn | None = None
     """Where layers take turns: how; `layers` are then all that may be drawn."""
 

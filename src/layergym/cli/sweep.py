@@ -22,10 +22,9 @@ from layergym.command.options import (
     add_trackers,
     arms_of,
     new_folder,
-    numbers,
     only_to_resume,
 )
-from layergym.command.values import TASKS, seconds, text
+from layergym.command.values import seconds, text
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.choose import Chosen
@@ -38,8 +37,8 @@ EXAMPLES = """
 examples:
   layergym sweep alfworld-v0 --seeds 0 1 2 --out runs/alfworld
   layergym sweep alfworld-v0 --layers 0,4,7 --lr-full 1e-3 --lr-layer 3e-3
-  layergym sweep alfworld-v0 --lr-grid 1e-4,3e-4,1e-3    tune both rates on other tasks first
-  layergym sweep alfworld-v0 --scan coarse:4 --race 8,16 the best layers, sooner
+  layergym sweep alfworld-v0 --lr-grid 1e-4 3e-4 1e-3    tune both rates on other tasks first
+  layergym sweep alfworld-v0 --scan coarse:4 --race 8 16 the best layers, sooner
   layergym sweep alfworld-v0 --on ray --ray-address auto --gpus-per-run 1
   layergym sweep --resume runs/alfworld --max-time 2h    finish what was interrupted
 """
@@ -100,18 +99,20 @@ def _launch_flags() -> FieldFlags:
 
 
 def _add_search(group: argparse._ArgumentGroup) -> None:
+    from layergym.evals.sweep.panels import EvalSpec
     from layergym.evals.sweep.search import Search
 
-    said = FieldFlags(spec=Search, fields=()).help
     group.add_argument(
         "--scan", default="all", help='"coarse:4": every 4th layer first, then around the best'
     )
-    group.add_argument("--race", default="", metavar="STEPS", help=f'"8,16": {said("race")}')
-    group.add_argument(
-        "--lr-grid", default="", metavar="RATES", help=f'"1e-4,3e-4,1e-3": {said("lr_grid")}'
-    )
-    group.add_argument("--dev-split", help="its split (default: valid, or train without one)")
-    group.add_argument("--dev-tasks", type=TASKS, default=64, help="its tasks (default 64)")
+    FieldFlags(spec=Search, fields=("race", "lr_grid")).add(group)
+    FieldFlags(
+        spec=EvalSpec,
+        fields=("split", "size"),
+        called={"split": "dev_split", "size": "dev_tasks"},
+        defaults={"split": None, "size": 64},
+        more={"split": " (default: valid, or train without one)"},
+    ).add(group)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -176,8 +177,8 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
         raise InputError(f'--scan takes "all" or "coarse:N", not "{args.scan}"')
     search = Search(
         scan=int(stride or 0),
-        race=_steps(args.race),
-        lr_grid=numbers(args.lr_grid, "--lr-grid"),
+        race=tuple(args.race),
+        lr_grid=tuple(args.lr_grid),
     )
     if not search.active:
         if args.dev_split is not None:
@@ -185,13 +186,6 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
         return search
     split = args.dev_split or dev_split(run)
     return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks, score=args.score))
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    steps = numbers(text, "--race")
-    if any(step % 1 != 0 for step in steps):
-        raise InputError(f'--race takes whole steps such as "8,16", not "{text}"')
-    return tuple(map(int, steps))
 
 
 def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:

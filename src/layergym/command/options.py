@@ -217,15 +217,3 @@ def add_panel(
         default=repeats,
         help=f"episodes per task and seed (default: {repeats or of})",
     )
-
-
-def numbers(text: str, option: str) -> tuple[float, ...]:
-    """The numbers of a list such as "1e-4,3e-4"; none of an empty one.
-
-    Raises:
-        InputError: one of them is not a number.
-    """
-    try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise InputError(f'{option} takes numbers such as "1,2.5", not "{text}"') from None

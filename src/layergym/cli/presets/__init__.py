@@ -109,7 +109,7 @@ def note_differences(args: argparse.Namespace, out: Output) -> None:
     """Say what was published and is not set, where there is a preset."""
     if args.preset is not None:
         for line in presets()[args.preset].differs:
-            out.note(f"unlike what was published: {line}")
+            out.note(f"other than what was published: {line}")
 
 
 def _value(name: str, value: Any) -> Any:

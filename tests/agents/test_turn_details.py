@@ -11,8 +11,8 @@ import pytest
 from layergym.agents.export import write_dataset
 from layergym.agents.models.load import load_tokenizer
 from layergym.agents.names import source
-from layergym.agents.told import told_of, with_credit
 from layergym.agents.trajectories import Record, read_records, write_records
+from layergym.agents.turn_details import details_of, with_credit
 from layergym.agents.types import Reply, Trajectory, Turn
 
 
@@ -28,7 +28,7 @@ def played() -> Trajectory:
 
 
 def test_the_pieces_of_a_reply_are_its_text(played: Trajectory) -> None:
-    first, second = told_of(played, load_tokenizer(source("tiny")))
+    first, second = details_of(played, load_tokenizer(source("tiny")))
     assert "".join(first.pieces) == "open drawer 1"
     assert len(first.pieces) > 1
     assert isclose(sum(first.logprobs), -0.5 * len(played.turns[0].reply.ids))
@@ -37,12 +37,12 @@ def test_the_pieces_of_a_reply_are_its_text(played: Trajectory) -> None:
 
 
 def test_what_is_told_survives_a_file_and_a_dataset(played: Trajectory, tmp_path: Path) -> None:
-    told = with_credit(told_of(played, load_tokenizer(source("tiny"))), (0.5, 0.5), (0, 1))
-    record = Record(played, "a", 10, (0.75, 0.25), told, masked=True)
+    details = with_credit(details_of(played, load_tokenizer(source("tiny"))), (0.5, 0.5), (0, 1))
+    record = Record(played, "a", 10, (0.75, 0.25), details, masked=True)
     write_records(tmp_path / "x.jsonl", [record, Record(played)])
     [again, plain] = read_records(tmp_path / "x.jsonl")
-    assert again.told == told and again.masked and again.advantages == (0.75, 0.25)
-    assert plain.told == () and not plain.masked
+    assert again.details == details and again.masked and again.advantages == (0.75, 0.25)
+    assert plain.details == () and not plain.masked
     assert write_dataset(tmp_path / "data", [again, plain]) == 2
 
     from datasets import load_dataset
@@ -63,6 +63,6 @@ def test_tokens_that_share_a_character_are_one_piece() -> None:
     ids = tuple("aé€".encode())
     turn = Turn("", "k", Reply("aé€", (1,), ids, tuple(-1.0 for _ in ids)), "", 0.0, True)
     trajectory = Trajectory("e", "t", 0, (turn,), "terminated", False)
-    [told] = told_of(trajectory, Bytes())  # type: ignore[arg-type]
-    assert told.pieces == ("a", "é", "€")
-    assert told.logprobs == (-1.0, -2.0, -3.0)
+    [details] = details_of(trajectory, Bytes())  # type: ignore[arg-type]
+    assert details.pieces == ("a", "é", "€")
+    assert details.logprobs == (-1.0, -2.0, -3.0)

@@ -20,7 +20,7 @@ _PARTIAL = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TurnDetails:
     """One turn."""
 
     prompt: str = ""
@@ -37,14 +37,16 @@ class Told:
     """Number of the state among those of the group; turns with equal numbers were compared."""
 
 
-def told_of(trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase) -> tuple[Told, ...]:
+def details_of(
+    trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase
+) -> tuple[TurnDetails, ...]:
     """What the tokens of a trajectory say, one per turn."""
     found = []
     for turn in trajectory.turns:
         said = turn.reply
         pieces = list(_pieces(tokenizer, said.ids, said.logprobs))
         found.append(
-            Told(
+            TurnDetails(
                 prompt=_text(tokenizer, said.prompt_ids),
                 extends=said.extends,
                 pieces=tuple(text for text, _ in pieces),
@@ -55,37 +57,37 @@ def told_of(trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase) -> tuple
 
 
 def with_credit(
-    told: Sequence[Told], episode_parts: Sequence[float], states: Sequence[int]
-) -> tuple[Told, ...]:
+    details: Sequence[TurnDetails], episode_parts: Sequence[float], states: Sequence[int]
+) -> tuple[TurnDetails, ...]:
     """Add where credit is from; an empty sequence stands for what is not known."""
-    parts = episode_parts or (None,) * len(told)
-    numbers = states or (None,) * len(told)
+    parts = episode_parts or (None,) * len(details)
+    numbers = states or (None,) * len(details)
     return tuple(
         replace(one, episode_part=part, state=number)
-        for one, part, number in zip(told, parts, numbers, strict=True)
+        for one, part, number in zip(details, parts, numbers, strict=True)
     )
 
 
-def as_values(told: Told) -> dict[str, Any]:
+def as_values(details: TurnDetails) -> dict[str, Any]:
     """As it stands in a file."""
     row: dict[str, Any] = {
-        "prompt": told.prompt,
-        "extends": told.extends,
-        "pieces": list(told.pieces),
-        "logprobs": [round(value, 5) for value in told.logprobs],
+        "prompt": details.prompt,
+        "extends": details.extends,
+        "pieces": list(details.pieces),
+        "logprobs": [round(value, 5) for value in details.logprobs],
     }
-    known = {"episode_part": told.episode_part, "state": told.state}
+    known = {"episode_part": details.episode_part, "state": details.state}
     return row | {name: value for name, value in known.items() if value is not None}
 
 
-def of_values(row: Mapping[str, Any]) -> Told:
+def of_values(row: Mapping[str, Any]) -> TurnDetails:
     """From a file; what is not there is not known.
 
     Raises:
         TypeError, ValueError: it is something else.
     """
     part, state = row.get("episode_part"), row.get("state")
-    return Told(
+    return TurnDetails(
         prompt=str(row.get("prompt") or ""),
         extends=bool(row.get("extends")),
         pieces=tuple(map(str, row.get("pieces") or ())),
