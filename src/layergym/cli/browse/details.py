@@ -64,7 +64,7 @@ def curves(path: Path, measure: str) -> dict[str, Any]:
     return {"measure": measure, "curves": found}
 
 
-def contributions(path: Path) -> dict[str, Any]:
+def contributions_of(path: Path) -> dict[str, Any]:
     """What each layer of a sweep contributes, in every way of reading it."""
     if kind_of(path) != "sweep":
         return {}

@@ -18,10 +18,10 @@ DEPTH = 3
 """How far below a folder that is given runs are looked for."""
 RECENT = 5
 """Steps over which the success in training is averaged."""
-Kind = Literal["sweep", "run", "evaluation"]
+FolderKind = Literal["sweep", "run", "evaluation"]
 
 
-def kind_of(path: Path) -> Kind | None:
+def kind_of(path: Path) -> FolderKind | None:
     """What `path` holds; None where it is no folder of ours."""
     if is_sweep(path):
         return "sweep"
