@@ -27,7 +27,8 @@ def kind_of(path: Path) -> FolderKind | None:
         return "sweep"
     if is_contest(path):
         return "evaluation"
-    return "run" if (path / "config.json").is_file() else None
+    begun = (path / "config.json").is_file() and (path / "manifest.json").is_file()
+    return "run" if begun else None
 
 
 def find_folders(roots: Sequence[Path]) -> list[Path]:
