@@ -68,7 +68,7 @@ def with_credit(
     )
 
 
-def as_values(details: TurnDetails) -> dict[str, Any]:
+def details_as_values(details: TurnDetails) -> dict[str, Any]:
     """As it stands in a file."""
     row: dict[str, Any] = {
         "prompt": details.prompt,
@@ -80,7 +80,7 @@ def as_values(details: TurnDetails) -> dict[str, Any]:
     return row | {name: value for name, value in known.items() if value is not None}
 
 
-def of_values(row: Mapping[str, Any]) -> TurnDetails:
+def details_of_values(row: Mapping[str, Any]) -> TurnDetails:
     """From a file; what is not there is not known.
 
     Raises:
