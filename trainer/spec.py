@@ -99,6 +99,9 @@ class RunSpec:
     sampler: str = HERE
     """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
+    overlap: bool = False
+    """Play the next rollout while the update runs: samples are then one optimiser step old, which
+    the loss corrects for."""
     max_new_tokens: int | None = None
     """Tokens of a reply at most; None: what suits the model."""
     rows_per_pass: int = 64

@@ -111,7 +111,9 @@ class LossByPass(LayerTargeting):
         """
         self._check_quantile(steps)
         passes = [pass_ for step in steps for pass_ in step]
-        recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
+        ours = self.args.exact_sampler
+        later = self.args.steps_per_generation > 1
+        recompute = later and not ours
         uses = self.num_iterations + bool(self.beta) + recompute
         cached = self.selection.first > 0 and uses > 1
         offload = cached and self._prefix_leaves(passes)
@@ -123,7 +125,7 @@ class LossByPass(LayerTargeting):
                 logprobs = self._score(self.model, pass_)[0]
                 pass_.observe(logprobs)
                 pass_.loss_inputs["old_per_token_logps"] = logprobs
-            elif self.args.steps_per_generation > 1:
+            elif later or (self.args.overlap and ours):
                 pass_.loss_inputs["old_per_token_logps"] = pass_.sampler_logprobs
         if self._reference is not None:
             with self._reference.active():
