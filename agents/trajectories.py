@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Self, get_args
 from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
+from layergym.base.locks import staged
 
 NAME = "trajectories.jsonl"
 SYNC_S = 2.0
@@ -139,6 +140,9 @@ def write_dataset(folder: Path, records: Iterable[Record]) -> int:
     """Write records as a dataset that `datasets.load_dataset(folder)` reads; how many there were.
 
     One row per trajectory; `turns` is a list of objects.
+
+    Raises:
+        InputError: as `staged`.
     """
     from datasets import Dataset, Features, List, Value
 
@@ -164,9 +168,10 @@ def write_dataset(folder: Path, records: Iterable[Record]) -> int:
     rows = [as_row(record) for record in records]
     for row in rows:
         row["turns"] = [dict.fromkeys(turn) | played for played in row["turns"]]
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    path = folder / "data" / "train-00000-of-00001.parquet"
-    Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
+    with staged(folder) as scratch:
+        (scratch / "data").mkdir()
+        path = scratch / "data" / "train-00000-of-00001.parquet"
+        Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
     return len(rows)
 
 

@@ -53,25 +53,37 @@ class Case(NamedTuple):
     said: str
 
 
-def forked(argv: Sequence[str], folder: Path, limit_s: float) -> Ended:
-    """Run `layergym ARGV` in a child whose working folder is `folder`."""
-    importlib.import_module("layergym.__main__")
-    with tempfile.TemporaryFile("w+b") as out, tempfile.TemporaryFile("w+b") as err:
+class Child:
+    """A command that runs; its working folder is `folder`."""
+
+    def __init__(self, argv: Sequence[str], folder: Path) -> None:
+        """Start `layergym ARGV` in a forked child, which leads a group of processes of its own."""
+        importlib.import_module("layergym.__main__")
+        self._texts = [tempfile.TemporaryFile("w+b") for _ in (1, 2)]  # noqa: SIM115
         sys.stdout.flush()
         sys.stderr.flush()
-        child = os.fork()
-        if child == 0:
+        self._number = os.fork()
+        if self._number == 0:
             os.setsid()
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
+            for place, text in enumerate(self._texts, start=1):
+                os.dup2(text.fileno(), place)
             _be(lambda: _main(argv, folder))
-        code = _awaited(child, limit_s)
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode("utf-8", "replace"))
-    return Ended(code, *texts)
+
+    def ended(self, limit_s: float) -> Ended:
+        """How it ended; what has not by then is killed with all that it started."""
+        code = _awaited(self._number, limit_s)
+        said = []
+        for text in self._texts:
+            with text:
+                text.seek(0)
+                said.append(text.read().decode("utf-8", "replace"))
+        return Ended(code, *said)
+
+
+def forked(argv: Sequence[str], folder: Path, limit_s: float) -> Ended:
+    """Run `layergym ARGV` in a child whose working folder is `folder`."""
+    return Child(argv, folder).ended(limit_s)
 
 
 def _main(argv: Sequence[str], folder: Path) -> int:

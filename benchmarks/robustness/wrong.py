@@ -172,6 +172,11 @@ FINE: set[tuple[str, ...]] = {
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--lr-grid", ""), ("--race", ""), ("--format", ""), ("--out", "new"),
     ("--text", "FILE"),
+    # A plan opens no environment: it depends on none, and its data may be elsewhere.
+    *(("plan", "--env-arg", name) for name in (
+        "max_turns=abc", "max_turns=0", "levels=9", "colour=red", "max_turns=[1]",
+        "step_timeout_s=abc", "max_turns=1e999", "games=nowhere", "games=7")),
+    ("envs", "word", "textworld-v0"),
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {
@@ -195,7 +200,7 @@ ALONE: dict[str, list[list[str]]] = {
              ["alfworld-v0", "--agent", "tiny", "--eval-tasks", "99999"]],
     "warmup": [["alfworld-v0"], ["--out", "new"], ["alfworld-v0", "--model", "tiny", "--width",
                "1", "--out", "new"]],
-    "plan": [[], ["--model", "tiny", "--sampled", "5000", "--tokens", "10"]],
+    "plan": [["--model", "tiny", "--sampled", "5000", "--tokens", "10"]],
     "demo": [["--seeds"], ["--seeds", "0", "0"], ["extra"]],
     "publish": [["FULL"], []],
     "trajectories": [["FULL", "--solved", "--failed"], []],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
+from layergym.base.locks import locked
 from layergym.evals.arms import FULL, ArmName
 from layergym.evals.results import EvalResult, Run, Sweep, read_eval, write_eval
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
@@ -138,22 +139,26 @@ def vote_all(
         scored: panel, repeats and seed of the evaluation.
         voters: arms.
         on_ensemble: called before each is scored.
+
+    Raises:
+        InputError: as `ensembles` and `vote`, or another process scores these voters.
     """
     chosen = ensembles(sweep, voters, spec.seeds)
     key = repr((tuple(voters), scored_panel(spec.run, scored).hash, scored.repeats, scored.seed))
     place = sweep.path / FOLDER / hashlib.sha256(key.encode()).hexdigest()[:12]
     folders = [place / one.name / f"seed-{one.seed}" for one in chosen]
     results = []
-    for one, folder in zip(chosen, folders, strict=True):
-        files = sorted((folder / "evals").glob("*.json"))
-        if not files:
-            on_ensemble(one)
-            deltas = [_delta(member) for member in one.members]
-            found = vote(spec.run, scored, deltas, one.name, seed=one.seed)
-            files = [write_eval(folder, found)]
-        results.append(read_eval(files[0]))
-    kept = [str(folder.relative_to(place)) for folder in folders]
-    write_json(place / "votes.json", {"voters": list(voters), "ensembles": kept})
+    with locked(place):
+        for one, folder in zip(chosen, folders, strict=True):
+            files = sorted((folder / "evals").glob("*.json"))
+            if not files:
+                on_ensemble(one)
+                deltas = [_delta(member) for member in one.members]
+                found = vote(spec.run, scored, deltas, one.name, seed=one.seed)
+                files = [write_eval(folder, found)]
+            results.append(read_eval(files[0]))
+        kept = [str(folder.relative_to(place)) for folder in folders]
+        write_json(place / "votes.json", {"voters": list(voters), "ensembles": kept})
     return Votes(tuple(voters), tuple(results))
 
 

@@ -20,6 +20,7 @@ from layergym.agents.trajectories import (
 )
 from layergym.agents.types import Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError
+from tests.full_disk import largest_file
 
 
 def some_record(number: int = 0, text: str = "go") -> Record:
@@ -97,6 +98,13 @@ def test_tokens_are_counted_as_a_server_would() -> None:
     )
     one = Trajectory("e", "t", 0, tuple(map(turn, replies)), "truncated", False)
     assert usages(one) == [Usage(3, 2), Usage(6, 1), Usage(2, 1), None, Usage(50, 4)]
+
+
+def test_a_dataset_is_whole_or_absent(tmp_path: Path) -> None:
+    with largest_file(200), pytest.raises(OSError, match="too large"):
+        write_dataset(tmp_path / "out", [some_record()])
+    assert list(tmp_path.iterdir()) == []
+    assert write_dataset(tmp_path / "out", [some_record()]) == 1
 
 
 def test_a_dataset_is_read_by_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

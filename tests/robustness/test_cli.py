@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import resource
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,7 @@ import pytest
 
 from layergym.__main__ import main, parser
 from layergym.base.errors import refused
+from tests.full_disk import largest_file
 
 NUMBERS = {"count", "least 0", "seed", "share", "weight", "rate", "width"}
 
@@ -92,6 +91,8 @@ def test_every_option_of_every_command_is_tried_with_wrong_values(wrong: ModuleT
         "eval alfworld-v0 --agent random --eval-tasks 99999 --out run",
         "eval alfworld-v0 --agent openai:m@http://h:99999/v1 --out run",
         "plan --model tiny --sampled 5000 --tokens 10",
+        "plan --model tiny --set nothing_of_the_kind=1",
+        "plan --model tiny --boost top:3",
         "warmup alfworld-v0 --out FILE",
         "report FILE",
         "trajectories FILE",
@@ -118,7 +119,6 @@ def test_a_name_that_is_too_long_is_a_sentence(
 def test_a_full_disk_is_a_sentence_and_what_was_kept_is_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A limit on the size of files stands for the disk's end."""
     line = [
         "eval",
         "alfworld-v0",
@@ -129,14 +129,8 @@ def test_a_full_disk_is_a_sentence_and_what_was_kept_is_whole(
         "--out",
         str(tmp_path / "e"),
     ]
-    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))
+    with largest_file(20_000):
         assert main(line) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
-        signal.signal(signal.SIGXFSZ, handler)
     assert "larger than this account may write" in capsys.readouterr().err
     assert main(line) == 0, "it goes on from what was kept"
 
