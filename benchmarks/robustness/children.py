@@ -155,6 +155,12 @@ def last_line(ended: Ended) -> str:
     return (ended.err.strip().splitlines() or [""])[-1]
 
 
+def in_a_sentence(ended: Ended) -> bool:
+    """Whether what was said last is one line of ours, and no longer than a sentence."""
+    last = last_line(ended)
+    return last.startswith("layergym") and len(last) <= SENTENCE
+
+
 def refusal(ended: Ended, wrote: bool) -> Verdict:
     """The verdict on a command that ought to have been refused."""
     if failed := broken(ended):
@@ -163,7 +169,7 @@ def refusal(ended: Ended, wrote: bool) -> Verdict:
         return "accepted"
     if wrote:
         return "wrote"
-    return "clear" if 0 < len(last_line(ended)) <= SENTENCE else "long"
+    return "clear" if in_a_sentence(ended) else "long"
 
 
 def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:

@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.robustness.children import (  # noqa: E402
-    SENTENCE,
     Case,
     Child,
     Ended,
     broken,
     forked,
+    in_a_sentence,
     last_line,
     told,
     warm,
@@ -75,7 +75,7 @@ def _judged(what: str, both: Sequence[Ended], left: dict[str, str], found: dict[
     if bad := differing(left, found):
         return Case(what, "lost", bad)
     refused = [ended for ended in both if ended.code == 2]
-    if any(len(last_line(ended)) > SENTENCE for ended in refused):
+    if not all(map(in_a_sentence, refused)):
         return Case(what, "long", refused[0].err)
     return Case(what, "clear" if refused else "fine", "")
 
