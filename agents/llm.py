@@ -100,9 +100,8 @@ class LLMAgent:
     def _decide(self, id: int, prompt: Prompt, sample: Sample) -> Decision:
         memory, talk = self._talks[id]
         text = talk.answer(sample.ids, stopped=sample.finish == "stop")
-        parsed = self.style.reply.parse(text)
-        kept = memory.keeps_form(parsed)
-        memory.remember(text, parsed.action, sample.ids)
+        action, kept = memory.understand(self.style.reply.parse(text))
+        memory.remember(text, action, sample.ids)
         reply = Reply(
             text,
             prompt.ids,
@@ -112,4 +111,4 @@ class LLMAgent:
             sample.finish,
             memory.forgotten,
         )
-        return Decision(reply, parsed.action, kept)
+        return Decision(reply, action, kept)

@@ -56,14 +56,33 @@ class EpisodeMemory:
             return True
         return False
 
-    def keeps_form(self, parsed: Parsed) -> bool:
-        """Whether a reply kept to its form, given the actions that the prompt listed."""
-        return parsed.ok or (parsed.plain and parsed.action in (self._now.admissible or ()))
+    def understand(self, parsed: Parsed) -> tuple[str, bool]:
+        """The action that a reply means among those that the prompt listed, and whether it kept
+        to its form.
+        """
+        listed = self._now.admissible or ()
+        action = as_listed(parsed.action, listed)
+        return action, parsed.ok or (parsed.plain and action in listed)
 
     def remember(self, reply: str, action: str, ids: tuple[int, ...] = ()) -> None:
         """Take in what was said."""
         now = self._now
         self._past.append(Exchange(now.observation, self._user, reply, action, now.admissible, ids))
+
+
+def as_listed(action: str, listed: Sequence[str]) -> str:
+    """The one listed action that equals `action` but for case, white space and a full stop.
+
+    `action` itself where there is none, or more than one.
+    """
+    if action in listed:
+        return action
+    alike = [one for one in listed if _plain(one) == _plain(action)]
+    return alike[0] if len(alike) == 1 else action
+
+
+def _plain(action: str) -> str:
+    return " ".join(action.casefold().removesuffix(".").split())
 
 
 def posed(memory: EpisodeMemory, talk: Conversation, room: int | None = None) -> Prompt | None:

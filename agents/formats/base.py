@@ -15,7 +15,7 @@ class Parsed:
     ok: bool
     """Whether the reply kept to the format; if not, `action` is the best guess."""
     plain: bool = False
-    """Whether `action` is no guess if it is one of the admissible actions, word for word."""
+    """Whether `action` is no guess if it is one of the admissible actions."""
 
 
 class ReplyFormat(Protocol):

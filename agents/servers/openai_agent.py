@@ -90,11 +90,10 @@ class ServerAgent:
             return OutOfContext()
         thought = f"<think>{answer.thought}</think>" if answer.thought else ""
         text = thought + answer.content
-        parsed = self.style.reply.parse(text)
-        kept = memory.keeps_form(parsed)
-        memory.remember(answer.content, parsed.action)
+        action, kept = memory.understand(self.style.reply.parse(text))
+        memory.remember(answer.content, action)
         reply = Reply(text, finish=answer.finish, usage=answer.usage, forgotten=memory.forgotten)
-        return Decision(reply, parsed.action, kept)
+        return Decision(reply, action, kept)
 
     def _answer(self, episode: Episode, memory: EpisodeMemory) -> ChatAnswer | None:
         """What the server says; None where nothing is left to forget and its context is full."""

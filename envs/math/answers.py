@@ -38,8 +38,9 @@ def equal(gold: str, answer: str, sandbox: Sandbox) -> bool:
     """
     if len(answer) > _MAX_LENGTH:
         return False
-    right, given = plain(gold), plain(answer)
-    if form(right) == form(given) or _worded(right, given):
+    right, given = plain(gold), _once(plain(answer))
+    alike = (_worded, _chosen, _at_one_time)
+    if form(right) == form(given) or any(same_text(right, given) for same_text in alike):
         return True
     rights, givens = _sides(right, _NAME), _sides(given, _NAMES)
     if len(rights) > 1 and not all(map(quantities, rights)):
@@ -48,15 +49,47 @@ def equal(gold: str, answer: str, sandbox: Sandbox) -> bool:
     return any(all(_equal(one, side, sandbox, worked) for side in givens) for one in rights)
 
 
+_AGAIN = re.compile(r"([^()]+) \(([^()]+)\)([^()]*)")
+_HOUR = re.compile(r"(\d{1,2}:\d\d)(?: ?([ap])\.?m\.?)?", re.IGNORECASE)
+_CHOICE = re.compile(r"\(?([A-Z])[).:] ?(.*)")
+
+
+def _once(text: str) -> str:
+    """`42` of `42 (forty-two)`; a number in brackets that is written alike is a product."""
+    match = _AGAIN.fullmatch(text)
+    if match is None or form(match[1]) == form(match[2]):
+        return text
+    first, again = quantities(match[1]), quantities(match[2])
+    return (
+        match[1] + match[3] if any(same(one, other) for one in first for other in again) else text
+    )
+
+
+def _at_one_time(right: str, given: str) -> bool:
+    """Whether both are one time of day; the half of the day counts where `right` says it."""
+    one, other = _HOUR.fullmatch(right), _HOUR.fullmatch(given)
+    if not one or not other or one[1] != other[1]:
+        return False
+    return not one[2] or (other[2] or "").lower() == one[2].lower()
+
+
+def _chosen(right: str, given: str) -> bool:
+    """Whether `given` names the one option `right`, a letter, and says what it holds."""
+    match = _CHOICE.fullmatch(given)
+    return bool(match) and right.strip("()") == match[1] and not _CHOICE.search(match[2])
+
+
 def _worded(right: str, given: str) -> bool:
     """Whether both are the same words, but for what leads to them and the s of a plural."""
     if not all(_WORDS.fullmatch(text) for text in (right, given)):
         return False
     one, other = (form(_LEAD.sub("", text)) for text in (right, given))
+    one, other = (_NO_VALUE.sub("undefined", text) for text in (one, other))
     return one == other or (len(one) > 4 and one.removesuffix("s") == other.removesuffix("s"))
 
 
 _WORDS = re.compile(rf"(?:{WORD}?[A-Za-z]++ ?)++")
+_NO_VALUE = re.compile(r"^(?:dne|doesnotexist|notdefined)$")
 _LEAD = re.compile(rf"^(?:{WORD}?(?:an?|the|it|is|answer|option|choice) )+(?=.)", re.IGNORECASE)
 
 # One name, such as x, x_1, f(x), \theta or a word; the second also takes a+b, x^2 or AB/CD.

@@ -7,13 +7,14 @@ r"""Reading a number as people write it, with what stands around it.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 from layergym.envs.math.cursor import Cursor
 from layergym.envs.math.numerals import MAGNITUDES, leading_share, numeral
 from layergym.envs.math.quantities import Quantity
 from layergym.envs.math.tails import tail
-from layergym.envs.math.units import CURRENCIES, Unit, unit
+from layergym.envs.math.units import AMBIGUOUS, CURRENCIES, Unit, unit
 
 _LEAD = {
     *("the", "answer", "is", "are", "was", "it", "final", "result", "value", "total", "of"),
@@ -28,13 +29,19 @@ _MAX_BITS = 12000  # of a number's value; what is longer is no answer
 def quantities(text: str) -> tuple[Quantity, ...]:
     """The readings of `text`, which is `plain`, as a quantity; none when it is not one.
 
-    A sum of units has two: "5 hours 30 minutes" is 5.5 and 330.
+    A sum of units has two: "5 hours 30 minutes" is 5.5 and 330. So has a unit of two meanings.
     """
     reader = _Reader(text)
     found = reader.read()
     if not reader.at_end or any(item.value.numerator.bit_length() > _MAX_BITS for item in found):
         return ()
-    return tuple(found)
+    meant = [
+        other
+        for word, other in AMBIGUOUS.items()
+        if re.search(rf"\b{word}s?\b", text, re.IGNORECASE)
+    ]
+    single = [item for item in found if item.unit and len(item.unit.kinds) == 1]
+    return (*found, *(replace(item, unit=other) for item in single for other in meant))
 
 
 class _Reader(Cursor):
@@ -126,6 +133,8 @@ class _Reader(Cursor):
         token = self.take("number")
         if token is None:
             return None
+        if token.text == "10" and (alone := self.take("power")):
+            return Fraction(10) ** int(alone.text), None
         places = len(token.text.partition(".")[2])
         if ten := self.take("ten"):
             power = int(re.findall(r"[-+]?\d+", ten.text)[-1])

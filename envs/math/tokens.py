@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     r"\\frac\{(?P<over>[-+]?[\d,]*\d)\}\{(?P<under>[-+]?[\d,]*\d)\}|"
     r"(?P<ten>(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*(?:\{\s*[-+]?\d+\s*\}|[-+]?\d+)|"
     r"[eE][-+]?\d+(?![A-Za-z]))|"
-    r"\^\s*\{?\s*(?P<power>-?\d)\s*\}?|"
+    r"\^\s*\{?\s*(?P<power>-?\d{1,3})(?!\d)\s*\}?|"
     rf"(?P<word>{WORD}?[A-Za-z]+(?:'s)?)\.?|"
     r"(?P<symbol>[-+/$€£¥¢₠-⃏฿৳*]|\\\$|\\?%|\\cdot|\\approx))"
 )

@@ -52,7 +52,7 @@ _UNITS: dict[str, list[tuple[Fraction | int | str, str]]] = {
     "tension": [(1, "V volt")],
     "frequency": [(1, "Hz hertz"), (1000, "kHz")],
     "dollars": [(1, "$ dollar USD usd buck"), ("0.01", "cent ¢")],
-    "euros": [(1, "€ euro EUR eur")],
+    "euros": [(1, "€ euro EUR eur"), ("0.01", "eurocent")],
     "sterling": [(1, "£ GBP gbp quid"), ("0.01", "pence p")],
     "yen": [(1, "¥ yen JPY jpy")],
     "rupees": [(1, "₹ rupee Rs INR inr rs")],
@@ -120,6 +120,8 @@ def _names() -> dict[str, Unit]:
 
 
 _KNOWN = _names()
+AMBIGUOUS = {"pound": _KNOWN["£"], "cent": _KNOWN["eurocent"]}
+"""What a word may mean beside the unit of its name."""
 
 
 def unit(name: str) -> Unit | None:

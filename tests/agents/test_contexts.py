@@ -19,6 +19,7 @@ from layergym.agents import (
     rollout,
 )
 from layergym.agents.conversation import Layout
+from layergym.agents.memory import as_listed
 from layergym.agents.models.requests import AnswersTogether, Request, Sample, Sampler
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
@@ -201,6 +202,20 @@ def test_a_bare_action_is_valid_exactly_where_it_is_listed(
     played = play(Says(words, ["I go.\ngo 0", "go 0", "Action: go 7"]), words, style)
     assert [turn.action for turn in played.turns] == ["go 0", "go 0", "go 7"]
     assert [turn.valid for turn in played.turns] == [listed, False, True]
+
+
+def test_an_action_is_the_listed_one_that_it_equals_but_for_case_and_a_full_stop(
+    tokenizer: Tokenizers,
+) -> None:
+    words = tokenizer(CHATML)
+    played = play(
+        Says(words, ["I go.\nGo 0.", "Action: GO  1", "Action: go 7."]),
+        words,
+        PromptStyle("act", admissible=True),
+    )
+    assert [turn.action for turn in played.turns] == ["go 0", "go 1", "go 7."]
+    assert [turn.reply.text for turn in played.turns][0] == "I go.\nGo 0."
+    assert as_listed("Go A", ["go a", "go A"]) == "Go A"  # It could be either.
 
 
 def test_a_policy_of_ones_own_sees_the_past_and_may_sum_it_up(tokenizer: Tokenizers) -> None:
