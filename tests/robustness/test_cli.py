@@ -153,6 +153,18 @@ def test_a_refusal_of_the_machine_is_found_where_a_library_wraps_it() -> None:
         assert refused(error) is None
 
 
+def test_a_null_in_the_name_of_a_file_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.toml"
+    for option in ("prompt", "out"):
+        file.write_text(f'env = "alfworld-v0"\nlayers = "0"\n{option} = "a\\u0000b"\n')
+        assert main(["train", "--config", str(file)]) == 2
+        said = capsys.readouterr().err
+        assert "null character" in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+
+
 def test_a_command_without_resume_does_not_speak_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
