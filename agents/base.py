@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from layergym.agents.types import Reply
-from layergym.base.errors import FAULTS, InputError, told
+from layergym.base.errors import FAULTS, InputError, error_line
 from layergym.base.texts import printable
 from layergym.envs import border
 from layergym.envs.core import TextEnv
@@ -29,8 +29,10 @@ class Episode:
 
     def admissible(self) -> list[str] | None:
         """Actions that the environment would understand now, or None when it does not say."""
-        found = self.env.admissible()
-        return None if found is None else [border.safe_text(each, "an action") for each in found]
+        actions = self.env.admissible()
+        return (
+            None if actions is None else [border.safe_text(each, "an action") for each in actions]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def asked(ask: Callable[[Episode], T], episode: Episode) -> T | Failure:
     except InputError:
         raise
     except FAULTS as error:
-        return Failure(told(error))
+        return Failure(error_line(error))
 
 
 class RandomAgent:

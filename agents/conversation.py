@@ -82,7 +82,7 @@ class Layout:
         return text
 
     def go_on(self, text: str, messages: Sequence[Message]) -> str:
-        """As `render(messages)`, given the `text` of all but the last two of them.
+        """What `render(messages)` gives, from the `text` of all but the last two of them.
 
         The work is that of two messages where the template writes each by itself.
         """
@@ -128,8 +128,8 @@ class Layout:
 
     def _after_messages(self) -> str:
         """What a template that writes each message by itself writes after the last."""
-        one: Message = {"role": "user", "content": "."}
-        text, twice = self.render([one]), self.render([one, one])
+        message: Message = {"role": "user", "content": "."}
+        text, twice = self.render([message]), self.render([message, message])
         return text[len(twice) - len(text) :]
 
     def _takes_system(self) -> bool:

@@ -57,9 +57,7 @@ class EpisodeMemory:
         return False
 
     def understand(self, parsed: Parsed) -> tuple[str, bool]:
-        """The action that a reply means among those that the prompt listed, and whether it kept
-        to its form.
-        """
+        """The action that a reply means, as it was listed, and whether it kept to its form."""
         listed = self._now.admissible or ()
         action = as_listed(parsed.action, listed)
         return action, parsed.ok or (parsed.plain and action in listed)

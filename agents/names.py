@@ -61,10 +61,10 @@ def source(name: str) -> str | Path:
         return tiny.FOLDER
     if name not in SOURCES:
         return name
-    found = pulled(name)
-    if found is None:
+    folder = pulled(name)
+    if folder is None:
         raise InputError(f'"{name}" was not fetched yet; run: layergym pull {name}')
-    return found
+    return folder
 
 
 def open_model(
@@ -84,10 +84,10 @@ def open_model(
     """
     if name.startswith(PREFIX):
         raise InputError(f"{name} is on a server, so it can be evaluated and played, not trained")
-    place, where = choose_device(device), source(name)
-    compute = choose_dtype(dtype, stored_dtype(where), place)
-    multiply_float32(place, dtype)
-    return load_model(where, dtype=compute, device=held_on or place)
+    on, where = choose_device(device), source(name)
+    compute = choose_dtype(dtype, stored_dtype(where), on)
+    multiply_float32(on, dtype)
+    return load_model(where, dtype=compute, device=held_on or on)
 
 
 def open_stored(name: str, dtype: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -15,7 +15,7 @@ from typing import Any
 from layergym.agents.base import Decision
 from layergym.agents.blocking import CallThread
 from layergym.agents.types import EpisodeEnd, Trajectory, Turn
-from layergym.base.errors import FAULTS, ContractError, InputError, told
+from layergym.base.errors import FAULTS, ContractError, InputError, error_line
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -62,7 +62,7 @@ class EpisodePlay:
         except InputError:
             raise  # The job is wrong, not the environment.
         except FAULTS as error:
-            self.fail(told(error))
+            self.fail(error_line(error))
 
     def step(self, decision: Decision) -> Any:
         """Call the environment, as `reset`."""
@@ -79,7 +79,7 @@ class EpisodePlay:
             if not over and len(self.turns) + 1 >= self.env.max_turns:
                 raise ContractError(f"it goes on after max_turns={self.env.max_turns} turns")
         except FAULTS as error:
-            self.fail(told(error))
+            self.fail(error_line(error))
             return None
         valid = decision.valid and now.valid
         turn = Turn(self.observation, key, decision.reply, decision.action, now.reward, valid)
@@ -156,13 +156,13 @@ class Calls:
         Args:
             wait: for at least one, if any is under way.
         """
-        found = self._come_back()
-        while wait and not found and self._under_way:
+        arrived = self._come_back()
+        while wait and not arrived and self._under_way:
             with suppress(Empty):
                 left = self._deadlines[0][0] - time.monotonic()
                 self._back.put(self._back.get(timeout=max(0.0, left)))
-            found = self._come_back()
-        return found
+            arrived = self._come_back()
+        return arrived
 
     def _make(
         self,
@@ -188,10 +188,10 @@ class Calls:
         while self._deadlines and self._deadlines[0][0] <= time.monotonic():
             numbers.append(heapq.heappop(self._deadlines)[1])
         # One that comes back after it was given up is not there any more.
-        found = [self._under_way.pop(number, None) for number in numbers]
+        back = [self._under_way.pop(number, None) for number in numbers]
         while self._deadlines and self._deadlines[0][1] not in self._under_way:
             heapq.heappop(self._deadlines)
-        return [answer for answer in found if answer]
+        return [answer for answer in back if answer]
 
 
 def _known_key(env: TextEnv) -> Hashable:

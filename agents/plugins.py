@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Generic, TypeVar, cast
 
 from layergym.base.announced import Trouble, announced
-from layergym.base.errors import FAULTS, InputError, told, unknown
+from layergym.base.errors import FAULTS, InputError, error_line, unknown
 from layergym.base.texts import short
 
 T = TypeVar("T")
@@ -84,15 +84,15 @@ class Plugins(Generic[T]):
         except InputError as error:
             raise InputError(f'the {self.kind} "{short(text)}" cannot be made: {error}') from None
         except FAULTS as error:
-            why = told(error)
+            why = error_line(error)
             raise InputError(f'the {self.kind} "{short(text)}" cannot be made: {why}') from error
 
     def _others(self) -> Mapping[str, str]:
         if self._places is None:
-            found, self._troubles = announced(self.group)
-            packages = Counter(each.id for each in found)
+            plugins, self._troubles = announced(self.group)
+            packages = Counter(each.id for each in plugins)
             self._places = {}
-            for each in found:
+            for each in plugins:
                 if each.id in self._makers:
                     self._troubles.append(each.trouble("the name belongs to layergym"))
                 elif packages[each.id] > 1:
@@ -107,5 +107,5 @@ class Plugins(Generic[T]):
             return cast(Maker[T], getattr(import_module(module), attribute))
         except FAULTS as error:
             raise InputError(
-                f'the {self.kind} "{name}" of {module} cannot be imported: {told(error)}'
+                f'the {self.kind} "{name}" of {module} cannot be imported: {error_line(error)}'
             ) from error

@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from layergym.agents.contexts import Context, Exchange, View, Whole
 from layergym.agents.formats import ReplyFormat, open_format
 from layergym.agents.plugins import Plugins
-from layergym.base.errors import FAULTS, InputError, told
+from layergym.base.errors import FAULTS, InputError, error_line
 from layergym.base.texts import whole_texts
 
 Turns = list[dict[str, str]]
@@ -126,7 +126,7 @@ class PromptStyle:
         if self.template:
             return str(getattr(self._written(scene), "system", "")).strip()
         parts = [scene.instructions.strip() if self.instructions else "", self.reply.request]
-        parts += [f"Example {n}:\n\n{_told(e)}" for n, e in enumerate(self.examples, start=1)]
+        parts += [f"Example {n}:\n\n{_as_text(e)}" for n, e in enumerate(self.examples, start=1)]
         return "\n\n".join(part for part in parts if part)
 
     def user(self, scene: Scene) -> str:
@@ -166,14 +166,14 @@ class PromptStyle:
         try:
             return compiled(self.template).make_module(values)
         except FAULTS as error:
-            raise InputError(f"the prompt's template fails: {told(error)}") from error
+            raise InputError(f"the prompt's template fails: {error_line(error)}") from error
 
 
 def _called(function: PromptFunction, scene: Scene) -> str:
     try:
         return whole_texts(function(scene))
     except FAULTS as error:
-        raise InputError(f"the prompt's function fails: {told(error)}") from error
+        raise InputError(f"the prompt's function fails: {error_line(error)}") from error
 
 
 def turns_of(style: PromptStyle, scene: Scene, user: str) -> Turns:
@@ -183,14 +183,14 @@ def turns_of(style: PromptStyle, scene: Scene, user: str) -> Turns:
     """
     if style.holds_history:
         return [{"role": "user", "content": user}]
-    asked = [*(one.asked for one in scene.view.exchanges), user]
+    asked = [*(exchange.asked for exchange in scene.view.exchanges), user]
     if scene.left_out:
         opening = [scene.note] if style.holds_task else [scene.task, scene.note]
         asked[0] = "\n\n".join([*opening, asked[0]])
     turns: Turns = []
-    for text, one in zip(asked, scene.view.exchanges, strict=False):
+    for text, exchange in zip(asked, scene.view.exchanges, strict=False):
         turns.append({"role": "user", "content": text})
-        turns.append({"role": "assistant", "content": one.reply})
+        turns.append({"role": "assistant", "content": exchange.reply})
     return [*turns, {"role": "user", "content": asked[-1]}]
 
 
@@ -215,7 +215,7 @@ def names_in(template: str) -> frozenset[str]:
     try:
         names = find_undeclared_variables(_JINJA.parse(template)) - _JINJA.globals.keys()
     except (TemplateError, RecursionError) as error:
-        raise InputError(f"the prompt is not a Jinja template: {told(error)}") from None
+        raise InputError(f"the prompt is not a Jinja template: {error_line(error)}") from None
     if other := sorted(names - set(KNOWN)):
         raise InputError(
             f'the prompt speaks of "{other[0]}", which is not there; there is {", ".join(KNOWN)}'
@@ -223,5 +223,5 @@ def names_in(template: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _told(example: Sequence[Exchange]) -> str:
-    return "\n".join(f"{one.observation}\n> {one.reply}" for one in example)
+def _as_text(example: Sequence[Exchange]) -> str:
+    return "\n".join(f"{exchange.observation}\n> {exchange.reply}" for exchange in example)

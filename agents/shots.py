@@ -35,7 +35,7 @@ def shots(
     if failed := [t for t in played if not t.turns]:
         why = failed[0].error or "the expert gives up"
         raise InputError(f"no example could be played of task {failed[0].task}: {why}")
-    return tuple(_example(one, reply) for one in played)
+    return tuple(_example(trajectory, reply) for trajectory in played)
 
 
 def _example(played: Trajectory, reply: ReplyFormat) -> tuple[Exchange, ...]:

@@ -42,25 +42,25 @@ class Addressed(Protocol):
         """Examples of the environment's expert."""
 
 
-def check_style(one: Addressed) -> None:
+def check_style(settings: Addressed) -> None:
     """Refuse settings that no style can be made of.
 
     Raises:
         InputError: a format, context or template cannot be read, or there are too many examples.
     """
-    for text in (one.format or "", one.context, one.prompt):
+    for text in (settings.format or "", settings.context, settings.prompt):
         if not isinstance(text, str):
             raise InputError(f"format, context and prompt are texts, unlike {str(text)[:40]}")
-    if one.format is not None:
-        open_format(one.format)
-    CONTEXTS.open(one.context)
-    _prompt(one.prompt)
-    if type(one.shots) is not int or not 0 <= one.shots <= MOST_SHOTS:
-        raise InputError(f"shots are 0 to {MOST_SHOTS} examples, not {str(one.shots)[:40]}")
+    if settings.format is not None:
+        open_format(settings.format)
+    CONTEXTS.open(settings.context)
+    _prompt(settings.prompt)
+    if type(settings.shots) is not int or not 0 <= settings.shots <= MOST_SHOTS:
+        raise InputError(f"shots are 0 to {MOST_SHOTS} examples, not {str(settings.shots)[:40]}")
 
 
 def style_of(
-    one: Addressed,
+    settings: Addressed,
     usual: str,
     make_env: Callable[[], TextEnv] | None = None,
     examples: Callable[[], TextEnv] | None = None,
@@ -72,7 +72,7 @@ def style_of(
     reminds it of what a reply must hold (`TextEnv.reply_form`).
 
     Args:
-        one: the settings.
+        settings: the settings.
         usual: the format that suits the model.
         make_env: makes an environment like those that are played.
         examples: makes one of the split that examples are taken from; by default `make_env`.
@@ -80,17 +80,17 @@ def style_of(
     Raises:
         InputError: as `check_style`, or examples are wanted and there is no expert.
     """
-    check_style(one)
-    template, function = _prompt(one.prompt)
-    form = _reply_form(make_env) if usual != WHOLE and one.format in (None, WHOLE) else ""
-    format = one.format or (WHOLE if form else usual)
+    check_style(settings)
+    template, function = _prompt(settings.prompt)
+    form = _reply_form(make_env) if usual != WHOLE and settings.format in (None, WHOLE) else ""
+    format = settings.format or (WHOLE if form else usual)
     return PromptStyle(
         format,
-        admissible=usual != WHOLE if one.admissible is None else one.admissible,
-        context=CONTEXTS.open(one.context),
+        admissible=usual != WHOLE if settings.admissible is None else settings.admissible,
+        context=CONTEXTS.open(settings.context),
         template=template,
         function=function,
-        examples=shots(examples or make_env or _nowhere, one.shots, open_format(format)),
+        examples=shots(examples or make_env or _nowhere, settings.shots, open_format(format)),
         reminder=form,
     )
 

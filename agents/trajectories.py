@@ -183,42 +183,42 @@ def record_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found = sorted(path.rglob(NAME)) if path.is_dir() else []
-    if not found:
+    files = sorted(path.rglob(NAME)) if path.is_dir() else []
+    if not files:
         raise InputError(f"{path} holds no trajectories; give the folder of a run or evaluation")
-    return found
+    return files
 
 
 def as_row(record: Record) -> dict[str, Any]:
     """A record as plain values."""
-    one = record.trajectory
+    trajectory = record.trajectory
     return {
         "agent": record.agent,
         "step": record.step,
-        "env_id": one.env_id,
-        "task": one.task,
-        "seed": one.seed,
-        "kind": one.kind,
-        "ended": one.ended,
-        "success": one.success,
-        "reward": one.total_reward,
-        "error": one.error,
+        "env_id": trajectory.env_id,
+        "task": trajectory.task,
+        "seed": trajectory.seed,
+        "kind": trajectory.kind,
+        "ended": trajectory.ended,
+        "success": trajectory.success,
+        "reward": trajectory.total_reward,
+        "error": trajectory.error,
         "turns": list(_turns(record)),
     }
 
 
 def usages(trajectory: Trajectory) -> list[Usage | None]:
     """Tokens per turn: as a server counted, else from the sampled tokens, else None."""
-    found: list[Usage | None] = []
+    reported: list[Usage | None] = []
     context = 0
     for reply in (turn.reply for turn in trajectory.turns):
         if reply.usage is None and reply.ids:
             context = len(reply.prompt_ids) + (context if reply.extends else 0)
-            found.append(Usage(context, len(reply.ids)))
+            reported.append(Usage(context, len(reply.ids)))
             context += len(reply.ids)
         else:
-            found.append(reply.usage)
-    return found
+            reported.append(reply.usage)
+    return reported
 
 
 def _turns(record: Record) -> Iterator[dict[str, Any]]:

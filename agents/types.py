@@ -12,8 +12,8 @@ from math import fsum
 from typing import Literal
 
 EpisodeEnd = Literal["terminated", "truncated", "context", "error"]
-"""By the environment, at the limit of turns (or given up), out of the model's context, or by an
-error."""
+"""How an episode ended: by the environment, at the limit of turns (or given up), out of the
+model's context, or by an error."""
 CUT = ("truncated", "context")
 """Ends that came from a limit."""
 MOST_TOKENS = 10**9

@@ -150,7 +150,7 @@ def placements(games: Iterable[Game]) -> str:
 
 
 def written(rates: dict[str, dict[str, dict[str, float]]]) -> str:
-    """As JSON with one line per type of object."""
+    """Write JSON with one line per type of object."""
     rooms = []
     for room, things in rates.items():
         lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in things.items() if v)

@@ -56,7 +56,7 @@ class TurnCost:
     forgotten: int
     """Earlier turns that had no room."""
     memory_mb: float = 0.0
-    """Of the cache when the reply is finished."""
+    """Megabytes of the cache when the reply is finished."""
     seconds: float | None = None
     """Reading the prompt and decoding the reply; None where it was not measured."""
 
@@ -135,7 +135,7 @@ def timed(
 
 
 def noise(model: PreTrainedModel, tokens: int) -> DynamicCache:
-    """A cache of so many tokens."""
+    """A cache of this many tokens."""
     cache, config = DynamicCache(), model.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     if tokens:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from layergym.base.files import read_lines
-from layergym.evals.results import read_eval
+from layergym.evals.result_files import read_eval
 from layergym.evals.stats import interval, joint_draws
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.run_arm import run_arm

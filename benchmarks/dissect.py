@@ -25,7 +25,7 @@ from layergym.agents.llm import LLMAgent
 from layergym.agents.rollouts import Job, rollout
 from layergym.agents.types import Trajectory
 from layergym.evals.contribution.cuts import DEFAULT, SETS, Cut, Stack, cuts, layers_named
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.score.evaluate import CHUNK, panel_jobs
 from layergym.evals.stats.shapley import every_coalition
 from layergym.evals.sweep.spec import read_spec

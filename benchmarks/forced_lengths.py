@@ -30,7 +30,7 @@ class Load:
 
     environments: int
     turns: tuple[int, int]
-    """Of an episode, from and to."""
+    """The fewest and the most turns of an episode."""
     prompt: tuple[int, int]
     """Tokens of a first prompt, from and to."""
     observation: tuple[int, int]

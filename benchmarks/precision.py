@@ -44,7 +44,7 @@ from layergym.evals.sweep.demo import demo_sweep
 from layergym.trainer.bank import Bank
 from layergym.trainer.rows.packing import Row, pack
 from layergym.trainer.rows.prefix import sampled_logprobs
-from layergym.trainer.rows.trees import arranged, attention_reach, plant
+from layergym.trainer.rows.trees import arrange, attention_reach, choose_trees
 from layergym.trainer.run import agent_of, train
 from layergym.trainer.spec import RunSpec, make_env_of
 
@@ -66,7 +66,7 @@ class Done:
         return [v for name, v in self.metrics.items() if name.startswith(f"{kind}/")]
 
     def mean(self, kind: str) -> float:
-        """Its mean."""
+        """The mean over the layers that train."""
         return sum(self.of(kind)) / max(len(self.of(kind)), 1)
 
 
@@ -80,7 +80,7 @@ def spec_of(model: Path, env: str) -> RunSpec:
 
 
 def of_way(spec: RunSpec, way: str, depth: int) -> RunSpec:
-    """At the learning rates of arXiv 2607.01232."""
+    """The run that trains this way, at the learning rates of arXiv 2607.01232."""
     middle = str(depth // 2)
     if way == "all":
         return replace(spec, layers="all", learning_rate=1e-6)
@@ -209,7 +209,7 @@ def _scored(spec: RunSpec) -> dict[str, tuple[float, float]]:
 def _pass(model: object, rows: Sequence[Row], first: int, reach: float | None) -> dict[int, Tensor]:
     """Log-probabilities of what was sampled, by row."""
     ids = [row.ids for row in rows]
-    order, trees = arranged(ids, plant(ids, reach, len(ids)), reach)
+    order, trees = arrange(ids, choose_trees(ids, reach, len(ids)), reach)
     sampled = torch.zeros(trees.places.shape, dtype=torch.bool)
     for place, i in enumerate(order):
         sampled[place, : len(ids[i])] = torch.tensor(rows[i].sampled)

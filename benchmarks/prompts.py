@@ -26,12 +26,12 @@ class Scale:
 
     episodes: int
     turns: int
-    """Of an episode at most."""
+    """The most turns of an episode."""
     new_tokens: int
 
 
 TEMPERATURE = 0.4
-"""As in the published scores."""
+"""The temperature of the published scores."""
 SPREAD = 24
 """Tasks to choose from, spread over the split."""
 SCALES = {

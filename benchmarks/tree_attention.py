@@ -29,10 +29,10 @@ from layergym.agents.models.attend import use_own_attention
 from layergym.agents.models.shapes import published
 from layergym.trainer.layers.selection import select
 from layergym.trainer.rows.prefix import sampled_logprobs
-from layergym.trainer.rows.trees import Trees, lay
+from layergym.trainer.rows.trees import Trees, lay_out
 
 ROWS, SAMPLED = 8, 16
-"""And how many tokens at the end of a row carry loss: the head is not what is measured."""
+"""Rows, and how many tokens at the end of a row carry loss: the head is not what is measured."""
 PATHS = ("dense", "blocks")
 
 
@@ -43,7 +43,7 @@ def tree(slots: int) -> Trees:
     own = (slots - len(shared)) // ROWS
     ends = torch.randint(1, 1000, (ROWS, own), generator=draw)
     ends[:, 0] = torch.arange(ROWS)  # They part there, in ascending order.
-    return lay([[(*shared, *end) for end in ends.tolist()]])
+    return lay_out([[(*shared, *end) for end in ends.tolist()]])
 
 
 def model_of(depth: int, path: str) -> PreTrainedModel:

@@ -27,7 +27,7 @@ from layergym.evals.sweep.demo import demo_sweep
 from layergym.trainer.layers.selection import select
 from layergym.trainer.rows.packing import Row, pack
 from layergym.trainer.rows.prefix import sampled_logprobs
-from layergym.trainer.rows.trees import Trees, arranged, attention_reach, plant
+from layergym.trainer.rows.trees import Trees, arrange, attention_reach, choose_trees
 from layergym.trainer.run import agent_of
 from layergym.trainer.spec import make_env_of
 
@@ -68,7 +68,7 @@ def one_pass(
     """CPU seconds, the layout, and the gradient."""
     ids = [row.ids for row in rows]
     began = time.process_time()
-    order, trees = arranged(ids, plant(ids, reach, len(rows)), reach)
+    order, trees = arrange(ids, choose_trees(ids, reach, len(rows)), reach)
     sampled = torch.zeros(trees.places.shape, dtype=torch.bool)
     for i, row in enumerate(order):
         sampled[i, : len(rows[row])] = torch.tensor(rows[row].sampled)

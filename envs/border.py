@@ -41,14 +41,14 @@ def number(value: Any, what: str) -> float:
     if isinstance(value, str | bytes) or _many(value):
         raise ContractError(f"{what} is {_shown(value)}; it must be one number")
     try:
-        found = float(value)
+        as_float = float(value)
     except (TypeError, ValueError, OverflowError):
         raise ContractError(f"{what} is {_shown(value)}; it must be one number") from None
-    if not abs(found) <= LARGEST_REWARD:
+    if not abs(as_float) <= LARGEST_REWARD:
         raise ContractError(
-            f"{what} is {found}; it must be finite, and at most {LARGEST_REWARD:g} in size"
+            f"{what} is {as_float}; it must be finite, and at most {LARGEST_REWARD:g} in size"
         )
-    return found
+    return as_float
 
 
 def truth(value: Any, what: str) -> bool:
@@ -89,7 +89,7 @@ def stepped(answer: Any) -> StepParts:
         number(reward, "the reward of a step"),
         truth(terminated, "terminated"),
         truth(truncated, "truncated"),
-        *(truth(_told(info, name), f"info[{name!r}]") for name in ("valid", "success")),
+        *(truth(_given(info, name), f"info[{name!r}]") for name in ("valid", "success")),
     )
 
 
@@ -102,10 +102,10 @@ def started(answer: Any) -> tuple[str, str]:
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise ContractError("reset() must give two values: do not override it")
     text, info = answer
-    return safe_text(text, "what reset() gives"), safe_text(_told(info, "kind"), "info['kind']")
+    return safe_text(text, "what reset() gives"), safe_text(_given(info, "kind"), "info['kind']")
 
 
-def _told(info: Any, name: str) -> Any:
+def _given(info: Any, name: str) -> Any:
     if not isinstance(info, Mapping) or name not in info:
         raise ContractError(f'info lacks "{name}": do not override step() or reset()')
     return info[name]
@@ -133,11 +133,11 @@ def task_ids(given: Any) -> list[str]:
     """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"`tasks` is {_shown(given)}; it must be a list of ids")
-    found = sorted(map(task_id, given))
-    twice = next((one for one, other in pairwise(found) if one == other), None)
+    tasks = sorted(map(task_id, given))
+    twice = next((one for one, other in pairwise(tasks) if one == other), None)
     if twice is not None:
         raise InputError(f'`tasks` names "{twice}" twice; ids must be unique')
-    return found
+    return tasks
 
 
 def digest(of: Callable[[str], Any], task: str) -> str:

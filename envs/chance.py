@@ -32,31 +32,31 @@ def seeded(seed: int) -> Iterator[list[str]]:
     before = {name: shared.state() for name, shared in _all().items()}
     for shared in _all().values():
         shared.seed(seed)
-    fresh = {name: _told(shared.state()) for name, shared in _all().items()}
+    fresh = {name: _as_text(shared.state()) for name, shared in _all().items()}
     used: list[str] = []
     try:
         yield used
     finally:
-        used += [n for n, s in _all().items() if n in fresh and _told(s.state()) != fresh[n]]
+        used += [n for n, s in _all().items() if n in fresh and _as_text(s.state()) != fresh[n]]
         for name, state in before.items():
             _all()[name].restore(state)
 
 
 def _all() -> dict[str, Shared]:
-    """By the name of the module that has it; torch's where somebody imported torch."""
-    found = {
+    """The shared generators, by the name of their module; torch's where somebody imported torch."""
+    generators = {
         "random": Shared(random.seed, random.getstate, random.setstate),
         "numpy.random": Shared(np.random.seed, np.random.get_state, np.random.set_state),
     }
     torch = sys.modules.get("torch")
     if torch is not None:
-        found["torch"] = Shared(
+        generators["torch"] = Shared(
             torch.default_generator.manual_seed, torch.get_rng_state, torch.set_rng_state
         )
-    return found
+    return generators
 
 
-def _told(state: Any) -> str:
+def _as_text(state: Any) -> str:
     """A state so that it can be compared, arrays and tensors with every number of theirs."""
     parts = state if isinstance(state, tuple) else (state,)
     return repr([part.tolist() if hasattr(part, "tolist") else part for part in parts])

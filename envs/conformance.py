@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from layergym.base.errors import FAULTS, ContractError, InputError, told
+from layergym.base.errors import FAULTS, ContractError, InputError, error_line
 from layergym.envs import border
 from layergym.envs.chance import seeded
 from layergym.envs.core import TextEnv
@@ -66,9 +66,11 @@ def examine(fresh: Fresh) -> Iterator[Finding]:
         try:
             yield Finding(promise, tuple(dict.fromkeys(check(fresh))))
         except (ContractError, InputError) as error:
-            yield Finding(promise, (told(error),))
+            yield Finding(promise, (error_line(error),))
         except FAULTS as error:  # whatever an author's code raises is a finding
-            problem = f"playing it raised {told(error)}; an action may fail, but must not raise"
+            problem = (
+                f"playing it raised {error_line(error)}; an action may fail, but must not raise"
+            )
             yield Finding(promise, (problem,))
 
 
@@ -129,10 +131,10 @@ def _starts(fresh: Fresh) -> Iterator[str]:
     if len(set(first.tasks)) != len(first.tasks):
         yield "`tasks` names a task twice; ids must be unique"
     for task in list(first.tasks)[:TASKS]:
-        one, info = first.reset(seed=1, options={"task": task})
+        observation, info = first.reset(seed=1, options={"task": task})
         first.step("look")
         two, _ = second.reset(seed=2, options={"task": task})
-        if one != two:
+        if observation != two:
             yield (
                 f'task "{task}" starts differently with another seed; in start(), draw from '
                 "self.np_random only, and keep no state from earlier episodes"
@@ -237,12 +239,12 @@ def _leaks(fresh: Fresh) -> Iterator[str]:
     yield from leaks(fresh, play)
 
 
-def slowness(found: Pace, step_timeout_s: float | None) -> str:
+def slowness(speed: Pace, step_timeout_s: float | None) -> str:
     """What is wrong with this pace, and what to do about it; empty when nothing is."""
-    if found.quickest_step_s <= SLOW_S or step_timeout_s is not None:
+    if speed.quickest_step_s <= SLOW_S or step_timeout_s is not None:
         return ""
     return (
-        f"a step takes {found.quickest_step_s:.2g} s; if it waits for a network, a process or a "
+        f"a step takes {speed.quickest_step_s:.2g} s; if it waits for a network, a process or a "
         "device, set step_timeout_s, so that the episodes of a rollout wait at the same time; "
         "otherwise make play() faster"
     )

@@ -223,14 +223,17 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
 
 
-def _plain(found: Any) -> Outcome:
+def _plain(outcome: Any) -> Outcome:
     """An outcome as it may pass on."""
-    if not isinstance(found, Outcome):
-        raise ContractError(f"play() returned a {type(found).__name__}; return an Outcome")
+    if not isinstance(outcome, Outcome):
+        raise ContractError(f"play() returned a {type(outcome).__name__}; return an Outcome")
     return Outcome(
-        border.safe_text(found.text, "the text of an outcome"),
-        border.number(found.reward, "the reward of an outcome"),
-        *(border.truth(getattr(found, name), name) for name in ("terminated", "valid", "success")),
+        border.safe_text(outcome.text, "the text of an outcome"),
+        border.number(outcome.reward, "the reward of an outcome"),
+        *(
+            border.truth(getattr(outcome, name), name)
+            for name in ("terminated", "valid", "success")
+        ),
     )
 
 

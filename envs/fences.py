@@ -37,14 +37,14 @@ def blocks(reply: str) -> list[FencedPart]:
 
     A fence that is never closed opens a block up to the next fence with a language, or the end.
     """
-    found: list[FencedPart] = []
+    parts: list[FencedPart] = []
     position = 0
     while match := _FENCE.search(reply, position):
-        found.append(FencedPart(reply[position : match.start()], False))
+        parts.append(FencedPart(reply[position : match.start()], False))
         start, end, position = _block(reply, match)
-        found.append(FencedPart(reply[start:end], True))
-    found.append(FencedPart(reply[position:], False))
-    return [block for block in found if block.text.strip()]
+        parts.append(FencedPart(reply[start:end], True))
+    parts.append(FencedPart(reply[position:], False))
+    return [block for block in parts if block.text.strip()]
 
 
 def _block(reply: str, opening: re.Match[str]) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layergym.base.errors import FAULTS, InputError, told
+from layergym.base.errors import FAULTS, InputError, error_line
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -62,7 +62,9 @@ def _ids(env: TextEnv) -> list[str]:
     except InputError:
         raise
     except FAULTS as error:
-        raise InputError(f"{type(env).__name__} cannot name its tasks: {told(error)}") from error
+        raise InputError(
+            f"{type(env).__name__} cannot name its tasks: {error_line(error)}"
+        ) from error
 
 
 def _order(task: str) -> bytes:

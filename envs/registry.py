@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvCreator, load_env_creator
 from gymnasium.error import Error
 
 from layergym.base.announced import Trouble, announced
-from layergym.base.errors import FAULTS, InputError, told, unknown
+from layergym.base.errors import FAULTS, InputError, error_line, unknown
 from layergym.envs.core import TextEnv
 
 GROUP = "layergym.envs"
@@ -67,10 +67,10 @@ def load_plugins() -> tuple[Trouble, ...]:
     Returns:
         What cannot be registered, and why.
     """
-    found, troubles = announced(GROUP)
-    taken = {each.id.lower(): each for each in found if each.package == OURS}
-    others = [each for each in found if each.package != OURS]
-    for each in found:
+    plugins, troubles = announced(GROUP)
+    taken = {each.id.lower(): each for each in plugins if each.package == OURS}
+    others = [each for each in plugins if each.package != OURS]
+    for each in plugins:
         rivals = {other.package for other in others if other.id.lower() == each.id.lower()}
         built_in = taken.get(each.id.lower())
         if each.package != OURS and built_in:
@@ -171,7 +171,7 @@ def load_entry(id: str) -> Any:
     try:
         return load_env_creator(point) if isinstance(point, str) else point
     except FAULTS as error:
-        raise BrokenError(f"{_whose(id)} cannot be imported: {told(error)}") from error
+        raise BrokenError(f"{_whose(id)} cannot be imported: {error_line(error)}") from error
 
 
 def about(id: str) -> str:
@@ -191,7 +191,7 @@ def _whose(id: str) -> str:
 
 def _misfit(id: str, error: BaseException) -> InputError:
     """What to tell whoever asked for an environment that could not be made."""
-    text = told(error)
+    text = error_line(error)
     if isinstance(error, TypeError) and "unexpected keyword" in text:
         return InputError(f"{_whose(id)} does not take these settings: {text}")
     missing = re.search(r"missing \d+ required keyword-only .*?: (.*?)(?: was raised|$)", text)

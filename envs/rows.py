@@ -85,8 +85,8 @@ def _file(source: str | Path, split: str) -> Path | None:
 
 
 def _in_folder(folder: Path, split: str) -> Path:
-    found = [folder / f"{split}{ending}" for ending in _ENDINGS]
-    present = [path for path in found if path.is_file()]
+    files = [folder / f"{split}{ending}" for ending in _ENDINGS]
+    present = [path for path in files if path.is_file()]
     if not present:
         raise InputError(f"{folder} has no file {split}.jsonl, {split}.json or {split}.parquet")
     return present[0]
@@ -106,8 +106,8 @@ def _from_file(path: Path) -> list[TableRow]:
     return _objects(json.loads(line) for line in lines(text) if line.strip())
 
 
-def _objects(found: Iterable[Any]) -> list[TableRow]:
-    rows = list(found)
+def _objects(values: Iterable[Any]) -> list[TableRow]:
+    rows = list(values)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise ValueError(f"row {number} is a {type(row).__name__}, not an object with columns")

@@ -19,7 +19,7 @@ class Setting:
     kind: str
     """Its type, as the constructor says it."""
     default: str
-    """As Python writes it; empty when it must be given."""
+    """The default as Python writes it; empty when it must be given."""
     about: str
 
 
@@ -32,10 +32,10 @@ def settings(name: str) -> list[Setting]:
         InputError: there is no such environment, or it cannot be imported.
     """
     made = load_entry(find(name))
-    found = {each.name: each for each in _all(made)}
+    by_name = {each.name: each for each in _all(made)}
     for name in ("split", "render_mode"):
-        found.pop(name, None)
-    return list(found.values())
+        by_name.pop(name, None)
+    return list(by_name.values())
 
 
 def _all(made: Any) -> Iterator[Setting]:
@@ -64,5 +64,5 @@ def _texts(constructor: Any) -> dict[str, str]:
     """What a docstring says below `Args:`, by name."""
     text = inspect.getdoc(constructor) or ""
     args = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", text, re.MULTILINE)
-    found = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", args[1] if args else "", re.MULTILINE)
-    return {name: " ".join(about.split()) for name, about in found}
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", args[1] if args else "", re.MULTILINE)
+    return {name: " ".join(about.split()) for name, about in entries}

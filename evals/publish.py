@@ -15,7 +15,8 @@ from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_json, write_text
 from layergym.base.locks import staged
 from layergym.base.texts import one_line, printable
-from layergym.evals.results import EvalResult, Run, read_run
+from layergym.evals.result_files import read_run
+from layergym.evals.results import EvalResult, Run
 from layergym.trainer.layers.delta import LayerDelta, merge
 from layergym.trainer.layers.grammar import ranges, whole_layers
 from layergym.trainer.spec import RunSpec

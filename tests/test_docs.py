@@ -18,7 +18,8 @@ import pytest
 
 from layergym.__main__ import parser
 from layergym.base.files import write_json
-from layergym.evals.results import EvalResult, write_eval
+from layergym.evals.result_files import write_eval
+from layergym.evals.results import EvalResult
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

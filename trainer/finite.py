@@ -11,17 +11,17 @@ import torch
 from layergym.base.errors import Diverged
 
 
-def check_step(step: int, found: Mapping[str, float]) -> None:
+def check_step(step: int, values: Mapping[str, float]) -> None:
     """Refuse an optimiser step before it is taken.
 
     Args:
         step: its number, from 1.
-        found: loss and gradient norms, by name.
+        values: loss and gradient norms, by name.
 
     Raises:
         Diverged: one of them is not finite.
     """
-    wrong = [f"{name} {value}" for name, value in found.items() if not isfinite(value)]
+    wrong = [f"{name} {value}" for name, value in values.items() if not isfinite(value)]
     if wrong:
         raise Diverged(
             f"step {step} was not taken, for its {wrong[0]} is not a finite number; the weights "

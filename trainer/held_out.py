@@ -70,7 +70,7 @@ class HeldOut(TrainerCallback):
         """
         self.trainer: GiGPOTrainer
         """Must be set before the run begins."""
-        self.panels = [found] if (found := held_out_panel(spec)) else []
+        self.panels = [asked_for] if (asked_for := held_out_panel(spec)) else []
         self._spec, self._folder, self._play, self._log = spec, folder, play, log
         self._jobs = [Job(task, 0) for panel in self.panels for task in panel.tasks]
         self._rows: list[Mapping[str, float]] = []

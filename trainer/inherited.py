@@ -104,13 +104,13 @@ def check_inherited(args: Any, ours: frozenset[str]) -> None:
     Raises:
         InputError: there is one.
     """
-    for one in fields(GRPOConfig):
-        if one.name in HONOURED | IDLE | ours or _asks_for_nothing(args, one):
+    for setting in fields(GRPOConfig):
+        if setting.name in HONOURED | IDLE | ours or _asks_for_nothing(args, setting):
             continue
-        reason = REFUSED.get(one.name, "it is new in this version of TRL and not supported yet")
+        reason = REFUSED.get(setting.name, "it is new in this version of TRL and not supported yet")
         raise InputError(
-            f"{one.name}={getattr(args, one.name)!r} has no effect in a GiGPOTrainer: {reason}; "
-            "leave it out"
+            f"{setting.name}={getattr(args, setting.name)!r} has no effect in a GiGPOTrainer: "
+            f"{reason}; leave it out"
         )
 
 
@@ -145,7 +145,7 @@ def check_settings(
     Raises:
         InputError: there is one.
     """
-    there = {one.name: one for one in fields(config)}
+    there = {setting.name: setting for setting in fields(config)}
     used = HONOURED | config.__annotations__.keys()
     for name, value in settings.items():
         if name not in there:
@@ -169,12 +169,12 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 """Other values that ask for what the default asks for."""
 
 
-def _asks_for_nothing(args: Any, one: Field[Any]) -> bool:
-    value = getattr(args, one.name)
-    default = one.default if one.default_factory is MISSING else one.default_factory()
+def _asks_for_nothing(args: Any, setting: Field[Any]) -> bool:
+    value = getattr(args, setting.name)
+    default = setting.default if setting.default_factory is MISSING else setting.default_factory()
     if _off(value) and (default is MISSING or _off(default)):
         return True
-    return bool(value == default) or value in _NEUTRAL.get(one.name, ())
+    return bool(value == default) or value in _NEUTRAL.get(setting.name, ())
 
 
 def _off(value: Any) -> bool:

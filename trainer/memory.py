@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,17 +14,19 @@ from transformers import PreTrainedModel
 
 from layergym.agents.models.architecture import context_limit
 from layergym.agents.models.compute import free_memory
+from layergym.base.errors import InputError, Notice
+from layergym.base.texts import one_line
 
 _PROBE = 64
 """Tokens of the pass that is measured."""
 SHARE = 0.5
-"""Of free memory that the activations of a pass may take; the rest is for what comes and goes."""
+"""The share of free memory that the activations of a pass may take; the rest is for temporaries."""
 PREFIX_SHARE = 0.2
-"""Of free memory that activations cached for a whole rollout may take."""
+"""The share of free memory that activations cached for a whole rollout may take."""
 STEPPED_BYTES = 4 + 8
 """Bytes of an entry that trains: a float32 gradient and Adam's two moments."""
 MASTER_BYTES = 4
-"""And its master, where the model holds it in 16 bits."""
+"""Bytes of its master, where the model holds the entry in 16 bits."""
 
 
 @contextmanager
@@ -75,6 +78,30 @@ def tokens_that_fit(model: PreTrainedModel, device: torch.device) -> int:
     room = SHARE * (free_memory(device) - state)
     tokens = max(room / max(bytes_per_token(model), 1.0), 1.0)
     return 1 << math.floor(math.log2(tokens))
+
+
+def halved(tokens: int, longest: int | None, lacking: torch.OutOfMemoryError) -> int:
+    """Half as many tokens per pass, with a `Notice`, after one has run out of memory.
+
+    Args:
+        tokens: of the pass that failed, at most.
+        longest: of the rows to be computed; None: this step cannot be begun again.
+        lacking: what ran out.
+
+    Raises:
+        InputError: passes cannot be smaller.
+    """
+    if longest is None or tokens <= longest:
+        raise InputError(
+            f"memory ran out in a pass of at most {tokens} tokens; give fewer with "
+            f"--tokens-per-pass, or train fewer layers ({one_line(str(lacking))[:200]})"
+        )
+    warnings.warn(
+        f"memory ran out: passes have at most {tokens // 2} tokens from now on",
+        Notice,
+        stacklevel=3,
+    )
+    return tokens // 2
 
 
 def prefix_must_leave(model: PreTrainedModel, slots: int, free: int) -> bool:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isnan
 
-Logged = Mapping[str, Sequence[float]]
+Logs = defaultdict[str, list[float]]
+"""Values by name, as TRL keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassLog:
     """The metrics of one pass, and how much it speaks for."""
 
-    metrics: Logged
+    metrics: Mapping[str, Sequence[float]]
     tokens: float
     """Its share of the step's sampled tokens."""
     rows: float
     """Its share of the step's rows."""
     weight: float
     """Its share of the step's loss."""
+
+
+@contextmanager
+def logged_apart(metrics: dict[str, Logs]) -> Iterator[Logs]:
+    """Within it, what TRL logs of training goes to the mapping that this gives.
+
+    Args:
+        metrics: TRL's, by mode; as they were before once this is over.
+    """
+    of_the_step, metrics["train"] = metrics["train"], defaultdict(list)
+    try:
+        yield metrics["train"]
+    finally:
+        metrics["train"] = of_the_step
 
 
 def over_passes(logs: Sequence[PassLog], *, per_row: bool) -> dict[str, float]:

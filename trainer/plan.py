@@ -80,7 +80,7 @@ class Workload:
     """Share of a device's memory that vLLM holds beside training."""
     devices: int = 1
     dtype: torch.dtype = torch.bfloat16
-    """Of weights and activations; what trains is stepped in float32."""
+    """The type of weights and activations; what trains is stepped in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def _know_causal_attention() -> None:
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    """Of shapes (B, H, T, D), (B, K, S, D) and (B, K, S, V); heads may share keys and values."""
+    """Operations of attention on (B, H, T, D), (B, K, S, D), (B, K, S, V); heads may share keys."""
     batch, heads, tokens, size = query
     return int(2 * batch * heads * tokens * key[-2] * (size + value[-1]))
 

@@ -194,7 +194,7 @@ def train_policy(
     until: int | None = None,
     watch: Watch = NOBODY,
 ) -> Trained:
-    """As `train`, with a policy that is loaded already, from a checkpoint or the beginning."""
+    """Train, as `train` does, a policy that is loaded already."""
     check_trackers(watch.report_to)
     torch.manual_seed(spec.seed)
     tasks = panel(make_env_of(spec, "train")())
@@ -245,10 +245,10 @@ def train_policy(
     started = time.perf_counter()
     with undone(folder, where=lambda error: _in_vain(error, trainer)):
         if checkpoint is None and trainer.is_world_process_zero():
-            found = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
+            resolved = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
             panels = [tasks, *held_out.panels]
             write_json(folder / "manifest.json", manifest(panels, [spec.seed]))
-            write_json(folder / "config.json", asdict(spec) | found)
+            write_json(folder / "config.json", asdict(spec) | resolved)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     policy.model.eval()
     ended: TrainingEnd = "stale" if log.stale else "paused" if pause.paused else "steps"

@@ -47,8 +47,8 @@ def damage(checkpoint: Path) -> str | None:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, by number of steps, whatever the clock said."""
-    found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r".*-\d+", path.name)]
-    return sorted(found, key=step_of)
+    folders = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r".*-\d+", path.name)]
+    return sorted(folders, key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -67,16 +67,16 @@ def last_whole(folders: Sequence[Path]) -> list[Path | None]:
     held = [{step_of(path): path for path in checkpoints(folder)} for folder in folders]
     common = sorted(set.intersection(*(set(paths) for paths in held)), reverse=True)
     if not common:
-        return [None] if len(folders) == 1 else [last_whole([one])[0] for one in folders]
+        return [None] if len(folders) == 1 else [last_whole([own])[0] for own in folders]
     wrong: list[str] = []
     for step in common:
-        found = [why for paths in held if (why := damage(paths[step]))]
-        if not found:
+        damages = [why for paths in held if (why := damage(paths[step]))]
+        if not damages:
             for why in wrong:
-                told = f"{why}; going on from checkpoint-{step}, the last one that is whole"
-                warnings.warn(told, Notice, stacklevel=2)
+                message = f"{why}; going on from checkpoint-{step}, the last one that is whole"
+                warnings.warn(message, Notice, stacklevel=2)
             return [paths[step] for paths in held]
-        wrong += found
+        wrong += damages
     raise InputError(
         f"no checkpoint is left to go on from: {'; '.join(wrong)}; begin again in another folder"
     )

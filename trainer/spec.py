@@ -110,7 +110,7 @@ class RunSpec:
     device: str = "auto"
     """Where it computes."""
     deterministic: bool = True
-    """On a GPU, gradients are added up in a fixed order, so that a resumed run is exact."""
+    """Add gradients up in a fixed order on a GPU, so that a resumed run is exact."""
     seed: int = 0
     """Seed of tasks, episodes and training."""
     save_every: int = 10
@@ -147,14 +147,14 @@ class RunSpec:
         _ = self.credit
 
     def _check_kinds(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if one.type in _TEXT and not isinstance(value, (str, type(one.default))):
-                raise InputError(f"{one.name} must be a text, not {repr(value)[:40]}")
-            if one.type in _TRUTH and not isinstance(value, (bool, type(one.default))):
-                raise InputError(f"{one.name} must be true or false, not {repr(value)[:40]}")
-            if str(one.type).startswith("Mapping") and not isinstance(value, Mapping):
-                raise InputError(f"{one.name} must be names and values, not {repr(value)[:40]}")
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.type in _TEXT and not isinstance(value, (str, type(setting.default))):
+                raise InputError(f"{setting.name} must be a text, not {repr(value)[:40]}")
+            if setting.type in _TRUTH and not isinstance(value, (bool, type(setting.default))):
+                raise InputError(f"{setting.name} must be true or false, not {repr(value)[:40]}")
+            if str(setting.type).startswith("Mapping") and not isinstance(value, Mapping):
+                raise InputError(f"{setting.name} must be names and values, not {repr(value)[:40]}")
 
     @property
     def credit(self) -> Credit:
@@ -197,9 +197,9 @@ def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
     """
     own = {f.name for f in fields(RunSpec)} - {"trl"}
     mine = {name: value for name, value in settings.items() if name in own}
-    for one in fields(RunSpec):  # --set layers=14 is read as a number
-        if one.type in _TEXT and isinstance(mine.get(one.name), int):
-            mine[one.name] = str(mine[one.name])
+    for setting in fields(RunSpec):  # --set layers=14 is read as a number
+        if setting.type in _TEXT and isinstance(mine.get(setting.name), int):
+            mine[setting.name] = str(mine[setting.name])
     others = {name: value for name, value in settings.items() if name not in own}
     return replace(spec, **mine, trl={**spec.trl, **others}) if settings else spec
 

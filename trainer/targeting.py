@@ -1,8 +1,9 @@
-"""What differs for each layer: its learning rate, its gradient norm, which entries train."""
+"""What differs for each layer: its learning rate, which of its entries train, how far it moves."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,15 +15,18 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import boost_factors, changed_by, ranges
 from layergym.trainer.layers.mask import draw_mask, mask_gradients, unchanged
+from layergym.trainer.noted import Noted
 from layergym.trainer.rows.prefix import refuse_dropout
+from layergym.trainer.updates import Updates
 
 
-class LayerTargeting(DeltaCheckpoints):
+class LayerTargeting(Noted, DeltaCheckpoints):
     """A `GRPOTrainer` that knows the decoder layers of its model."""
 
     args: GiGPOConfig
     _layers: torch.nn.ModuleList
     _factors: dict[int, float]
+    _updates: Updates | None = None
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Transformers' optimiser, with boosted layers in groups of their own.
@@ -107,3 +111,28 @@ class LayerTargeting(DeltaCheckpoints):
             for i in self.selection.layers
         }
         return named | ({"other": list(trained.values())} if trained else {})
+
+    def measure_from_here(self, frozen: Mapping[str, torch.Tensor]) -> None:
+        """Remember what trains as it is now, for `moved`.
+
+        Args:
+            frozen: by the name of a parameter that trains only in part, where it does not (bool).
+        """
+        named = self.model.named_parameters()
+        masks = {id(p): frozen[name] for name, p in named if name in frozen}
+        self._updates = Updates(self.trained_by_layer(), masks)
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """Transformers' schedule; every optimiser step is measured from now on."""
+        schedule = super().create_scheduler(*args, **kwargs)
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        optimizer.register_step_post_hook(lambda *_: self.note(self.moved()))
+        return schedule
+
+    def moved(self) -> dict[str, float]:
+        """How far what trains is from the start; every process must ask for it."""
+        if self._updates is None:
+            return {}
+        return self._updates.measures(
+            self.masters.of, self.accelerator.reduce if self.sharded else lambda sums: sums
+        )

@@ -1,18 +1,15 @@
 """`GiGPOTrainer`: episodes in, updates of the chosen layers out, on TRL's `GRPOTrainer`.
 
 TRL keeps the losses, clipping, KL, optimiser, logging and the training loop. Replaced are what it
-lacks: where rows come from (`_prepare_inputs`), how their log-probabilities are computed
-(`_get_per_token_logps_and_entropies`), how a step is cut into passes (`training_step`), what
-differs by layer (`trainer.targeting`), what a checkpoint holds (`trainer.checkpoints`), and how
-processes share the work (`trainer.processes`).
+lacks: where rows come from (`_prepare_inputs`), how a step is cut into passes (`training_step`),
+how their loss is computed (`trainer.pass_loss`), what differs by layer (`trainer.targeting`), what
+a checkpoint holds (`trainer.checkpoints`), and how processes share the work (`trainer.processes`).
 """
 
 from __future__ import annotations
 
-import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,11 +20,9 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from layergym.agents.models.architecture import causal_model, check_rows
-from layergym.agents.models.compute import clock, free_memory, repeatable, repeatable_attention
+from layergym.agents.models.compute import repeatable_attention
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
-from layergym.base.errors import InputError, Notice
-from layergym.base.texts import one_line
 from layergym.envs.panels import Panel
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected, Rollout, collect
@@ -37,16 +32,16 @@ from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.grammar import notice_origin
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import decoder_layers, select
-from layergym.trainer.memory import prefix_must_leave, release_memory, tokens_that_fit
-from layergym.trainer.pass_means import PassLog, over_passes
+from layergym.trainer.memory import halved, release_memory, tokens_that_fit
+from layergym.trainer.pass_loss import LossByPass
+from layergym.trainer.pass_means import over_passes
 from layergym.trainer.rows.passes import Pass, PassLimits, minibatches, passes
-from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
+from layergym.trainer.rows.prefix import Reference
 from layergym.trainer.rows.trees import attention_reach
-from layergym.trainer.targeting import LayerTargeting
-from layergym.trainer.updates import Updates, notice_vanished
+from layergym.trainer.updates import notice_vanished
 
 
-class GiGPOTrainer(LayerTargeting):
+class GiGPOTrainer(LossByPass):
     """Trains the chosen layers of a causal model on episodes of a task panel.
 
     Which tasks a step plays, and with which seeds, depends on `args.seed` and the step alone;
@@ -74,7 +69,7 @@ class GiGPOTrainer(LayerTargeting):
         processing_class: PreTrainedTokenizerBase,
         *,
         callbacks: list[TrainerCallback] | None = None,
-        found: dict[str, str] | None = None,
+        known_digests: dict[str, str] | None = None,
     ) -> None:
         """Freeze what does not train and prepare the run.
 
@@ -85,7 +80,7 @@ class GiGPOTrainer(LayerTargeting):
             rollout: plays episodes.
             processing_class: the model's tokenizer.
             callbacks: further Transformers callbacks.
-            found: `digests(model)`, when they are known already.
+            known_digests: `digests(model)`, when they are known already.
 
         Raises:
             InputError: a layer does not exist, nothing is selected, or the model has dropout.
@@ -97,7 +92,6 @@ class GiGPOTrainer(LayerTargeting):
         self._played: int | None = None
         self._collected = Collected((), {}, ())
         self._steps: list[list[Pass]] = []
-        self._pass: Pass | None = None
         if not self.selection.whole_model:
             # Under gradient checkpointing, Transformers makes the embeddings' output require
             # grad, which would run the backward pass through every frozen layer.
@@ -118,20 +112,18 @@ class GiGPOTrainer(LayerTargeting):
         self.check_model()
         if args.deterministic:
             repeatable_attention(args.device)
-        found = found or digests(self.model)
-        own = base_hash({base: found[name] for name, base in base_names(self.model).items()})
+        hashes = known_digests or digests(self.model)
+        own = base_hash({base: hashes[name] for name, base in base_names(self.model).items()})
         # Accelerate may have loaded the weights in the first process only.
         self.base = broadcast_object_list([own])[0]
         for spec in (args.layers, args.boost):
             notice_origin(spec, self.base)
-        self.frozen = FrozenCheck.of(self.model, str(self.selection), found, self.scatter())
+        self.frozen = FrozenCheck.of(self.model, str(self.selection), hashes, self.scatter())
         # The router's loss is a mean over the tokens of all rows, which trees do not repeat.
         self._reach = None if self.aux_loss_enabled else attention_reach(causal_model(self.model))
         fits = args.tokens_per_pass or tokens_that_fit(causal_model(self.model), args.device)
         self.tokens_per_pass: int = broadcast_object_list([fits])[0]
         self._begun = False
-        self._reference: Reference | None = None
-        self._updates: Updates | None = None
 
     # ---- training -------------------------------------------------------------------------
 
@@ -144,7 +136,7 @@ class GiGPOTrainer(LayerTargeting):
         self._played = None
         output = super().train(*args, **kwargs)
         self.frozen.verify(self.model)
-        notice_vanished(self._moved(), causal_model(self.model).dtype)
+        notice_vanished(self.moved(), causal_model(self.model).dtype)
         return output
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -165,8 +157,8 @@ class GiGPOTrainer(LayerTargeting):
         while True:
             try:
                 todo = self._prepare_inputs(inputs)
-                with self._timed("update"):
-                    total, logs = self._add_up(model, todo)
+                with self.timed("update"):
+                    total, logs = self.add_up(model, todo)
                 break
             except torch.OutOfMemoryError as error:
                 lacking = error.with_traceback(None)
@@ -183,24 +175,6 @@ class GiGPOTrainer(LayerTargeting):
         self.note({"memory_bytes": peak_memory()})
         return total
 
-    def _add_up(
-        self, model: torch.nn.Module, todo: Sequence[Pass]
-    ) -> tuple[torch.Tensor, list[PassLog]]:
-        """Forward and backward of all passes: the loss of the step, and what TRL logged of each."""
-        total = torch.zeros((), device=self.args.device)
-        logs: list[PassLog] = []
-        for number, one in enumerate(todo, 1):
-            # DDP adds the processes' gradients up once; FSDP2 keeps only this process's part of the
-            # sum, so it adds up in every pass.
-            last = number == len(todo) or self.sharded
-            with self.apart(model) if last else self.accelerator.no_sync(model):
-                with self.compute_loss_context_manager(), self._logged_apart(one, logs):
-                    loss = self.compute_loss(model, one) * one.weight
-                self._backward(loss)
-            total += loss.detach()
-        self.average()
-        return total, logs
-
     def _halve(self, lacking: torch.OutOfMemoryError) -> None:
         """Have smaller passes from now on.
 
@@ -210,17 +184,8 @@ class GiGPOTrainer(LayerTargeting):
         """
         first = self.state.global_step % self.args.updates_per_rollout == 0
         longest = max((len(row.ids) for row in self._collected.rows), default=1)
-        if self.share.of > 1 or not first or self.tokens_per_pass <= longest:
-            raise InputError(
-                f"memory ran out in a pass of at most {self.tokens_per_pass} tokens; give fewer "
-                f"with --tokens-per-pass, or train fewer layers ({one_line(str(lacking))[:200]})"
-            )
-        self.tokens_per_pass //= 2
-        warnings.warn(
-            f"memory ran out: passes have at most {self.tokens_per_pass} tokens from now on",
-            Notice,
-            stacklevel=2,
-        )
+        again = self.share.of == 1 and first
+        self.tokens_per_pass = halved(self.tokens_per_pass, longest if again else None, lacking)
         self._steps = []
 
     def _prepare_inputs(  # type: ignore[override]
@@ -237,42 +202,6 @@ class GiGPOTrainer(LayerTargeting):
             self._steps = self._cut(self._collected, number)
         return self._steps[update % self.args.steps_per_generation]
 
-    def compute_loss(  # type: ignore[override]
-        self,
-        model: torch.nn.Module,
-        inputs: Pass,
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-    ) -> torch.Tensor:
-        """TRL's loss of one pass."""
-        self._pass = inputs
-        # TRL's bonus is a mean over the pass's tokens: with the pass's weight it counts as many.
-        self.entropy_coef = self.args.entropy_coef * (
-            inputs.tokens / inputs.weight if inputs.weight else 1.0
-        )
-        loss: torch.Tensor = super().compute_loss(model, inputs.loss_inputs, return_outputs)
-        return loss
-
-    def _get_per_token_logps_and_entropies(
-        self, model: torch.nn.Module, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """What TRL's loss asks for, computed for the pass at hand as `trainer.prefix` does.
-
-        The first epoch's values become the old log-probabilities of later epochs: nothing has
-        changed in between when there is one optimiser step per epoch.
-        """
-        one = self._pass
-        assert one is not None
-        logprobs, entropy, router_loss = self._score(model, one)
-        one.observe(logprobs)
-        one.loss_inputs.setdefault("old_per_token_logps", logprobs.detach())
-        return logprobs, entropy, router_loss
-
-    def _backward(self, loss: torch.Tensor) -> None:
-        """Add the gradient of one pass."""
-        with repeatable(self.args.deterministic):
-            self.accelerator.backward(loss)
-
     # ---- one rollout ------------------------------------------------------------------------
 
     def _play_rollout(self) -> int:
@@ -283,7 +212,7 @@ class GiGPOTrainer(LayerTargeting):
         self._begin()
         self._steps = []
         together = partial(self.play_between, self._play)
-        with self._timed("rollout"):
+        with self.timed("rollout"):
             self._collected = collect(self.panel, together, self.args.rollout, number)
         check_rows(causal_model(self.model).config, (row.ids for row in self._collected.rows))
         if self.on_rollout:
@@ -310,24 +239,14 @@ class GiGPOTrainer(LayerTargeting):
                 collected.rows,
                 args.steps_per_generation,
                 order=(args.seed, number),
-                skip_idle=self._idle_rows_count_nothing(),
+                skip_idle=self.idle_rows_count_nothing(),
                 reach=self._reach,
                 room=room,
             )
         ]
-        self._check_quantile(steps)
-        with self._timed("logprobs"), torch.no_grad():
-            self._add_logprobs([one for step in steps for one in step])
+        with self.timed("logprobs"):
+            self.prepare_passes(steps)
         return steps
-
-    def _check_quantile(self, steps: Sequence[Sequence[Pass]]) -> None:
-        """TRL looks for the tokens of highest entropy among those of one pass."""
-        if self.top_entropy_quantile < 1.0 and any(len(todo) > 1 for todo in steps):
-            raise InputError(
-                "top_entropy_quantile compares all rows of an optimiser step, which here are cut "
-                f"into {max(map(len, steps))} passes; raise per_device_train_batch_size until one "
-                "pass holds them all, or leave it out"
-            )
 
     def play_between(self, play: Rollout, jobs: Sequence[Job]) -> list[Trajectory]:
         """Play `jobs` with the model as it is between two steps.
@@ -348,55 +267,6 @@ class GiGPOTrainer(LayerTargeting):
         self.model.train()
         return list(gather_object(list(played)))
 
-    def _idle_rows_count_nothing(self) -> bool:
-        """Whether a row without advantage has no gradient."""
-        return not (
-            self.beta
-            or self._entropy_bonus_enabled
-            or self.top_entropy_quantile < 1.0
-            or self.aux_loss_enabled
-        )
-
-    def _add_logprobs(self, todo: Sequence[Pass]) -> None:
-        """Give passes their prefix, and what the loss needs from before the first update."""
-        recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
-        uses = self.num_iterations + bool(self.beta) + recompute
-        cached = self.selection.first > 0 and uses > 1
-        offload = cached and self._prefix_leaves(todo)
-        for one in todo:
-            one.weigh(self.args.importance)
-            if cached:
-                one.prefix = Prefix(self._layers, self.selection.first, offload=offload)
-            if recompute:
-                logprobs = self._score(self.model, one)[0]
-                one.observe(logprobs)
-                one.loss_inputs["old_per_token_logps"] = logprobs
-            elif self.args.steps_per_generation > 1:
-                one.loss_inputs["old_per_token_logps"] = one.sampler_logprobs
-        if self._reference is not None:
-            with self._reference.active():
-                for one in todo:
-                    one.loss_inputs["ref_per_token_logps"] = self._score(self.model, one)[0]
-
-    def _prefix_leaves(self, todo: Sequence[Pass]) -> bool:
-        """Whether the cached activations of all passes are kept in main memory."""
-        slots = sum(one.trees.ids.numel() for one in todo)
-        free = free_memory(self.args.device)
-        return self.args.offload_prefix or prefix_must_leave(causal_model(self.model), slots, free)
-
-    def _score(
-        self, model: torch.nn.Module, one: Pass
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        reused = one.prefix.reused() if one.prefix else nullcontext()
-        with reused, self.accelerator.autocast():
-            return sampled_logprobs(
-                model,
-                causal_model(self.model),
-                one.trees,
-                one.sampled,
-                router_loss=self.aux_loss_enabled,
-            )
-
     # ---- start ----------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -408,57 +278,11 @@ class GiGPOTrainer(LayerTargeting):
             self._reference = Reference(self.model)
         if self.sharded:  # every process answers for its own parts
             self.frozen = FrozenCheck.of(self.model, str(self.selection))
-        frozen = self.frozen.masks
-        masks = {id(p): frozen[name] for name, p in self.model.named_parameters() if name in frozen}
-        self._updates = Updates(self.trained_by_layer(), masks)
-
-    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
-        """Transformers' schedule; every optimiser step is measured from now on."""
-        schedule = super().create_scheduler(*args, **kwargs)
-        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
-        optimizer.register_step_post_hook(lambda *_: self.note(self._moved()))
-        return schedule
-
-    def _moved(self) -> dict[str, float]:
-        """How far what trains is from the start; every process must ask for it."""
-        if self._updates is None:
-            return {}
-        return self._updates.measures(
-            self.masters.of, self.accelerator.reduce if self.sharded else lambda sums: sums
-        )
+        self.measure_from_here(self.frozen.masks)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._begin()
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    # ---- measures ---------------------------------------------------------------------------
-
-    def note(self, measures: Mapping[str, float]) -> None:
-        """Add to the next log line; of values that come more than once it shows the mean."""
-        for name, value in measures.items():
-            self._metrics["train"][name].append(value)
-
-    @contextmanager
-    def _logged_apart(self, one: Pass, logs: list[PassLog]) -> Iterator[None]:
-        """Keep what TRL logs of a pass for itself, with what it speaks for."""
-        ours, self._metrics["train"] = self._metrics["train"], defaultdict(list)
-        try:
-            yield
-        finally:
-            theirs, self._metrics["train"] = self._metrics["train"], ours
-            logs.append(PassLog(theirs, one.tokens, one.rows, one.weight))
-
-    @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        started = self._clock()
-        try:
-            yield
-        finally:
-            self.note({f"time/{what}_s": self._clock() - started})
-
-    def _clock(self) -> float:
-        """Seconds, once everything that the device was asked for is done."""
-        return clock(self.args.device)
 
 
 def _rewards_come_from_episodes(*args: Any, **kwargs: Any) -> list[float | None]:

@@ -58,12 +58,12 @@ class Updates:
         if not names:
             return {}
         sums = total(torch.stack([_sums(self._kept[name], stepped) for name in names])).tolist()
-        found = {}
+        measured = {}
         for name, (changed, shown, count, moved, size) in zip(names, sums, strict=True):
-            found[f"change/{name}"] = (moved / size) ** 0.5 if size else 0.0
-            found[f"changed/{name}"] = changed / max(count, 1)
-            found[f"changed_bf16/{name}"] = shown / max(count, 1)
-        return found
+            measured[f"change/{name}"] = (moved / size) ** 0.5 if size else 0.0
+            measured[f"changed/{name}"] = changed / max(count, 1)
+            measured[f"changed_bf16/{name}"] = shown / max(count, 1)
+        return measured
 
 
 _Kept = tuple[nn.Parameter, torch.Tensor, torch.Tensor]
@@ -98,7 +98,7 @@ def _sums(kept: Sequence[_Kept], stepped: Stepped) -> torch.Tensor:
             (now - was).square(),
             was.square(),
         )
-        rows.append(torch.stack([one.sum(dtype=torch.float32) for one in sums]))
+        rows.append(torch.stack([terms.sum(dtype=torch.float32) for terms in sums]))
     return torch.stack(rows).sum(0)
 
 

@@ -15,7 +15,7 @@ class Exchange:
     asked: str
     """The message that the model got for it."""
     reply: str
-    """As it was said, thoughts and all."""
+    """The reply as it was said, thoughts and all."""
     action: str
     """What was read in the reply."""
     admissible: tuple[str, ...] | None = None

@@ -22,6 +22,6 @@ class NoThoughts:
         return View(tuple(map(_without_thoughts, past)))
 
 
-def _without_thoughts(one: Exchange) -> Exchange:
-    _, ended, rest = one.reply.rpartition(END)
-    return replace(one, reply=rest.lstrip()) if ended else one
+def _without_thoughts(exchange: Exchange) -> Exchange:
+    _, ended, rest = exchange.reply.rpartition(END)
+    return replace(exchange, reply=rest.lstrip()) if ended else exchange

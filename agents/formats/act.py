@@ -31,10 +31,10 @@ class Act:
     def parse(self, text: str) -> Parsed:
         """The only action; of several different ones the last, and the form is not kept."""
         said = text.rpartition("</think>")[2].partition("<think>")[0].strip()
-        found = [_bare(action) for action in between(said, "action")]
-        found = [a for a in found or map(_bare, _MARKED.findall(said)) if a]
-        if found:
-            return Parsed(found[-1], len(set(found)) == 1)
+        actions = [_bare(action) for action in between(said, "action")]
+        actions = [a for a in actions or map(_bare, _MARKED.findall(said)) if a]
+        if actions:
+            return Parsed(actions[-1], len(set(actions)) == 1)
         lines = [_bare(line) for line in said.splitlines() if not line.strip().startswith(_FENCE)]
         last = next((line for line in reversed(lines) if line), "")
         return Parsed(last or text.strip(), False, plain=bool(last))

@@ -15,7 +15,7 @@ class Parsed:
     ok: bool
     """Whether the reply kept to the format; if not, `action` is the best guess."""
     plain: bool = False
-    """Whether `action` is no guess if it is one of the admissible actions."""
+    """Whether the reply is the action as it stands; it counts as `ok` where it is admissible."""
 
 
 class ReplyFormat(Protocol):

@@ -61,14 +61,14 @@ class Pattern:
             InputError: the search takes too long.
         """
         try:
-            found = [m[1].strip() for m in self._compiled.finditer(text, timeout=LIMIT_S) if m[1]]
+            actions = [m[1].strip() for m in self._compiled.finditer(text, timeout=LIMIT_S) if m[1]]
         except TimeoutError:
             raise InputError(
                 f'the regular expression "{self.argument}" takes longer than {LIMIT_S:g} s on a '
                 f"reply of {len(text):,} characters; write one that backtracks less"
             ) from None
-        found = [action for action in found if action]
-        return Parsed(found[-1] if found else text.strip(), len(found) == 1)
+        actions = [action for action in actions if action]
+        return Parsed(actions[-1] if actions else text.strip(), len(actions) == 1)
 
     def write(self, action: str, thought: str = "") -> str:
         """The expression with the action in place of its group, where that reads as the action.

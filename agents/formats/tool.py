@@ -48,11 +48,11 @@ class Tool:
         whole = text.strip()
         calls = list(between(whole, "tool_call"))
         bare = not calls and whole.startswith("{")
-        found = [a for call in ([whole] if bare else calls) if (a := _action(call)) is not None]
-        if not found:
+        actions = [a for call in ([whole] if bare else calls) if (a := _action(call)) is not None]
+        if not actions:
             return Parsed(whole, False)
         last = bare or whole.endswith("</tool_call>")
-        return Parsed(found[-1], len(found) == 1 and len(calls) <= 1 and last)
+        return Parsed(actions[-1], len(actions) == 1 and len(calls) <= 1 and last)
 
     def write(self, action: str, thought: str = "") -> str:
         """The thought, and the call."""

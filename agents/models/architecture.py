@@ -61,22 +61,22 @@ def check_exact(config: PreTrainedConfig) -> None:
     """
     config = _text(config)
     longest = getattr(config, "max_position_embeddings", None) or sys.maxsize
-    found = ""
+    obstacle = ""
     for rope in _ropes(config):
         short = rope.get("original_max_position_embeddings") or longest
         if rope.get("rope_type") == "longrope" and short < longest:
-            found = f"LongRoPE: one row above {short} tokens changes the positions of all rows"
+            obstacle = f"LongRoPE: one row above {short} tokens changes the positions of all rows"
     if getattr(config, "alibi", False) or config.model_type in ("bloom", "mpt"):
-        found = "alibi: what a token attends to depends on the padding beside it"
+        obstacle = "alibi: what a token attends to depends on the padding beside it"
     local = "local" in getattr(config, "attention_layers", ())
     if local and config.window_size < longest:
-        found = f"local attention: its window of {config.window_size} tokens counts padding"
+        obstacle = f"local attention: its window of {config.window_size} tokens counts padding"
     # GPT-NeoX has the switch and is causal either way.
     if getattr(config, "is_decoder", None) is False and "gpt_neox" not in config.model_type:
-        found = "an encoder: tokens attend to later ones too"
-    if found:
+        obstacle = "an encoder: tokens attend to later ones too"
+    if obstacle:
         raise InputError(
-            f"a model of type {config.model_type} cannot be batched exactly ({found}); "
+            f"a model of type {config.model_type} cannot be batched exactly ({obstacle}); "
             "choose one with plain rotary or learned positions, such as Qwen, Llama or GPT-2"
         )
 
@@ -89,10 +89,10 @@ def _text(config: PreTrainedConfig) -> PreTrainedConfig:
 
 def _ropes(config: PreTrainedConfig) -> list[dict[str, Any]]:
     """The parameters of rotary positions: one set, or one per kind of layer."""
-    found = getattr(config, "rope_parameters", None) or {}
-    sets = [found, *(value for value in found.values() if isinstance(value, dict))]
+    ropes = getattr(config, "rope_parameters", None) or {}
+    sets = [ropes, *(value for value in ropes.values() if isinstance(value, dict))]
     whole = getattr(config, "original_max_position_embeddings", None)
-    return [{"original_max_position_embeddings": whole, **one} for one in sets]
+    return [{"original_max_position_embeddings": whole, **rope} for rope in sets]
 
 
 def stop_tokens(

@@ -53,10 +53,10 @@ def attend(
             attention_mask = attention_mask.float()
     if attention_mask is not None and is_branches(attention_mask):
         one_block = partial(_grouped, module, **settings)
-        found = in_blocks(query, key, value, attention_mask, one_block)
+        attended = in_blocks(query, key, value, attention_mask, one_block)
     else:
-        found = _grouped(module, query, key, value, attention_mask, **settings)
-    return found.to(kept), None
+        attended = _grouped(module, query, key, value, attention_mask, **settings)
+    return attended.to(kept), None
 
 
 def _grouped(
@@ -83,7 +83,7 @@ def _grouped(
     ):
         return sdpa_attention_forward(module, query, key, value, mask, **settings)[0]
     repeated = mask[..., : key.shape[2]].repeat(1, 1, heads // shared, 1)
-    found = scaled_dot_product_attention(
+    attended = scaled_dot_product_attention(
         query.reshape(batch, shared, -1, size),
         key,
         value,
@@ -91,7 +91,7 @@ def _grouped(
         dropout_p=settings.get("dropout", 0.0),
         scale=settings.get("scaling"),
     )
-    return found.reshape(batch, heads, tokens, -1).transpose(1, 2).contiguous()
+    return attended.reshape(batch, heads, tokens, -1).transpose(1, 2).contiguous()
 
 
 _KNOWN = {"dropout", "scaling", "is_causal", "sliding_window", "position_ids", "use_cache"}

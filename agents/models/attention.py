@@ -48,7 +48,7 @@ def attention_windows(model: PreTrainedModel) -> dict[str, int | None]:
 
 
 def attends_in_blocks(model: PreTrainedModel, slots: int) -> bool:
-    """Whether a pass over so many slots is given `branches.branch_masks`, not `additive_masks`."""
+    """Whether a pass over this many slots gets `branches.branch_masks`, not `additive_masks`."""
     own = model.config.get_text_config(decoder=True)._attn_implementation == OWN
     return own and slots > DENSE
 

@@ -66,10 +66,10 @@ def in_blocks(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, attend: O
         mask: (R, 1, N, 3), as `branch_masks` makes it.
         attend: attention of one block.
     """
-    found: Tensor = _InBlocks.apply(  # type: ignore[no-untyped-call]
+    attended: Tensor = _InBlocks.apply(  # type: ignore[no-untyped-call]
         query, key, value, _blocks(mask[:, 0]), attend
     )
-    return found
+    return attended
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,13 @@ def _blocks(mask: Tensor) -> list[_Block]:
     wanted = before | within
     counts = wanted.sum(-1).amax(-1).tolist()
     order = (~wanted).to(torch.int8).argsort(dim=-1, stable=True)
-    found = []
+    blocks = []
     for block, (first, count) in enumerate(zip(firsts, counts, strict=True)):
         part = slice(first, min(first + BLOCK, size))
         keys = order[block, :, :count]
         there = wanted[block].gather(1, keys)
-        found.append(_Block(part, keys, _seen(mask, slots[part], keys, there)[:, None]))
-    return found
+        blocks.append(_Block(part, keys, _seen(mask, slots[part], keys, there)[:, None]))
+    return blocks
 
 
 def _seen(mask: Tensor, slots: Tensor, keys: Tensor, there: Tensor) -> Tensor:
@@ -125,8 +125,8 @@ class _InBlocks(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(query, key, value)
         ctx.blocks, ctx.attend = blocks, attend
-        found = [attend(*_parts(query, key, value, one), one.mask) for one in blocks]
-        return torch.cat(found, 1)
+        attended = [attend(*_parts(query, key, value, block), block.mask) for block in blocks]
+        return torch.cat(attended, 1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -136,8 +136,8 @@ class _InBlocks(torch.autograd.Function):
         for one in ctx.blocks:
             parts = [part.detach().requires_grad_() for part in _parts(query, key, value, one)]
             with torch.enable_grad():
-                found = ctx.attend(*parts, one.mask)
-            of_query, *others = torch.autograd.grad(found, parts, grads[0][:, one.slots])
+                attended = ctx.attend(*parts, one.mask)
+            of_query, *others = torch.autograd.grad(attended, parts, grads[0][:, one.slots])
             sums[0][:, :, one.slots] = of_query
             for total, part in zip(sums[1:], others, strict=True):
                 _add(total, one.keys, part)

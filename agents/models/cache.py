@@ -63,7 +63,7 @@ class RaggedCache(Cache):
         return -(-wanted // _BLOCK) * _BLOCK
 
     def rows(self, wanted: int) -> int:
-        """Rows that there are, or will be, to hold so many; few more than that."""
+        """How many rows there will be when this many have to be held; few more than that."""
         return self._rows if wanted <= self._rows else max(wanted, self._rows + self._rows // 8)
 
     def holds(self, rows: int, length: int) -> bool:

@@ -73,13 +73,13 @@ def first_pieces(rows: Sequence[CacheRow]) -> list[Piece]:
     age = {id(row): n for n, row in enumerate(rows)}
     batches = [*_batches(cached), *_batches(list(fresh.values()))]
     batches.sort(key=lambda batch: min(age[id(alike[0])] for alike in batch))
-    found: list[Piece] = []
+    pieces: list[Piece] = []
     for batch in batches:
         piece = Piece(tuple(b[0] for b in batch), tuple(tuple(b[1:]) for b in batch))
-        if found and sum(one.tokens for one in found) + piece.tokens > PIECE:
+        if pieces and sum(taken.tokens for taken in pieces) + piece.tokens > PIECE:
             break
-        found.append(piece)
-    return found
+        pieces.append(piece)
+    return pieces
 
 
 def _batches(groups: Sequence[list[CacheRow]]) -> Iterator[list[list[CacheRow]]]:

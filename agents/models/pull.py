@@ -21,7 +21,7 @@ class PublishedWheel:
 
     package: str
     sha256: str
-    """Of the wheel."""
+    """SHA-256 of the wheel."""
     member: str
     about: str
 

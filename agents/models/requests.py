@@ -100,4 +100,4 @@ class AnswersTogether(Sampler):
         """Answer them all."""
         asked, self._asked = self._asked, []
         said = self.answer(asked) if asked else ()
-        return [(request.episode, one) for request, one in zip(asked, said, strict=True)]
+        return [(request.episode, answer) for request, answer in zip(asked, said, strict=True)]

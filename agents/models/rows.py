@@ -117,8 +117,8 @@ class Replies:
         while places > len(self._count):
             more = max(8, len(self._count))
             self._begun, self._count, self._ids, self._logprobs, self._uniforms = (
-                np.concatenate([one, np.zeros((more, *one.shape[1:]), one.dtype)])
-                for one in self._arrays()
+                np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)])
+                for array in self._arrays()
             )
 
     def begin(self, row: CacheRow) -> None:
@@ -128,8 +128,8 @@ class Replies:
 
     def uniforms(self, places: Ints) -> NDArray[np.float64]:
         """(B,) for the next token of each."""
-        found: NDArray[np.float64] = self._uniforms[places, self._count[places]]
-        return found
+        drawn: NDArray[np.float64] = self._uniforms[places, self._count[places]]
+        return drawn
 
     def add(self, places: Ints, tokens: Ints, logprobs: Logprobs) -> Ints:
         """Add a token (B,) to each reply, with its log-probability; the places that are done."""

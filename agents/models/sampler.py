@@ -20,10 +20,10 @@ from layergym.base.errors import Diverged, InputError
 from layergym.base.texts import one_line
 
 _FEWER = 8
-"""Requests wait until there is one for so many rows that are being answered: a pass over few new
-tokens takes about as long as one over many."""
+"""Requests wait until there is one for every eight rows that are being answered: a pass over few
+new tokens takes about as long as one over many."""
 SHARE = 0.7
-"""Of free memory that a cache may take; the rest is for the passes."""
+"""The share of free memory that a cache may take; the rest is for the passes."""
 
 
 class TransformersSampler(Sampler):
@@ -135,7 +135,7 @@ class TransformersSampler(Sampler):
     # ---- memory ---------------------------------------------------------------------------------
 
     def rows_that_fit(self, tokens: int) -> int:
-        """How many episodes of so many tokens a new cache could hold."""
+        """How many episodes of this many tokens a new cache could hold."""
         free = SHARE * free_memory(self.model.device)
         return max(1, int(free / (tokens * self._slot_bytes)))
 

@@ -42,12 +42,12 @@ class Errands(Generic[R]):
         Args:
             wait_s: seconds to wait for one at most; some must be under way if that is infinite.
         """
-        found = []
+        results = []
         with suppress(Empty):
-            found.append(self._back.get(timeout=None if wait_s == math.inf else max(wait_s, 0.0)))
+            results.append(self._back.get(timeout=None if wait_s == math.inf else max(wait_s, 0.0)))
             while True:
-                found.append(self._back.get_nowait())
-        return found
+                results.append(self._back.get_nowait())
+        return results
 
     def drop(self) -> None:
         """Forget calls that have not begun."""

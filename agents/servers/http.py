@@ -36,7 +36,7 @@ from layergym.base.texts import one_line
 
 CONNECT_S = 10.0
 MAX_BYTES = 16 << 20
-"""Of one answer: a million tokens with their log-probabilities."""
+"""The largest answer, in bytes: a million tokens with their log-probabilities."""
 LONGEST_WAIT_S = 120.0
 """A server that asks for more patience than this is asked again after it."""
 _ROOT = 200

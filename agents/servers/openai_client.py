@@ -147,14 +147,14 @@ class ChatClient:
         if response.status != 200:
             raise self._refusal(response)
         try:
-            found = _answer(response.json())
+            answer = _answer(response.json())
         except (ValueError, KeyError, IndexError, TypeError) as error:
             why = self._server.key.hidden(f"{type(error).__name__}: {error}")[:SHOWN]
             raise ServerError(
                 f"{self.endpoint.url} did not answer with a chat completion: {why}"
             ) from None
         unsaid = self._server.key.unsaid
-        return replace(found, content=unsaid(found.content), thought=unsaid(found.thought))
+        return replace(answer, content=unsaid(answer.content), thought=unsaid(answer.thought))
 
     def _refusal(self, response: Response) -> ServerError:
         text = self._server.key.hidden(response.said)[:SHOWN]

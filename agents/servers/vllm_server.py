@@ -138,7 +138,7 @@ _WRONG = (KeyError, IndexError, TypeError, ValueError, OverflowError)
 
 
 def _completion(choice: Any, most: int) -> Completion:
-    ids = tuple(_whole(one, least=0) for one in choice["token_ids"])
+    ids = tuple(_whole(number, least=0) for number in choice["token_ids"])
     logprobs = tuple(map(_finite, choice["logprobs"]["token_logprobs"]))
     if not 0 < len(ids) <= most or len(ids) != len(logprobs):
         raise ValueError(f"{len(ids)} token ids, {len(logprobs)} log-probabilities, {most} asked")

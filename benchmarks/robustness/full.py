@@ -24,7 +24,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from benchmarks.robustness.children import Case, Ended, Verdict, broken, forked, told, warm  # noqa: E402
+from benchmarks.robustness.children import (  # noqa: E402
+    Case,
+    Ended,
+    Verdict,
+    broken,
+    forked,
+    in_a_sentence,
+    last_line,
+    told,
+    warm,
+)
 from benchmarks.robustness.jobs import (  # noqa: E402
     JOBS,
     LIMIT_S,
@@ -103,7 +113,7 @@ def _verdict(ended: Ended) -> Verdict:
         return failed
     if ended.code == 0:
         return "fine"
-    said = ended.err.count("\n") == 1 and "disk is full" in ended.err
+    said = in_a_sentence(ended) and "disk is full" in last_line(ended)
     return "clear" if ended.code == 2 and said else "long"
 
 

@@ -158,7 +158,7 @@ def forgery(sandbox: Sandbox, name: str, source: str) -> str:
 
 
 def carried(sandbox: Sandbox, plant: str, probe: str) -> str:
-    """Whether what `plant` leaves changes what `probe` prints in the same worker."""
+    """Whether what `choose_trees` leaves changes what `probe` prints in the same worker."""
     before = sandbox.run(probe, QUICK).text
     sandbox.run(plant, QUICK)
     after = sandbox.run(probe, QUICK).text

@@ -62,16 +62,18 @@ class OpenEnv(Replayed):
         """Ask the server for an episode, in a session of our own."""
         if self.inner is None:
             self.inner = self._connected()
-        told = self.inner.reset(seed=int(self.np_random.integers(2**31)))
-        return self._shown(told.observation)
+        answer = self.inner.reset(seed=int(self.np_random.integers(2**31)))
+        return self._shown(answer.observation)
 
     def act(self, action: str) -> Outcome:
         """Send one action."""
-        told = self.inner.step({self._says: action})
-        reward = 0.0 if told.reward is None else border.number(told.reward, "the server's reward")
-        done = border.truth(told.done, "the server's done")
-        text = self._shown(told.observation)
-        details = told.observation.get("metadata")
+        answer = self.inner.step({self._says: action})
+        reward = (
+            0.0 if answer.reward is None else border.number(answer.reward, "the server's reward")
+        )
+        done = border.truth(answer.done, "the server's done")
+        text = self._shown(answer.observation)
+        details = answer.observation.get("metadata")
         valid = details.get("valid") if isinstance(details, Mapping) else None
         return Outcome(
             text,

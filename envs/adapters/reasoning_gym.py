@@ -170,12 +170,12 @@ def _text(entry: Entry) -> str:
 def _questions(dataset: str, settings: str, split: str, size: int) -> dict[str, Entry]:
     """Questions of the split by id; fewer than `size` where the dataset repeats itself."""
     stream = _stream(dataset, settings)
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for index in range(min(20 * size, len(stream))):
         entry: Entry = stream[index]
         code = sha256(_text(entry).encode()).digest()
         if (code[0] % 5 == 0) == (split == "test"):
-            found.setdefault(f"{dataset}-{code[:8].hex()}", entry)
-        if len(found) == size:
+            entries.setdefault(f"{dataset}-{code[:8].hex()}", entry)
+        if len(entries) == size:
             break
-    return found
+    return entries

@@ -80,11 +80,11 @@ class Verifiers(Replayed):
 
     def act(self, action: str) -> Outcome:
         """Say something in the place of the model."""
-        told = wait(self.inner.answer(action))
-        if told.reward is None:
-            return Outcome(told.text)
-        reward = border.number(told.reward, "the reward of verifiers")
-        return Outcome(told.text or "The end.", reward, terminated=True, success=reward >= 1)
+        answer = wait(self.inner.answer(action))
+        if answer.reward is None:
+            return Outcome(answer.text)
+        reward = border.number(answer.reward, "the reward of verifiers")
+        return Outcome(answer.text or "The end.", reward, terminated=True, success=reward >= 1)
 
     def shut(self) -> None:
         """Clean the rollout up."""

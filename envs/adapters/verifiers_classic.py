@@ -28,12 +28,12 @@ class Classic:
         try:
             self._env = vf.load_environment(name, **settings)
             train = split == "train"
-            found = self._env.get_dataset() if train else self._env.get_eval_dataset()
+            dataset = self._env.get_dataset() if train else self._env.get_eval_dataset()
         except (ValueError, AttributeError, TypeError) as error:
             raise InputError(f'cannot load "{name}" of verifiers: {error}') from error
         if getattr(self._env, "tool_defs", None) or not hasattr(self._env, "get_prompt_messages"):
             raise InputError(f'"{name}" of verifiers offers tools, which a text agent cannot call')
-        self.rows: Sequence[Mapping[str, Any]] = [dict(row) for row in found]
+        self.rows: Sequence[Mapping[str, Any]] = [dict(row) for row in dataset]
         self.instructions = str(self._env.system_prompt or "")
 
     async def begin(self, number: int) -> tuple[_Rollout, str]:

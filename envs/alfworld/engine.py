@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from layergym.envs.alfworld.describe import describe_object, describe_receptacle
 from layergym.envs.alfworld.game import Game, introduction
-from layergym.envs.alfworld.state import State, first_state, settle
+from layergym.envs.alfworld.state import State, first_state, update_won
 from layergym.envs.alfworld.text import HELP, NOTHING_HAPPENS, WELCOME, listing
 
 _NONE: frozenset[str] = frozenset()
@@ -92,20 +92,20 @@ class Play:
 
 
 def _on_receptacles(game: Game, state: State, here: tuple[str, ...]) -> dict[str, Command]:
-    found: dict[str, Command] = {}
+    commands: dict[str, Command] = {}
     names, toggleable = game.names, game.traits["toggleable"]
     for receptacle in here:
         name = names[receptacle]
-        found[f"examine {name}"] = (_examine_receptacle, receptacle, "")
+        commands[f"examine {name}"] = (_examine_receptacle, receptacle, "")
         if receptacle in game.traits["openable"]:
             if receptacle in state.opened:
-                found[f"close {name}"] = (_close, receptacle, "")
+                commands[f"close {name}"] = (_close, receptacle, "")
             else:
-                found[f"open {name}"] = (_open, receptacle, "")
+                commands[f"open {name}"] = (_open, receptacle, "")
         for thing in state.contents.get(receptacle, ()):
             if thing in toggleable:
-                found[f"use {names[thing]}"] = (_use, thing, "")
-    return found
+                commands[f"use {names[thing]}"] = (_use, thing, "")
+    return commands
 
 
 def _takes(game: Game, state: State, reachable: list[str]) -> dict[str, Command]:
@@ -121,21 +121,21 @@ def _takes(game: Game, state: State, reachable: list[str]) -> dict[str, Command]
 def _with_held(game: Game, state: State, held: str, reachable: list[str]) -> dict[str, Command]:
     names = game.names
     name = names[held]
-    found: dict[str, Command] = {f"examine {name}": (_examine_object, held, "")}
+    commands: dict[str, Command] = {f"examine {name}": (_examine_object, held, "")}
     fits = game.fits.get(held, _NONE)
     for receptacle in reachable:
         if receptacle in fits:
             command = game.dialect.put_command.format(name, names[receptacle])
-            found[command] = (_put, held, receptacle)
+            commands[command] = (_put, held, receptacle)
     for receptacle in game.at.get(state.location, ()):
         for verb, change in _CHANGES.items():
             if receptacle in game.appliances[verb] and held in game.traits[_NEEDS[verb]]:
-                found[f"{verb} {name} with {names[receptacle]}"] = (change, held, receptacle)
+                commands[f"{verb} {name} with {names[receptacle]}"] = (change, held, receptacle)
     if held in game.knives:
         for thing in game.traits["sliceable"]:
             if (thing, state.location) in state.nearby:
-                found[f"slice {names[thing]} with {name}"] = (_slice, thing, held)
-    return found
+                commands[f"slice {names[thing]} with {name}"] = (_slice, thing, held)
+    return commands
 
 
 # ---- what they do -------------------------------------------------------------------------------
@@ -143,20 +143,20 @@ def _with_held(game: Game, state: State, held: str, reachable: list[str]) -> dic
 
 def _go_to(game: Game, state: State, receptacle: str, _: str) -> tuple[State, str]:
     place = game.location_of[receptacle]
-    state = settle(game, state._replace(location=place), ("atlocation", place))
+    state = update_won(game, state._replace(location=place), ("atlocation", place))
     arrived = game.names[receptacle if game.dialect.names_receptacle else place]
     return state, f"You arrive at {arrived}. {describe_receptacle(game, state, receptacle)}"
 
 
 def _open(game: Game, state: State, receptacle: str, _: str) -> tuple[State, str]:
     state = state._replace(opened=state.opened | {receptacle})
-    state = settle(game, state, ("opened", receptacle))
+    state = update_won(game, state, ("opened", receptacle))
     seen = describe_receptacle(game, state, receptacle)
     return state, f"You open the {game.names[receptacle]}. {seen}"
 
 
 def _close(game: Game, state: State, receptacle: str, _: str) -> tuple[State, str]:
-    state = settle(game, state._replace(opened=state.opened - {receptacle}))
+    state = update_won(game, state._replace(opened=state.opened - {receptacle}))
     return state, f"You close the {game.names[receptacle]}."
 
 
@@ -169,7 +169,7 @@ def _take(game: Game, state: State, thing: str, receptacle: str) -> tuple[State,
         taken=state.taken | {(thing, receptacle)},
     )
     text = f"You pick up the {game.names[thing]} from the {game.names[receptacle]}."
-    return settle(game, state, ("holds", thing)), text
+    return update_won(game, state, ("holds", thing)), text
 
 
 def _put(game: Game, state: State, thing: str, receptacle: str) -> tuple[State, str]:
@@ -182,7 +182,7 @@ def _put(game: Game, state: State, thing: str, receptacle: str) -> tuple[State, 
         nearby=state.nearby | {(thing, state.location)},
         taken=state.taken - {(thing, receptacle)},
     )
-    state = settle(
+    state = update_won(
         game,
         state,
         ("inreceptacle", thing, receptacle),
@@ -192,31 +192,31 @@ def _put(game: Game, state: State, thing: str, receptacle: str) -> tuple[State, 
 
 
 def _clean(game: Game, state: State, thing: str, receptacle: str) -> tuple[State, str]:
-    state = settle(game, state._replace(clean=state.clean | {thing}), ("isclean", thing))
+    state = update_won(game, state._replace(clean=state.clean | {thing}), ("isclean", thing))
     return state, f"You clean the {game.names[thing]} using the {game.names[receptacle]}."
 
 
 def _heat(game: Game, state: State, thing: str, receptacle: str) -> tuple[State, str]:
     state = state._replace(hot=state.hot | {thing}, cool=state.cool - {thing})
     text = f"You heat the {game.names[thing]} using the {game.names[receptacle]}."
-    return settle(game, state, ("ishot", thing)), text
+    return update_won(game, state, ("ishot", thing)), text
 
 
 def _cool(game: Game, state: State, thing: str, receptacle: str) -> tuple[State, str]:
     state = state._replace(cool=state.cool | {thing}, hot=state.hot - {thing})
     text = f"You cool the {game.names[thing]} using the {game.names[receptacle]}."
-    return settle(game, state, ("iscool", thing)), text
+    return update_won(game, state, ("iscool", thing)), text
 
 
 def _use(game: Game, state: State, thing: str, _: str) -> tuple[State, str]:
     # The original never forgets that a lamp was toggled, so it never says "turn off".
     state = state._replace(on=state.on ^ {thing}, toggled=state.toggled | {thing})
-    state = settle(game, state, ("istoggled", thing), ("ison", thing))
+    state = update_won(game, state, ("istoggled", thing), ("ison", thing))
     return state, f"You turn on the {game.names[thing]}."
 
 
 def _slice(game: Game, state: State, thing: str, knife: str) -> tuple[State, str]:
-    state = settle(game, state._replace(sliced=state.sliced | {thing}), ("issliced", thing))
+    state = update_won(game, state._replace(sliced=state.sliced | {thing}), ("issliced", thing))
     return state, f"You sliced the {game.names[thing]} with the {game.names[knife]}."
 
 

@@ -77,7 +77,7 @@ class _Expert:
             return self.use_lamp()
         if wish.change and (held, wish.change) not in self.memory.changed:
             appliance = self.nearest(self.of_kind(APPLIANCES[wish.change].lower()))
-            return self.go(appliance) or f"{wish.change} {held} with {appliance}"
+            return self.go_command(appliance) or f"{wish.change} {held} with {appliance}"
         target = self.target()
         return self.reach(target) or self.put_command.format(held, target)
 
@@ -95,22 +95,22 @@ class _Expert:
     def fetch(self) -> str:
         wish, memory = self.wish, self.memory
         keep = self.target() if wish.count > 1 else ""
-        found = [
+        places = [
             (thing, place)
             for place, things in memory.contents.items()
             for thing in things
             if _kind(thing) == wish.thing and place != keep
         ]
-        if not found:
+        if not places:
             return self.search(wish.thing)
-        thing, place = min(found, key=lambda pair: self.effort(pair[1]))
+        thing, place = min(places, key=lambda pair: self.effort(pair[1]))
         return self.reach(place) or f"take {thing} from {place}"
 
     def use_lamp(self) -> str:
         for place, things in self.memory.contents.items():
             for thing in things:
                 if _kind(thing) == self.wish.place:
-                    return self.go(place) or f"use {thing}"
+                    return self.go_command(place) or f"use {thing}"
         return self.search(self.wish.place)
 
     def drop(self, held: str) -> str:
@@ -147,16 +147,18 @@ class _Expert:
     def rates(self, kind: str) -> dict[str, float]:
         """How many things of this kind each type of receptacle holds."""
         room = placements()[room_kind({_kind(place) for place in self.memory.places})]
-        found = next((rates for name, rates in room.items() if name.lower() == kind), {})
-        return {name.lower(): rate for name, rate in found.items()}
+        rates_of_kind = next((rates for name, rates in room.items() if name.lower() == kind), {})
+        return {name.lower(): rate for name, rate in rates_of_kind.items()}
 
     def reach(self, place: str) -> str | None:
         """The next command towards having `place` open in front, or None when it is."""
         if place in self.memory.closed:
-            return self.go(place) or f"open {place}"
-        return self.go(place) or (None if place in self.memory.contents else f"examine {place}")
+            return self.go_command(place) or f"open {place}"
+        return self.go_command(place) or (
+            None if place in self.memory.contents else f"examine {place}"
+        )
 
-    def go(self, place: str) -> str | None:
+    def go_command(self, place: str) -> str | None:
         if not place:
             return "look"
         return None if place in self.memory.here else f"go to {place}"

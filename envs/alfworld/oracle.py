@@ -122,10 +122,10 @@ class _Walk:
             away = game.location_of[receptacle] != state.location
             return away + (receptacle in closed), receptacle
 
-        found = min(receptacles, key=effort, default=None)
-        if found is None:
+        nearest = min(receptacles, key=effort, default=None)
+        if nearest is None:
             raise _Stuck
-        return found
+        return nearest
 
     def _go(self, receptacle: str) -> None:
         if self.game.location_of[receptacle] != self.play.state.location:

@@ -123,7 +123,7 @@ def _facts(section: str) -> Mapping[str, frozenset[Fact]]:
             facts[predicate].add(tuple(args))
         elif predicate not in ("distance", "total-cost"):
             raise InputError(f'the PDDL problem uses "{predicate}", which ALFWorld does not have')
-    return {name: frozenset(found) for name, found in facts.items()}
+    return {name: frozenset(arguments) for name, arguments in facts.items()}
 
 
 def _tree(text: str) -> list[Tree]:

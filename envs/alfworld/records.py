@@ -69,7 +69,7 @@ class Listed:
         return isinstance(other, Listed) and self._source is other._source
 
     def __hash__(self) -> int:
-        """By the place they were read from."""
+        """Hash the place that the record was read from."""
         return id(self._source)
 
     def kind(self, id: str) -> str:

@@ -61,7 +61,7 @@ def write_state(state: State) -> str:
     return repr((state.location, state.held, contents, rest))
 
 
-def settle(game: Game, state: State, *became_true: Atom) -> State:
+def update_won(game: Game, state: State, *became_true: Atom) -> State:
     """Bring `won` up to date after a change that made some atoms true."""
     if not state.won and not _may_win(game, state, became_true):
         return state

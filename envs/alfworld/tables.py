@@ -71,11 +71,11 @@ def traits() -> Mapping[str, frozenset[str]]:
     """Types of objects with each trait, by its name in the domain (alfworld's table)."""
     from alfworld.gen import constants
 
-    found = {name.lower(): frozenset(ts) for name, ts in constants.VAL_ACTION_OBJECTS.items()}
+    by_trait = {name.lower(): frozenset(ts) for name, ts in constants.VAL_ACTION_OBJECTS.items()}
     known = {thing for things in placements().values() for thing in things}
-    found["pickupable"] = frozenset(known - DECORATION)
-    found["isreceptacleobject"] = frozenset(constants.MOVABLE_RECEPTACLES_SET)
-    return found
+    by_trait["pickupable"] = frozenset(known - DECORATION)
+    by_trait["isreceptacleobject"] = frozenset(constants.MOVABLE_RECEPTACLES_SET)
+    return by_trait
 
 
 @cache

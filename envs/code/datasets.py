@@ -37,27 +37,27 @@ def problems(rows: Sequence[TableRow], split: str) -> list[CodeProblem]:
     columns = set(rows[0]) if rows else set()
     if columns >= {"prompt", "entry_point", "canonical_solution", "test"}:
         build: Callable[[TableRow], CodeProblem] = _humaneval
-        place: Callable[[TableRow], str] = _humaneval_split
+        split_of: Callable[[TableRow], str] = _humaneval_split
     elif columns >= {"task_id", "code", "test_list"}:
-        place, build = _mbpp_split, _mbpp
+        split_of, build = _mbpp_split, _mbpp
     else:
         raise InputError(
             f"columns {', '.join(sorted(columns)) or '(none)'} are not those of HumanEval "
             "(prompt, entry_point, canonical_solution, test) or MBPP (task_id, code, test_list)"
         )
-    found = []
+    of_split = []
     for number, row in enumerate(rows):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the row's own, such as "\B" in a plain string
-                found += [build(row)] if place(row) == split else []
+                of_split += [build(row)] if split_of(row) == split else []
         except (SyntaxError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"row {number} of the dataset cannot be used: {error!r}") from error
         except StopIteration:
             raise InputError(f"row {number} of the dataset has no function check") from None
-    if not found:
+    if not of_split:
         raise InputError(f"the dataset has no {split} split; HumanEval, for one, is test only")
-    return sorted(found, key=lambda problem: problem.id)
+    return sorted(of_split, key=lambda problem: problem.id)
 
 
 def _humaneval_split(_: TableRow) -> str:
@@ -95,12 +95,12 @@ def _examples(prompt: str, entry: str) -> Suite:
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     text = next((ast.get_docstring(node) or "" for node in functions if node.name == entry), "")
     try:
-        found = [(e.source, e.want) for e in doctest.DocTestParser().get_examples(text)]
+        examples = [(e.source, e.want) for e in doctest.DocTestParser().get_examples(text)]
     except ValueError:
-        found = []
+        examples = []
     pattern = re.compile(_EXAMPLE.format(name=re.escape(entry)), re.MULTILINE)
     written = [(match[1], match[2]) for match in pattern.finditer(text)]
-    usable = [pair for pair in found if _usable(*pair)] or [p for p in written if _usable(*p)]
+    usable = [pair for pair in examples if _usable(*pair)] or [p for p in written if _usable(*p)]
     kept = [f"assert {call.strip()} == {want.strip()}" for call, want in usable]
     return suite(kept, [entry], setup=imports(prompt))
 

@@ -71,12 +71,12 @@ class Code(TextEnv):
         self._reward = reward
         # HumanEval+ and MBPP+ compare with `numpy.testing`.
         self._sandbox = shared(isolation, ("numpy", "numpy.testing"))
-        found = (
+        listed = (
             generated.generated_problems(split)
             if problems == "generated"
             else read_once(_posed, problems, split)
         )
-        self._problems = {problem.id: problem for problem in found}
+        self._problems = {problem.id: problem for problem in listed}
         self._program = ""
 
     # ---- tasks ------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ class _Draft:
 
     @property
     def varied(self) -> bool:
-        """Whether a constant is no good answer and no step, but the last, does nothing."""
+        """Whether no constant is a good answer, and no step but the last does nothing."""
         values = [repr(expected) for _, expected in self.cases]
         steps = [step for step, _ in self.chain]
         doubled = any(a is b for a, b in pairwise(steps))

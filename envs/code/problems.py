@@ -69,9 +69,9 @@ _BINDING = (
 
 
 def _is_check(tree: ast.stmt, names: set[str]) -> bool:
-    found = mentioned(tree)
+    used = mentioned(tree)
     asserts = any(isinstance(node, ast.Assert) for node in ast.walk(tree))
-    return not isinstance(tree, _BINDING) and bool(found & names or (asserts and found))
+    return not isinstance(tree, _BINDING) and bool(used & names or (asserts and used))
 
 
 def mentioned(tree: ast.AST) -> set[str]:
@@ -81,13 +81,13 @@ def mentioned(tree: ast.AST) -> set[str]:
 
 def defined(source: str) -> set[str]:
     """The functions, classes and variables at the top level of a program."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.Assign):
-            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return found
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
 
 
 def imports(source: str) -> str:

@@ -117,11 +117,11 @@ def _with_helpers(texts: Sequence[str], chosen: int) -> str:
 
 def _bound(text: str) -> set[str]:
     """The names that functions, classes and imports bind at the margin of a text."""
-    found: set[str] = set()
+    bound: set[str] = set()
     for defined, imported in _BOUND.findall(text):
         names = [part.split()[-1].strip("()") for part in imported.split(",") if part.strip()]
-        found |= {defined} if defined else {name.partition(".")[0] for name in names}
-    return found
+        bound |= {defined} if defined else {name.partition(".")[0] for name in names}
+    return bound
 
 
 def _without_prose(text: str) -> str:

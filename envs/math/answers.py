@@ -159,8 +159,8 @@ def _part(text: str) -> str:
     """One member of a list: a number with words or a mixed number becomes a plain one."""
     if _BARE.fullmatch(text) or not re.search(r"\d", text) or re.search(r" [A-Za-z]( |$)", text):
         return text
-    found = quantities(text.strip())
-    return _latex(found[0]) if found else text
+    amounts = quantities(text.strip())
+    return _latex(amounts[0]) if amounts else text
 
 
 def _latex(quantity: Quantity) -> str:

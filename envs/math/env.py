@@ -89,12 +89,12 @@ class Math(TextEnv):
         self.instructions += _ATTEMPTS.format(attempts=attempts) if attempts > 1 else ""
         chosen = (tuple(families), tuple(levels), size)
         if problems == "generated":
-            found: Sequence[Question] = generated.generated_questions(split, *chosen)
+            questions: Sequence[Question] = generated.generated_questions(split, *chosen)
         elif chosen != (generated.FAMILIES, generated.LEVELS, None):
             raise InputError("families, levels and size can be set for generated questions only")
         else:
-            found = read_once(_asked, problems, split)
-        self._questions = {question.id: question for question in found}
+            questions = read_once(_asked, problems, split)
+        self._questions = {question.id: question for question in questions}
         self._wrong = 0
         self._learnt: frozenset[str] = frozenset()
 

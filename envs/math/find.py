@@ -23,10 +23,10 @@ class Answer:
 
 def find_answer(reply: str) -> Answer | None:
     r"""The last `\boxed{...}`, else the last `<answer>` tag, else the last `####`, in a reply."""
-    found = list(_boxed(reply))
-    found = found or [text.rpartition("<answer>")[2] for text in between(reply, "answer")]
-    found = found or re.findall(r"####[ \t]*([^\n]+)", reply)
-    return _last(found)
+    texts = list(_boxed(reply))
+    texts = texts or [text.rpartition("<answer>")[2] for text in between(reply, "answer")]
+    texts = texts or re.findall(r"####[ \t]*([^\n]+)", reply)
+    return _last(texts)
 
 
 def spoken_answer(reply: str) -> Answer | None:
@@ -34,12 +34,12 @@ def spoken_answer(reply: str) -> Answer | None:
     return _last([text.rstrip("*_. \t") for text in _SPOKEN.findall(reply)])
 
 
-def _last(found: Sequence[str]) -> Answer | None:
+def _last(texts: Sequence[str]) -> Answer | None:
     """The last that is not empty, and whether all are the same."""
-    found = [text.strip() for text in found if text.strip()]
-    if not found:
+    texts = [text.strip() for text in texts if text.strip()]
+    if not texts:
         return None
-    return Answer(found[-1], len({_compared(text) for text in found}) == 1)
+    return Answer(texts[-1], len({_compared(text) for text in texts}) == 1)
 
 
 def _compared(text: str) -> str:

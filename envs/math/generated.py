@@ -81,8 +81,8 @@ def generated_questions(
         InputError: a family or level is unknown, or reasoning-gym is not installed.
     """
     for name, given, known in (("family", families, FAMILIES), ("level", levels, LEVELS)):
-        if bad := [one for one in given if one not in known]:
-            raise unknown(f"{name} of questions", str(bad[0]), [str(one) for one in known])
+        if bad := [choice for choice in given if choice not in known]:
+            raise unknown(f"{name} of questions", str(bad[0]), [str(choice) for choice in known])
     cells = len(families) * len(levels)
     if not cells or (size is not None and size < cells):
         raise InputError(f"{cells} kinds of question need a size of at least {max(cells, 1)}")
@@ -105,14 +105,14 @@ def _cell(
         ) from error
     # One stream for all splits; a question goes where its text sends it.
     stream = reasoning_gym.create_dataset(family, seed=level, size=1_000_000, **settings)
-    found: dict[str, Question] = {}
+    questions: dict[str, Question] = {}
     index = 0
-    while len(found) < each:
+    while len(questions) < each:
         row = stream[index]
         index += 1
         text = row["question"].strip()
         code = int.from_bytes(sha256(text.encode()).digest()[:8], "big")
         if {0: "test", 1: "valid"}.get(code % 5, "train") == split:
             id = f"{family}-{level}-{code:016x}"
-            found[id] = Question(id, f"{family} {level}", text, str(row["answer"]))
-    return list(found.values())
+            questions[id] = Question(id, f"{family} {level}", text, str(row["answer"]))
+    return list(questions.values())

@@ -98,7 +98,7 @@ def _answer(row: TableRow) -> str | None:
         return "" if {*_ANSWER, "solution"} & row.keys() else None
     if given is not None and "####" not in given and "\\boxed" not in given:
         return given.strip()
-    found = find_answer(text)
-    if found is None:
+    answer = find_answer(text)
+    if answer is None:
         return ""
-    return found.text.replace(",", "") if "####" in text else found.text
+    return answer.text.replace(",", "") if "####" in text else answer.text

@@ -32,16 +32,16 @@ def quantities(text: str) -> tuple[Quantity, ...]:
     A sum of units has two: "5 hours 30 minutes" is 5.5 and 330. So has a unit of two meanings.
     """
     reader = _Reader(text)
-    found = reader.read()
-    if not reader.at_end or any(item.value.numerator.bit_length() > _MAX_BITS for item in found):
+    amounts = reader.read()
+    if not reader.at_end or any(item.value.numerator.bit_length() > _MAX_BITS for item in amounts):
         return ()
     meant = [
         other
         for word, other in AMBIGUOUS.items()
         if re.search(rf"\b{word}s?\b", text, re.IGNORECASE)
     ]
-    single = [item for item in found if item.unit and len(item.unit.kinds) == 1]
-    return (*found, *(replace(item, unit=other) for item in single for other in meant))
+    single = [item for item in amounts if item.unit and len(item.unit.kinds) == 1]
+    return (*amounts, *(replace(item, unit=other) for item in single for other in meant))
 
 
 class _Reader(Cursor):
@@ -53,7 +53,7 @@ class _Reader(Cursor):
         first = self._one()
         if first is None:
             return []
-        found, size = [first], first.unit.size if first.unit else Fraction(0)
+        amounts, size = [first], first.unit.size if first.unit else Fraction(0)
         while not self.at_end and unit(self.next(-1).text):
             self.take("word", "and")
             more = self._one()
@@ -61,8 +61,8 @@ class _Reader(Cursor):
                 return []
             if more.unit.size >= size:
                 return []  # "5 cm and 6 cm" are two
-            found, size = _sums(found, more), more.unit.size
-        return found
+            amounts, size = _sums(amounts, more), more.unit.size
+        return amounts
 
     def _lead(self) -> None:
         self.take("symbol", "approx")
@@ -179,11 +179,11 @@ class _Reader(Cursor):
         return bool(used)
 
 
-def _sums(found: list[Quantity], more: Quantity) -> list[Quantity]:
+def _sums(amounts: list[Quantity], more: Quantity) -> list[Quantity]:
     """Each reading and the sum, in the unit of either part."""
     assert more.unit is not None
     sums = []
-    for item in found:
+    for item in amounts:
         assert item.unit is not None
         size = item.unit.size / more.unit.size
         sign = -1 if item.value < 0 else 1

@@ -31,8 +31,8 @@ def tail(at: Cursor) -> Unit | None:
             sign = -1
         elif word in ("square", "sq", "cubic", "cu"):
             power = 2 if word.startswith("sq") else 3
-        elif found := _unit(at):
-            whole = whole.times(found, sign * _power(at, power))
+        elif unit := _unit(at):
+            whole = whole.times(unit, sign * _power(at, power))
             power = 1
         elif not _is_noun(token):
             break

@@ -35,15 +35,15 @@ class Token:
 
 def tokens(text: str) -> list[Token]:
     """The tokens of a text; none when a part of it has no place in a quantity."""
-    found: list[Token] = []
+    result: list[Token] = []
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
             return []
         position = match.end()
-        found.append(_token(match))
-    return found
+        result.append(_token(match))
+    return result
 
 
 def _token(match: re.Match[str]) -> Token:

@@ -91,7 +91,7 @@ class Unit:
     """A product of powers of units."""
 
     size: Fraction = Fraction(1)
-    """In the base unit of its kind."""
+    """Its size in the base unit of its kind."""
     kinds: Dimensions = ()
     """Each kind with its power, sorted."""
 

@@ -34,7 +34,7 @@ class Limits:
     """What one run may use."""
 
     wall_s: float = 20.0
-    """From 0.01 to 86,400, a day."""
+    """Seconds by the clock, from 0.01 to 86,400 (a day)."""
     cpu_s: int = 5
     """Whole seconds, from 1 to 86,400."""
     memory_mb: int = 512
@@ -73,7 +73,7 @@ class ProcessReport:
 
     @property
     def sentence(self) -> str:
-        """In words."""
+        """What happened, in words."""
         words = {
             "finished": "the program ended early, with exit code 0",
             "failed": f"the program ended early, with exit code {self.status}",

@@ -189,11 +189,11 @@ def _pairs(inner: Any, item: Callable[[Any], Any]) -> dict[Any, Any]:
 
 def _hashable(keys: Iterable[Any]) -> list[Any]:
     """The keys, unless so many share a hash that putting them into a table takes for ever."""
-    found = list(keys)
-    shared = Counter(map(hash, found)).values()
-    if sum(count * count for count in shared) > _MAX_CHAIN * len(found):
+    listed = list(keys)
+    shared = Counter(map(hash, listed)).values()
+    if sum(count * count for count in shared) > _MAX_CHAIN * len(listed):
         raise ValueError("too many keys of a set or dict share a hash")
-    return found
+    return listed
 
 
 def refill(old: Any, new: Any) -> None:

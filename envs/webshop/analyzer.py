@@ -38,8 +38,8 @@ _PICTOGRAPHS = (
 
 def terms(text: str) -> list[str]:
     """The search terms of `text`, in order, repeats kept."""
-    found = (_term(token) for token in word_tokens(text))
-    return [term for term in found if term]
+    stems = (_term(token) for token in word_tokens(text))
+    return [term for term in stems if term]
 
 
 def word_tokens(text: str) -> list[str]:

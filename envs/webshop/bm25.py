@@ -64,9 +64,9 @@ class Index:
 def _best(scores: NDArray[np.float32], limit: int) -> list[int]:
     hits = np.flatnonzero(scores > 0)
     if len(hits) > limit:
-        found = scores[hits]
-        threshold = np.partition(found, len(hits) - limit)[len(hits) - limit]
-        hits = hits[found >= threshold]
+        of_hits = scores[hits]
+        threshold = np.partition(of_hits, len(hits) - limit)[len(hits) - limit]
+        hits = hits[of_hits >= threshold]
     best = hits[np.argsort(-scores[hits], kind="stable")[:limit]]
     return [int(document) for document in best]
 

@@ -78,19 +78,19 @@ def cached(name: str, write: Callable[[Path], None]) -> Path:
 def _items(data: Path) -> Path:
     if data.is_file():
         return data
-    found = sorted(data.glob("items_shuffle*.json"))
-    if len(found) != 1:
-        listed = ", ".join(path.name for path in found) or "none"
+    files = sorted(data.glob("items_shuffle*.json"))
+    if len(files) != 1:
+        listed = ", ".join(path.name for path in files) or "none"
         raise InputError(f"expected one items_shuffle*.json in {data}, found {listed}; name a file")
-    return found[0]
+    return files[0]
 
 
 def _beside(items: Path, stem: str, ending: str) -> Path | None:
     for path in (items.parent / f"{stem}{ending}.json", items.parent / f"{stem}.json"):
         if path.is_file():
             return path
-    found = sorted(items.parent.glob(f"{stem}*.json"))
-    return found[0] if len(found) == 1 else None
+    files = sorted(items.parent.glob(f"{stem}*.json"))
+    return files[0] if len(files) == 1 else None
 
 
 def _products(
@@ -117,8 +117,8 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _skip(text: str, place: int) -> int:
-    found = _BETWEEN.match(text, place)
-    return found.end() if found else place
+    gap = _BETWEEN.match(text, place)
+    return gap.end() if gap else place
 
 
 def read_array(path: Path) -> Iterator[object]:

@@ -32,8 +32,8 @@ def parse_action(action: str) -> tuple[str, str]:
 
     Both parts are greedy and may not span lines, so what contains a bracket cannot be clicked.
     """
-    found = _ACTION.match(action)
-    return (found[1], found[2].lower()) if found else ("", "")
+    match = _ACTION.match(action)
+    return (match[1], match[2].lower()) if match else ("", "")
 
 
 class Node(NamedTuple):

@@ -15,7 +15,7 @@ DEFAULT_PRICE = 100.0
 NO_LIMIT = 1_000_000.0
 """The price bound of a goal whose instruction names none, dollars."""
 PATH_SEPARATOR = "\u203a"
-"""Between the parts of a category path."""
+"""Separates the parts of a category path."""
 _BOUNDS = [10.0 * i for i in range(1, 100)]
 _LONGEST_ASIN = 10
 
@@ -114,8 +114,8 @@ def parse_product(
     draw = random.Random(f"price of {asin}")
     prices, tag = _prices(row.get("pricing"))
     price = prices[0] if len(prices) == 1 else draw.uniform(*prices)
-    found = attributes.get(asin)
-    about = found if isinstance(found, dict) else {}
+    known = attributes.get(asin)
+    about = known if isinstance(known, dict) else {}
     own_nouns = nouns.get(asin) if nouns is not None else None
     wanted = _strings(about.get("instruction_attributes"))
     category = _string(row.get("category"), "category")
@@ -175,7 +175,7 @@ def _requests(asin: str, price: float, category: str, entries: object) -> list[I
     """The human goals of a product; those without attributes are left out, as in WebShop."""
     if not isinstance(entries, list):
         return []
-    found = []
+    requests = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
             continue
@@ -185,8 +185,8 @@ def _requests(asin: str, price: float, category: str, entries: object) -> list[I
             bound = price_bound(price, random.Random(f"bound of {asin}, human goal {number}"))
             options = _strings(entry.get("instruction_options"))
             text = text.strip(".") + price_text(bound)
-            found.append(Instruction(text, wanted, options, bound, category))
-    return found
+            requests.append(Instruction(text, wanted, options, bound, category))
+    return requests
 
 
 def _prices(pricing: object) -> tuple[list[float], str]:

@@ -35,7 +35,7 @@ class CheapMeasure:
 
     name: str
     agreed: Agreement | None
-    """With the gain of layers trained alone; None where one of them is flat."""
+    """How well it agrees with the gain of layers trained alone; None where one of them is flat."""
     episodes: int
     """Played for it, for each seed of full training."""
     of_full: bool
@@ -49,7 +49,7 @@ class CheapAgreement:
     layers: int
     """Trained alone."""
     trained_episodes: int
-    """That these have trained on, for each seed."""
+    """The episodes that these layers have trained on, for each seed."""
     measures: tuple[CheapMeasure, ...]
 
 

@@ -23,7 +23,7 @@ class Cut:
 
     @property
     def name(self) -> str:
-        """As in "moved-3", "without-3", "scaled-0.5"."""
+        """The variant's name, such as "moved-3", "without-3", "scaled-0.5"."""
         return f"{self.kind}-{self.what}" if self.what else self.kind
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.contribution.cuts import layers_named
-from layergym.evals.results import EvalResult, Floats, read_eval, write_eval
+from layergym.evals.result_files import read_eval, write_eval
+from layergym.evals.results import EvalResult, Floats
 from layergym.evals.stats.shapley import (
     Coalition,
     Shares,
@@ -105,7 +106,7 @@ class Dissected:
         return {**tables, "base": tables["base"][:1]}
 
     def _of_interest(self, name: str) -> bool:
-        """Whether a variant is no coalition, or one layer, or a prefix or suffix of the stack."""
+        """Whether a variant is one layer, a prefix or suffix of the stack, or not a coalition."""
         layers = sorted(coalition_of(name) or ())
         ends = (0, self.layers - 1)
         joined = bool(layers) and layers[-1] - layers[0] == len(layers) - 1

@@ -31,7 +31,7 @@ class Prediction:
     episodes: int
     """Per task."""
     seed: int
-    """Of the rollout."""
+    """The seed of the rollout."""
     layers: tuple[LayerStatistics, ...]
 
 

@@ -18,7 +18,7 @@ from layergym.evals.stats import Estimate
 
 FORMAT = 2
 MOST_LAYERS = 10_000
-"""Names of arms have room for so many."""
+"""Names of arms have room for this many layers."""
 
 
 def write_profile(path: Path, profile: LayerProfile) -> None:
@@ -66,7 +66,7 @@ def read_profile(path: Path) -> LayerProfile:
 
 
 def _measures(rows: Any) -> tuple[Measure, ...]:
-    """At least one; scores lie between 0 and 1."""
+    """Read the measures, at least one; scores lie between 0 and 1."""
     measures = tuple(map(_measure, rows))
     scores = [one.value for m in measures for one in (m.base, m.full, *(a.score for a in m.arms))]
     if not measures or not all(0 <= score <= 1 for score in scores):

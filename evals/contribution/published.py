@@ -58,11 +58,11 @@ class PublishedTable:
     profile: LayerProfile
     benchmarks: tuple[str, ...]
     scores: Floats
-    """Of the layers, (L, benchmarks), as success rates."""
+    """Scores of the layers, (L, benchmarks), as success rates."""
     printed: tuple[float | None, ...]
     """Contributions of the layers as printed; None where the table has none."""
     largest_difference: float | None
-    """Between a printed contribution and the one computed here."""
+    """The largest difference between a printed contribution and the one computed here."""
     within_rounding: bool | None
     """Whether rounding of the printed scores explains every such difference."""
     splits: tuple[Split, ...]

@@ -18,9 +18,9 @@ class DepthTrend:
 
     layers: int
     middle: Estimate
-    """With closeness to the middle of the stack."""
+    """That of gain and closeness to the middle of the stack."""
     first: Estimate
-    """With closeness to the input."""
+    """That of gain and closeness to the input."""
 
 
 def depth_trend(measure: Measure, num_layers: int) -> DepthTrend | None:

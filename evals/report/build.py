@@ -23,7 +23,8 @@ from layergym.evals.report.sections.run import (
 from layergym.evals.report.sections.stability import stability_section
 from layergym.evals.report.sections.unfinished import unfinished_section
 from layergym.evals.report.study import Finished, Study, usable_studies
-from layergym.evals.results import Run, is_sweep, read_run, read_sweep
+from layergym.evals.result_files import is_sweep, read_run, read_sweep
+from layergym.evals.results import Run
 from layergym.evals.score.contest import is_contest
 
 

@@ -151,8 +151,8 @@ class Report:
     sections: tuple[Section, ...]
     profiles: tuple[LayerProfile, ...]
     costs: tuple[Mapping[str, Any], ...] = ()
-    """Of every run: arm, seed, the fields of `Cost`, and "moved": the share of its length that each
-    layer moved."""
+    """The costs of every run: arm, seed, the fields of `Cost`, and "moved": the share of its length
+    that each layer moved."""
 
 
 @dataclass(frozen=True, slots=True)

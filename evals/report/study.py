@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.announced import announced
-from layergym.base.errors import FAULTS, InputError, Notice, told
+from layergym.base.errors import FAULTS, InputError, Notice, error_line
 
 if TYPE_CHECKING:
     from layergym.command.console import Output
@@ -114,8 +114,8 @@ class FoundStudy:
             study = getattr(import_module(self.module), self.value)
         except FAULTS as error:
             raise InputError(
-                f'the study "{self.name}" cannot be imported ({told(error)}); mend {self.module}, '
-                "or uninstall its package"
+                f'the study "{self.name}" cannot be imported ({error_line(error)}); mend '
+                f"{self.module}, or uninstall its package"
             ) from error
         if not isinstance(study, Study):
             raise InputError(

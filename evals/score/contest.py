@@ -30,7 +30,7 @@ from layergym.base.files import read_json, write_json
 from layergym.base.locks import vacant
 from layergym.base.numbers import Bounds
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
-from layergym.evals.results import write_eval
+from layergym.evals.result_files import write_eval
 from layergym.evals.score.evaluate import CHUNK, Label, panel_jobs, result_of
 from layergym.trainer.manifest import manifest
 

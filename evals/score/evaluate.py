@@ -30,7 +30,7 @@ class Label:
 
     arm: str
     temperature: float
-    """At which the agent samples; 0 is greedy."""
+    """The temperature at which the agent samples; 0 is greedy."""
     trained: int = 0
     """The seed of the training run that is scored."""
     scored: Scored = "success"

@@ -28,7 +28,7 @@ class Harness:
 
     @property
     def digest(self) -> str:
-        """Of the task's name and how much of it is scored; its data are the harness's business."""
+        """A digest of the task's name and of how much of it is scored, not of its data."""
         return hashlib.sha256(f"{self.task}\0{self.limit}".encode()).hexdigest()
 
     def score(

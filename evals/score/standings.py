@@ -48,7 +48,7 @@ class Standing:
     """Tokens read, failed attempts included; None where none were counted."""
     completion_tokens: int | None
     cost: float | None
-    """By the prices given."""
+    """The cost at the prices given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ class Likeness:
     """How alike two runs have moved the same tensors."""
 
     cosine: float | None
-    """Between the two updates as vectors; None where one is 0."""
+    """The cosine of the two updates as vectors; None where one is 0."""
     overlap: float | None
-    """Of the entries that either has changed once rounded to bfloat16, the share that both have
+    """The share of the entries changed by either, once rounded to bfloat16, that both have changed
     (Jaccard); None where there are none."""
     by_chance: float | None
     """That share if the two had changed entries independently of each other."""

@@ -42,7 +42,7 @@ class Spread:
     """How far the runs of A arms lie apart."""
 
     variances: Floats
-    """Of one run's score, (A,); 0 where nothing was repeated."""
+    """The variance of one run's score, (A,); 0 where nothing was repeated."""
     degrees: int
     """Degrees of freedom of the pool."""
     apart: tuple[int, ...]

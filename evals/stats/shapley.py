@@ -81,7 +81,7 @@ def coalitions_of(orders: Sequence[Sequence[int]]) -> list[Coalition]:
 
 
 def pairs_within(players: int, evaluations: int, *, seed: int) -> int:
-    """The most pairs of orders whose coalitions are at most so many."""
+    """The most pairs of orders whose coalitions are at most this many."""
     pairs = 0
     while (
         pairs < evaluations
@@ -130,7 +130,7 @@ def intervals(seeds: Sequence[Shares]) -> list[Estimate]:
 
 
 def _variance(rows: Floats) -> tuple[Floats, int]:
-    """Of the means of rows (K, N), (K,), and the degrees of freedom; one value has no variance."""
+    """Variances (K,) of the means of rows (K, N), and degrees of freedom; infinite for N = 1."""
     count = rows.shape[1]
     if count < 2:
         return np.full(len(rows), np.inf), 0

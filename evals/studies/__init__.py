@@ -13,7 +13,7 @@ answered, and which files the study keeps in the sweep's folder::
     from layergym.command.console import Output
     from layergym.evals.report.model import Section, Text
     from layergym.evals.report.study import Finished, Study
-    from layergym.evals.results import read_sweep
+    from layergym.evals.result_files import read_sweep
 
     EXAMPLES = "examples: layergym NAME runs/sweep"
 

@@ -28,7 +28,8 @@ from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import named, percent_with_interval, points, ratio
-from layergym.evals.results import Sweep, read_sweep
+from layergym.evals.result_files import read_sweep
+from layergym.evals.results import Sweep
 from layergym.evals.stats import LEVEL, Estimate, Floats, Z
 from layergym.evals.stats.board import SEED
 
@@ -74,7 +75,7 @@ class BaseSpread:
     gain: float
     """Standard deviation of full training's gain between bases."""
     seeds: float | None
-    """Of a trained arm's score between seeds on one base, over all arms; None with one seed."""
+    """Standard deviation of a trained arm's score between seeds; None with one seed."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

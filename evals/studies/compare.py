@@ -26,7 +26,8 @@ from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.study import Begun, Finished, Study
 from layergym.evals.report.words import claim, listed, named, rank_range, ratio
-from layergym.evals.results import RANKING, Sweep, read_sweep
+from layergym.evals.result_files import RANKING, read_sweep
+from layergym.evals.results import Sweep
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.board import Board
 

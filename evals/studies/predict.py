@@ -34,7 +34,7 @@ from layergym.evals.report.model import Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import points, ratio
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.stats.agreement import Agreement, agreement
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import percent_with_interval, points, with_interval
-from layergym.evals.results import Run, Sweep, read_sweep
+from layergym.evals.result_files import read_sweep
+from layergym.evals.results import Run, Sweep
 from layergym.evals.score.retained import NLL, Comparison, comparisons, read_kept, retain
 from layergym.evals.stats import Estimate
 

@@ -22,7 +22,7 @@ from layergym.evals.report.model import Block, Report, Section, Table, Text
 from layergym.evals.report.render.terminal import show
 from layergym.evals.report.study import Finished, Study
 from layergym.evals.report.words import named, percent_with_interval, points, together
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.board import Board
 from layergym.evals.sweep.ensembles import Votes, ensemble_of, read_votes, vote_all

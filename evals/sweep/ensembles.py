@@ -15,7 +15,8 @@ from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.base.locks import locked
 from layergym.evals.arms import FULL, ArmName
-from layergym.evals.results import EvalResult, Run, Sweep, read_eval, write_eval
+from layergym.evals.result_files import read_eval, write_eval
+from layergym.evals.results import EvalResult, Run, Sweep
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.spec import SweepSpec
 
@@ -74,7 +75,7 @@ class Ensemble:
 
     name: str
     seed: int
-    """Of the runs that vote; the base's own where only the base does."""
+    """The seed of the runs that vote; the base's own where only the base does."""
     members: tuple[Run, ...]
 
 

@@ -20,7 +20,7 @@ from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.base.files import read_json, write_json
 from layergym.base.locks import vacant
 from layergym.envs import InputError, panel
-from layergym.evals.results import is_sweep
+from layergym.evals.result_files import is_sweep
 from layergym.evals.sweep.executors.choose import Chosen
 from layergym.evals.sweep.executors.job import Executor
 from layergym.evals.sweep.next_jobs import all_runs, next_jobs

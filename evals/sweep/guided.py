@@ -18,7 +18,7 @@ from layergym.base.locks import LOCK, MANIFEST, locked, vacant
 from layergym.evals.arms import Arm, any_layer, by_ranking, layers_ranked
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import write_profile
-from layergym.evals.results import RANKING
+from layergym.evals.result_files import RANKING
 from layergym.evals.sweep.folder import write_settings
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.resolve import resolve, variant

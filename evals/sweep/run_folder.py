@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from layergym.base.files import read_json, write_json
-from layergym.evals.results import Cost, EvalResult, read_eval, write_cost, write_eval
+from layergym.evals.result_files import read_eval, write_cost, write_eval
+from layergym.evals.results import Cost, EvalResult
 
 LOOK_AT = 1.0
 """Temperature of looks."""

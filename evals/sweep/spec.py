@@ -110,7 +110,7 @@ class ResolvedSweep:
     """A sweep in its folder, with nothing left to look up."""
 
     spec: SweepSpec
-    """With the environment's full id and the model's depth."""
+    """The settings with the environment's full id and the model's depth."""
     folder: Path
     variants: tuple[tuple[Arm, RunSpec], ...]
     """Every arm with what it trains; `run_of` sets the seed."""

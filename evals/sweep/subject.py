@@ -9,7 +9,8 @@ from pathlib import Path
 
 from layergym.base.errors import InputError
 from layergym.evals.contribution.dissected import Store
-from layergym.evals.results import Sweep, is_sweep, read_run, read_sweep
+from layergym.evals.result_files import is_sweep, read_run, read_sweep
+from layergym.evals.results import Sweep
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.spec import read_spec
 from layergym.evals.sweep.variants import Bench, Runs

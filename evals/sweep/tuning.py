@@ -19,7 +19,8 @@ import numpy as np
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.evals.arms import Arm, ArmName
-from layergym.evals.results import EvalResult, read_run
+from layergym.evals.result_files import read_run
+from layergym.evals.results import EvalResult
 from layergym.evals.stats.board import score_alone
 from layergym.evals.sweep.run_folder import LOOK_AT, finished
 from layergym.evals.sweep.spec import ArmRun, Rates, ResolvedSweep, SweepSpec
@@ -43,7 +44,7 @@ class Tuning:
     """What was tried and chosen."""
 
     panel: str
-    """On which tasks."""
+    """The tasks on which learning rates are compared."""
     full: float
     layer: float
     grid: tuple[GridScore, ...]

@@ -35,7 +35,7 @@ MOST = 32
 TRIED = 2
 """Those of the first batch where time is limited, to see how long one takes."""
 SHARE = 0.3
-"""Of free memory that the tensors of these variants may take."""
+"""The share of free memory that the tensors of these variants may take."""
 MODULES = ("attn", "mlp", "norms", "q", "k", "v", "o", "gate", "up", "down")
 
 
@@ -205,7 +205,7 @@ class Bench:
         return {part: one for part, one in found.items() if one}
 
     def likenesses(self, layer: int) -> dict[str, Likeness]:
-        """Between seeds of full training, and between full training and the layer alone."""
+        """How alike updates are: seeds of full training, and full training and the layer alone."""
         names, fulls = parameters_named(self.model, str(layer)), self.runs.full
         first, *others = fulls
         pairs = {f"seed {first} and seed {s}": (fulls[first], fulls[s]) for s in others}
@@ -237,7 +237,7 @@ class PlayBudget:
         self._each_s: float | None = None
 
     def did(self, count: int) -> None:
-        """Take note that so many have ended since the last call."""
+        """Take note that this many have ended since the last call."""
         now = time.monotonic()
         self._each_s, self._last = (now - self._last) / count, now
 

@@ -68,9 +68,9 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if only in (None, name):
-            one = command(name)
-            sub.epilog = one.examples
-            one.add_arguments(sub)
+            subcommand = command(name)
+            sub.epilog = subcommand.examples
+            subcommand.add_arguments(sub)
     return top
 
 
@@ -135,11 +135,11 @@ def _print_notices(command: str) -> None:
     """What may not be meant is printed like an error, in one sentence."""
     others = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, Notice):
             complain(command, str(message), style="yellow")
         else:
-            others(printable(str(message)), category, *place, **more)
+            others(printable(str(message)), category, *where, **more)
 
     warnings.showwarning = show
     warnings.filterwarnings("default", category=Notice)

@@ -123,19 +123,19 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
     from layergym.evals.sweep.folder import begin_folder, note_executor, run_sweep
     from layergym.evals.sweep.resolve import resolve
 
-    place = Path(folder)
+    root = Path(folder)
     launch = launch or Launch()
     launch.check(spec.run.sampler)
-    resolved = resolve(spec, place)
-    with locked(place):
+    resolved = resolve(spec, root)
+    with locked(root):
         begin_folder(resolved)
         chosen = open_executor(launch, resolved)
-        note_executor(place, chosen)
+        note_executor(root, chosen)
         failures = run_sweep(resolved, chosen.executor)
     if failures:
         raise InputError(f"{'; '.join(failures)}; mend the cause and call sweep again")
-    made = build([place])
-    write_report(made, place / "report")
+    made = build([root])
+    write_report(made, root / "report")
     return made.profiles[0]
 
 
@@ -162,14 +162,14 @@ def contributions(path: str | Path) -> tuple[ArmScore, ...]:
     from layergym.evals.contribution.profile import profile
     from layergym.evals.contribution.profile_file import read_profile
     from layergym.evals.contribution.published import read_table
-    from layergym.evals.results import read_sweep
+    from layergym.evals.result_files import read_sweep
 
-    place = Path(path)
-    if place.suffix.lower() == ".json":
-        return read_profile(place).measures[0].layers
-    if place.suffix.lower() == ".csv":
-        return read_table(place).profile.measures[0].layers
-    return profile(read_sweep(place)).measures[0].layers
+    root = Path(path)
+    if root.suffix.lower() == ".json":
+        return read_profile(root).measures[0].layers
+    if root.suffix.lower() == ".csv":
+        return read_table(root).profile.measures[0].layers
+    return profile(read_sweep(root)).measures[0].layers
 
 
 def report(*paths: str | Path, out: str | Path | None = None) -> Report:

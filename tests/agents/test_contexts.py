@@ -214,7 +214,7 @@ def test_an_action_is_the_listed_one_that_it_equals_but_for_case_and_a_full_stop
         PromptStyle("act", admissible=True),
     )
     assert [turn.action for turn in played.turns] == ["go 0", "go 1", "go 7."]
-    assert [turn.reply.text for turn in played.turns][0] == "I go.\nGo 0."
+    assert played.turns[0].reply.text == "I go.\nGo 0."
     assert as_listed("Go A", ["go a", "go A"]) == "Go A"  # It could be either.
 
 

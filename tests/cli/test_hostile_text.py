@@ -77,11 +77,10 @@ def test_a_warning_of_another_package_cannot_steer(
         return EVIL
 
     monkeypatch.setattr(Evil, "start", warns)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
+    with pytest.warns(UserWarning, match="owned") as found:
         assert main(["play", "evil-v0", "--agent", "random"]) == 0
-    shown = capsys.readouterr().err
-    assert "UserWarning" in shown and not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
+    shown = "".join([*(str(each.message) for each in found), *capsys.readouterr()])
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
 
 
 @pytest.mark.parametrize("breaks", ["\n", "\r\n", "\x0b", "\x85", "\u2028"])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from layergym.base.files import write_json, write_text
-from layergym.evals.results import Cost, EvalResult, write_cost, write_eval
+from layergym.evals.result_files import write_cost, write_eval
+from layergym.evals.results import Cost, EvalResult
 from layergym.evals.stats.simulate import Design, outcomes
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.spec import SweepSpec

@@ -13,7 +13,7 @@ import layergym as lg
 from layergym.base.files import read_json
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import write_profile
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.sweep.spec import read_spec
 
 SweepOf = Callable[..., lg.SweepSpec]

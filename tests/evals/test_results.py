@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 from layergym.base.errors import InputError
 from layergym.base.files import write_json, write_text
 from layergym.evals.arms import ArmName
-from layergym.evals.results import (
-    Cost,
-    EvalResult,
-    read_eval,
-    read_run,
-    read_sweep,
-    write_cost,
-    write_eval,
-)
+from layergym.evals.result_files import read_eval, read_run, read_sweep, write_cost, write_eval
+from layergym.evals.results import Cost, EvalResult
 
 
 def some_result(**changes: object) -> EvalResult:

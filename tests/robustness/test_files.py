@@ -13,7 +13,7 @@ from layergym.__main__ import main
 from layergym.base.errors import InputError
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import write_profile
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.trainer.layers.grammar import layer_indices
 from layergym.trainer.spec import RunSpec
 from tests.evals.conftest import SMALL, write_sweep

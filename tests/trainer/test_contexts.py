@@ -21,7 +21,7 @@ from layergym.trainer.bank import Bank
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.schedule import jobs_of
 from layergym.trainer.rows.packing import pack
-from layergym.trainer.rows.trees import lay
+from layergym.trainer.rows.trees import lay_out
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
@@ -211,6 +211,6 @@ def test_windows_of_a_group_share_their_equal_beginnings(
     episodes = played("last:0", stored, tokenizer, talk_panel.tasks)[:4]
     rows = sorted(row.ids for row in pack(episodes, [[1.0] * len(t.turns) for t in episodes]))
     beginnings = {row[: n + 1] for row in rows for n in range(len(row))}
-    tree = lay([rows])
+    tree = lay_out([rows])
     assert tree.ids.shape == (1, len(beginnings))
     assert len(beginnings) < 0.7 * sum(map(len, rows))

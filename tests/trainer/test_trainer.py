@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,40 +22,14 @@ from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError, Notice
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Rollout
-from layergym.trainer.layers.delta import FILE, FrozenTensorChanged, LayerDelta
+from layergym.trainer.layers.delta import FrozenTensorChanged
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.trainer import GiGPOTrainer
+from tests.trainer.small_trainers import Weights, history, rewarded, same, weights
 
 Build = Callable[..., GiGPOTrainer]
 Tiny = Callable[..., PreTrainedModel]
 Sampling = Callable[[PreTrainedModel], Rollout]
-Weights = dict[str, torch.Tensor]
-
-
-def weights(trainer: GiGPOTrainer) -> Weights:
-    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-
-
-def same(a: Weights, b: Weights) -> bool:
-    return all(torch.equal(a[name], b[name]) for name in a)
-
-
-def history(trainer: GiGPOTrainer) -> list[dict[str, Any]]:
-    """Log lines of the steps, without what they cost."""
-    lines = [line for line in trainer.state.log_history if "loss" in line]
-    costs = ("time/", "memory_bytes")
-    return [{k: v for k, v in line.items() if not k.startswith(costs)} for line in lines]
-
-
-def rewarded(play: Rollout, reward: Callable[[Trajectory], float]) -> Rollout:
-    """The same episodes with all reward at the last turn."""
-
-    def changed(t: Trajectory) -> Trajectory:
-        turns = [replace(turn, reward=0.0, valid=True) for turn in t.turns]
-        turns[-1] = replace(turns[-1], reward=reward(t))
-        return replace(t, turns=tuple(turns))
-
-    return lambda jobs: [changed(t) for t in play(jobs)]
 
 
 @pytest.mark.parametrize("algorithm", ["gigpo", "grpo", "dr_grpo", "rloo"])
@@ -193,148 +165,6 @@ def test_a_rollout_that_loses_episodes_is_refused(
         trainer.train()
 
 
-# ---- resuming -----------------------------------------------------------------------------------
-
-SETTINGS = [
-    {"layers": "2"},
-    {"layers": "1,3", "beta": 0.1, "num_iterations": 2, "save_steps": 2},
-    {"layers": "all", "steps_per_generation": 2, "save_steps": 2, "lr_scheduler_type": "linear"},
-]
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: s["layers"])
-def test_a_resumed_run_equals_the_uninterrupted_one(
-    build: Build, tmp_path: Path, settings: dict[str, Any]
-) -> None:
-    shared = {"max_steps": 6, "save_strategy": "steps", "save_steps": 1, **settings}
-    straight = build(output_dir=str(tmp_path / "straight"), **shared)
-    straight.train()
-    for step in (2, 4):
-        checkpoint = tmp_path / "straight" / f"checkpoint-{step}"
-        resumed = build(output_dir=str(tmp_path / f"from-{step}"), **shared)
-        resumed.train(resume_from_checkpoint=str(checkpoint))
-        assert same(weights(resumed), weights(straight))
-        assert history(resumed) == history(straight)
-
-
-def test_checkpoints_hold_the_trained_layers_only(build: Build, tmp_path: Path) -> None:
-    trainer = build(layers="2", save_strategy="steps", save_steps=1, save_total_limit=1)
-    trainer.train()
-    (checkpoint,) = (tmp_path / "run").glob("checkpoint-*")
-    assert checkpoint.name == "checkpoint-2"
-    assert not (tmp_path / "run" / "unfinished").exists()
-    files = {path.name for path in checkpoint.iterdir()}
-    state_files = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"}
-    assert files == {FILE, "seal.json"} | state_files
-    delta = LayerDelta.load(checkpoint)
-    assert delta.tensors.keys() == set(trainer.selection.names)
-    state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
-    assert len(state["state"]) == len(trainer.selection.names)
-
-
-def test_what_a_killed_run_left_does_not_disturb(build: Build, tmp_path: Path) -> None:
-    left = tmp_path / "run" / "unfinished" / "checkpoint-1"
-    left.mkdir(parents=True)
-    (left / FILE).write_bytes(b"half")
-    build(layers="2", save_strategy="steps", save_steps=2).train()
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {"checkpoint-2"}
-
-
-def test_a_checkpoint_of_another_run_is_refused(
-    build: Build, tiny_model: Tiny, tmp_path: Path
-) -> None:
-    build(layers="2", save_strategy="steps", save_steps=1).train()
-    checkpoint = str(tmp_path / "run" / "checkpoint-1")
-    with pytest.raises(InputError, match='other tensors than this run, which trains layers="3"'):
-        build(layers="3").train(resume_from_checkpoint=checkpoint)
-    with pytest.raises(InputError, match="belongs to the base model"):
-        build(tiny_model(seed=1), layers="2").train(resume_from_checkpoint=checkpoint)
-
-
-# ---- work that is not done ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_frozen_layers_below_run_forward_once_and_never_backward(
-    build: Build, checkpointing: bool
-) -> None:
-    trainer = build(
-        layers="3",
-        max_steps=1,
-        beta=0.1,
-        per_device_train_batch_size=64,
-        gradient_checkpointing=checkpointing,
-    )
-    forward: Counter[int] = Counter()
-    backward: Counter[int] = Counter()
-    for i, layer in enumerate(decoder_layers(trainer.model)):
-        up = layer.get_submodule("mlp.up_proj")
-        up.register_forward_hook(lambda *_, i=i: forward.update([i] * trainer.model.training))
-        up.register_forward_hook(
-            lambda module, args, output, i=i: (
-                output.requires_grad
-                and output.register_hook(lambda g: backward.update([i]))
-                and None
-            )
-        )
-    trainer.train()
-    again = 2 if checkpointing else 1
-    assert [forward[i] for i in range(6)] == [1, 1, 1, 1 + again, 1 + again, 1 + again]
-    assert all(backward[i] == 0 for i in (0, 1, 2))
-    assert all(backward[i] >= 1 for i in (3, 4, 5))
-
-
-def test_rows_without_signal_are_not_computed(
-    build: Build, tiny_model: Tiny, sampling: Sampling
-) -> None:
-    """One task of two is decided: its rows leave, the update stays the same as with them."""
-    rows: list[int] = []
-    results = []
-    for entropy_coef in (0.0, 1e-12):  # the second keeps all rows and moves nothing by itself
-        model = tiny_model()
-        play = rewarded(
-            sampling(model),
-            lambda t: float(t.turns[0].reply.ids[0] % 2) if int(t.task[-1]) % 2 else 1.0,
-        )
-        trainer = build(
-            model,
-            play,
-            algorithm="grpo",
-            layers="2",
-            max_steps=1,
-            entropy_coef=entropy_coef,
-            tasks_per_step=6,
-            per_device_train_batch_size=64,
-            optim="sgd",
-            learning_rate=0.1,
-        )
-        seen: list[int] = []
-        model.model.embed_tokens.register_forward_hook(
-            lambda module, args, output, seen=seen: (
-                seen.append(len(args[0])) if module.training else None
-            )
-        )
-        trainer.train()
-        rows.append(seen[-1])
-        results.append(weights(trainer))
-    assert rows[0] < rows[1]
-    assert all(torch.allclose(results[0][n], results[1][n], atol=1e-7) for n in results[0])
-
-
-def test_the_samplers_log_probabilities_can_serve_as_old_ones(build: Build) -> None:
-    results = []
-    for exact in (False, True):
-        trainer = build(
-            layers="2", steps_per_generation=2, exact_sampler=exact, max_steps=4, optim="sgd"
-        )
-        trainer.train()
-        results.append(weights(trainer))
-    assert all(torch.allclose(results[0][n], results[1][n], atol=1e-6) for n in results[0])
-
-
-# ---- settings -----------------------------------------------------------------------------------
-
-
 def test_boosted_layers_have_their_own_learning_rate(build: Build) -> None:
     trainer = build(layers="1-3", boost="2*4", learning_rate=0.5)
     groups = trainer.create_optimizer().param_groups
@@ -394,52 +224,3 @@ def test_settings_that_do_not_fit_are_refused(
 def test_dr_grpo_brings_its_loss() -> None:
     args = GiGPOConfig(output_dir="x", algorithm="dr_grpo", max_steps=1, use_cpu=True)
     assert (args.loss_type, args.scale_rewards) == ("dr_grpo", "none")
-
-
-# ---- dynamic sampling ---------------------------------------------------------------------------
-
-
-def odd_tasks_differ(play: Rollout) -> Rollout:
-    """Episodes of even tasks all earn 1."""
-    return rewarded(
-        play, lambda t: float(t.turns[0].reply.ids[0] % 2) if int(t.task[-1]) % 2 else 1.0
-    )
-
-
-def test_groups_that_earn_the_same_are_replaced(
-    build: Build, tiny_model: Tiny, sampling: Sampling
-) -> None:
-    results = []
-    for rounds in (0, 5, 5):
-        model = tiny_model()
-        trainer = build(
-            model,
-            odd_tasks_differ(sampling(model)),
-            algorithm="grpo",
-            layers="2",
-            max_steps=1,
-            tasks_per_step=4,
-            dynamic_sampling=rounds,
-        )
-        trainer.train()
-        results.append((history(trainer)[0], weights(trainer)))
-    without, first, second = (line for line, _ in results)
-    assert without["groups_zero_variance"] > 0 and without["rows"] == 16
-    assert first["groups_kept"] == 4 < first["groups_played"] and first["rows"] == 16
-    assert first["groups_zero_variance"] == pytest.approx(1 - 4 / first["groups_played"])
-    assert first == second and same(results[1][1], results[2][1])
-
-
-def test_what_no_round_can_replace_stays_missing(
-    build: Build, tiny_model: Tiny, sampling: Sampling
-) -> None:
-    model = tiny_model()
-    before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    same_throughout = rewarded(sampling(model), lambda t: 1.0)
-    trainer = build(
-        model, same_throughout, algorithm="grpo", layers="2", max_steps=1, dynamic_sampling=3
-    )
-    trainer.train()
-    line = history(trainer)[0]
-    assert (line["groups_played"], line["groups_kept"], line["rows"]) == (8, 0, 0)
-    assert same(weights(trainer), before)

@@ -79,12 +79,12 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
     for i, spec in enumerate(specs):
         if _fits(spec):
             alike.setdefault(_shared(spec), []).append(i)
-    found = []
+    banks = []
     for indices in alike.values():
         episodes = max(specs[i].tasks_per_step * specs[i].group_size for i in indices)
         size = variants or max(1, EPISODES // episodes)
-        found += [tuple(indices[i : i + size]) for i in range(0, len(indices), size)]
-    return found
+        banks += [tuple(indices[i : i + size]) for i in range(0, len(indices), size)]
+    return banks
 
 
 def _fits(spec: RunSpec) -> bool:
@@ -148,9 +148,9 @@ class Bank:
             InputError: an environment or a setting does not fit.
             FrozenTensorChanged: a tensor that no variant trains is not what it was.
         """
-        found = digests(self.base)
+        hashes = digests(self.base)
         checkpoints = last_whole(folders) if resume else [None] * len(folders)
-        add = partial(self._train_one, found=found, until=until)
+        add = partial(self._train_one, known_digests=hashes, until=until)
         works = [
             partial(add, i, folder, checkpoint, watch)
             for i, (folder, checkpoint, watch) in enumerate(
@@ -164,9 +164,9 @@ class Bank:
             trained = dict(zip(order, lockstep([works[i] for i in order], self._now), strict=True))
         finally:
             gc.unfreeze()
-        FrozenCheck(found, "the variants' own copies").verify(self.base)
-        for one in self.views:
-            _check_shared(one, self.base)
+        FrozenCheck(hashes, "the variants' own copies").verify(self.base)
+        for variant in self.views:
+            _check_shared(variant, self.base)
         return [trained[i] for i in range(len(works))]
 
     def each(self, work: Callable[[int, VariantAt], T]) -> list[T]:
@@ -200,7 +200,7 @@ class Bank:
         watch: Watch,
         seat: Seat,
         *,
-        found: dict[str, str],
+        known_digests: dict[str, str],
         until: int | None,
     ) -> Trained:
         spec = self.specs[i]
@@ -209,7 +209,7 @@ class Bank:
             self.views[i],
             self.tokenizer,
             self._agent(i, seat, spec.temperature),
-            partial(BankTrainer, place=place, found=found),
+            partial(BankTrainer, place=place, known_digests=known_digests),
         )
         began = seat.clock()
         done = train_policy(spec, folder, policy, checkpoint, until=until, watch=watch)
@@ -235,9 +235,9 @@ def _shared(spec: RunSpec) -> tuple[object, ...]:
     return tuple(getattr(spec, name) for name in _SHARED)
 
 
-def _check_shared(one: PreTrainedModel, base: PreTrainedModel) -> None:
+def _check_shared(variant: PreTrainedModel, base: PreTrainedModel) -> None:
     """Check that a view still holds the base's own tensors where it trains none."""
     tensors = dict(base.named_parameters())
-    for name, parameter in one.named_parameters():
+    for name, parameter in variant.named_parameters():
         if not parameter.requires_grad and parameter is not tensors[name]:
             raise FrozenTensorChanged(f"{name} of a variant is no longer the base's")

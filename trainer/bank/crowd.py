@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 BASE = -1
-"""The number of rows, and of a version, that are no variant's."""
+"""The number of the rows, and of the version, that do not belong to a variant."""
 Versions = tuple[tuple[int, ...], ...]
 """For each version of a module beside the base's own, the variants that have it."""
 
@@ -50,18 +50,18 @@ class Crowd:
         return len(self.variants)
 
     def first(self, count: int) -> Crowd:
-        """The first so many rows."""
+        """The first `count` rows."""
         if count == self.size:
             return self
         return Crowd(self.variants[:count], self.device, self.least)
 
     def deal(self, versions: Versions) -> Deal:
         """Which rows each version computes; all others are the base's."""
-        found = self._deals.get(versions)
-        if found is None:
+        deal = self._deals.get(versions)
+        if deal is None:
             of = {v: number for number, mine in enumerate(versions) for v in mine}
-            found = self._deals[versions] = self._dealt([of.get(v, BASE) for v in self.variants])
-        return found
+            deal = self._deals[versions] = self._dealt([of.get(v, BASE) for v in self.variants])
+        return deal
 
     def _dealt(self, numbers: Sequence[int]) -> Deal:
         rows: dict[int, list[int]] = {}

@@ -30,9 +30,9 @@ from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import (
     Ids,
     Trees,
-    arranged,
+    arrange,
     attention_reach,
-    plant,
+    choose_trees,
     relocate,
     side_by_side,
 )
@@ -80,10 +80,10 @@ def all_scored(answers: Sequence[PassAnswer]) -> list[ScoredRows]:
     Raises:
         OutOfMemoryError: one did.
     """
-    for one in answers:
-        if isinstance(one, torch.OutOfMemoryError):
-            raise one
-    return [one for one in answers if isinstance(one, ScoredRows)]
+    for answer in answers:
+        if isinstance(answer, torch.OutOfMemoryError):
+            raise answer
+    return [answer for answer in answers if isinstance(answer, ScoredRows)]
 
 
 class TooManyTogether(torch.OutOfMemoryError):
@@ -116,18 +116,18 @@ class JointPasses:
             self._say(f"the base computes at most {self._slots} tokens at once")
 
     def _below(self, asked: Sequence[Asked]) -> list[torch.Tensor]:
-        rows = [(i, row) for i, one in enumerate(asked) for row in one.trees.rows]
-        found: dict[int, torch.Tensor] = {}
+        rows = [(i, row) for i, part in enumerate(asked) for row in part.trees.rows]
+        hidden: dict[int, torch.Tensor] = {}
         spread: _Spread | None = None
-        for start in sorted({one.start for one in asked}):
+        for start in sorted({part.start for part in asked}):
             alive = [number for number, (i, _) in enumerate(rows) if asked[i].start >= start]
             with asked[0].autocast():
                 spread = self._climbed(spread, {n: rows[n][1] for n in alive}, start)
-            for i, one in enumerate(asked):
-                if one.start == start:
+            for i, part in enumerate(asked):
+                if part.start == start:
                     own = [number for number in alive if rows[number][0] == i]
-                    found[i] = spread.of(own, one.trees)
-        return [found[i] for i in range(len(asked))]
+                    hidden[i] = spread.of(own, part.trees)
+        return [hidden[i] for i in range(len(asked))]
 
     def score(self, asked: Sequence[Asked]) -> Sequence[PassAnswer]:
         """One forward pass with grad over the rows of the first few variants.
@@ -177,10 +177,10 @@ class JointPasses:
     def _backward(self, scored: Sequence[ScoredRows]) -> None:
         pairs = [
             (joint, leaf.grad)
-            for one in scored
+            for part in scored
             for joint, leaf in (
-                (one.logprobs_joint, one.logprobs),
-                (one.entropy_joint, one.entropy),
+                (part.logprobs_joint, part.logprobs),
+                (part.entropy_joint, part.entropy),
             )
             if leaf.grad is not None and joint.requires_grad
         ]
@@ -190,7 +190,7 @@ class JointPasses:
     def _climbed(self, old: _Spread | None, rows: Mapping[int, Ids], until: int) -> _Spread:
         """The base's activations of `rows` before layer `until`, from those of `old`."""
         numbers, ids = list(rows), list(rows.values())
-        arrangement, trees = arranged(ids, plant(ids, self.reach, len(ids)), self.reach)
+        arrangement, trees = arrange(ids, choose_trees(ids, self.reach, len(ids)), self.reach)
         trees = trees.to(self._model.device)
         order = [numbers[i] for i in arrangement]
         before = old.of(order, trees) if old else None
@@ -201,7 +201,7 @@ class JointPasses:
             climb = Climb({layer: None if before is None else before[part]}, until)
             inputs = trees.inputs(self._model, part)
             self._rows.set([BASE] * len(inputs["input_ids"]), self._model.device)
-            with self._rows.on(climb):
+            with self._rows.along(climb):
                 self._model.base_model(**inputs, use_cache=False)
             assert climb.left is not None
             parts.append(climb.left)
@@ -221,7 +221,7 @@ class JointPasses:
             below = entering.get(part.start)
             entering[part.start] = wide if below is None else torch.cat([below, wide])
         layers = len(decoder_layers(self._model))
-        with parts[0].autocast(), self._rows.on(Climb(entering, layers)):
+        with parts[0].autocast(), self._rows.along(Climb(entering, layers)):
             logprobs, entropy, _ = sampled_logprobs(self._model, self._model, trees, sampled)
         result: dict[int, ScoredRows] = {}
         row = 0
@@ -260,10 +260,10 @@ class _Spread:
 def _few(asked: Sequence[Asked]) -> Sequence[Asked]:
     """As many as fill a pass, which bounds its memory; the others are served later."""
     most: float = _TOGETHER.get(asked[0].sampled.device.type, _TOGETHER_ELSEWHERE)
-    most = min(most, *(one.most for one in asked))
+    most = min(most, *(part.most for part in asked))
     slots = 0
-    for count, one in enumerate(asked):
-        slots += one.trees.ids.numel()
+    for count, part in enumerate(asked):
+        slots += part.trees.ids.numel()
         if count and slots > most:
             return asked[:count]
     return asked

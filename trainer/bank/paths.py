@@ -62,7 +62,7 @@ class Rows:
         self.path = forked(self.crowd, self.lineage, alike) if alike else None
 
     @contextmanager
-    def on(self, path: Path) -> Iterator[None]:
+    def along(self, path: Path) -> Iterator[None]:
         """Within it, forward passes take `path`."""
         self.path = path
         try:
@@ -71,7 +71,7 @@ class Rows:
             self.path = None
 
     @contextmanager
-    def some(self, crowd: Crowd) -> Iterator[None]:
+    def narrowed(self, crowd: Crowd) -> Iterator[None]:
         """Within it, modules see these rows."""
         whole, self.crowd = self.crowd, crowd
         try:
@@ -107,7 +107,7 @@ class Climb:
         if not self.inside or index >= self.until:
             return (x,) if rows.in_tuple else x
         others, kwargs = _cut((tuple(others), kwargs), rows.crowd.size, slice(len(x)))
-        with rows.some(rows.crowd.first(len(x))):
+        with rows.narrowed(rows.crowd.first(len(x))):
             return layer(x, *others, **kwargs)
 
 
@@ -127,7 +127,7 @@ class Fork:
     """Rows that read the same are one until their variants differ."""
 
     def __init__(self, branches: Mapping[int, Branches], layers: int) -> None:
-        """Take these distinct rows from these layers on, one of them the lowest, of so many."""
+        """Take these distinct rows from these layers on, one of them the lowest."""
         self._branches = branches
         self._last = layers - 1
         self._now = branches[0]
@@ -142,13 +142,15 @@ class Fork:
             self._now = new
             self._cuts.clear()
         now = self._now
-        cache = next(one for one in (*others, *kwargs.values()) if isinstance(one, RaggedCache))
+        cache = next(
+            value for value in (*others, *kwargs.values()) if isinstance(value, RaggedCache)
+        )
         others, kwargs = _cut((tuple(others), kwargs), rows.crowd.size, now.first, self._cuts)
-        with rows.some(now.crowd), cache.shared(now.of, now.first):
-            found = layer(x, *others, **kwargs)
+        with rows.narrowed(now.crowd), cache.shared(now.of, now.first):
+            output = layer(x, *others, **kwargs)
         if index < self._last:
-            return found
-        return (found[0][now.of], *found[1:]) if rows.in_tuple else found[now.of]
+            return output
+        return (output[0][now.of], *output[1:]) if rows.in_tuple else output[now.of]
 
 
 def forked(
@@ -180,16 +182,16 @@ Cuts = dict[int, tuple[torch.Tensor, torch.Tensor]]
 """What was cut already, by its id, with what came of it."""
 
 
-def _cut(value: Any, whole: int, rows: slice | torch.Tensor, known: Cuts | None = None) -> Any:
+def _cut(value: Any, whole: int, rows: slice | torch.Tensor, cuts: Cuts | None = None) -> Any:
     """What a layer is given (masks, positions, ...), for some rows of the batch only."""
     if isinstance(value, torch.Tensor) and value.ndim > 1 and len(value) == whole:
-        if known is None:
+        if cuts is None:
             return value[rows]
-        if id(value) not in known:
-            known[id(value)] = (value, value[rows])
-        return known[id(value)][1]
+        if id(value) not in cuts:
+            cuts[id(value)] = (value, value[rows])
+        return cuts[id(value)][1]
     if isinstance(value, tuple):
-        return tuple(_cut(one, whole, rows, known) for one in value)
+        return tuple(_cut(item, whole, rows, cuts) for item in value)
     if isinstance(value, dict):
-        return {name: _cut(one, whole, rows, known) for name, one in value.items()}
+        return {name: _cut(item, whole, rows, cuts) for name, item in value.items()}
     return value

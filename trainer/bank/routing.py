@@ -50,7 +50,7 @@ def holding(base: PreTrainedModel, own: Mapping[str, nn.Parameter]) -> PreTraine
     new: dict[int, Any] = {id(base.get_parameter(name)): value for name, value in own.items()}
     kept: list[Any] = [t for t in _tensors(base) if id(t) not in new]
     kept += [m for m in base.modules() if new.keys().isdisjoint(map(id, m.parameters()))]
-    return copy.deepcopy(base, {id(one): one for one in kept} | new)
+    return copy.deepcopy(base, {id(tensor): tensor for tensor in kept} | new)
 
 
 def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) -> PreTrainedModel:
@@ -63,7 +63,7 @@ def routed(base: PreTrainedModel, views: Sequence[PreTrainedModel], rows: Rows) 
     shared = {id(p) for p in base.parameters()}
     for name, leaf in model.named_modules():
         versions: dict[tuple[int, ...], list[int]] = {}
-        twins = [one.get_submodule(name) for one in views]
+        twins = [model_view.get_submodule(name) for model_view in views]
         for variant, twin in enumerate(twins):
             held = _ids(twin.parameters(recurse=False))
             if not shared.issuperset(held):
@@ -112,19 +112,19 @@ def _leaf(
 
 def _lineage(views: Sequence[PreTrainedModel]) -> list[tuple[int, ...]]:
     """`Rows.lineage`. What lies outside the layers counts as if it came first."""
-    layers = [decoder_layers(one) for one in views]
+    layers = [decoder_layers(variant) for variant in views]
     inside = [{id(p) for layer in mine for p in layer.parameters()} for mine in layers]
     outer = [
-        tuple(i for i in _ids(one.parameters()) if i not in within)
-        for one, within in zip(views, inside, strict=True)
+        tuple(i for i in _ids(variant.parameters()) if i not in within)
+        for variant, within in zip(views, inside, strict=True)
     ]
     keys: list[Any] = _numbered(outer)
-    found = []
+    lineage = []
     for index in range(len(layers[0])):
         held = [_ids(mine[index].parameters()) for mine in layers]
         keys = _numbered(list(zip(keys, held, strict=True)))
-        found.append(tuple(keys))
-    return found
+        lineage.append(tuple(keys))
+    return lineage
 
 
 def _numbered(keys: Sequence[Hashable]) -> list[int]:
@@ -146,14 +146,14 @@ def _layer(forward: Forward, index: int, rows: Rows, *args: Any, **kwargs: Any) 
 
 @torch.no_grad()
 def _layers_return_tuples(model: PreTrainedModel) -> bool:
-    found: list[bool] = []
+    tuples: list[bool] = []
     layer = decoder_layers(model)[0]
-    handle = layer.register_forward_hook(lambda *a: found.append(isinstance(a[2], tuple)))
+    handle = layer.register_forward_hook(lambda *a: tuples.append(isinstance(a[2], tuple)))
     try:
         model.base_model(torch.zeros(1, 1, dtype=torch.int64, device=model.device))
     finally:
         handle.remove()
-    return found[0]
+    return tuples[0]
 
 
 def _tensors(model: nn.Module) -> list[torch.Tensor]:

@@ -24,7 +24,7 @@ from layergym.trainer.bank.bank import Bank
 from layergym.trainer.bank.joint import joined
 from layergym.trainer.bank.passes import Asked, all_scored
 from layergym.trainer.layers.selection import select
-from layergym.trainer.rows.trees import Ids, arranged, plant
+from layergym.trainer.rows.trees import Ids, arrange, choose_trees
 from layergym.trainer.spec import RunSpec
 
 PROMPT, NEW = 16, 8
@@ -117,8 +117,8 @@ def _speed(specs: Sequence[RunSpec], rows: int, barrier: Barrier | None = None) 
     A bank of one is an ordinary run. The best of a few rounds counts, unless they take long.
     """
     bank = Bank([replace(spec, max_new_tokens=NEW) for spec in specs])
-    for one, spec in zip(bank.views, specs, strict=True):
-        select(one, spec.layers)
+    for variant, spec in zip(bank.views, specs, strict=True):
+        select(variant, spec.layers)
     requests = _requests(bank, rows)
     if barrier:
         barrier.wait()
@@ -141,11 +141,11 @@ def _round(bank: Bank, requests: Sequence[Request]) -> int:
         rows[joint.variant(request.episode)].append(request.ids + sample.ids)
     todo = [_asked(bank, variant, mine) for variant, mine in enumerate(rows)]
     entering = bank.passes.below(todo)
-    todo = [replace(one, entering=hidden) for one, hidden in zip(todo, entering, strict=True)]
+    todo = [replace(part, entering=hidden) for part, hidden in zip(todo, entering, strict=True)]
     while todo:
         scored = all_scored(bank.passes.score(todo))
-        for one in scored:
-            one.logprobs.sum().backward()
+        for part in scored:
+            part.logprobs.sum().backward()
         bank.passes.backward(scored)
         todo = todo[len(scored) :]
     for view in bank.views:
@@ -156,7 +156,7 @@ def _round(bank: Bank, requests: Sequence[Request]) -> int:
 def _asked(bank: Bank, variant: int, rows: Sequence[Ids]) -> Asked:
     """The rows of a variant as its trainer would lay them out."""
     reach = bank.passes.reach
-    trees = arranged(rows, plant(rows, reach, len(rows)), reach)[1].to(bank.base.device)
+    trees = arrange(rows, choose_trees(rows, reach, len(rows)), reach)[1].to(bank.base.device)
     tokens = torch.arange(trees.places.shape[1], device=bank.base.device)
     lengths = torch.tensor([len(row) for row in trees.rows], device=bank.base.device)
     sampled = (tokens >= PROMPT) & (tokens < lengths[:, None])

@@ -45,14 +45,14 @@ class Together(Variants):
         self._rows.set(variants, self.model.device, alike)
 
     def _values(self, base: PreTrainedModel, delta: LayerDelta) -> dict[str, nn.Parameter]:
-        found = {}
+        tensors = {}
         for name, values in delta.tensors.items():
             if id(values) not in self._made:
                 like = base.get_parameter(name)
                 own = values.to(like.device, like.dtype)
                 self._made[id(values)] = nn.Parameter(own, requires_grad=False)
-            found[name] = self._made[id(values)]
-        return found
+            tensors[name] = self._made[id(values)]
+        return tensors
 
     @torch.inference_mode()
     def _probe(self) -> None:

@@ -33,7 +33,7 @@ class BankTrainer(GiGPOTrainer):
     """
 
     def __init__(self, *args: Any, place: Place, **kwargs: Any) -> None:
-        """As `GiGPOTrainer`, at `place`."""
+        """Build a `GiGPOTrainer` that trains at `place`."""
         self._place = place
         self._scored: ScoredRows | None = None
         super().__init__(*args, **kwargs)
@@ -52,22 +52,22 @@ class BankTrainer(GiGPOTrainer):
         return super().training_step(*args, **kwargs)
 
     def _score(
-        self, model: torch.nn.Module, one: Pass
+        self, model: torch.nn.Module, pass_: Pass
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         seat, passes = self._place.seat, self._place.passes
         asked = Asked(
             self._place.variant,
             self.selection.first,
-            one.trees,
-            one.sampled,
+            pass_.trees,
+            pass_.sampled,
             self.accelerator.autocast,
             most=self.tokens_per_pass,
         )
-        entering = one.prefix.hidden if one.prefix else None
+        entering = pass_.prefix.hidden if pass_.prefix else None
         if entering is None:
             entering = seat.ask(BELOW, passes.below, asked)
-        if one.prefix:
-            one.prefix.hidden = entering
+        if pass_.prefix:
+            pass_.prefix.hidden = entering
         asked = replace(asked, entering=entering)
         if not torch.is_grad_enabled():
             scored: ScoredRows = seat.ask(SCORE, passes.score_only, asked)

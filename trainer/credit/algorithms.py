@@ -85,12 +85,13 @@ class Credit:
 
     def _check_use(self) -> None:
         entry = ALGORITHMS[self.algorithm]
-        for one in fields(self):
-            changed = one.default is not MISSING and getattr(self, one.name) != one.default
-            if changed and one.name not in entry.reads | {"algorithm", "invalid_penalty"}:
+        for setting in fields(self):
+            name, value = setting.name, getattr(self, setting.name)
+            changed = setting.default is not MISSING and value != setting.default
+            if changed and name not in entry.reads | {"algorithm", "invalid_penalty"}:
                 raise InputError(
-                    f"{self.algorithm} does not use {one.name}={getattr(self, one.name)!r}; leave "
-                    "it out, or take another algorithm"
+                    f"{self.algorithm} does not use {name}={value!r}; leave it out, or take "
+                    "another algorithm"
                 )
         if self.norm == "batch" and (not entry.batch or self.compat):
             raise InputError('norm "batch" is for grpo without compat; take "std" or "none"')
@@ -114,9 +115,9 @@ class Algorithm:
     """Settings of TRL's loss that belong to it, where no others are given."""
 
 
-def each(one: Callable[[Group, Credit], Advantages]) -> Give:
+def each(formula: Callable[[Group, Credit], Advantages]) -> Give:
     """An algorithm that looks at one group at a time."""
-    return lambda groups, credit: [one(group, credit) for group in groups]
+    return lambda groups, credit: [formula(group, credit) for group in groups]
 
 
 def _gigpo(group: Group, credit: Credit, omega: float | None = None) -> Advantages:
@@ -193,7 +194,7 @@ class Compared:
 
     group: Group
     penalised: Group = field(repr=False)
-    """With the penalty for invalid actions taken off the rewards."""
+    """The group with the penalty for invalid actions subtracted from the rewards."""
 
     @classmethod
     def of(cls, group: Group, credit: Credit) -> Compared:
@@ -206,7 +207,7 @@ class Credited:
     """A group and what each of its turns is credited with."""
 
     group: Group
-    """As it was played."""
+    """The group as it was played."""
     advantages: Advantages
 
 

@@ -1,4 +1,4 @@
-"""From a number of a rollout to rows that can be trained on."""
+"""Plays a rollout, by its number, and makes rows of it that can be trained on."""
 
 from __future__ import annotations
 

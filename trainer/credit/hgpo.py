@@ -57,7 +57,9 @@ def hgpo(
             values = [returns[i][t] for i, t in members]
             for (i, t), advantage in zip(members, _relative(values, norm), strict=True):
                 levels[i][t].append((len(way), advantage))
-    return with_masked(group, [[_weighted(found, alpha) for found in row] for row in levels])
+    return with_masked(
+        group, [[_weighted(estimates, alpha) for estimates in row] for row in levels]
+    )
 
 
 def _nested_groups(

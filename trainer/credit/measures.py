@@ -65,18 +65,18 @@ def gradient_norms(layers: Mapping[str, Iterable[torch.nn.Parameter]]) -> dict[s
 
 
 def mismatch(
-    done: Sequence[Pass], gather: Callable[[torch.Tensor], torch.Tensor]
+    passes: Sequence[Pass], gather: Callable[[torch.Tensor], torch.Tensor]
 ) -> dict[str, float]:
     """How far the trainer's log-probabilities are from the sampler's, in nats per token.
 
     Args:
-        done: this process's passes.
+        passes: this process's passes.
         gather: the rows (1, 3) of all processes, one below the other.
     """
-    found = [one.mismatch for one in done if one.mismatch is not None]
-    if not found:
+    by_pass = [pass_.mismatch for pass_ in passes if pass_.mismatch is not None]
+    if not by_pass:
         return {}
-    differences = torch.cat(found)
+    differences = torch.cat(by_pass)
     highest = differences.max() if len(differences) else differences.new_zeros(())
     count = torch.full_like(highest, len(differences))
     totals = gather(torch.stack([differences.sum(), count, highest])[None])

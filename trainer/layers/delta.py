@@ -97,7 +97,7 @@ class FrozenCheck:
         cls,
         model: nn.Module,
         trained: str,
-        found: dict[str, str] | None = None,
+        known_digests: dict[str, str] | None = None,
         masks: Mapping[str, torch.Tensor] | None = None,
     ) -> FrozenCheck:
         """Record every stored buffer and every parameter that does not train.
@@ -105,11 +105,11 @@ class FrozenCheck:
         Args:
             model: its `requires_grad` flags say what trains.
             trained: what trains, in words.
-            found: `digests(model)`, when it is known already.
+            known_digests: `digests(model)`, when it is known already.
             masks: frozen entries, as bool, of parameters that train only in part.
         """
         training = {name for name, p in model.named_parameters() if p.requires_grad}
-        all_tensors = digests(model) if found is None else found
+        all_tensors = digests(model) if known_digests is None else known_digests
         kept = {n: d for n, d in all_tensors.items() if n not in training}
         return cls(kept | _frozen_parts(model, masks or {}), trained, masks or {})
 
@@ -136,7 +136,7 @@ class LayerDelta:
     """`base_hash` of the model that it was trained from."""
     layers: tuple[int, ...]
     tensors: dict[str, torch.Tensor]
-    """By the parameter's name; the factors of an update by the names of `low_rank_names`."""
+    """The trained tensors by the parameter's name; factors of an update by `low_rank_names`."""
 
     @property
     def changes(self) -> set[str]:
@@ -225,7 +225,7 @@ class LayerDelta:
         return undo
 
     def put(self, model: nn.Module) -> LayerDelta:
-        """As `apply`, without checking the base.
+        """Apply the delta without checking the base.
 
         Raises:
             InputError: `model` lacks one of the tensors, or has it in another shape.
@@ -251,15 +251,15 @@ class LayerDelta:
         update = self.tensors[up].float() @ self.tensors[down].float()
         return full_precision(old) + update.to(full_precision(old).dtype)
 
-    def check_base(self, found: str) -> None:
+    def check_base(self, base: str) -> None:
         """Compare with the `base_hash` of a model.
 
         Raises:
             InputError: they differ.
         """
-        if found != self.base:
+        if base != self.base:
             raise InputError(
-                f"this delta belongs to the base model {self.base[:12]}, not to {found[:12]}; load "
+                f"this delta belongs to the base model {self.base[:12]}, not to {base[:12]}; load "
                 "the model that it was trained from, with nothing applied (and with its run's "
                 "--dtype, if that rounded it)"
             )
@@ -276,9 +276,9 @@ class KeptUpdate:
 
     dtype: torch.dtype
     changed: float
-    """Of the entries that the update changes, the share that differ after rounding."""
+    """The share of the changed entries that still differ after rounding."""
     cosine: float
-    """Between the update and what rounding leaves of it; 1 is all of it."""
+    """The cosine of the update and what rounding leaves of it; 1 is all of it."""
 
     def __str__(self) -> str:
         """Say it, and how to keep all."""
@@ -368,6 +368,6 @@ def tensor_digest(tensor: torch.Tensor) -> str:
     half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
     dtype = torch.float32 if half else tensor.dtype
     hashed = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())
-    for some in flat.split(_HASHED) if half else (flat,):
-        hashed.update(some.cpu().to(dtype).view(torch.uint8).numpy().data)
+    for piece in flat.split(_HASHED) if half else (flat,):
+        hashed.update(piece.cpu().to(dtype).view(torch.uint8).numpy().data)
     return hashed.hexdigest()

@@ -71,18 +71,20 @@ def targets(spec: str, num_layers: int) -> tuple[LayerTarget, ...]:
         return every, *(LayerTarget((), part) for part in OUTSIDE)
     if re.match("top:|bottom:", text):  # The name of a file follows, which may hold anything.
         return (LayerTarget(layer_indices(text, num_layers)),)
-    found: list[LayerTarget] = []
+    result: list[LayerTarget] = []
     for term in re.split(r"\s*[,+]\s*", text):
         named = re.fullmatch(r"(.+)\.([A-Za-z_]\w*)", term)
         if term in OUTSIDE:
-            found.append(LayerTarget((), term))
+            result.append(LayerTarget((), term))
         elif named:
-            found.append(LayerTarget(layer_indices(named[1], num_layers), named[2]))
-        elif found and found[-1].part not in ("", *OUTSIDE) and re.fullmatch(r"[A-Za-z_]\w*", term):
-            found.append(LayerTarget(found[-1].layers, term))
+            result.append(LayerTarget(layer_indices(named[1], num_layers), named[2]))
+        elif (
+            result and result[-1].part not in ("", *OUTSIDE) and re.fullmatch(r"[A-Za-z_]\w*", term)
+        ):
+            result.append(LayerTarget(result[-1].layers, term))
         else:
-            found.append(LayerTarget(layer_indices(term, num_layers)))
-    return tuple(found)
+            result.append(LayerTarget(layer_indices(term, num_layers)))
+    return tuple(result)
 
 
 def touched(spec: str, num_layers: int) -> tuple[int, ...]:
@@ -225,8 +227,8 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
             "0; sweep again with more steps, seeds or tasks"
         )
     if stated != num_layers or not all(0 <= layer < num_layers for layer, _ in entries):
-        told = str(stated)[:40]  # It may be anything.
-        raise InputError(f'"{path}" profiles a model of {told} layers; this one has {num_layers}')
+        shown = str(stated)[:40]  # It may be anything.
+        raise InputError(f'"{path}" profiles a model of {shown} layers; this one has {num_layers}')
     return [layer for layer, _ in sorted(entries, key=lambda e: (-e[1], e[0]))]
 
 

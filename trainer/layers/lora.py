@@ -112,7 +112,10 @@ def lora_delta(
         if not isinstance(module.get_base_layer(), nn.Linear) or module.use_dora[adapter]:
             raise InputError(f"{name} is not plain LoRA; a layer delta cannot hold its adapter")
         down, up = low_rank_names(f"{name.removeprefix(_WRAPPED)}.weight")
-        a, b = (stepped(one[adapter].weight).detach() for one in (module.lora_A, module.lora_B))
+        a, b = (
+            stepped(adapters[adapter].weight).detach()
+            for adapters in (module.lora_A, module.lora_B)
+        )
         tensors[down] = full_precision(gathered(a)).cpu().clone()
         tensors[up] = module.scaling[adapter] * full_precision(gathered(b)).cpu()
     return LayerDelta(base, layers, tensors)

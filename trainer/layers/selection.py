@@ -64,17 +64,17 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     base = causal_model(model)
     expected = getattr(base.config.get_text_config(), "num_hidden_layers", None)
     decoder = base.get_decoder() or base
-    found = [
+    lists = [
         (name.count("."), module)
         for name, module in decoder.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == expected
     ]
-    if not found:
+    if not lists:
         raise InputError(
             f"{type(base).__name__} has no list of {expected} decoder layers; layers= needs a "
             "decoder-only transformers model"
         )
-    return min(found, key=lambda pair: pair[0])[1]
+    return min(lists, key=lambda pair: pair[0])[1]
 
 
 def layer_size(layers: nn.ModuleList) -> int:
@@ -166,17 +166,17 @@ def _of_layers(model: nn.Module, target: LayerTarget) -> Iterator[nn.Parameter]:
     """The parameters of whole layers, or of one module of each."""
     stack = decoder_layers(model)
     for index in target.layers:
-        found = [
+        chosen = [
             parameter
             for name, parameter in stack[index].named_parameters()
             if not target.part or target.part in _parts(name)
         ]
-        if not found:
+        if not chosen:
             known = {part for name, _ in stack[index].named_parameters() for part in _parts(name)}
             raise InputError(
                 f'layer {index} has no "{target.part}"; it has {", ".join(sorted(known))}'
             )
-        yield from found
+        yield from chosen
 
 
 def _parts(name: str) -> set[str]:
@@ -189,7 +189,11 @@ def _parts(name: str) -> set[str]:
         "mlp": any(word in first for word in ("mlp", "ffn", "feed_forward", "moe")),
     }
     kind = next((kind for kind, holds in kinds.items() if holds), None)
-    return {*modules, *(one.removesuffix("_proj") for one in modules), *([kind] if kind else [])}
+    return {
+        *modules,
+        *(module.removesuffix("_proj") for module in modules),
+        *([kind] if kind else []),
+    }
 
 
 def _outside(model: nn.Module, target: LayerTarget) -> list[nn.Parameter]:
@@ -204,24 +208,24 @@ def _outside(model: nn.Module, target: LayerTarget) -> list[nn.Parameter]:
         if id(parameter) not in inside and any(word in name for word in ("norm", "ln_"))
     ]
     tied = {id(p) for p in embeddings}
-    found = {
+    outside = {
         "embed": embeddings,
         "head": [parameter for parameter in head if id(parameter) not in tied],
         "norm": norms,
     }[target.part]
-    if not found and target.part == "head" and head:
+    if not outside and target.part == "head" and head:
         raise InputError("this model's head is its embeddings; name them as embed")
-    if not found:
+    if not outside:
         raise InputError(f"{type(causal_model(model)).__name__} has no parameters of {target.part}")
-    return found
+    return outside
 
 
 def _embeddings(model: nn.Module) -> nn.ModuleList:
     """The embeddings outside the decoder layers: of tokens, and where there are any, positions."""
     base = causal_model(model)
     inside = {id(module) for module in decoder_layers(model).modules()}
-    found: list[nn.Module] = [m for m in base.modules() if isinstance(m, nn.Embedding)]
-    outside = {id(m): m for m in [base.get_input_embeddings(), *found] if id(m) not in inside}
+    embeddings: list[nn.Module] = [m for m in base.modules() if isinstance(m, nn.Embedding)]
+    outside = {id(m): m for m in [base.get_input_embeddings(), *embeddings] if id(m) not in inside}
     return nn.ModuleList(outside.values())
 
 

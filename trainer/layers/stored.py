@@ -28,12 +28,12 @@ def stored_hash(model: str, dtype: str = "auto") -> str:
     Raises:
         InputError: there is no such model, or it has attention that cannot be batched exactly.
     """
-    found = _stored_digests(Path(source(model)), dtype)
-    if found is None:
+    hashes = _stored_digests(Path(source(model)), dtype)
+    if hashes is None:
         loaded, _ = open_stored(model, dtype)
         attention_windows(loaded)
-        found = digests(loaded, buffers=False)
-    return base_hash(found)
+        hashes = digests(loaded, buffers=False)
+    return base_hash(hashes)
 
 
 def _stored_digests(folder: Path, dtype: str) -> dict[str, str] | None:
@@ -47,12 +47,12 @@ def _stored_digests(folder: Path, dtype: str) -> dict[str, str] | None:
     attention_windows(shape)
     wanted = {name: tuple(p.shape) for name, p in shape.named_parameters()}
     opened = torch.bfloat16 if dtype == "bfloat16" else config.dtype
-    found = {}
+    hashes = {}
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys() & wanted.keys():
                 value = tensors.get_tensor(name)
                 if tuple(value.shape) != wanted[name] or not value.is_floating_point():
                     return None
-                found[name] = tensor_digest(value if opened is None else value.to(opened))
-    return found if found.keys() == wanted.keys() else None
+                hashes[name] = tensor_digest(value if opened is None else value.to(opened))
+    return hashes if hashes.keys() == wanted.keys() else None

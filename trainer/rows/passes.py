@@ -17,7 +17,7 @@ from layergym.trainer.processes import ALONE, Share
 from layergym.trainer.rows.importance import Importance
 from layergym.trainer.rows.packing import Row, collate
 from layergym.trainer.rows.prefix import Prefix
-from layergym.trainer.rows.trees import Trees, arranged, plant, slots_of
+from layergym.trainer.rows.trees import Trees, arrange, choose_trees, slots_of
 
 _PER_ROW = ("grpo", "sapo", "dr_grpo", "luspo")
 """TRL's losses that are means over rows; "bnpo" is a mean over tokens, the others are sums."""
@@ -125,7 +125,7 @@ def minibatches(
         part = shuffled[low:high]
         kept = [row for row in part if not skip_idle or any(row.advantages)]
         tokens = sum(sum(row.sampled) for row in part)
-        trees = plant([row.ids for row in kept], reach, room.rows, room.tokens)
+        trees = choose_trees([row.ids for row in kept], reach, room.rows, room.tokens)
         planted = tuple(tuple(kept[i] for i in tree) for tree in trees)
         result.append(Minibatch(planted, len(part), tokens))
     return result
@@ -194,7 +194,7 @@ def _laid(
     rows = [row for tree in mine for row in tree]
     numbers = iter(range(len(rows)))
     trees = [[next(numbers) for _ in tree] for tree in mine]
-    order, laid = arranged([row.ids for row in rows], trees, reach, room.tokens)
+    order, laid = arrange([row.ids for row in rows], trees, reach, room.tokens)
     return [rows[i] for i in order], [i < count for i in order], laid
 
 

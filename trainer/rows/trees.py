@@ -74,7 +74,7 @@ class Trees:
 
     def to(self, device: torch.device) -> Trees:
         """The same on another device."""
-        moved = (one.to(device) for one in (self.ids, self.depths, self.ends, self.places))
+        moved = (tensor.to(device) for tensor in (self.ids, self.depths, self.ends, self.places))
         return Trees(self.rows, *moved)
 
 
@@ -90,22 +90,22 @@ def _masks(model: PreTrainedModel, ends: Tensor, depths: Tensor) -> Tensor | dic
     return additive_masks(behind, depths[:, None], depths, windows, model.dtype)
 
 
-def lay(trees: Iterable[Sequence[Ids]]) -> Trees:
+def lay_out(trees: Iterable[Sequence[Ids]]) -> Trees:
     """Lay out rows, each of which shares what it begins with in common with the one before it."""
     laid = [_lay_one(rows) for rows in trees]
-    slots = max(len(one.ids) for one in laid)
-    width = max(len(places) for one in laid for places in one.places)
+    slots = max(len(tree.ids) for tree in laid)
+    width = max(len(places) for tree in laid for places in tree.places)
 
     def stack(columns: Iterable[NDArray[np.int64]], size: int) -> Tensor:
         return torch.from_numpy(np.stack([np.pad(c, (0, size - len(c))) for c in columns]))
 
     return Trees(
-        rows=tuple(row for one in laid for row in one.rows),
-        ids=stack((one.ids for one in laid), slots),
-        depths=stack((one.depths for one in laid), slots),
-        ends=stack((one.ends for one in laid), slots),
+        rows=tuple(row for tree in laid for row in tree.rows),
+        ids=stack((tree.ids for tree in laid), slots),
+        depths=stack((tree.depths for tree in laid), slots),
+        ends=stack((tree.ends for tree in laid), slots),
         places=stack(
-            (places + tree * slots for tree, one in enumerate(laid) for places in one.places),
+            (places + number * slots for number, tree in enumerate(laid) for places in tree.places),
             width,
         ),
     )
@@ -152,7 +152,7 @@ def relocate(hidden: Tensor, old: Trees, new: Trees, rows: Sequence[int]) -> Ten
     return there
 
 
-def plant(
+def choose_trees(
     rows: Sequence[Ids], reach: float | None, most: int, tokens: float = math.inf
 ) -> list[list[int]]:
     """Which rows to lay out in one tree: their indices in ascending order of the rows.
@@ -188,10 +188,10 @@ def plant(
         start = int(first[end - 1])
         trees.append((int(added[end] - added[start] + common[start]), order[start:end]))
         end = start
-    return [tree for _, tree in sorted(trees, key=lambda one: one[0])]
+    return [tree for _, tree in sorted(trees, key=lambda pair: pair[0])]
 
 
-def arranged(
+def arrange(
     rows: Sequence[Ids],
     trees: Sequence[Sequence[int]],
     reach: float | None,
@@ -205,8 +205,8 @@ def arranged(
 
     Args:
         rows: the rows.
-        trees: as `plant` returns them.
-        reach: as for `plant`.
+        trees: as `choose_trees` returns them.
+        reach: as for `choose_trees`.
         tokens: rows stay alone, and trees share a place, only where there are no more slots then.
     """
     beds = [[i] for tree in trees for i in tree]
@@ -222,7 +222,7 @@ def arranged(
             fits = len(places) * most <= tokens or len(places) == len(trees)
             if fits and (other := len(places) * most * (reach + most)) < cost:
                 cost, beds = other, [[i for k in place for i in trees[k]] for place in places]
-    return [i for bed in beds for i in bed], lay([[rows[i] for i in bed] for bed in beds])
+    return [i for bed in beds for i in bed], lay_out([[rows[i] for i in bed] for bed in beds])
 
 
 def _fitted(sizes: Sequence[int], room: int) -> list[list[int]]:

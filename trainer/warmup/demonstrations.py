@@ -139,16 +139,16 @@ def _played_again(played: Trajectory, env: TextEnv) -> list[Sequence[str] | None
             "the actions out with --no-admissible"
         )
     seen, _ = env.reset(seed=played.seed, options={"task": played.task})
-    found: list[Sequence[str] | None] = []
+    admissible: list[Sequence[str] | None] = []
     for turn in played.turns:
         if seen != turn.observation:
             raise InputError(
                 f"the recorded episode of {played.task} takes another course when it is played "
                 "again; give the environment's settings of then, or --no-admissible"
             )
-        found.append(env.admissible())
+        admissible.append(env.admissible())
         seen = env.step(turn.action)[0]
-    return found
+    return admissible
 
 
 class Teacher:

@@ -120,8 +120,8 @@ class _Stream:
         self._demonstrations = demonstrations
 
     def __call__(self) -> Iterator[dict[str, list[int]]]:
-        for one in self._demonstrations:
-            yield {"input_ids": list(one.ids), "labels": list(one.labels)}
+        for demonstration in self._demonstrations:
+            yield {"input_ids": list(demonstration.ids), "labels": list(demonstration.labels)}
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (self._described,)

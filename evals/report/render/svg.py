@@ -17,7 +17,7 @@ _INNER = 216
 _APART = 13
 """Pixels between two names, at least."""
 _LETTERS = 8
-"""Of a curve's name beside the edge; where one is longer, a legend below has all of them."""
+"""Letters of a curve's name beside the edge; where one is longer, a legend has all of them."""
 _SAMPLE, _LINE, _LETTER = 34, 18, 7
 """Width of a legend's sample, height of its lines, and width that a letter needs at most."""
 _DASHES = ("", "7 4", "2 3", "9 3 2 3")

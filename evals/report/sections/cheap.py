@@ -13,7 +13,7 @@ QUESTION = "Does the cheap profile predict the dear one?"
 
 
 def cheap_blocks(found: CheapAgreement) -> list[Block]:
-    """Of one sweep: every measure's correlation and cost, and which may be trusted."""
+    """The blocks of one sweep: every measure's correlation and cost, and which may be trusted."""
     if not found.measures:
         return []
     rows = [

@@ -9,7 +9,7 @@ from layergym.base.files import read_json
 from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.sections.run import settings_section
 from layergym.evals.report.words import amount, figure, percent_with_interval, points
-from layergym.evals.results import read_run
+from layergym.evals.result_files import read_run
 from layergym.evals.score.contest import FILE, Contest
 from layergym.evals.score.standings import Standing, Standings, standings
 

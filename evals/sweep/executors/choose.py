@@ -1,4 +1,4 @@
-"""From where a sweep is asked to run to an executor, and what there is to say about it."""
+"""Opens the executor that a sweep is asked to run on, and says what a user should know about it."""
 
 from __future__ import annotations
 

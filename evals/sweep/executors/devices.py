@@ -39,7 +39,7 @@ class GpuSeat:
 
     name: str
     share: float
-    """Of the device's memory, which it must not exceed; the processes beside it have the rest."""
+    """The share of the device's memory that it may take; the processes beside it have the rest."""
 
 
 def gpus() -> tuple[GPU, ...]:

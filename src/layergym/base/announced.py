@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 
-from layergym.base.errors import FAULTS, told
+from layergym.base.errors import FAULTS, error_line
 
 NAMED = "function:"
 """Stands before the name of an announced function where the text of a template could stand."""
@@ -24,7 +24,7 @@ class Trouble:
     why: str
 
     def __str__(self) -> str:
-        """In one sentence."""
+        """Say it in one sentence."""
         return f"{self.id or 'something'} of the package {self.package}: {self.why}"
 
 
@@ -47,7 +47,7 @@ def announced(group: str) -> tuple[list[Announced], list[Trouble]]:
 
     Of a package that is found twice, the first counts, as for imports.
     """
-    found: list[Announced] = []
+    parts: list[Announced] = []
     troubles: list[Trouble] = []
     seen: set[str] = set()
     for package, distribution in _packages(group):
@@ -57,15 +57,17 @@ def announced(group: str) -> tuple[list[Announced], list[Trouble]]:
         try:
             points = [point for point in distribution.entry_points if point.group == group]
         except FAULTS as error:
-            troubles.append(Trouble("", package, f"its entry points are malformed ({told(error)})"))
+            troubles.append(
+                Trouble("", package, f"its entry points are malformed ({error_line(error)})")
+            )
             continue
         for point in points:
             each = Announced(point.name, point.value.partition("[")[0].strip(), package)
             if _PLACE.fullmatch(each.place):
-                found.append(each)
+                parts.append(each)
             else:
                 troubles.append(each.trouble(f'"{point.value}" is not a place like module:Class'))
-    return sorted(found, key=lambda e: (e.package, e.id)), troubles
+    return sorted(parts, key=lambda e: (e.package, e.id)), troubles
 
 
 def _packages(group: str) -> Iterator[tuple[str, Distribution]]:

@@ -33,7 +33,7 @@ class Notice(UserWarning):
     """Something that may not be meant, though it can be done; the command line prints it."""
 
 
-def told(error: BaseException, most: int = 500) -> str:
+def error_line(error: BaseException, most: int = 500) -> str:
     """An error as one line of text, its message cut to `most` characters, whatever it holds."""
     try:
         text = one_line(str(error))
@@ -73,7 +73,7 @@ def refused(error: BaseException) -> str | None:
 
 def briefly(error: BaseException) -> str:
     """An error in a few words: some messages hold all of the file that was read."""
-    return told(error, _BRIEF)
+    return error_line(error, _BRIEF)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
@@ -83,6 +83,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
     asked = short(name)
     if close:
         return InputError(f'no {what} "{asked}"; did you mean "{close[0]}"?')
-    few = [n for place, n in enumerate(names) if sum(map(len, names[: place + 1])) <= 200][:12]
+    few = [n for index, n in enumerate(names) if sum(map(len, names[: index + 1])) <= 200][:12]
     shown = ", ".join(few) + (", ..." if len(names) > len(few) else "")
     return InputError(f'no {what} "{asked}"; there is {shown or "none"}')

@@ -134,9 +134,9 @@ class Lines:
         """
         try:
             with self._path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                if found.st_ino != self._file or found.st_size < self._end:
-                    self._rows, self._end, self._file = [], 0, found.st_ino
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._file or status.st_size < self._end:
+                    self._rows, self._end, self._file = [], 0, status.st_ino
                 file.seek(self._end)
                 whole = file.read().rpartition(b"\n")[0]
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

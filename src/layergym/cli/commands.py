@@ -68,12 +68,12 @@ def command(name: str) -> Subcommand:
 
 def by_purpose() -> dict[str, dict[str, str]]:
     """All commands with what they do, by what they are for."""
-    studies = {n: found.about for n, found in find_studies().items() if n not in OWN}
+    studies = {n: study.about for n, study in find_studies().items() if n not in OWN}
     return {**GROUPS, "studies of a finished sweep": studies}
 
 
-def _study_command(found: FoundStudy) -> Subcommand:
-    study = found.load()
+def _study_command(announced: FoundStudy) -> Subcommand:
+    study = announced.load()
 
     def add_arguments(parser: ArgumentParser) -> None:
         study.add_arguments(parser)

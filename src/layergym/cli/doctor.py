@@ -99,10 +99,10 @@ def devices() -> Iterator[Diagnosis]:
     fast = "bfloat16 and float32" if fast_bfloat16(torch.device("cpu")) else "float32"
     yield Diagnosis("cpu", "good", f"{cores} cores; computes in {fast}")
     if torch.cuda.is_available():
-        for place in range(torch.cuda.device_count()):
-            about = torch.cuda.get_device_properties(place)
+        for index in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(index)
             gigabytes = about.total_memory / 2**30
-            yield Diagnosis(f"gpu {place}", "good", f"{about.name}, {gigabytes:.0f} GiB")
+            yield Diagnosis(f"gpu {index}", "good", f"{about.name}, {gigabytes:.0f} GiB")
     elif shutil.which("nvidia-smi"):
         text = f"there is one, but torch {torch.__version__} cannot use it: see pytorch.org"
         yield Diagnosis("gpu", "missing", text)
@@ -144,8 +144,8 @@ def plugins() -> Diagnosis:
     from layergym.agents.formats import FORMATS
     from layergym.envs.registry import load_plugins
 
-    found = (*load_plugins(), *CONTEXTS.troubles(), *FORMATS.troubles())
-    troubles = "; ".join(map(str, found))
+    causes = (*load_plugins(), *CONTEXTS.troubles(), *FORMATS.troubles())
+    troubles = "; ".join(map(str, causes))
     text = troubles or f"{len(layergym.ids())} environments"
     return Diagnosis("plug-ins", "missing" if troubles else "good", text)
 

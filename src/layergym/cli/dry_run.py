@@ -109,8 +109,10 @@ def dry_run(spec: RunSpec, out: Output) -> None:
         played.extend(rollout(agent, fresh, jobs))
         return played
 
-    one = RolloutSpec(seed=spec.seed, tasks=1, group_size=spec.group_size, credit=spec.credit)
-    rows = collect(panel(fresh()), play, one, 0).rows
+    rollout_spec = RolloutSpec(
+        seed=spec.seed, tasks=1, group_size=spec.group_size, credit=spec.credit
+    )
+    rows = collect(panel(fresh()), play, rollout_spec, 0).rows
     out.show(
         f"{played[0].env_id}, task {played[0].task}: {len(played)} episodes by a random agent, in "
         f"the tokens of {spec.model} (no weights loaded)\n"
@@ -143,7 +145,7 @@ def _shown(
     for number, (before, row) in enumerate(zip([None, *rows], rows, strict=False), start=1):
         known = 0 if before is None else _shared(before.ids, row.ids)
         text = Text()
-        marks = ((place < known, trained) for place, trained in enumerate(row.sampled))
+        marks = ((position < known, trained) for position, trained in enumerate(row.sampled))
         pairs = zip(row.ids, marks, strict=True)
         for (old, trained), run in groupby(pairs, key=lambda pair: pair[1]):
             part = str(tokenizer.decode([id for id, _ in run], clean_up_tokenization_spaces=False))
@@ -182,17 +184,17 @@ def _episodes(played: Sequence[Trajectory]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("episode", "turns", "valid", "reward", "rows", "tokens", "trained", "ended"):
         table.add_column(name, justify="left" if name == "ended" else "right")
-    for number, one in enumerate(played, start=1):
-        rows = rows_of(one, [0.0] * len(one.turns))
+    for number, trajectory in enumerate(played, start=1):
+        rows = rows_of(trajectory, [0.0] * len(trajectory.turns))
         table.add_row(
             str(number),
-            str(len(one.turns)),
-            str(sum(turn.valid for turn in one.turns)),
-            f"{one.total_reward:g}",
+            str(len(trajectory.turns)),
+            str(sum(turn.valid for turn in trajectory.turns)),
+            f"{trajectory.total_reward:g}",
             str(len(rows)),
             f"{sum(map(len, rows)):,}",
             f"{sum(sum(row.sampled) for row in rows):,}",
-            one.error or ("solved" if one.success else one.ended),
+            trajectory.error or ("solved" if trajectory.success else trajectory.ended),
         )
     return table
 

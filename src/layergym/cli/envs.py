@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import layergym
-from layergym.base.errors import FAULTS, told
+from layergym.base.errors import FAULTS, error_line
 from layergym.base.texts import printable
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import add_env, env_args, required_env
@@ -85,9 +85,9 @@ def _list(_: argparse.Namespace, out: Output) -> int:
             row = _row(id)
         except BrokenError as error:
             row = {"error": printable(str(error))}
-        told = ", ".join(f"{split} {size:,}" for split, size in row.get("tasks", {}).items())
+        sizes = ", ".join(f"{split} {size:,}" for split, size in row.get("tasks", {}).items())
         last = Text(row["error"], "red") if "error" in row else Text(row["about"])
-        table.add_row(Text(printable(id)), told, str(row.get("turns", "")), last)
+        table.add_row(Text(printable(id)), sizes, str(row.get("turns", "")), last)
         out.record(event="environment", id=id, **row)
     for trouble in load_plugins():
         table.add_row(Text(printable(trouble.id)), "", "", Text(printable(str(trouble)), "red"))
@@ -113,7 +113,7 @@ def _row(id: str) -> dict[str, Any]:
     except layergym.InputError:  # It needs settings, or an extra.
         return row
     except FAULTS as error:
-        raise BrokenError(f"{id} cannot name its tasks: {told(error)}") from error
+        raise BrokenError(f"{id} cannot name its tasks: {error_line(error)}") from error
 
 
 def _splits(id: str, env: layergym.TextEnv) -> dict[str, int]:
@@ -166,11 +166,11 @@ def _check(args: argparse.Namespace, out: Output) -> int:
     if problems:
         out.show(f"{name}: {problems} to mend")
         return 1
-    found = pace(fresh)
+    speed = pace(fresh)
     out.show(
-        f"{name} conforms; reset {1e3 * found.reset_s:.3g} ms, step {1e3 * found.step_s:.3g} ms"
+        f"{name} conforms; reset {1e3 * speed.reset_s:.3g} ms, step {1e3 * speed.step_s:.3g} ms"
     )
-    out.record(event="conforms", id=name, reset_s=found.reset_s, step_s=found.step_s)
+    out.record(event="conforms", id=name, reset_s=speed.reset_s, step_s=speed.step_s)
     return 0
 
 
@@ -187,11 +187,13 @@ def _check_alfworld(args: argparse.Namespace, out: Output) -> int:
     results = check_parity(games, ids, version=args.version, steps=args.steps, log=args.log)
     for result in track(results, "games", len(ids), console=out.progress):
         if result.difference:
-            found = result.difference
-            out.show(f"{result.id}: {found.what} differs after {len(found.commands)} commands:")
-            out.show("\n".join(f"  > {command}" for command in found.commands))
-            out.show(f"layergym: {found.ours!r}\nalfworld: {found.theirs!r}")
-            out.record(event="difference", game=result.id, **asdict(found))
+            difference = result.difference
+            out.show(
+                f"{result.id}: {difference.what} differs after {len(difference.commands)} commands:"
+            )
+            out.show("\n".join(f"  > {command}" for command in difference.commands))
+            out.show(f"layergym: {difference.ours!r}\nalfworld: {difference.theirs!r}")
+            out.record(event="difference", game=result.id, **asdict(difference))
             return 1
         played, steps, won = played + 1, steps + result.steps, won + result.won
     out.show(f"{played} games, {steps:,} steps, {won} won: 0 differences")

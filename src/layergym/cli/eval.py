@@ -160,10 +160,10 @@ def _price(text: str) -> tuple[str, tuple[float, float]]:
 
 
 @contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
+def _folder(given: Path | None) -> Iterator[Path]:
     """The folder to keep, or one that is gone afterwards."""
-    if kept:
-        yield kept
+    if given:
+        yield given
         return
     with tempfile.TemporaryDirectory(prefix="layergym-eval-") as scratch:
         yield Path(scratch) / "eval"
@@ -200,21 +200,23 @@ def _play(contest: Contest, limits: RequestLimits, in_flight: int, out: Output) 
             if trajectory.ended != "error":
                 tallies[name].count(trajectory)
     name_column = TextColumn("{task.description}", markup=False)
-    told = TextColumn("{task.fields[told]}", markup=False)
-    columns = (name_column, BarColumn(20), told, TimeRemainingColumn())
+    tally_column = TextColumn("{task.fields[tally]}", markup=False)
+    columns = (name_column, BarColumn(20), tally_column, TimeRemainingColumn())
     live = out.progress.is_terminal
     with Progress(*columns, console=out.progress, transient=True, disable=not live) as bars:
         rows = {
-            name: bars.add_task(name[-40:], total=one.total, completed=one.played, told=str(one))
-            for name, one in tallies.items()
+            name: bars.add_task(
+                name[-40:], total=tally.total, completed=tally.played, tally=str(tally)
+            )
+            for name, tally in tallies.items()
         }
 
         def over(name: str, trajectory: Trajectory) -> None:
-            one = tallies[name]
-            one.count(trajectory)
-            bars.update(rows[name], completed=one.played, told=str(one))
-            tenth = max(1, one.total // 10)
-            if not live and (one.played + one.errors) % tenth == 0:
-                out.note(f"{name} {one}")
+            tally = tallies[name]
+            tally.count(trajectory)
+            bars.update(rows[name], completed=tally.played, tally=str(tally))
+            tenth = max(1, tally.total // 10)
+            if not live and (tally.played + tally.errors) % tenth == 0:
+                out.note(f"{name} {tally}")
 
         contest.play(limits, over, in_flight)

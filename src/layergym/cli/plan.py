@@ -136,9 +136,9 @@ def _table(title: str, plans: Mapping[str, Plan]) -> Table:
     for name in ("", *plans, *["ratio"] * (len(plans) > 1)):
         table.add_column(name, justify="left" if not name else "right")
 
-    def row(name: str, of: Callable[[Plan], float], unit: str, digits: int = 2) -> None:
-        cells = [f"{of(arm):,.{digits}f} {unit}".strip() for arm in plans.values()]
-        share = [f"{of(last) / of(first):.2f}" if of(first) else ""] * (len(plans) > 1)
+    def row(name: str, value: Callable[[Plan], float], unit: str, digits: int = 2) -> None:
+        cells = [f"{value(arm):,.{digits}f} {unit}".strip() for arm in plans.values()]
+        share = [f"{value(last) / value(first):.2f}" if value(first) else ""] * (len(plans) > 1)
         table.add_row(name, *cells, *share)
 
     row("trainable parameters", lambda arm: arm.trained / 1e6, "M")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import layergym
-from layergym.base.errors import FAULTS, told
+from layergym.base.errors import FAULTS, error_line
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import add_compute, add_env, env_args, required_env
 from layergym.command.values import SEED, TEMPERATURE, text
@@ -89,7 +89,7 @@ def _asked(environment: Callable[[], str]) -> str:
     except layergym.InputError:
         raise
     except FAULTS as error:
-        raise layergym.InputError(f"the environment failed: {told(error)}") from error
+        raise layergym.InputError(f"the environment failed: {error_line(error)}") from error
 
 
 def _show(out: Output) -> Callable[[int, Turn], None]:

@@ -59,9 +59,9 @@ def _remarks(metrics: Mapping[str, float]) -> list[str]:
     """The score on held-out tasks after some steps, and what went wrong with episodes."""
     failed, full = metrics.get("episodes_failed", 0), metrics.get("out_of_context", 0)
     held_out = metrics.get("held_out/success")
-    told = [] if held_out is None else [f"{held_out:.1%} of held-out tasks".replace("%", " %")]
-    told += [f"{failed:.3g} episodes failed"] if failed else []
-    told += [f"{full:.1%} out of context".replace("%", " %")] if full else []
+    remarks = [] if held_out is None else [f"{held_out:.1%} of held-out tasks".replace("%", " %")]
+    remarks += [f"{failed:.3g} episodes failed"] if failed else []
+    remarks += [f"{full:.1%} out of context".replace("%", " %")] if full else []
     short = metrics.get("shortened", 0)
-    told += [f"{short:.1%} with a shortened history".replace("%", " %")] if short else []
-    return [" " + ", ".join(told)] if told else []
+    remarks += [f"{short:.1%} with a shortened history".replace("%", " %")] if short else []
+    return [" " + ", ".join(remarks)] if remarks else []

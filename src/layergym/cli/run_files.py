@@ -127,22 +127,22 @@ def _options(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, An
                 raise InputError(f"{path}: this command has no option {key}")
             name, value = "set", {key: value}
         try:
-            found = _as_given(actions[name], value)
+            given = _as_given(actions[name], value)
         except (argparse.ArgumentTypeError, InputError) as error:
             raise InputError(f"{path}: {key}: {error}") from None
-        options[name] = [*options.get("set", []), *found] if name == "set" else found
+        options[name] = [*options.get("set", []), *given] if name == "set" else given
     return options
 
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        found = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
+        content = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as a run file: {briefly(error)}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InputError(f"{path} is no run file: it must hold names and values")
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in content.items() if value is not None}
 
 
 def _yaml(text: str) -> Any:
@@ -174,16 +174,16 @@ def _as_given(action: argparse.Action, value: Any) -> Any:
     """A value as the command line would have read it."""
     if isinstance(action, argparse._AppendAction):
         if isinstance(value, list):
-            return [_one(action, one) for one in value]
+            return [_one(action, item) for item in value]
         if not isinstance(value, Mapping):
             raise InputError("it takes a table of names and values")
-        return [f"{name}={json.dumps(one, default=str)}" for name, one in value.items()]
+        return [f"{name}={json.dumps(item, default=str)}" for name, item in value.items()]
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise InputError(f"it takes true or false, not {short(repr(value))}")
         return value
     if action.nargs in ("+", "*"):
-        return [_one(action, one) for one in (value if isinstance(value, list) else [value])]
+        return [_one(action, item) for item in (value if isinstance(value, list) else [value])]
     return _one(action, value)
 
 
@@ -192,9 +192,9 @@ def _one(action: argparse.Action, value: Any) -> Any:
         raise InputError(f"it takes one number or text, not {short(repr(value))}")
     read = action.type if callable(action.type) else str
     try:
-        found = read(str(value))
+        read_value = read(str(value))
     except ValueError as error:
         raise InputError(str(error)) from error
-    if action.choices is not None and found not in action.choices:
+    if action.choices is not None and read_value not in action.choices:
         raise InputError(f"it is one of {', '.join(map(str, action.choices))}, not {value!r}")
-    return found
+    return read_value

@@ -125,30 +125,30 @@ def _described(args: argparse.Namespace) -> tuple[RunSpec, Path]:
     return spec, folder
 
 
-def _tell(out: Output, done: Trained, folder: Path) -> None:
+def _tell(out: Output, trained: Trained, folder: Path) -> None:
     from layergym.trainer.held_out import BEST
 
-    step = len(done.metrics)
-    if done.ended == "paused":
+    step = len(trained.metrics)
+    if trained.ended == "paused":
         out.show(f"paused after step {step}; go on with: layergym train --resume {folder}")
         out.record(event="paused", step=step, folder=folder)
         return
-    out.show(f"trained {done.selection}")
-    if done.ended == "stale":
+    out.show(f"trained {trained.selection}")
+    if trained.ended == "stale":
         out.show(f"ended early, after step {step}: the reward no longer improved")
-    if all(row.get("groups_zero_variance") == 1.0 for row in done.metrics):
+    if all(row.get("groups_zero_variance") == 1.0 for row in trained.metrics):
         out.show("nothing to learn from: in every group all episodes earned the same reward")
     out.show("everything else is bit-identical to the base model")
     delta = folder / "delta.safetensors"
-    out.show(f"layer delta: {delta} ({done.delta_bytes:,} bytes)")
-    if done.best:
+    out.show(f"layer delta: {delta} ({trained.delta_bytes:,} bytes)")
+    if trained.best:
         kept = folder / BEST
-        out.show(f"best on held-out tasks: {done.best}" + f"; {kept}" * kept.is_file())
+        out.show(f"best on held-out tasks: {trained.best}" + f"; {kept}" * kept.is_file())
     out.record(
         event="trained",
         step=step,
-        ended=done.ended,
+        ended=trained.ended,
         delta=delta,
-        best=asdict(done.best) if done.best else None,
-        seconds=done.train_s,
+        best=asdict(trained.best) if trained.best else None,
+        seconds=trained.train_s,
     )

@@ -65,10 +65,13 @@ def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
     for path in files:
         last = {(r.step, r.trajectory.task, r.trajectory.seed): r for r in read_records(path)}
         for record in last.values():
-            one = record.trajectory
-            if args.task not in f"{one.task} {one.kind}" or args.agent not in record.agent:
+            trajectory = record.trajectory
+            if (
+                args.task not in f"{trajectory.task} {trajectory.kind}"
+                or args.agent not in record.agent
+            ):
                 continue
-            if (args.solved and not one.success) or (args.failed and one.success):
+            if (args.solved and not trajectory.success) or (args.failed and trajectory.success):
                 continue
             yield record
 
@@ -98,17 +101,17 @@ def _list(chosen: Iterator[Record], out: Output) -> int:
         right = name in ("step", "turns", "reward")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for record in chosen:
-        one = record.trajectory
-        outcome = "solved" if one.success else one.error or one.ended
+        trajectory = record.trajectory
+        outcome = "solved" if trajectory.success else trajectory.error or trajectory.ended
         cells = (
             record.agent,
             "" if record.step is None else str(record.step),
-            one.task,
-            str(len(one.turns)),
-            f"{one.total_reward:g}",
+            trajectory.task,
+            str(len(trajectory.turns)),
+            f"{trajectory.total_reward:g}",
             outcome,
         )
-        style = "green" if one.success else "red" if one.ended == "error" else ""
+        style = "green" if trajectory.success else "red" if trajectory.ended == "error" else ""
         table.add_row(*(Text(clean(cell)) for cell in cells), style=style)
         _record(record, out)
     out.show(table if table.row_count else "no episode matches")
@@ -129,16 +132,16 @@ def _full(chosen: Iterator[Record], out: Output) -> int:
 
 
 def _record(record: Record, out: Output) -> None:
-    one = record.trajectory
+    trajectory = record.trajectory
     out.record(
         event="episode",
         agent=record.agent,
         step=record.step,
-        task=one.task,
-        seed=one.seed,
-        turns=len(one.turns),
-        reward=one.total_reward,
-        success=one.success,
-        ended=one.ended,
-        error=one.error,
+        task=trajectory.task,
+        seed=trajectory.seed,
+        turns=len(trajectory.turns),
+        reward=trajectory.total_reward,
+        success=trajectory.success,
+        ended=trajectory.ended,
+        error=trajectory.error,
     )

@@ -156,8 +156,8 @@ def only_to_resume(
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     parser.set_defaults(**dict.fromkeys(vars(parser.parse_args([]))))
-    found = vars(parser.parse_args(args.argv))
-    given = {name for name, value in found.items() if value is not None}
+    values = vars(parser.parse_args(args.argv))
+    given = {name for name, value in values.items() if value is not None}
     if wrong := sorted(given - {"resume", "quiet", "json", *allowed}):
         options = ", ".join(n if n == "env" else f"--{n.replace('_', '-')}" for n in wrong)
         raise InputError(
@@ -183,10 +183,10 @@ def arms_of(texts: Sequence[str]) -> list[str]:
     Raises:
         InputError: the option was given without an arm.
     """
-    found = [arm.strip() for text in texts for arm in text.split(",") if arm.strip()]
-    if texts and not found:
+    arms = [arm.strip() for text in texts for arm in text.split(",") if arm.strip()]
+    if texts and not arms:
         raise InputError('--arms is empty; name arms, such as "full" or "middle:5"')
-    return found
+    return arms
 
 
 def add_panel(

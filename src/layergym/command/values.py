@@ -86,7 +86,7 @@ def _refused(text: str, wanted: str) -> argparse.ArgumentTypeError:
 SEED = whole(0, 2**32 - 1)
 STEPS = whole(1, 1_000_000)
 TASKS = whole(1, 100_000)
-"""Of one step, or of a panel; where there are fewer, the panel says how many."""
+"""The tasks of one step, or of a panel; where there are fewer, the panel says how many."""
 REPEATS = whole(1, 10_000)
 TOKENS = whole(1, 10_000_000)
 ROWS = whole(1, 1_000_000)

@@ -9,7 +9,7 @@ from torch import Tensor
 from layergym.agents.models.attend import attend
 from layergym.agents.models.attention import additive_masks
 from layergym.agents.models.branches import BLOCK, branch_masks
-from layergym.trainer.rows.trees import Trees, lay
+from layergym.trainer.rows.trees import Trees, lay_out
 
 KINDS: list[dict[str, int | None]] = [
     {"full_attention": None},
@@ -28,7 +28,7 @@ def trees() -> Trees:
     stem, limb = some(BLOCK - 9), some(90)
     rows = [(*stem, 1, *limb, k, *some(60)) for k in range(3)]
     rows += [(*stem, 2 + k, *some(40)) for k in range(4)]
-    return lay([rows, [some(300)]])
+    return lay_out([rows, [some(300)]])
 
 
 def dense(ends: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 from layergym.agents.names import open_model
 from layergym.evals.arms import FULL
 from layergym.evals.contribution.moved import mean_moved, moved
-from layergym.evals.results import Run, read_run
+from layergym.evals.result_files import read_run
+from layergym.evals.results import Run
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train

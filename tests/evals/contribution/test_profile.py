@@ -14,7 +14,7 @@ from layergym.base.files import write_json
 from layergym.evals.contribution.measure import measure
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import read_profile, write_profile
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 
 MakeSweep = Callable[..., Path]
 

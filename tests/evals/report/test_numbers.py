@@ -15,7 +15,7 @@ from layergym.evals.report.build import build
 from layergym.evals.report.model import Number, Report, Table
 from layergym.evals.report.render.as_json import render
 from layergym.evals.report.render.terminal import as_text
-from layergym.evals.results import read_sweep, write_eval
+from layergym.evals.result_files import read_sweep, write_eval
 from tests.evals.conftest import result_of
 
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"

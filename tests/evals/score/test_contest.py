@@ -23,7 +23,7 @@ from layergym.evals import stats
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Story, Table, Text
 from layergym.evals.report.render.page import render
-from layergym.evals.results import read_eval, read_run
+from layergym.evals.result_files import read_eval, read_run
 from layergym.evals.score.contest import Contest, ContestSpec
 from layergym.evals.score.standings import standings
 from tests.http_server import HttpServer

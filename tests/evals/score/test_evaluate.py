@@ -8,7 +8,7 @@ import pytest
 from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError
 from layergym.envs import Panel
-from layergym.evals.results import read_eval, write_eval
+from layergym.evals.result_files import read_eval, write_eval
 from layergym.evals.score.evaluate import Label, refuse_errors, result_of
 
 

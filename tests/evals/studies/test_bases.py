@@ -11,7 +11,7 @@ from layergym.base.files import read_json, write_json
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Section, Table, Text
 from layergym.evals.report.study import Finished
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.stats.simulate import Design
 from layergym.evals.studies.bases import _draws, pool, same_but_base, spread
 

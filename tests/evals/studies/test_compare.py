@@ -16,7 +16,7 @@ from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.report.words import ratio
-from layergym.evals.results import RANKING, read_sweep
+from layergym.evals.result_files import RANKING, read_sweep
 from layergym.evals.sweep.guided import STRATEGIES, begin, comparison, take_back
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.resolve import resolve

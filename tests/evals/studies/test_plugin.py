@@ -13,7 +13,7 @@ from layergym.base.errors import Notice
 from layergym.cli.commands import commands
 from layergym.evals.report.build import build
 from layergym.evals.report.study import find_studies
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 
 ROOT = Path(__file__).parents[3]
 STUDY = '''"""Count a sweep's runs."""
@@ -24,7 +24,7 @@ from pathlib import Path
 from layergym.command.console import Output
 from layergym.evals.report.model import Section, Text
 from layergym.evals.report.study import Finished, Study
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from layergym.evals.contribution.predicted import (
 )
 from layergym.evals.contribution.profile import profile
 from layergym.evals.report.build import build
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.score.gradients import layer_statistics
 from layergym.evals.studies.predict import against, predict
 from layergym.trainer.layers.selection import decoder_layers

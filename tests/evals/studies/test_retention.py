@@ -16,7 +16,7 @@ from layergym.base.files import write_json
 from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.score.harness import Harness
 from layergym.evals.score.multiple_choice import (
     ChoiceQuestion,

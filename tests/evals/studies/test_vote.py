@@ -18,7 +18,8 @@ from layergym.envs import panel
 from layergym.evals.arms import ArmName
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
-from layergym.evals.results import EvalResult, read_sweep, write_eval
+from layergym.evals.result_files import read_sweep, write_eval
+from layergym.evals.results import EvalResult
 from layergym.evals.score.voting import Member, VoteSampler, voter_seed
 from layergym.evals.sweep.ensembles import (
     Ensemble,

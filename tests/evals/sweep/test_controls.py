@@ -12,7 +12,7 @@ from layergym.evals.report.build import build
 from layergym.evals.report.cautions import cautions
 from layergym.evals.report.model import Plot, Text
 from layergym.evals.report.render.svg import draw_plot
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.stats.simulate import Design
 
 MakeSweep = Callable[..., Path]

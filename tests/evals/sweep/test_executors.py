@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from layergym.base.files import read_json
 from layergym.envs import InputError
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.sweep.executors import job as jobs_module
 from layergym.evals.sweep.executors.bank import banks
 from layergym.evals.sweep.executors.choose import open_executor

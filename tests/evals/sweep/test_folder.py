@@ -26,7 +26,7 @@ from layergym.cli.sweep import run_and_report
 from layergym.command.console import output
 from layergym.envs import InputError
 from layergym.evals.report.build import build
-from layergym.evals.results import read_sweep
+from layergym.evals.result_files import read_sweep
 from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.executors.processes import Processes
 from layergym.evals.sweep.folder import run_sweep, write_sweep

@@ -10,7 +10,8 @@ from layergym.base.files import write_json
 from layergym.envs import InputError
 from layergym.evals.arms import ArmName
 from layergym.evals.report.build import build
-from layergym.evals.results import Cost, EvalResult, read_sweep
+from layergym.evals.result_files import read_sweep
+from layergym.evals.results import Cost, EvalResult
 from layergym.evals.sweep.jobs import SweepJob
 from layergym.evals.sweep.next_jobs import next_jobs
 from layergym.evals.sweep.panels import EvalSpec

@@ -15,7 +15,7 @@ from trl.trainer import add_fused_lm_head  # type: ignore[attr-defined]
 from layergym.base.errors import InputError
 from layergym.trainer.layers.selection import decoder_layers, select
 from layergym.trainer.rows.prefix import Prefix, Reference, refuse_dropout, sampled_logprobs
-from layergym.trainer.rows.trees import lay
+from layergym.trainer.rows.trees import lay_out
 
 Tiny = Callable[..., PreTrainedModel]
 
@@ -25,7 +25,7 @@ SAMPLED = torch.rand(IDS.shape, generator=GENERATOR) < 0.4
 SAMPLED[:, 0] = False
 SAMPLED[1, 9:] = False  # padding
 IDS[1, 9:] = 0
-ROWS = lay([[tuple(row)] for row in IDS.tolist()])
+ROWS = lay_out([[tuple(row)] for row in IDS.tolist()])
 
 
 def fused(model: PreTrainedModel) -> PreTrainedModel:

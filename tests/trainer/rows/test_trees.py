@@ -17,10 +17,10 @@ from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import (
     Ids,
     Trees,
-    arranged,
+    arrange,
     attention_reach,
-    lay,
-    plant,
+    choose_trees,
+    lay_out,
     relocate,
     side_by_side,
 )
@@ -44,7 +44,7 @@ some_rows = st.lists(
 
 
 def laid(rows: Sequence[Ids], reach: float | None = FAR, most: int = 99) -> Trees:
-    return arranged(rows, plant(rows, reach, most), reach)[1]
+    return arrange(rows, choose_trees(rows, reach, most), reach)[1]
 
 
 def beginnings(rows: Sequence[Ids]) -> int:
@@ -74,8 +74,8 @@ def test_a_token_sees_its_own_way_from_the_root(rows: list[Ids]) -> None:
 
 @given(some_rows)
 def test_a_common_beginning_has_one_slot(rows: list[Ids]) -> None:
-    (tree,) = plant([(9, *row) for row in rows], FAR, 99)
-    assert lay([[(9, *rows[i]) for i in tree]]).ids.shape == (
+    (tree,) = choose_trees([(9, *row) for row in rows], FAR, 99)
+    assert lay_out([[(9, *rows[i]) for i in tree]]).ids.shape == (
         1,
         1 + beginnings(rows),
     )
@@ -85,7 +85,7 @@ def test_a_common_beginning_has_one_slot(rows: list[Ids]) -> None:
 def test_planting_keeps_every_row_once_and_never_costs_more(
     rows: list[Ids], reach: float, most: int
 ) -> None:
-    trees = plant(rows, reach, most)
+    trees = choose_trees(rows, reach, most)
     assert sorted(i for tree in trees for i in tree) == list(range(len(rows)))
     assert all(1 <= len(tree) <= most for tree in trees)
     sizes = [beginnings([rows[i] for i in tree]) for tree in trees]
@@ -103,17 +103,17 @@ def test_trees_are_the_cheapest_cut_of_the_rows() -> None:
 
     a, b, c = rows
     cuts = {cost([a], [b], [c]), cost([a, b], [c]), cost([a], [b, c]), cost([a, b, c])}
-    planted = plant(rows, reach, 99)
+    planted = choose_trees(rows, reach, 99)
     assert cost(*([rows[i] for i in tree] for tree in planted)) == min(cuts)
     assert planted == [[0, 1], [2]]
 
 
 def test_long_rows_with_a_short_common_beginning_stay_apart() -> None:
     rows = [(1, 2, *([token] * 50)) for token in (3, 4, 5)]
-    assert len(plant(rows, 10, 99)) == 3
-    assert len(plant(rows, FAR, 99)) == 1
-    assert plant([(1, 2, 3), (1, 2), (1, 2, 4, 5)], None, 99) == [[1], [0], [2]]
-    assert plant([], FAR, 99) == []
+    assert len(choose_trees(rows, 10, 99)) == 3
+    assert len(choose_trees(rows, FAR, 99)) == 1
+    assert choose_trees([(1, 2, 3), (1, 2), (1, 2, 4, 5)], None, 99) == [[1], [0], [2]]
+    assert choose_trees([], FAR, 99) == []
 
 
 def scores(model: PreTrainedModel, trees: Trees) -> tuple[dict[Ids, torch.Tensor], torch.Tensor]:

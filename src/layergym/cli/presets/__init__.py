@@ -37,14 +37,14 @@ class Preset:
     differs: tuple[str, ...]
     """What was published and is not set."""
     settings: Mapping[str, Mapping[str, PresetOption]]
-    """By command, options by their names in parsed arguments."""
+    """For each command, the options by their names in parsed arguments."""
 
 
 @cache
 def presets() -> Mapping[str, Preset]:
     """All of them, by name."""
     with (HERE / "presets.toml").open("rb") as file:
-        return {name: _preset(name, found) for name, found in tomllib.load(file).items()}
+        return {name: _preset(name, table) for name, table in tomllib.load(file).items()}
 
 
 def add_preset(parser: argparse._ActionsContainer) -> None:
@@ -57,21 +57,21 @@ def add_preset(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def preset_values(name: str, command: str, known: Collection[str]) -> dict[str, Any]:
+def preset_values(name: str, command: str, options: Collection[str]) -> dict[str, Any]:
     """A preset's values for a command, by option.
 
     Args:
         name: of the preset.
         command: one of `COMMANDS`.
-        known: the options that there are.
+        options: the options that there are.
 
     Raises:
         InputError: there is no such preset.
     """
     if name not in presets():
         raise unknown("preset", name, presets())
-    found = presets()[name].settings[command]
-    return {option: _value(option, s.value) for option, s in found.items() if option in known}
+    values = presets()[name].settings[command]
+    return {option: _value(option, s.value) for option, s in values.items() if option in options}
 
 
 def note_differences(args: argparse.Namespace, out: Output) -> None:
@@ -82,19 +82,19 @@ def note_differences(args: argparse.Namespace, out: Output) -> None:
 
 
 def _value(name: str, value: Any) -> Any:
-    """As the command line would read it."""
+    """Read the value as the command line would."""
     if name == "prompt":
         return HERE / str(value)
     return list(value) if isinstance(value, list) else value
 
 
-def _preset(name: str, found: Mapping[str, Any]) -> Preset:
+def _preset(name: str, table: Mapping[str, Any]) -> Preset:
     def of(section: str) -> dict[str, PresetOption]:
-        return {k: PresetOption(*pair) for k, pair in found.get(section, {}).items()}
+        return {k: PresetOption(*pair) for k, pair in table.get(section, {}).items()}
 
     return Preset(
         name,
-        found["about"],
-        tuple(found["differs"]),
+        table["about"],
+        tuple(table["differs"]),
         {command: of("options") | of(command) for command in COMMANDS},
     )

@@ -29,12 +29,12 @@ def curve(values: Sequence[float], width: int) -> str:
     places = min(len(values), width)
     if places < 1:
         return ""
-    cuts = [len(values) * place // places for place in range(places + 1)]
+    cuts = [len(values) * index // places for index in range(places + 1)]
     parts = [values[start:end] for start, end in pairwise(cuts)]
     kept = [[value for value in part if isfinite(value)] for part in parts]
     means = [fmean(part) if part else float("nan") for part in kept]
-    found = [mean for mean in means if isfinite(mean)]
-    return "".join(bar(mean, min(found, default=0.0), max(found, default=0.0)) for mean in means)
+    finite = [mean for mean in means if isfinite(mean)]
+    return "".join(bar(mean, min(finite, default=0.0), max(finite, default=0.0)) for mean in means)
 
 
 def percent(value: float | None) -> str:

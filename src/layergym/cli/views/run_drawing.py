@@ -135,12 +135,12 @@ def _metrics(rows: Sequence[MetricsRow], width: int) -> list[Text]:
 
 def _strip(last: MetricsRow, num_layers: int, width: int) -> list[Text]:
     """Gradient norm by layer in the last step, the largest highest; a dot does not train."""
-    found = {i: _value(last, f"grad_norm/layer_{i}") for i in range(num_layers)}
-    norms = {i: norm for i, norm in found.items() if isfinite(norm)}
+    logged = {i: _value(last, f"grad_norm/layer_{i}") for i in range(num_layers)}
+    norms = {i: norm for i, norm in logged.items() if isfinite(norm)}
     if not norms:
         return []
     top = max(norms, key=norms.__getitem__)
-    marks = "".join(bar(found[i], 0.0, norms[top]) if i in norms else MISSING for i in found)
+    marks = "".join(bar(logged[i], 0.0, norms[top]) if i in norms else MISSING for i in logged)
     title = Text("gradient by layer", style="dim")
     label = f"0 {{}} {num_layers - 1}   layer {top}: {norms[top]:.3g}"
     if len(label.format(marks)) <= width:
@@ -229,8 +229,8 @@ def _mean(values: Iterable[float]) -> float:
 def _fitting(sections: Sequence[list[Text]], room: int) -> list[list[Text]]:
     """The sections, empty where there is no room left for one whole; the first always stays."""
     kept = []
-    for place, section in enumerate(sections):
-        fits = len(section) + 1 <= room or place == 0
+    for index, section in enumerate(sections):
+        fits = len(section) + 1 <= room or index == 0
         kept.append(section if fits else [])
         room -= len(section) + 1 if fits and section else 0
     return kept
@@ -248,11 +248,11 @@ def _joined(sections: Iterable[list[Text]], room: int) -> list[Text]:
 
 def _beside(left: Sequence[Text], right: Sequence[Text], half: int) -> list[Text]:
     lines = []
-    for place in range(max(len(left), len(right))):
-        line = left[place].copy() if place < len(left) else Text()
-        if place < len(right):
+    for index in range(max(len(left), len(right))):
+        line = left[index].copy() if index < len(left) else Text()
+        if index < len(right):
             line.truncate(half, pad=True)
-            line = line.append(" " * _GAP).append_text(right[place])
+            line = line.append(" " * _GAP).append_text(right[index])
         lines.append(line)
     return lines
 

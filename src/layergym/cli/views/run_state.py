@@ -25,10 +25,10 @@ class Playing:
 
     now: Callable[[], float] = time.monotonic
     turns: Counter[int] = field(default_factory=Counter)
-    """By episode; one shows up with its first turn."""
+    """Turns by episode; one shows up with its first turn."""
     over: set[int] = field(default_factory=set)
     tokens: int = 0
-    """Sampled."""
+    """Sampled tokens."""
     since: float = 0.0
     """When the first turn was finished; tokens are counted from there."""
     last: dict[int, float] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Playing:
     @property
     def stragglers(self) -> list[tuple[int, float]]:
         """Those that have had no turn for the longest, and for how many seconds."""
-        slowest = sorted(self.last.items(), key=lambda one: one[1])[:_STRAGGLERS]
+        slowest = sorted(self.last.items(), key=lambda pair: pair[1])[:_STRAGGLERS]
         return [(episode, self.now() - at) for episode, at in slowest]
 
 
@@ -82,7 +82,7 @@ class RunState:
 
     @property
     def elapsed_s(self) -> float:
-        """Of this call."""
+        """Seconds that this call has taken."""
         return time.monotonic() - self.started
 
     @property

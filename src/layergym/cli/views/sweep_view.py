@@ -21,7 +21,8 @@ from layergym.base.files import Lines
 from layergym.cli.views.marks import MISSING, bar, duration, percent
 from layergym.command.safe_console import SafeConsole
 from layergym.evals.arms import ArmName
-from layergym.evals.results import cut_short, read_eval
+from layergym.evals.result_files import read_eval
+from layergym.evals.results import cut_short
 from layergym.evals.sweep.run_folder import finished, stopped
 from layergym.evals.sweep.spec import ArmRun
 
@@ -215,31 +216,31 @@ def _row(state: ArmState) -> list[Text | str | ProgressBar]:
 def _scores(states: Sequence[ArmState]) -> Text:
     """One bar per layer by its score at temperature 1, from the lowest arm's to the highest's."""
     states = [state for state in states if not _tuned(state.arm)]
-    found: dict[ArmName, list[float]] = {state.arm.name: [] for state in states}
+    scores: dict[ArmName, list[float]] = {state.arm.name: [] for state in states}
     for state in states:
-        found[state.arm.name] += [value for name, value in state.scores if name == "t1.0"]
-    means = {arm: sum(values) / len(values) for arm, values in found.items() if values}
+        scores[state.arm.name] += [value for name, value in state.scores if name == "t1.0"]
+    means = {arm: sum(values) / len(values) for arm, values in scores.items() if values}
     low, high = min(means.values(), default=0.0), max(means.values(), default=1.0)
-    bars = {arm: bar(means[arm], low, high) if arm in means else MISSING for arm in found}
-    layers = [arm for arm in found if arm.layer is not None]
-    told = [
+    bars = {arm: bar(means[arm], low, high) if arm in means else MISSING for arm in scores}
+    layers = [arm for arm in scores if arm.layer is not None]
+    lines = [
         f"{arm} {bars[arm]} {percent(means.get(arm))}".rstrip()
-        for arm in found
+        for arm in scores
         if arm not in layers
     ]
     if scored := [arm for arm in layers if arm in means]:
         best = max(scored, key=means.__getitem__)
-        told.append(f"best {best.label}, {percent(means[best])}")
+        lines.append(f"best {best.label}, {percent(means[best])}")
     strip = "".join(bars[arm] for arm in layers)
-    return Text(f"T=1: {'  '.join(told)}" + (f"\nlayers {strip}" if layers else ""))
+    return Text(f"T=1: {'  '.join(lines)}" + (f"\nlayers {strip}" if layers else ""))
 
 
 def _cut(states: Sequence[ArmState]) -> Text | None:
     """Which runs had episodes that were cut short, in one line; None when none had."""
-    told = [f"{_label(one.arm)} seed {one.arm.run.seed}: {one.cut}" for one in states if one.cut]
-    if not told:
+    runs = [f"{_label(run.arm)} seed {run.arm.run.seed}: {run.cut}" for run in states if run.cut]
+    if not runs:
         return None
-    return Text(f"cut short: {'; '.join(told)}", "red", no_wrap=True, overflow="ellipsis")
+    return Text(f"cut short: {'; '.join(runs)}", "red", no_wrap=True, overflow="ellipsis")
 
 
 def _steps(states: Sequence[ArmState]) -> int:
@@ -263,6 +264,6 @@ def _summary(states: Sequence[ArmState], elapsed_s: float, steps_before: int) ->
 
 def _line(state: ArmState, elapsed_s: float) -> str:
     what = f"{state.arm.name}{_rate(state.arm)} seed {state.arm.run.seed}: {state.state}"
-    found = [f"{name} {percent(value)}" for name, value in state.scores if state.state == "done"]
-    found += [state.cut] if state.cut else []
-    return f"[{duration(elapsed_s)}] {what}" + (f" ({', '.join(found)})" if found else "")
+    parts = [f"{name} {percent(value)}" for name, value in state.scores if state.state == "done"]
+    parts += [state.cut] if state.cut else []
+    return f"[{duration(elapsed_s)}] {what}" + (f" ({', '.join(parts)})" if parts else "")
