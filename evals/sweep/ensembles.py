@@ -15,7 +15,7 @@ from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
 from layergym.base.locks import locked
 from layergym.evals.arms import FULL, ArmName
-from layergym.evals.result_files import read_eval, write_eval
+from layergym.evals.result_files import on_one_panel, read_eval, write_eval
 from layergym.evals.results import EvalResult, Run, Sweep
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.spec import SweepSpec
@@ -177,6 +177,8 @@ def _read(path: Path) -> Votes:
     try:
         places = [path.parent / str(place) / "evals" for place in value["ensembles"]]
         results = tuple(read_eval(file) for place in places for file in place.glob("*.json"))
+        if len({result.arm for result in results}) < 2 or not on_one_panel(results):
+            raise TypeError("two ensembles on one panel are the least")
         return Votes(tuple(map(ArmName, value["voters"])), results)
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} holds no votes ({briefly(error)}); delete its folder") from None
