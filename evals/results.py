@@ -170,8 +170,15 @@ class Sweep:
 
     @cached_property
     def asked(self) -> SweepSettings:
-        """The settings in typed form."""
-        return SweepSettings.of(self.settings)
+        """The settings in typed form.
+
+        Raises:
+            InputError: one of them cannot be.
+        """
+        try:
+            return SweepSettings.of(self.settings)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
 
     @property
     def panel(self) -> EvalResult | None:
