@@ -21,7 +21,6 @@ from ipaddress import ip_address
 from itertools import count
 from socket import socket
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -31,6 +30,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from layergym.base.addresses import split
 from layergym.base.errors import InputError, Notice
 from layergym.base.texts import one_line
 
@@ -44,20 +44,6 @@ _ROOT = 200
 SHOWN = 300
 """Characters of what a server said that an error repeats."""
 _CHUNK = 1 << 16
-
-
-def split(url: str) -> SplitResult:
-    """The parts of an address.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # Read here, where a port above 65535 is refused.
-        return parts
-    except ValueError as error:
-        raise InputError(f'"{url}" is not an address: {error}') from error
 
 
 class Key(AuthBase):

@@ -140,7 +140,7 @@ _SWEEP = [
     "sweep", "alfworld-v0", "--layers", "0,3,5", "--steps", "1", "--tasks", "2", "--group", "2",
     "--env-arg", "max_turns=3", "--eval-tasks", "3", "--out", "F",
 ]  # fmt: skip
-_FEW = ["--eval-tasks", "1", "--eval-repeats", "1"]
+_FEW = ["--eval-tasks", "2", "--eval-repeats", "1"]
 _STUDIES = [
     ["dissect", "F", *_FEW, "--sets", "bfloat16"],
     ["vote", "F", *_FEW],

@@ -179,6 +179,7 @@ FINE: set[tuple[str, ...]] = {
         "max_turns=abc", "max_turns=0", "levels=9", "colour=red", "max_turns=[1]",
         "step_timeout_s=abc", "max_turns=1e999", "games=nowhere", "games=7")),
     ("envs", "word", "textworld-v0"),
+    ("plan", "--sampler", "vllm@http://127.0.0.1:9"),  # A plan asks no server.
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,35 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     record_all(path, some_record())
     path.write_bytes(path.read_bytes() + b"{}\n")
     with pytest.raises(InputError, match="line 2"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("success", None), ("success", "false"), ("success", 0), ("task", None), ("seed", 1.5),
+     ("seed", True), ("error", ["x"]), ("agent", 3)],
+)  # fmt: skip
+def test_a_damaged_value_does_not_count_as_another(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    record_all(path, some_record())
+    row = json.loads(path.read_bytes()) | {name: value}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=f"line 1.*{name} is"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("reward", None), ("reward", 1e999), ("reward", "1"), ("valid", None)]
+)
+def test_a_damaged_turn_does_not_count_as_another(name: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    record_all(path, some_record())
+    row = json.loads(path.read_bytes())
+    row["turns"][0][name] = value
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=rf"line 1.*{name}"):
         list(read_records(path))
 
 
