@@ -16,7 +16,6 @@ from layergym.agents.servers.vllm import Completion, written
 from layergym.base.addresses import VLLM_KEY, check_server
 from layergym.base.errors import InputError
 
-"""The environment variable with the server's key, as vLLM itself names it."""
 CONCURRENCY = 256
 """Requests at once; the server batches them."""
 TIMEOUT_S = 600.0

@@ -6,9 +6,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from layergym.base.errors import InputError
 
-
 VLLM_KEY = "VLLM_API_KEY"
-"""The environment variable with the key of a vLLM server."""
+"""The environment variable with the key of a vLLM server, as vLLM itself names it."""
 
 
 def split(url: str) -> SplitResult:
