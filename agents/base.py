@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from layergym.agents.types import Reply
-from layergym.base.errors import FAULTS, InputError, error_line
+from layergym.base.errors import InputError, error_line, faults
 from layergym.base.texts import printable
 from layergym.envs import border
 from layergym.envs.core import TextEnv
@@ -134,7 +134,7 @@ def asked(ask: Callable[[Episode], T], episode: Episode) -> T | Failure:
         return ask(episode)
     except InputError:
         raise
-    except FAULTS as error:
+    except faults() as error:
         return Failure(error_line(error))
 
 

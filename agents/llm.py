@@ -40,6 +40,7 @@ class LLMAgent:
                 f"model's context of {sampler.max_context:,}; allow fewer new tokens"
             )
         self.sampler = sampler
+        self.tokenizer = tokenizer
         self.style = style or PromptStyle()
         self._layout = Layout(tokenizer)
         self._talks: dict[int, tuple[EpisodeMemory, Conversation]] = {}

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Generic, TypeVar, cast
 
 from layergym.base.announced import Trouble, announced
-from layergym.base.errors import FAULTS, InputError, error_line, unknown
+from layergym.base.errors import InputError, error_line, faults, unknown
 from layergym.base.texts import short
 
 T = TypeVar("T")
@@ -79,11 +79,13 @@ class Plugins(Generic[T]):
             raise unknown(self.kind, text, self.names())
         try:
             if colon and not argument:
-                raise InputError("nothing stands behind the colon")
+                raise InputError(
+                    "nothing stands behind the colon; write a value there, or leave the colon out"
+                )
             return maker(argument)
         except InputError as error:
             raise InputError(f'the {self.kind} "{short(text)}" cannot be made: {error}') from None
-        except FAULTS as error:
+        except faults() as error:
             why = error_line(error)
             raise InputError(f'the {self.kind} "{short(text)}" cannot be made: {why}') from error
 
@@ -105,7 +107,8 @@ class Plugins(Generic[T]):
         module, _, attribute = self._others()[name].partition(":")
         try:
             return cast(Maker[T], getattr(import_module(module), attribute))
-        except FAULTS as error:
+        except faults() as error:
             raise InputError(
-                f'the {self.kind} "{name}" of {module} cannot be imported: {error_line(error)}'
+                f'the {self.kind} "{name}" of {module} cannot be imported: {error_line(error)}; '
+                "mend or uninstall its package"
             ) from error

@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from layergym.agents.contexts import Context, Exchange, View, Whole
 from layergym.agents.formats import ReplyFormat, open_format
 from layergym.agents.plugins import Plugins
-from layergym.base.errors import FAULTS, InputError, error_line
+from layergym.base.errors import InputError, error_line, faults
 from layergym.base.texts import whole_texts
 
 Turns = list[dict[str, str]]
@@ -165,15 +165,17 @@ class PromptStyle:
         }
         try:
             return compiled(self.template).make_module(values)
-        except FAULTS as error:
-            raise InputError(f"the prompt's template fails: {error_line(error)}") from error
+        except faults() as error:
+            raise InputError(
+                f"the prompt's template fails: {error_line(error)}; mend it"
+            ) from error
 
 
 def _called(function: PromptFunction, scene: Scene) -> str:
     try:
         return whole_texts(function(scene))
-    except FAULTS as error:
-        raise InputError(f"the prompt's function fails: {error_line(error)}") from error
+    except faults() as error:
+        raise InputError(f"the prompt's function fails: {error_line(error)}; mend it") from error
 
 
 def turns_of(style: PromptStyle, scene: Scene, user: str) -> Turns:
@@ -215,7 +217,9 @@ def names_in(template: str) -> frozenset[str]:
     try:
         names = find_undeclared_variables(_JINJA.parse(template)) - _JINJA.globals.keys()
     except (TemplateError, RecursionError) as error:
-        raise InputError(f"the prompt is not a Jinja template: {error_line(error)}") from None
+        raise InputError(
+            f"the prompt is not a Jinja template: {error_line(error)}; mend it"
+        ) from None
     if other := sorted(names - set(KNOWN)):
         raise InputError(
             f'the prompt speaks of "{other[0]}", which is not there; there is {", ".join(KNOWN)}'

@@ -50,7 +50,7 @@ def check_style(settings: Addressed) -> None:
     """
     for text in (settings.format or "", settings.context, settings.prompt):
         if not isinstance(text, str):
-            raise InputError(f"format, context and prompt are texts, unlike {str(text)[:40]}")
+            raise InputError(f"format, context and prompt must be texts, not {str(text)[:40]}")
     if settings.format is not None:
         open_format(settings.format)
     CONTEXTS.open(settings.context)

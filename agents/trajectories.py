@@ -1,8 +1,8 @@
 """Trajectories on disk: one JSON object a line, appended as episodes finish.
 
 A line holds the episode's facts and, per turn, `observation`, `reply`, `action`, `reward` and
-`valid`, with `tokens` (read and written), `advantage` and `forgotten` where they are known. Token
-ids, log-probabilities and state keys are left out; what is read back lacks them.
+`valid`, with `tokens` (read and written), `advantage`, `forgotten` and what `TurnDetails` says,
+where they are known. Token ids and state keys are left out; what is read back lacks them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar, get_args
 
+from layergym.agents.turn_details import TurnDetails, as_values, of_values
 from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
-from layergym.base.locks import staged
+from layergym.base.hub import fetched
 from layergym.base.numbers import Bounds
 
 T = TypeVar("T")
@@ -49,6 +50,10 @@ class Record:
     """The optimiser step it was played for; None in an evaluation."""
     advantages: tuple[float, ...] = ()
     """One per turn, where it was trained on."""
+    details: tuple[TurnDetails, ...] = ()
+    """One per turn, where more is known of it than the trajectory says."""
+    masked: bool = False
+    """Whether it was compared with others, but no token of it carried loss."""
 
 
 class Recorder:
@@ -66,7 +71,9 @@ class Recorder:
             _lock(self._file)
         except BlockingIOError:
             self._file.close()
-            raise InputError(f"{path} is being written by another process") from None
+            raise InputError(
+                f"{path} is being written by another process; wait for it, or take another folder"
+            ) from None
         _mend(self._file)
         self._synced = time.monotonic()
 
@@ -123,12 +130,21 @@ def read_records(path: Path) -> Iterator[Record]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                yield _record(json.loads(line))
-            except _DAMAGE as error:
-                raise InputError(
-                    f"{path}, line {number}, is not a trajectory: {briefly(error)}"
-                ) from None
+            yield read_line(line, f"{path}, line {number},")
+
+
+def read_line(line: bytes, where: str) -> Record:
+    """One record.
+
+    Raises:
+        InputError: the line is something else; `where` it stands is told.
+    """
+    try:
+        return _record(json.loads(line))
+    except _DAMAGE as error:
+        raise InputError(
+            f"{where} is not a trajectory: {briefly(error)}; remove the line, or play again"
+        ) from None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -138,51 +154,15 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     return len(lines)
 
 
-def write_dataset(folder: Path, records: Iterable[Record]) -> int:
-    """Write records as a dataset that `datasets.load_dataset(folder)` reads; how many there were.
-
-    One row per trajectory; `turns` is a list of objects.
-
-    Raises:
-        InputError: as `staged`.
-    """
-    from datasets import Dataset, Features, List, Value
-
-    text, number, whole, truth = (Value(t) for t in ("string", "float64", "int64", "bool"))
-    turn = {
-        "observation": text,
-        "reply": text,
-        "action": text,
-        "reward": number,
-        "valid": truth,
-        "tokens": List(whole),
-        "advantage": number,
-        "forgotten": whole,
-    }
-    columns = {
-        **dict.fromkeys(("agent", "env_id", "task", "kind", "ended", "error"), text),
-        "step": whole,
-        "seed": whole,
-        "success": truth,
-        "reward": number,
-        "turns": List(turn),
-    }
-    rows = [as_row(record) for record in records]
-    for row in rows:
-        row["turns"] = [dict.fromkeys(turn) | played for played in row["turns"]]
-    with staged(folder) as scratch:
-        (scratch / "data").mkdir()
-        path = scratch / "data" / "train-00000-of-00001.parquet"
-        Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
-    return len(rows)
-
-
 def record_files(path: Path) -> list[Path]:
     """Files with trajectories: `path` itself, or all in the folder of a run, sweep or evaluation.
+
+    What is on the hub (hf://datasets/owner/name) is fetched.
 
     Raises:
         InputError: there are none.
     """
+    path = fetched(path)
     if path.is_file():
         return [path]
     files = sorted(path.rglob(NAME)) if path.is_dir() else []
@@ -205,6 +185,7 @@ def as_row(record: Record) -> dict[str, Any]:
         "success": trajectory.success,
         "reward": trajectory.total_reward,
         "error": trajectory.error,
+        **({"masked": True} if record.masked else {}),
         "turns": list(_turns(record)),
     }
 
@@ -239,6 +220,8 @@ def _turns(record: Record) -> Iterator[dict[str, Any]]:
             row["forgotten"] = turn.reply.forgotten
         if record.advantages:
             row["advantage"] = record.advantages[number]
+        if record.details:
+            row |= as_values(record.details[number])
         yield row
 
 
@@ -260,9 +243,14 @@ def _record(row: dict[str, Any]) -> Record:
         error=_read(row, "error", str),
     )
     step = row["step"]
-    advantages = tuple(float(t["advantage"]) for t in row["turns"] if "advantage" in t)
-    agent = _read(row, "agent", str)
-    return Record(played, agent, None if step is None else int(step), advantages)
+    return Record(
+        played,
+        _read(row, "agent", str),
+        None if step is None else int(step),
+        tuple(float(t["advantage"]) for t in row["turns"] if "advantage" in t),
+        tuple(map(of_values, row["turns"])) if any("prompt" in t for t in row["turns"]) else (),
+        _read({"masked": False, **row}, "masked", bool),
+    )
 
 
 def _read(row: Mapping[str, Any], name: str, kind: type[T]) -> T:

@@ -118,8 +118,8 @@ def apart_in_trees(model: PreTrainedModel) -> float:
     """Log-probabilities of rows in a tree beside those of rows alone."""
     found = []
     for reach in (None, 1e9):
-        planted = trees.plant(ROWS, reach, len(ROWS))
-        order, laid = trees.arranged(ROWS, planted, reach)
+        planted = trees.choose_trees(ROWS, reach, len(ROWS))
+        order, laid = trees.arrange(ROWS, planted, reach)
         sampled = torch.zeros(laid.places.shape, dtype=torch.bool)
         for place, row in enumerate(order):
             sampled[place, 1 : len(ROWS[row])] = True

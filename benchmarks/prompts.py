@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--admissible", action=argparse.BooleanOptionalAction, help="list the admissible actions"
     )
-    parser.add_argument("--first", type=int, default=0, help="leave out so many tasks")
+    parser.add_argument("--first", type=int, default=0, help="leave out this many tasks")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="replies to print")
     options = parser.parse_args()
     print("| model | environment | form | replies | well-formed | valid | cut off | reward |")

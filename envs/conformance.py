@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from layergym.base.errors import FAULTS, ContractError, InputError, error_line
+from layergym.base.errors import ContractError, InputError, error_line, faults
 from layergym.envs import border
 from layergym.envs.chance import seeded
 from layergym.envs.core import TextEnv
@@ -67,7 +67,7 @@ def examine(fresh: Fresh) -> Iterator[Finding]:
             yield Finding(promise, tuple(dict.fromkeys(check(fresh))))
         except (ContractError, InputError) as error:
             yield Finding(promise, (error_line(error),))
-        except FAULTS as error:  # whatever an author's code raises is a finding
+        except faults() as error:  # whatever an author's code raises is a finding
             problem = (
                 f"playing it raised {error_line(error)}; an action may fail, but must not raise"
             )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layergym.base.errors import FAULTS, InputError, error_line
+from layergym.base.errors import InputError, error_line, faults
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -41,7 +41,9 @@ def panel(
     tasks = [t for t in _ids(env) if not kinds or env.kind(t) in kinds]
     if not tasks:
         of = f" of kind {', '.join(kinds)}" if kinds else ""
-        raise InputError(f"the {env.split} split has no task{of}")
+        raise InputError(
+            f"the {env.split} split has no task{of}; take another split, or other settings"
+        )
     if size is not None or skip:
         wanted = skip + max(size or 1, 1)
         if (size is not None and size < 1) or wanted > len(tasks):
@@ -61,7 +63,7 @@ def _ids(env: TextEnv) -> list[str]:
         return border.task_ids(env.tasks)
     except InputError:
         raise
-    except FAULTS as error:
+    except faults() as error:
         raise InputError(
             f"{type(env).__name__} cannot name its tasks: {error_line(error)}"
         ) from error

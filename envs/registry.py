@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvCreator, load_env_creator
 from gymnasium.error import Error
 
 from layergym.base.announced import Trouble, announced
-from layergym.base.errors import FAULTS, InputError, error_line, unknown
+from layergym.base.errors import InputError, error_line, faults, unknown
 from layergym.envs.core import TextEnv
 
 GROUP = "layergym.envs"
@@ -53,7 +53,9 @@ def register(id: str, entry_point: str | type[TextEnv], **kwargs: Any) -> None:
         creator = cast(EnvCreator | str, entry_point)
         gymnasium.register(id, creator, kwargs=kwargs, disable_env_checker=True)
     except Error as error:
-        raise InputError(f'"{id}" is not an environment id: {error}') from error
+        raise InputError(
+            f'"{id}" is not an environment id: {error}; write it as in alfworld-v0'
+        ) from error
     _ids.add(id)
 
 
@@ -145,7 +147,7 @@ def make(name: str, /, *, step_timeout_s: float | None = None, **kwargs: Any) ->
         env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     except InputError:
         raise
-    except FAULTS as error:
+    except faults() as error:
         raise _misfit(id, error) from error
     if not isinstance(env, TextEnv):
         raise InputError(f"{id} is a {type(env).__name__}, not a layergym.TextEnv; wrap it in one")
@@ -170,7 +172,7 @@ def load_entry(id: str) -> Any:
     point = gymnasium.spec(id).entry_point
     try:
         return load_env_creator(point) if isinstance(point, str) else point
-    except FAULTS as error:
+    except faults() as error:
         raise BrokenError(f"{_whose(id)} cannot be imported: {error_line(error)}") from error
 
 
@@ -197,4 +199,4 @@ def _misfit(id: str, error: BaseException) -> InputError:
     missing = re.search(r"missing \d+ required keyword-only .*?: (.*?)(?: was raised|$)", text)
     if isinstance(error, TypeError) and missing:
         return InputError(f"{_whose(id)} needs these settings: {missing[1]}")
-    return BrokenError(f"{_whose(id)} cannot be made like this: {text}")
+    return BrokenError(f"{_whose(id)} cannot be made like this: {text}; mend its settings")

@@ -37,7 +37,7 @@ def read_rows(source: str | Path, split: str) -> list[TableRow]:
     try:
         return _from_file(path)
     except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {briefly(error)}") from error
+        raise InputError(f"{path} cannot be read: {briefly(error)}; check the file") from error
 
 
 def read_once(
@@ -88,7 +88,10 @@ def _in_folder(folder: Path, split: str) -> Path:
     files = [folder / f"{split}{ending}" for ending in _ENDINGS]
     present = [path for path in files if path.is_file()]
     if not present:
-        raise InputError(f"{folder} has no file {split}.jsonl, {split}.json or {split}.parquet")
+        raise InputError(
+            f"{folder} has no file {split}.jsonl, {split}.json or {split}.parquet; "
+            "add one, or take another split"
+        )
     return present[0]
 
 
@@ -121,7 +124,10 @@ def _from_hub(name: str, split: str) -> list[TableRow]:
     try:
         return [dict(row) for row in load_dataset(name, config or None, split=split)]
     except Exception as error:  # the library raises many kinds, all of them about the request
-        raise InputError(f"{name} ({split}) cannot be loaded from the hub: {error}") from error
+        raise InputError(
+            f"{name} ({split}) cannot be loaded from the hub: {error}; "
+            "check the name and the network, or give a folder"
+        ) from error
 
 
 def same_text(text: str) -> str:

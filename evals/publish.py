@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -17,20 +18,23 @@ from layergym.base.locks import staged
 from layergym.base.texts import one_line, printable
 from layergym.evals.result_files import read_run
 from layergym.evals.results import EvalResult, Run
+from layergym.trainer.held_out import BEST
 from layergym.trainer.layers.delta import LayerDelta, merge
 from layergym.trainer.layers.grammar import ranges, whole_layers
 from layergym.trainer.spec import RunSpec
 
+RepositoryKind = Literal["model", "dataset"]
 _FILES = ("delta.safetensors", "config.json", "manifest.json")
 
 
-def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
+def package(run: Path, folder: Path, *, whole: bool = False, best: bool = False) -> Path:
     """Write what other people need of the run in `run`: its delta, settings, and a model card.
 
     Args:
         run: folder of a finished training run.
         folder: where to write.
         whole: also write base and delta merged, as one ordinary checkpoint.
+        best: take the step that was best on held-out tasks, in place of the last.
 
     Returns:
         `folder`.
@@ -41,9 +45,14 @@ def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
     """
     if missing := [name for name in _FILES if not (run / name).is_file()]:
         raise InputError(f"{run} has no {missing[0]}; finish the run first")
-    spec, done, delta = RunSpec.read(run), read_run(run), LayerDelta.load(run / _FILES[0])
+    if best and not (run / BEST).is_file():
+        raise InputError(f"{run} has no {BEST}; train with --eval-every N --keep best")
+    spec, done = RunSpec.read(run), read_run(run)
+    delta = LayerDelta.load(run / (BEST if best else _FILES[0]))
+    if best:  # The scores are those of the last step.
+        done = replace(done, evals=())
     try:
-        about = card(delta, done)
+        about = card(delta, done, best=best)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{run} is damaged ({briefly(error)}); train it again") from None
     with staged(folder) as scratch:
@@ -56,7 +65,7 @@ def package(run: Path, folder: Path, *, whole: bool = False) -> Path:
     return folder
 
 
-def card(delta: LayerDelta, run: Run) -> str:
+def card(delta: LayerDelta, run: Run, *, best: bool = False) -> str:
     """A model card in the hub's format: what was trained, how it scored, how to use it."""
     config, manifest = _portable(run.config), run.manifest
     model, env = (one_line(printable(str(config[name]))) for name in ("model", "env"))
@@ -75,6 +84,11 @@ def card(delta: LayerDelta, run: Run) -> str:
         f"learning ({config['algorithm']}, {config['steps']} updates of {config['tasks_per_step']} "
         f"tasks x {config['group_size']} episodes, seed {config['seed']}). Every other tensor is "
         "bit-identical to the base model's.",
+        *(
+            ["", "These are the weights of the step that was best on held-out tasks."]
+            if best
+            else []
+        ),
         "",
         "| | |",
         "|---|---|",
@@ -144,7 +158,9 @@ def check_repository(name: str) -> None:
         raise InputError(f'--push takes owner/name, not "{name}"')
 
 
-def push(folder: Path, repository: str, *, private: bool = False) -> str:
+def push(
+    folder: Path, repository: str, *, private: bool = False, kind: RepositoryKind = "model"
+) -> str:
     """Upload a packaged folder to the Hugging Face hub; the token is the hub's own (`hf auth`).
 
     Returns:
@@ -155,8 +171,13 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
     """
     hub = HfApi()
     try:
-        address = hub.create_repo(repository, private=private, exist_ok=True)
-        hub.upload_folder(folder_path=folder, repo_id=repository, commit_message="Layer delta")
+        address = hub.create_repo(repository, private=private, exist_ok=True, repo_type=kind)
+        hub.upload_folder(
+            folder_path=folder,
+            repo_id=repository,
+            repo_type=kind,
+            commit_message="layergym publish",
+        )
     except (HfHubHTTPError, ValueError, OSError) as error:
         why = str(error).strip().splitlines()[0]
         raise InputError(f"the hub did not take {repository}: {why}") from error

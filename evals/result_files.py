@@ -150,7 +150,9 @@ def _cost(path: Path) -> Cost:
     try:
         return Cost(**{k: _number(v) for k, v in value.items() if k in known and v is not None})
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path} does not hold costs ({error})") from None
+        raise InputError(
+            f"{path} does not hold costs ({error}); remove it, or train again"
+        ) from None
 
 
 def _table(rows: Any, cell: Callable[[Any], T]) -> tuple[tuple[T, ...], ...]:

@@ -83,7 +83,7 @@ class EvalResult:
     @property
     def name(self) -> str:
         """The name of its file: "greedy", "t0.5", "t1.0"."""
-        return "greedy" if self.temperature == 0 else f"t{self.temperature}"
+        return score_name(self.temperature)
 
     @property
     def cut(self) -> int:
@@ -192,3 +192,8 @@ def cut_short(errors: int, out_of_context: int, shortened: int = 0) -> str:
     told += [f"{out_of_context} out of context"] * bool(out_of_context)
     told += [f"{shortened} with a shortened history"] * bool(shortened)
     return ", ".join(told)
+
+
+def score_name(temperature: float) -> str:
+    """What an evaluation at a temperature is called: "greedy", "t0.5", "t1.0"."""
+    return "greedy" if temperature == 0 else f"t{float(temperature)}"

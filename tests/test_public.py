@@ -74,6 +74,11 @@ def test_torch_is_not_imported_before_it_is_needed(use: str) -> None:
     subprocess.run([sys.executable, "-c", source], check=True)
 
 
+def test_an_environment_author_waits_for_no_library() -> None:
+    source = "import sys, layergym\nassert not {'asyncio', 'scipy', 'rich'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
 @pytest.mark.slow
 def test_a_users_file_is_checked_for_its_types(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"

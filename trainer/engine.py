@@ -42,7 +42,8 @@ def open_engine(name: str, exchange: Path, model: PreTrainedModel) -> Engine:
     if not far < _FAR:
         raise InputError(
             f"the engine {name} serves another model: on the same tokens its log-probabilities "
-            f"differ by {far:.2g} nats"
+            f"differ by {far:.2g} nats; "
+            "serve the model that trains"
         )
     return engine
 

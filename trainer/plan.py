@@ -29,7 +29,7 @@ from layergym.agents.models.architecture import cache_bytes, causal_model
 from layergym.base.errors import InputError
 from layergym.trainer.layers.grammar import changed_by
 from layergym.trainer.layers.selection import decoder_layers, select
-from layergym.trainer.memory import MASTER_BYTES, SHARE, STEPPED_BYTES, saved_bytes
+from layergym.trainer.parts.memory import MASTER_BYTES, SHARE, STEPPED_BYTES, saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten

@@ -230,7 +230,11 @@ def train_policy(
     settings = _settings(spec, folder, watch.report_to)
     settings.max_steps = min(until or spec.steps, spec.steps)
     samples = Samples(
-        folder, f"layers={spec.layers}", updates_per_rollout=settings.updates_per_rollout
+        folder,
+        f"layers={spec.layers}",
+        settings.rollout,
+        updates_per_rollout=settings.updates_per_rollout,
+        tokenizer=policy.tokenizer,
     )
     trainer = policy.trainer(
         policy.model,
@@ -292,7 +296,7 @@ def _settings(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> GiGPOCon
     except InputError:
         raise
     except (TypeError, ValueError) as error:  # TRL and Transformers look at the values.
-        raise InputError(f"a setting is wrong: {briefly(error)}") from error
+        raise InputError(f"a setting is wrong: {briefly(error)}; mend it") from error
 
 
 def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str, Any]:
@@ -321,6 +325,11 @@ def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str,
         save_steps=spec.save_every,
         save_total_limit=2,
         report_to=list(report_to),
-        run_name=folder.name,
+        run_name=f"{folder.parent.name}-{folder.name}" if _of_sweep(folder) else folder.name,
         disable_tqdm=True,
     )
+
+
+def _of_sweep(folder: Path) -> bool:
+    """Whether the folder's own name, "seed-0", is that of many runs."""
+    return folder.name.startswith("seed-")

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerBase
+
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records, write_records
+from layergym.agents.turn_details import TurnDetails, details_of, with_credit
+from layergym.agents.types import CUT
 from layergym.base.errors import InputError, Notice
-from layergym.trainer.credit.collect import Collected
+from layergym.trainer.credit.algorithms import Credited
+from layergym.trainer.credit.collect import Collected, RolloutSpec
+from layergym.trainer.credit.parts import credit_parts
 
 EVERY = 10
 """Optimiser steps from one kept group to the next, which bounds the file."""
@@ -19,11 +26,29 @@ class Samples:
     What a resumed run plays again replaces what was kept of it.
     """
 
-    def __init__(self, folder: Path, agent: str, *, updates_per_rollout: int = 1) -> None:
-        """Keep episodes of `agent` in `folder`; a rollout feeds this many optimiser steps."""
+    def __init__(
+        self,
+        folder: Path,
+        agent: str,
+        rollouts: RolloutSpec | None = None,
+        *,
+        updates_per_rollout: int = 1,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+    ) -> None:
+        """Keep episodes of `agent` in `folder`.
+
+        Args:
+            folder: of the run.
+            agent: the name that they are kept under.
+            rollouts: how they are played and credited, to say where their credit is from.
+            updates_per_rollout: optimiser steps that a rollout feeds.
+            tokenizer: of the model, to write its tokens as text.
+        """
         self._path = folder / NAME
         self._agent = agent
+        self._rollouts = rollouts or RolloutSpec()
         self._updates = updates_per_rollout
+        self._tokenizer = tokenizer
         self._kept: int | None = None
 
     def keep(self, step: int, collected: Collected) -> None:
@@ -33,12 +58,21 @@ class Samples:
         if self._kept is None:
             write_records(self._path, self._before(step))
         self._kept = step
-        first = collected.groups[0]
         with Recorder(self._path) as recorder:
-            for trajectory, advantages in zip(
-                first.group.trajectories, first.advantages, strict=True
-            ):
-                recorder.write(Record(trajectory, self._agent, step, advantages))
+            for record in self._records(step, collected.groups[0]):
+                recorder.write(record)
+
+    def _records(self, step: int, first: Credited) -> Iterator[Record]:
+        parts = credit_parts(first.group, self._rollouts.credit)
+        rows = zip(
+            first.group.trajectories, first.advantages, parts.episode, parts.states, strict=True
+        )
+        for trajectory, advantages, episode, states in rows:
+            details: tuple[TurnDetails, ...] = ()
+            if self._tokenizer is not None:
+                details = with_credit(details_of(trajectory, self._tokenizer), episode, states)
+            masked = self._rollouts.mask_truncated and trajectory.ended in CUT
+            yield Record(trajectory, self._agent, step, advantages, details, masked)
 
     def _before(self, step: int) -> list[Record]:
         """What an interrupted run kept of earlier steps, as far as it can be read."""

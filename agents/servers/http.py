@@ -7,7 +7,6 @@ arrives, headers and all, within the time of its attempt, however slowly it tric
 from __future__ import annotations
 
 import html
-import io
 import json
 import os
 import re
@@ -16,20 +15,16 @@ import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.client import HTTPResponse
 from ipaddress import ip_address
 from itertools import count
-from socket import socket
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.exceptions import ChunkedEncodingError
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from layergym.agents.servers.timely import TimelyAdapter
 from layergym.base.addresses import split
 from layergym.base.errors import InputError, Notice
 from layergym.base.texts import one_line
@@ -179,7 +174,7 @@ class Server:
         self._patience = patience
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_maxsize=connections))
+            self._session.mount(scheme, TimelyAdapter(pool_maxsize=connections))
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Response:
         """The server's answer, whatever its status; asked again where that may help.
@@ -251,69 +246,3 @@ def _root(error: BaseException) -> str:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     cause = reason if isinstance(reason, BaseException) else error
     return one_line(str(cause))
-
-
-# ---- a time for the whole answer -----------------------------------------------------------------
-
-
-class _InTime(io.RawIOBase):
-    """A socket's file whose reads together take no longer than the socket's timeout at its start.
-
-    A timeout alone is one of silence: a byte now and then would hold a reader for ever.
-    """
-
-    def __init__(self, sock: socket) -> None:
-        self._sock, self._file = sock, sock.makefile("rb", buffering=0)
-        limit_s = sock.gettimeout()
-        self._end = None if limit_s is None else time.monotonic() + limit_s
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._end is not None:
-            left_s = self._end - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError("timed out before the answer was whole")
-            self._sock.settimeout(left_s)
-        return self._file.readinto(buffer)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class _Answer(HTTPResponse):
-    def __init__(self, sock: socket, *args: Any, **more: Any) -> None:
-        super().__init__(sock, *args, **more)
-        self.fp.close()
-        self.fp = io.BufferedReader(_InTime(sock))
-
-
-class _Http(HTTPConnection):
-    response_class = _Answer
-
-
-class _Https(HTTPSConnection):
-    response_class = _Answer
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-class _Adapter(HTTPAdapter):
-    """Connections whose answers come in time, directly or through a proxy."""
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-
-    def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **more)
-        manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-        return manager

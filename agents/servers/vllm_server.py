@@ -93,7 +93,10 @@ class VLLMServer:
                 f"run with VLLM_SERVER_DEV_MODE=1: {error}"
             ) from None
         if not (isinstance(forgotten, dict) and forgotten.get("success") is True):
-            raise InputError(f"{self.url} is busy with other requests, so it keeps old activations")
+            raise InputError(
+                f"{self.url} is busy with other requests, so it keeps old activations; "
+                "give the run a server of its own"
+            )
 
     def _served(self) -> tuple[str, str, int]:
         """Name, source and context length of the model."""
@@ -115,13 +118,16 @@ class VLLMServer:
 
     def _no_vllm(self, error: Exception) -> InputError:
         why = self._server.key.hidden(f"{type(error).__name__}: {error}")[:SHOWN]
-        return InputError(f"{self.url} does not answer as a vLLM server would ({why})")
+        return InputError(
+            f"{self.url} does not answer as a vLLM server would ({why}); "
+            "check the address and the version of vLLM"
+        )
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
             answer = self._server.ask(method, path, body)
         except Unanswered as error:
-            raise InputError(f"no vLLM server: {error}") from None
+            raise InputError(f"no vLLM server: {error}; start one, or mend the address") from None
         if answer.status != 200:
             said = self._server.key.hidden(answer.said)[:SHOWN]
             raise InputError(f"{self.url}{path} answered {answer.status}: {said}")

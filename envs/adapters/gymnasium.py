@@ -59,7 +59,10 @@ class Gymnasium(TextEnv):
                 env_id, disable_env_checker=True, **(settings or {})
             )
         except (Error, ImportError, TypeError) as error:
-            raise InputError(f'cannot make "{env_id}": {error}') from error
+            raise InputError(
+                f'cannot make "{env_id}": {error}; '
+                "check its id and settings, and that its package is installed"
+            ) from error
         self.max_turns = max_turns or self.limit() or self.max_turns
         self.names = self._names(actions or type(self).actions)
         if self.names and not self.instructions:
@@ -143,7 +146,10 @@ class Gymnasium(TextEnv):
             given = [str(action.name) for action in own]  # type: ignore[attr-defined]
         given = given or [f"action {self._first + i}" for i in range(number)]
         if len(given) != number:
-            raise InputError(f"there are {number} actions, but {len(given)} names: {list(given)}")
+            raise InputError(
+                f"there are {number} actions, but {len(given)} names: {list(given)}; "
+                "give one name for each action"
+            )
         return [name.lower() for name in given]
 
 

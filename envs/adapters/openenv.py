@@ -99,7 +99,9 @@ class OpenEnv(Replayed):
             session.connect()
         except ConnectionError as error:
             session.close()
-            raise InputError(f"no OpenEnv server answers at {self.url}: {error}") from error
+            raise InputError(
+                f"no OpenEnv server answers at {self.url}: {error}; start it, or mend the address"
+            ) from error
         return session
 
     def _shown(self, observation: Any) -> str:

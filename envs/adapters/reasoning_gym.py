@@ -56,7 +56,7 @@ class ReasoningGym(TextEnv):
         Args:
             dataset: reasoning-gym's name of it.
             settings: the dataset's own.
-            size: number of questions in the split; fewer where there are not so many.
+            size: number of questions in the split; fewer where there are fewer.
             isolation: how the scorer is confined; see `Sandbox`.
             split: a question's text decides where it belongs, so none is in both.
             max_turns: answers that may be given.
@@ -159,7 +159,9 @@ def _stream(dataset: str, settings: str) -> Any:
     try:
         return make(dataset, **json.loads(settings))
     except (TypeError, AssertionError, ValueError) as error:
-        raise InputError(f"reasoning-gym does not make {dataset} like this: {error}") from error
+        raise InputError(
+            f"reasoning-gym does not make {dataset} like this: {error}; mend the settings"
+        ) from error
 
 
 def _text(entry: Entry) -> str:

@@ -60,7 +60,9 @@ class TextArena(Replayed):
                 self.inner = textarena.make(f"{self.game}-raw")
                 self.inner.reset(num_players=1, seed=seed)
             except AssertionError as error:
-                raise InputError(f"{self.game} cannot be played alone: {error}") from error
+                raise InputError(
+                    f"{self.game} cannot be played alone: {error}; take a game for one player"
+                ) from error
             except LookupError as error:
                 raise InputError(
                     f"{self.game} needs data of nltk: python -m nltk.downloader words "

@@ -163,7 +163,10 @@ def _described(files: list[Path]) -> list[Path]:
     """The games, each with the description that says what can be done in it."""
     for file in files:
         if not file.with_suffix(".json").is_file():
-            raise InputError(f"{file} has no {file.stem}.json beside it, which tw-make writes")
+            raise InputError(
+                f"{file} has no {file.stem}.json beside it, which tw-make writes; "
+                "make the game again"
+            )
     return files
 
 

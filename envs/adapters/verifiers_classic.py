@@ -30,9 +30,15 @@ class Classic:
             train = split == "train"
             dataset = self._env.get_dataset() if train else self._env.get_eval_dataset()
         except (ValueError, AttributeError, TypeError) as error:
-            raise InputError(f'cannot load "{name}" of verifiers: {error}') from error
+            raise InputError(
+                f'cannot load "{name}" of verifiers: {error}; '
+                "check its name, and that its package is installed"
+            ) from error
         if getattr(self._env, "tool_defs", None) or not hasattr(self._env, "get_prompt_messages"):
-            raise InputError(f'"{name}" of verifiers offers tools, which a text agent cannot call')
+            raise InputError(
+                f'"{name}" of verifiers offers tools, which a text agent cannot call; '
+                "take an environment without tools"
+            )
         self.rows: Sequence[Mapping[str, Any]] = [dict(row) for row in dataset]
         self.instructions = str(self._env.system_prompt or "")
 

@@ -38,7 +38,10 @@ class Tasksets:
             self._env = loaders.load_environment(config)
             tasks = list(itertools.islice(self._env.taskset, _MOST))
         except (ValueError, ImportError, AttributeError, TypeError) as error:
-            raise InputError(f'cannot load "{name}" of verifiers: {error}') from error
+            raise InputError(
+                f'cannot load "{name}" of verifiers: {error}; '
+                "check its name, and that its package is installed"
+            ) from error
         self._seats = sorted(self._env._agent_specs)
         kind = type(self._env.taskset).task_type()
         tools = kind.toolsets(config.taskset.task) or type(self._env.taskset).toolsets(

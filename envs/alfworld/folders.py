@@ -137,7 +137,10 @@ def _json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is cut off or corrupt ({error}); download it again") from error
     if not isinstance(game, dict):
-        raise InputError(f"{path} is not an ALFWorld game: its JSON is not an object")
+        raise InputError(
+            f"{path} is not an ALFWorld game: its JSON is not an object; "
+            "leave it out, or fetch the games again"
+        )
     return game
 
 

@@ -91,12 +91,16 @@ def read_id(id: str) -> GameRecipe:
     """
     match = _ID.fullmatch(id)
     if match is None or match[4] not in KINDS:
-        raise InputError(f'"{id}" is not the id of a generated ALFWorld game')
+        raise InputError(
+            f'"{id}" is not the id of a generated ALFWorld game; take an id that tasks lists'
+        )
     split, receptacles, objects, kind, number = match.groups()
     knobs = [int(knob[1:]) if knob else None for knob in (receptacles, objects)]
     recipe = GameRecipe(split, kind, int(number), *knobs)
     if recipe.id != id:
-        raise InputError(f'"{id}" is not the id of a generated ALFWorld game')
+        raise InputError(
+            f'"{id}" is not the id of a generated ALFWorld game; take an id that tasks lists'
+        )
     return recipe
 
 

@@ -138,4 +138,6 @@ def _tree(text: str) -> list[Tree]:
             if len(stack) == 1:
                 return done
             stack[-1].append(done)
-    raise InputError("the PDDL problem is cut off: a parenthesis is never closed")
+    raise InputError(
+        "the PDDL problem is cut off: a parenthesis is never closed; fetch the game again"
+    )

@@ -60,7 +60,7 @@ class Listed:
         self._source = records
         self._records = {id: records[id] for id in sorted(records) if records[id].kind in kinds}
         if not self._records:
-            raise InputError(f"there are no games of kind {', '.join(kinds)}")
+            raise InputError(f"there are no games of kind {', '.join(kinds)}; take other kinds")
         self._digests: dict[str, str] = {}
         self.ids = tuple(self._records)
 
@@ -110,9 +110,11 @@ def _read_compact(path: Path, changed_ns: int) -> Mapping[str, GameRecord]:
                 record = _record(line, f"{path}, line {number}")
                 records[record.id] = record
     except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
+        raise InputError(f"there is no file {path}; check the path") from None
     except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a whole .xz file of text ({error})") from error
+        raise InputError(
+            f"{path} is not a whole .xz file of text ({error}); fetch it again"
+        ) from error
     return records
 
 

@@ -43,7 +43,8 @@ def problems(rows: Sequence[TableRow], split: str) -> list[CodeProblem]:
     else:
         raise InputError(
             f"columns {', '.join(sorted(columns)) or '(none)'} are not those of HumanEval "
-            "(prompt, entry_point, canonical_solution, test) or MBPP (task_id, code, test_list)"
+            "(prompt, entry_point, canonical_solution, test) or MBPP (task_id, code, test_list); "
+            "rename them"
         )
     of_split = []
     for number, row in enumerate(rows):
@@ -52,9 +53,13 @@ def problems(rows: Sequence[TableRow], split: str) -> list[CodeProblem]:
                 warnings.simplefilter("ignore")  # the row's own, such as "\B" in a plain string
                 of_split += [build(row)] if split_of(row) == split else []
         except (SyntaxError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"row {number} of the dataset cannot be used: {error!r}") from error
+            raise InputError(
+                f"row {number} of the dataset cannot be used: {error!r}; mend or drop it"
+            ) from error
         except StopIteration:
-            raise InputError(f"row {number} of the dataset has no function check") from None
+            raise InputError(
+                f"row {number} of the dataset has no function check; mend or drop it"
+            ) from None
     if not of_split:
         raise InputError(f"the dataset has no {split} split; HumanEval, for one, is test only")
     return sorted(of_split, key=lambda problem: problem.id)

@@ -45,7 +45,9 @@ def questions(rows: Sequence[TableRow], source: str) -> list[Question]:
     made = [_question(row, number, digits) for number, row in enumerate(rows)]
     made = [question for question in made if question.answer]
     if not made:
-        raise InputError(f"{source} has no question with an answer")
+        raise InputError(
+            f"{source} has no question with an answer; check its columns question and answer"
+        )
     if len({question.id for question in made}) < len(made):
         raise InputError(f"{source} uses an id twice; ids must be unique")
     return sorted(made, key=lambda question: question.id)

@@ -60,7 +60,10 @@ def package_folder(name: str) -> str:
     """
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"the sandbox was asked for the package {name}, which is not installed")
+        raise InputError(
+            f"the sandbox was asked for the package {name}, which is not installed; "
+            "install it, or leave it out"
+        )
     return str(Path(spec.submodule_search_locations[0]).resolve())
 
 

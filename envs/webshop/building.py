@@ -54,7 +54,7 @@ def build_catalogue(
             file.write(json.dumps(_record(product)).encode() + b"\n")
             ends.append(file.tell())
     if not asins:
-        raise InputError("the catalogue has no usable product")
+        raise InputError("the catalogue has no usable product; check its files")
     names = np.array(list(asins))
     order = np.argsort(names, kind="stable")
     rows = np.empty(len(order), dtype=np.int32)

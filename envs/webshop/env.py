@@ -88,7 +88,10 @@ class WebShop(TextEnv):
         self.shop, self._goals = _open(str(data or ""), str(goals), show_attributes)
         self._tasks = _tasks(self._goals, self.split, order)
         if not self._tasks:
-            raise InputError(f"there is no goal in the {self.split} split of these goals")
+            raise InputError(
+                f"there is no goal in the {self.split} split of these goals; "
+                "take another split, or more goals"
+            )
         self._mode = observation
         self._reward_name = reward
         self._score = 0.0

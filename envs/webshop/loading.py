@@ -110,7 +110,7 @@ def _object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {error}; fetch it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, not an object keyed by asin")
     return content
@@ -131,7 +131,7 @@ def read_array(path: Path) -> Iterator[object]:
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         text, place, size = file.read(_CHUNK).lstrip(), 1, _CHUNK
         if not text.startswith("["):
-            raise InputError(f"{path} does not hold a JSON array")
+            raise InputError(f"{path} does not hold a JSON array; fetch it again")
         while True:
             place = _skip(text, place)
             if text.startswith("]", place):
@@ -147,6 +147,6 @@ def read_array(path: Path) -> Iterator[object]:
             more = file.read(size)
             if not more:
                 near = text[place : place + 40]
-                raise InputError(f"{path} is cut off or malformed near {near!r}")
+                raise InputError(f"{path} is cut off or malformed near {near!r}; fetch it again")
             size = _CHUNK if place else 2 * size
             text, place = text[place:] + more, 0

@@ -75,7 +75,10 @@ class GivenGoals:
         rows = [(asin, catalogue.row(asin)) for asin in self._file.asins]
         missing = [asin for asin, row in rows if row is None]
         if missing:
-            raise InputError(f"{path} has goals for {missing[0]}, which is not in the catalogue")
+            raise InputError(
+                f"{path} has goals for {missing[0]}, which is not in the catalogue; "
+                "take the goals of this catalogue"
+            )
         self._rows = [row for _, row in rows if row is not None]
 
     def goal(self, number: int) -> ShoppingGoal:

@@ -62,7 +62,10 @@ def read_profile(path: Path) -> LayerProfile:
             scored=str(value.get("scored", "success")),
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"{path} is not a whole layer profile ({briefly(error)})") from None
+        raise InputError(
+            f"{path} is not a whole layer profile ({briefly(error)}); "
+            "write it again with layergym report"
+        ) from None
 
 
 def _measures(rows: Any) -> tuple[Measure, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.texts import csv_rows
@@ -85,7 +85,10 @@ def read_table(path: Path) -> PublishedTable:
             raise InputError(f'{path} has no row "{row.capitalize()}"; contributions need it')
     layers = sorted(int(name[1:]) for name in rows if re.fullmatch(r"l\d+", name))
     if not layers or not benchmarks:
-        raise InputError(f'{path} has no layer rows ("L0", "L1", ...) or no benchmark column')
+        raise InputError(
+            f'{path} has no layer rows ("L0", "L1", ...) or no benchmark column; '
+            "write a row for each layer and a column for each benchmark"
+        )
     columns = [header.index(name) for name in benchmarks]
     values = np.array([[float(rows[f"l{k}"][c]) for c in columns] for k in layers])
     base, full = (np.array([float(rows[r][c]) for c in columns]) for r in ("base", "full"))
@@ -110,14 +113,16 @@ def split_correlation(scores: Floats, first: Sequence[int], second: Sequence[int
     a, b = (np.round(scores[:, list(group)].mean(axis=1), 9) for group in (first, second))
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(stats.spearmanr(a, b).statistic)
+    return float(scipy.stats.spearmanr(a, b).statistic)
 
 
 def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     try:
         lines = csv_rows(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a CSV table: {briefly(error)}") from None
+        raise InputError(
+            f"{path} cannot be read as a CSV table: {briefly(error)}; write it as text with commas"
+        ) from None
     if not lines or len(lines[0]) < 2:
         raise InputError(f"{path} is not a table; its header should be: layer,<benchmark>,...")
     header, rows = [name.strip() for name in lines[0][1:]], {}
@@ -128,10 +133,12 @@ def _rows(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         name = re.sub(r"^layer[ _-]*(\d+)$", r"l\1", line[0].strip().lower())
         name = re.sub(r"^l0*(\d+)$", r"l\1", name)
         if len(line) != len(header) + 1 or name in rows:
-            raise InputError(f"{path}, line {number}: a repeated row, or not {len(header)} values")
+            raise InputError(
+                f"{path}, line {number}: a repeated row, or not {len(header)} values; mend the line"
+            )
         for column, cell in zip(header, line[1:], strict=True):
             if not _NUMBER.fullmatch(cell.strip()) and (cell.strip() or column not in repeated):
-                raise InputError(f'{path}, line {number}: "{cell}" is not a number')
+                raise InputError(f'{path}, line {number}: "{cell}" is not a number; mend the line')
         rows[name] = line[1:]
     return header, rows
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layergym.base.errors import InputError
+from layergym.base.hub import fetched, on_hub
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import read_profile
 from layergym.evals.contribution.published import read_table
 from layergym.evals.report.model import Report, Section
-from layergym.evals.report.sections.episodes import episode_sections
+from layergym.evals.report.sections.episodes import compared_episodes, episode_sections
 from layergym.evals.report.sections.evaluations import eval_sections
 from layergym.evals.report.sections.profile import profile_sections
 from layergym.evals.report.sections.published import published_section
@@ -81,6 +82,8 @@ def build(paths: Sequence[Path], *, kept: bool = True) -> Report:
 
 
 def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
+    if on_hub(path):
+        path = fetched(path) / "profile.json"
     if path.suffix.lower() == ".csv":
         table = read_table(path)
         more = published_section(table)
@@ -91,18 +94,19 @@ def _read(path: Path, kept: bool, studies: Sequence[Study]) -> _Source:
         return _Source(profile.name, profile_sections(profile), profile)
     if not path.is_dir():
         raise InputError(f"{path} does not exist; give a run or sweep folder, profile or CSV table")
-    episodes = episode_sections(path) if kept else ()
     if is_contest(path):
+        episodes = episode_sections(path) if kept else ()
         return _Source(path.resolve().name, eval_sections(path) + episodes, title="Evaluation")
     if not is_sweep(path):
         run = read_run(path)
         name = f"{run.arm.label}, seed {run.seed}"
-        return _Source(name, run_sections(run) + episodes, None, (run,))
+        return _Source(name, run_sections(run) + episode_sections(path), None, (run,))
     sweep = read_sweep(path)
     finished = Finished.of(sweep)
     profile = finished.profile
     asked = tuple(section for study in studies for section in study.of_sweep(finished))
-    sections = profile_sections(profile) + asked + sweep_sections(finished) + episodes
+    sections = profile_sections(profile) + asked + sweep_sections(finished)
+    sections += compared_episodes(finished)
     return _Source(profile.name, sections, profile, sweep.runs, finished)
 
 

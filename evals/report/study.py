@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym.base.announced import announced
-from layergym.base.errors import FAULTS, InputError, Notice, error_line
+from layergym.base.errors import InputError, Notice, error_line, faults
 
 if TYPE_CHECKING:
     from layergym.command.console import Output
@@ -100,7 +100,7 @@ class FoundStudy:
             spec = find_spec(self.module)
             text = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
             first = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
-        except FAULTS:
+        except faults():
             first = ""
         return (first[:1].lower() + first[1:]).rstrip(".") or f"a study in {self.module}"
 
@@ -112,7 +112,7 @@ class FoundStudy:
         """
         try:
             study = getattr(import_module(self.module), self.value)
-        except FAULTS as error:
+        except faults() as error:
             raise InputError(
                 f'the study "{self.name}" cannot be imported ({error_line(error)}); mend '
                 f"{self.module}, or uninstall its package"

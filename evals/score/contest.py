@@ -97,7 +97,10 @@ class ContestSpec:
                 raise InputError(f"give every {what} once, and at least one")
         for name in self.prices:
             if name not in self.agents:
-                raise InputError(f'a price is given for "{name}", which does not play')
+                raise InputError(
+                    f'a price is given for "{name}", which does not play; '
+                    "leave it out, or let it play"
+                )
         check_omitted(self.omit)
         for name in self.agents:
             if name.startswith(PREFIX):
@@ -136,12 +139,12 @@ def _check_kinds(spec: ContestSpec) -> None:
         if not missing and (type(value) is not int or not 1 <= value <= MOST):
             raise InputError(f"{name} must be at least 1 (at most {MOST:,}), not {str(value)[:40]}")
     if any(type(seed) is not int for seed in spec.seeds):
-        raise InputError("seeds are whole numbers")
+        raise InputError("seeds are whole numbers; write them as in 0 1 2")
     hot = spec.temperature
     if isinstance(hot, bool) or not isinstance(hot, int | float) or not 0 <= hot < math.inf:
         raise InputError(f"a temperature is 0 or more, not {str(hot)[:40]}")
     if not isinstance(spec.env_args, Mapping):
-        raise InputError("settings of an environment have names")
+        raise InputError("settings of an environment have names; write them as NAME=VALUE")
     check_style(spec)
 
 
@@ -297,7 +300,9 @@ def _maker(spec: ContestSpec) -> Callable[[], TextEnv]:
 
 
 def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAgent:
-    from layergym.agents.names import Speech, open_agent  # With torch, which reports do without.
+    # With torch, which reports do without.
+    from layergym.agents.names import Speech, open_agent
+    from layergym.evals.score.policies import is_trained, open_trained
 
     speech = Speech(
         temperature=spec.temperature,
@@ -312,4 +317,6 @@ def _agent(name: str, spec: ContestSpec, limits: RequestLimits | None) -> AnyAge
         device=spec.device,
     )
     examples = _maker(replace(spec, split=SPLIT))
+    if is_trained(name):
+        return open_trained(name, speech, _maker(spec), examples)
     return open_agent(name, speech, limits, make_env=_maker(spec), examples=examples)

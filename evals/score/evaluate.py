@@ -23,6 +23,8 @@ CHUNK = 256
 USUAL = 1024
 """Tokens of an episode, for that estimate; longer ones are played all the same, more slowly."""
 
+OnPlayed = Callable[[Sequence[Trajectory]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -45,6 +47,7 @@ def play_panel(
     *,
     repeats: int = 1,
     seed: int = 0,
+    on_played: OnPlayed | None = None,
 ) -> EvalResult:
     """Score `agent` on every task of `panel`, `repeats` times each.
 
@@ -58,11 +61,14 @@ def play_panel(
         label: what the result is filed under.
         repeats: episodes per task.
         seed: of the evaluation; with the task and the repeat it fixes an episode's randomness.
+        on_played: gets all episodes, as `panel_jobs` has them, where there is a score.
 
     Raises:
         InputError: more than `ERRORS` of the episodes ended in errors, so there is no score.
     """
-    return play_together(agent, make_env, panel, [label], repeats=repeats, seed=seed)[0]
+    return play_together(
+        agent, make_env, panel, [label], repeats=repeats, seed=seed, on_played=on_played
+    )[0]
 
 
 def play_together(
@@ -73,6 +79,7 @@ def play_together(
     *,
     repeats: int = 1,
     seed: int = 0,
+    on_played: OnPlayed | None = None,
 ) -> list[EvalResult]:
     """As `play_panel`, for an agent that is V agents: number v plays episodes v, v + V, ...
 
@@ -83,6 +90,7 @@ def play_together(
         labels: (V,) what the results are filed under.
         repeats: episodes per task.
         seed: of the evaluation.
+        on_played: gets the episodes of each of them.
 
     Raises:
         InputError: more than `ERRORS` of the episodes of one of them ended in errors.
@@ -95,6 +103,8 @@ def play_together(
     for place, label in enumerate(labels):
         own = played[place :: len(labels)]
         refuse_errors(own, f"{label.arm}, seed {label.trained}")
+        if on_played:
+            on_played(own)
         found.append(result_of(own, panel, label))
     return found
 

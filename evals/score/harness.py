@@ -49,7 +49,10 @@ class Harness:
             ) from error
         tasks = TaskManager(include_path=str(self.include) if self.include else None)
         if self.task not in tasks.all_tasks:
-            raise InputError(f'lm-evaluation-harness has no task "{self.task}"')
+            raise InputError(
+                f'lm-evaluation-harness has no task "{self.task}"; '
+                "check its name, or give the folder with --include"
+            )
         found = simple_evaluate(
             model=HFLM(pretrained=model, tokenizer=tokenizer, device=str(model.device)),
             tasks=[self.task],
@@ -69,5 +72,7 @@ def _per_item(task: str, samples: dict[str, list[dict[str, Any]]]) -> dict[str, 
         if all(isinstance(row.get(name), int | float) for row in rows)
     }
     if not scores:
-        raise InputError(f'task "{task}" has no measure with one number per item')
+        raise InputError(
+            f'task "{task}" has no measure with one number per item; take another task'
+        )
     return scores

@@ -64,7 +64,10 @@ def read_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
             found.append(_question(row))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         where = f"question {len(found) + 1}"
-        raise InputError(f"{path}, {where} is in no known format ({briefly(error)})") from None
+        raise InputError(
+            f"{path}, {where} is in no known format ({briefly(error)}); "
+            "write it as JSON or CSV with question, choices and answer"
+        ) from None
     if not found:
         raise InputError(f"{path} holds no question")
     return tuple(found)
@@ -187,7 +190,9 @@ def _fitted(
     if room is None:
         return list(pairs)
     if any(len(rest) > room for _, rest in pairs):
-        raise InputError(f"a choice is longer than the model's context of {room} tokens")
+        raise InputError(
+            f"a choice is longer than the model's context of {room} tokens; leave it out"
+        )
     # The last token is only predicted, so one more than the context fits.
     over = [max(0, len(context) + len(rest) - room - 1) for context, rest in pairs]
     if cut := sum(map(bool, over)):
@@ -210,7 +215,9 @@ def _encoded(
     whole = tokenizer(context + rest, add_special_tokens=False)["input_ids"]
     cut = len(tokenizer(context, add_special_tokens=False)["input_ids"])
     if len(whole) <= cut:
-        raise InputError(f"the choice {rest!r} adds no token to its prompt with this tokenizer")
+        raise InputError(
+            f"the choice {rest!r} adds no token to its prompt with this tokenizer; reword it"
+        )
     start = [] if whole[:1] == start[-1:] else start
     return [*start, *whole[:cut]], whole[cut:]
 
@@ -260,10 +267,14 @@ def _read_csv(path: Path, text: str) -> tuple[ChoiceQuestion, ...]:
     try:
         rows = csv_rows(text)
     except csv.Error as error:
-        raise InputError(f"{path} is not a CSV table: {briefly(error)}") from None
+        raise InputError(
+            f"{path} is not a CSV table: {briefly(error)}; write it as text with commas"
+        ) from None
     for number, row in enumerate(rows, start=1):
         if len(row) < 4 or row[-1].strip() not in tuple(_LETTERS[: len(row) - 2]):
-            raise InputError(f"{path}, row {number}: expected question, choices, answer letter")
+            raise InputError(
+                f"{path}, row {number}: expected question, choices, answer letter; mend the row"
+            )
         found.append(_lettered(row[0], row[1:-1], _LETTERS.index(row[-1].strip())))
     if not found:
         raise InputError(f"{path} holds no question")

@@ -76,7 +76,9 @@ class Prose:
         try:
             return cls(path.stem, path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} cannot be read: {briefly(error)}") from None
+            raise InputError(
+                f"{path} cannot be read: {briefly(error)}; write it as UTF-8 text"
+            ) from None
 
     @property
     def digest(self) -> str:

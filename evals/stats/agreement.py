@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from layergym.evals.stats import Estimate, Floats, Z
 
@@ -124,8 +124,8 @@ def agreement(first: Floats, second: Floats, *, removed: int = 0) -> Agreement |
     usable = count - removed
     if usable < 5 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    rho = float(stats.spearmanr(first, second).statistic)
-    tau = float(stats.kendalltau(first, second).statistic)
+    rho = float(scipy.stats.spearmanr(first, second).statistic)
+    tau = float(scipy.stats.kendalltau(first, second).statistic)
     inner = np.clip(rho, *_inside(6 / (count**3 - count)))
     rho_error = np.sqrt((1 + inner**2 / 2) / (usable - 3))
     tau_error = np.sqrt(0.437 / (usable - 4))
@@ -173,8 +173,8 @@ def _cell_means(table: Floats, seeds: NDArray[np.bool_], tasks: NDArray[np.bool_
 
 
 def _mean_rank_correlation(first: Floats, second: Floats) -> float | None:
-    a = stats.rankdata(first, axis=1)
-    b = stats.rankdata(second, axis=1)
+    a = scipy.stats.rankdata(first, axis=1)
+    b = scipy.stats.rankdata(second, axis=1)
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     usable = size > 0

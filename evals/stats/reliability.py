@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scipy import stats
+import scipy
 
 from layergym.evals.results import Floats
 from layergym.evals.stats.intervals import LEVEL, Estimate
@@ -26,8 +26,8 @@ def reliability(scores: Floats) -> Estimate | None:
         return None
     ratio = count * float(((by_layer - by_layer.mean()) ** 2).sum()) / df / noise
     tail = (1 - LEVEL) / 2
-    low = ratio / float(stats.f.isf(tail, df, df_rest))
-    high = ratio * float(stats.f.isf(tail, df_rest, df))
+    low = ratio / float(scipy.stats.f.isf(tail, df, df_rest))
+    high = ratio * float(scipy.stats.f.isf(tail, df_rest, df))
     return Estimate(_of(ratio), _of(low), _of(high))
 
 

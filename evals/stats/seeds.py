@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from layergym.evals.results import Floats
 
@@ -143,11 +143,11 @@ def _apart(squares: Sequence[_Squares]) -> list[int]:
         return []
     own = np.array([squares[arm].between for arm in repeated])
     degrees = np.array([squares[arm].df_between for arm in repeated])
-    usual = float(np.median(own * degrees / stats.chi2.median(degrees)))
+    usual = float(np.median(own * degrees / scipy.stats.chi2.median(degrees)))
     usual = max(usual, _noise(squares))
     if usual < 1e-12:
         return []
     # A median knows about half as much as a mean.
     known = max(1, int(degrees.sum() - degrees.max()) // 2)
-    chance = stats.f.sf(own / usual, degrees, known)
+    chance = scipy.stats.f.sf(own / usual, degrees, known)
     return [arm for arm, p in zip(repeated, chance, strict=True) if p < ALPHA / len(repeated)]

@@ -15,7 +15,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from layergym.evals.results import Floats
 from layergym.evals.stats.intervals import LEVEL, Estimate
@@ -122,7 +122,7 @@ def intervals(seeds: Sequence[Shares]) -> list[Estimate]:
     total = sum(variance for variance, _ in parts)
     weight = sum(variance**2 / max(freedom, 1) for variance, freedom in parts)
     degrees = np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), 1.0)
-    half = stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(total)
+    half = scipy.stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(total)
     return [
         Estimate(float(value), float(value - wide), float(value + wide))
         for value, wide in zip(values, half, strict=True)

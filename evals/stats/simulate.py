@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from layergym.evals.stats import Floats
 
@@ -59,9 +59,11 @@ def outcomes(
         seeds = design.seeds if is_trained else 1
         seed_sd = design.seed_sd if is_trained else 0.0
         total = 1 + design.task_sd**2 + design.interaction_sd**2 + seed_sd**2
-        location = stats.norm.ppf(score) * np.sqrt(total)
+        location = scipy.stats.norm.ppf(score) * np.sqrt(total)
         own = generator.normal(0.0, design.interaction_sd, design.tasks)
-        chance = stats.norm.cdf(location + task + own + _offsets(seed_sd, seeds, design, generator))
+        chance = scipy.stats.norm.cdf(
+            location + task + own + _offsets(seed_sd, seeds, design, generator)
+        )
         if is_trained and design.diverged:
             lost = generator.random((seeds, 1)) < design.diverged
             chance = np.where(lost, design.kept * chance, chance)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats as scipy_stats
+import scipy
 
 from layergym.base.errors import InputError
 from layergym.command.console import Output
@@ -187,7 +187,7 @@ def _draws(cells: Floats) -> Floats:
     sizes, axes = np.linalg.eigh(between_tasks - noise)
     shared = axes * np.sqrt(np.maximum(sizes, 0.0))
     generator = np.random.default_rng(SEED)
-    widen = float(scipy_stats.t.ppf((1 + LEVEL) / 2, bases - 1)) / Z
+    widen = float(scipy.stats.t.ppf((1 + LEVEL) / 2, bases - 1)) / Z
     # Deviations weighted by independent normals have the covariance of the bases.
     over_bases = generator.standard_normal((stats.DRAWS, bases)) @ by_base
     over_tasks = generator.standard_normal((stats.DRAWS, len(sizes))) @ shared.T

@@ -139,7 +139,10 @@ def sections(finished: Finished) -> tuple[Section, ...]:
         table = _table(origin["layers"], ranking, profile, ranks)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = sweep.path / "manifest.json"
-        raise InputError(f"{path}: its ranking is not whole ({briefly(error)})") from None
+        raise InputError(
+            f"{path}: its ranking is not whole ({briefly(error)}); "
+            "write it again with layergym report"
+        ) from None
     return (Section("Guided strategies", (_verdict(profile, ranks), table, about)),)
 
 

@@ -113,7 +113,10 @@ def ensembles(sweep: Sweep, voters: Sequence[ArmName], seeds: Sequence[int]) -> 
     def run_of(arm: ArmName, seed: int) -> Run:
         found = runs.get((arm, seed)) if arm.trained else base
         if found is None:
-            raise InputError(f"{sweep.path} has no run of {arm} with seed {seed}")
+            raise InputError(
+                f"{sweep.path} has no run of {arm} with seed {seed}; "
+                "train it first, or leave it out"
+            )
         return found
 
     alike = "layers" if all(arm.layer is not None for arm in voters) else "arms"

@@ -12,7 +12,7 @@ run, and the sweep itself, may be killed at any moment: the next call on the fol
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -99,6 +99,7 @@ def run_sweep(
     *,
     deadline: float | None = None,
     on_poll: Callable[[], None] = lambda: None,
+    report_to: Sequence[str] = (),
 ) -> list[str]:
     """Run what is not finished, on `executor`, which is closed at the end.
 
@@ -107,6 +108,7 @@ def run_sweep(
         executor: runs jobs.
         deadline: time (seconds since the epoch) at which nothing more is started and runs pause.
         on_poll: called several times a second.
+        report_to: trackers that every run reports to.
 
     Returns:
         One sentence for each run that failed; its traceback is in its folder's error.txt.
@@ -118,7 +120,10 @@ def run_sweep(
     try:
         while waiting or executor.running:
             if deadline is None or time.time() < deadline:
-                executor.offer([replace(job, deadline=deadline) for job in waiting])
+                trackers = tuple(report_to)
+                executor.offer(
+                    [replace(job, deadline=deadline, report_to=trackers) for job in waiting]
+                )
             elif not executor.running:
                 break
             time.sleep(POLL_S)

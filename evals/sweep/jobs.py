@@ -18,6 +18,8 @@ class SweepJob:
     look: int | None = None
     deadline: float | None = None
     """Time (seconds since the epoch) after which training pauses at its next step."""
+    report_to: tuple[str, ...] = ()
+    """Trackers that the run reports to (`trainer.callbacks.TRACKERS`)."""
 
     @property
     def folder(self) -> Path:

@@ -54,7 +54,7 @@ class EvalSpec:
         if self.score not in get_args(Scored):
             raise InputError(f'a score is of "success" or "reward", not "{self.score}"')
         if min(*self.temperatures, *self.base_temperatures, 0.0) < 0:
-            raise InputError("sampling temperatures are 0 (greedy) or more")
+            raise InputError("sampling temperatures are 0 (greedy) or more; mend the negative one")
 
 
 def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:

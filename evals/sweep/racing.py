@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats as distributions
+import scipy
 
 from layergym.evals.arms import ArmName
 from layergym.evals.stats import Floats
@@ -89,7 +89,7 @@ def _lower(values: Floats, draws: Floats, confidence: float, tasks: int) -> Floa
     errors = draws.std(axis=0)
     scaled = (draws - draws.mean(axis=0)) / np.where(errors > 0, errors, np.inf)
     critical = float(np.quantile(scaled.max(axis=1), confidence))
-    normal = distributions.norm.ppf(confidence)
-    widen = float(distributions.t.ppf(confidence, tasks - 1) / normal)
+    normal = scipy.stats.norm.ppf(confidence)
+    widen = float(scipy.stats.t.ppf(confidence, tasks - 1) / normal)
     bounds: Floats = values - widen * critical * errors
     return bounds

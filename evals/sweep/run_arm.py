@@ -17,8 +17,9 @@ from layergym.base.files import write_json
 from layergym.envs import find
 from layergym.evals.results import Cost, EvalResult
 from layergym.evals.score.evaluate import Label, play_panel
+from layergym.evals.score.samples import EpisodeSample
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
-from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores
+from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores, look_folder
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.credit.measures import peak_memory
 from layergym.trainer.manifest import manifest
@@ -32,9 +33,15 @@ _PARTS = ("rollout", "logprobs", "update")
 
 
 def score(
-    run: RunSpec, spec: EvalSpec, agent_at: AgentAt, *, arm: str, temperatures: Sequence[float]
+    run: RunSpec,
+    spec: EvalSpec,
+    agent_at: AgentAt,
+    *,
+    arm: str,
+    temperatures: Sequence[float],
+    folder: Path,
 ) -> list[EvalResult]:
-    """Evaluate a model at several temperatures on one panel.
+    """Evaluate a model at several temperatures on one panel, and keep a few of the episodes.
 
     Args:
         run: the run whose model it is.
@@ -42,19 +49,24 @@ def score(
         agent_at: makes the model an agent that samples at a temperature.
         arm: the name under which results are filed.
         temperatures: those to score at.
+        folder: where the episodes are kept.
     """
     tasks = scored_panel(run, spec)
-    return [
-        play_panel(
-            agent_at(temperature),
+
+    def scored(temperature: float) -> EvalResult:
+        agent, repeats = agent_at(temperature), spec.repeats if temperature else 1
+        label = Label(arm, temperature, run.seed, spec.score)
+        return play_panel(
+            agent,
             make_env_of(run, spec.split),
             tasks,
-            Label(arm, temperature, run.seed, spec.score),
-            repeats=spec.repeats if temperature else 1,
+            label,
+            repeats=repeats,
             seed=spec.seed,
+            on_played=EpisodeSample(folder, label, repeats, getattr(agent, "tokenizer", None)),
         )
-        for temperature in temperatures
-    ]
+
+    return [scored(temperature) for temperature in temperatures]
 
 
 def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watch = NOBODY) -> None:
@@ -78,7 +90,7 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
         temperatures, cost = spec.temperatures, training_cost(done)
     started = time.perf_counter()
     agent_at = partial(agent_of, run, model, tokenizer)
-    results = score(run, spec, agent_at, arm=arm, temperatures=temperatures)
+    results = score(run, spec, agent_at, arm=arm, temperatures=temperatures, folder=folder)
     cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=peak_memory())
     file_scores(folder, results, cost)
 
@@ -108,7 +120,9 @@ def take_look(
     if done.ended == "paused":
         return
     agent_at = partial(agent_of, run, done.model, done.tokenizer)
-    file_look(folder, step, score(run, dev, agent_at, arm=arm, temperatures=[LOOK_AT])[0])
+    look = look_folder(folder, step)
+    found = score(run, dev, agent_at, arm=arm, temperatures=[LOOK_AT], folder=look)
+    file_look(folder, step, found[0])
 
 
 def _total(metrics: Sequence[Mapping[str, float]], name: str) -> float:

@@ -2,6 +2,7 @@
 
 FOLDER/looks/step-00008/evals/t1.0.json   score on the development panel after 8 steps
 FOLDER/evals/<name>.json                  final scores, on the panel that the report is about
+FOLDER/evals/<name>/trajectories.jsonl    a few of the episodes behind them
 FOLDER/manifest.json                      "stopped": why it left the race, if it did
 FOLDER/cost.json                          written last: the run is finished
 """
@@ -49,12 +50,12 @@ def stop(folder: Path, reason: str) -> None:
 
 def file_look(folder: Path, step: int, result: EvalResult) -> None:
     """Keep what was found at a step of the run in `folder`."""
-    write_eval(_look(folder, step), result)
+    write_eval(look_folder(folder, step), result)
 
 
 def look_at_step(folder: Path, step: int) -> EvalResult | None:
     """What `take_look` found in `folder` at `step`; None when it was not there yet."""
-    path = _look(folder, step) / "evals" / f"t{LOOK_AT}.json"
+    path = look_folder(folder, step) / "evals" / f"t{LOOK_AT}.json"
     return read_eval(path) if path.is_file() else None
 
 
@@ -64,5 +65,6 @@ def drop_checkpoints(folder: Path) -> None:
         shutil.rmtree(checkpoint)
 
 
-def _look(folder: Path, step: int) -> Path:
+def look_folder(folder: Path, step: int) -> Path:
+    """Where a run keeps what was found at one of its steps."""
     return folder / "looks" / f"step-{step:05d}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 from layergym.base.errors import InputError
+from layergym.base.numbers import Bounds
 from layergym.evals.sweep.panels import EvalSpec
 
 TASKS = 32
@@ -17,6 +20,10 @@ TASKS = 32
 class Search:
     """Which layers are run, how far, and at which learning rates; by default all, to the end."""
 
+    BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        "race": Bounds(1, 1_000_000, whole=True),
+        "lr_grid": Bounds(0, 100, above=True),
+    }
     scan: int = 0
     """Train every n-th layer first, then the layers around the best; 0 trains all."""
     race: tuple[int, ...] = ()
@@ -48,13 +55,18 @@ class Search:
             a >= b for a, b in pairwise(self.race)
         ):
             shown = ", ".join(map(str, self.race))
-            raise InputError(f"looks of a race rise and lie below {steps} steps; not {shown}")
+            raise InputError(
+                f"looks of a race rise and lie below {steps} steps, not {shown}; mend --race"
+            )
         if self.race and (self.dev.size or TASKS) < TASKS:
             raise InputError(f"a race needs a development panel of {TASKS} tasks or more")
         if self.lr_grid and (
             not all(0 < rate < math.inf for rate in self.lr_grid) or len(set(self.lr_grid)) < 2
         ):
-            raise InputError("a grid takes two or more learning rates, each above 0")
+            raise InputError(
+                "a grid takes two or more learning rates, each above 0 and given once; give more, "
+                "or --lr-full and --lr-layer"
+            )
         if self.active and self.dev.split == final.split:
             raise InputError(
                 f"decisions and final scores need different tasks; both are of the "

@@ -166,7 +166,10 @@ def read_spec(folder: Path) -> SweepSpec:
         spec: SweepSpec = _build(SweepSpec, values | parts)
         return spec
     except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'sweep.json'} does not describe a sweep: {error}") from error
+        raise InputError(
+            f"{folder / 'sweep.json'} does not describe a sweep: {error}; "
+            "give a folder that layergym sweep wrote"
+        ) from error
 
 
 def _build(kind: type, values: Mapping[str, Any]) -> Any:

@@ -64,6 +64,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     for name, about in ((n, a) for group in groups.values() for n, a in group.items()):
         sub = adding.add_parser(
             name,
+            help=about.replace("%", "%%"),
             description=about[0].upper() + about[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

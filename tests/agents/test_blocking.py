@@ -27,7 +27,7 @@ from layergym.agents import (
     Turn,
     rollout,
 )
-from layergym.agents.blocking import CallThread
+from layergym.agents.rollouts.blocking import CallThread
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
 
@@ -179,7 +179,7 @@ def test_an_agent_sees_only_environments_that_wait_for_it() -> None:
 
 def test_a_call_that_was_given_up_does_not_hold_the_end_of_the_process() -> None:
     code = (
-        "import threading; from layergym.agents.blocking import CallThread\n"
+        "import threading; from layergym.agents.rollouts.blocking import CallThread\n"
         "thread = CallThread(0.05)\n"
         "try: thread.begin(threading.Event().wait)()\n"
         "except TimeoutError as error: print(error, thread.hangs)"

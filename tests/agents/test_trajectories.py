@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layergym.agents.export import write_dataset
 from layergym.agents.trajectories import (
     Record,
     Recorder,
     read_records,
     record_files,
     usages,
-    write_dataset,
     write_records,
 )
 from layergym.agents.types import Reply, Trajectory, Turn, Usage

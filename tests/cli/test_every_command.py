@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +28,13 @@ class Call:
     printed: str = ""
     written: str = ""
     """A file that is there afterwards."""
+    needs: str = ""
+    """A package that not everybody has."""
 
 
 CALLS = {
     "demo": Call("--fast --jobs 1 --out {new}", "report", "{new}/report/report.html"),
+    "completion": Call("bash", "_shtab_layergym", needs="shtab"),
     "doctor": Call("", "isolation"),
     "pull": Call("smollm2", "smollm2"),
     "envs": Call("", "layergym/ALFWorld-v0"),
@@ -37,6 +42,12 @@ CALLS = {
     "play": Call("math-v0 --agent expert", "solved, reward 1"),
     "new-env": Call("my_garden --out {new}", "my_garden", "{new}/pyproject.toml"),
     "eval": Call("math-v0 --agent expert --eval-tasks 3 --out {new}", "100.0", "{new}/eval.json"),
+    "view": Call("{run} {sweep} --out {new}", "2 folders", "{new}"),
+    "referee": Call(
+        "expert --preset gigpo-alfworld --eval-tasks 2 --env-arg games={games} --out {new}",
+        "valid_unseen",
+        "{new}/referee.json",
+    ),
     "trajectories": Call("{run}", "turns"),
     "plan": Call("--model tiny --layers 3", "memory"),
     "warmup": Call(
@@ -108,18 +119,33 @@ def test_it_works(
 ) -> None:
     monkeypatch.setenv("LAYERGYM_CACHE", str(tmp_path / "cache"))
     call = CALLS[name]
+    if call.needs:
+        pytest.importorskip(call.needs)
     places = {"new": tmp_path / "new", "text": tmp_path / "text.txt"}
     places["text"].write_text("You open the fridge 1. The fridge 1 is open. " * 4)
     asked = call.arguments + call.written
     places |= {
         folder: request.getfixturevalue(folder)
-        for folder in ("run", "sweep", "other")
+        for folder in ("run", "sweep", "other", "games")
         if f"{{{folder}}}" in asked
     }
     capsys.readouterr()
     assert main([name.split()[0], *call.arguments.format(**places).split()]) == 0
     assert call.printed.format(**places) in capsys.readouterr().out
     assert Path(call.written.format(**places)).exists()
+
+
+def test_no_help_imports_what_takes_seconds() -> None:
+    check = (
+        "import sys; from layergym.__main__ import main\n"
+        "from layergym.cli.commands import commands\n"
+        "for command in ([], *([name] for name in commands())):\n"
+        "    try: main([*command, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "    assert not {'torch', 'transformers', 'scipy.stats'} & sys.modules.keys(), command"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
 
 
 def test_no_command_is_forgotten() -> None:

@@ -2,20 +2,24 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import HfApi
 
 from layergym.base.files import write_json, write_text
+from layergym.evals import publish
 from layergym.evals.result_files import write_cost, write_eval
 from layergym.evals.results import Cost, EvalResult
 from layergym.evals.stats.simulate import Design, outcomes
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.spec import RunSpec
+from tests.hub_server import HubServer, StandIn
 
 KINDS = ("pick", "look", "clean")
 
@@ -116,6 +120,28 @@ def result_of(
         reward=tuple(tuple(10.0 * float(v) for v in row) for row in success),
         turns=tuple((5,) * repeats for _ in range(tasks)),
     )
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    """A hub on this machine, for uploads and downloads, with an empty cache."""
+    with HubServer() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        address = server.hub.address
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        for name, value in {
+            "ENDPOINT": address,
+            "HUGGINGFACE_CO_URL_TEMPLATE": template,
+            "HF_HUB_CACHE": str(tmp_path / "hub-cache"),
+            "HF_HUB_OFFLINE": False,
+        }.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        monkeypatch.setenv("HF_TOKEN", "hf_x")
+        monkeypatch.setattr(publish, "HfApi", lambda: HfApi(endpoint=address, token="hf_x"))
+        yield server.hub
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="session")

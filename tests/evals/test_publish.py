@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import shutil
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import HfApi
 from transformers import AutoModelForCausalLM
 
 from layergym.agents.names import open_model
@@ -22,7 +16,7 @@ from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
 from tests.full_disk import largest_file
-from tests.http_server import HttpServer
+from tests.hub_server import StandIn
 
 GAMES = {"max_receptacles": 6, "num_objects": 6, "max_turns": 3, "size": 12}
 
@@ -35,63 +29,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     train(spec, folder)
     return folder
-
-
-class Hub(BaseHTTPRequestHandler):
-    """The few calls of the hub's HTTP interface that an upload of small files makes."""
-
-    files: dict[str, bytes]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path == "/api/repos/create":
-            self.answer({"url": f"{self.server.address}/me/delta", "id": "me/delta"})  # type: ignore[attr-defined]
-        elif self.path.endswith("/validate-yaml"):
-            self.answer({"errors": [], "warnings": []})
-        elif self.path.endswith("/preupload/main"):
-            asked = json.loads(body)["files"]
-            rows = [{"path": f["path"], "uploadMode": "regular"} for f in asked]
-            self.answer({"files": [row | {"shouldIgnore": False} for row in rows]})
-        elif self.path.endswith("/commit/main"):
-            for line in body.decode().splitlines():
-                row = json.loads(line)
-                if row["key"] == "file":
-                    value = row["value"]
-                    self.files[value["path"]] = base64.b64decode(value["content"])
-            self.answer(
-                {"commitUrl": f"{self.server.address}/me/delta/commit/1", "commitOid": "1"}  # type: ignore[attr-defined]
-            )
-        else:
-            self.send_error(404)
-
-    def do_GET(self) -> None:
-        self.answer({"id": "me/delta", "sha": "0", "siblings": []})
-
-    def answer(self, value: object) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    files: dict[str, bytes] = {}
-    handler = type("Handler", (Hub,), {"files": files})
-    server = HttpServer(("127.0.0.1", 0), handler)
-    server.address = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = server.address  # type: ignore[attr-defined]
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(publish, "HfApi", lambda: HfApi(endpoint=address, token="hf_x"))
-    yield files
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_package_says_what_was_trained(run: Path, tmp_path: Path) -> None:
@@ -141,10 +78,35 @@ def test_a_damaged_run_is_not_packaged(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_an_upload_arrives_whole(run: Path, tmp_path: Path, hub: dict[str, bytes]) -> None:
+def test_an_upload_arrives_whole(run: Path, tmp_path: Path, hub: StandIn) -> None:
     publish.package(run, tmp_path)
     assert publish.push(tmp_path, "me/delta").endswith("/me/delta")
-    assert hub == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert hub.held["me/delta"] == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_the_best_step_is_packaged_without_the_scores_of_the_last(
+    run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="--keep best"):
+        publish.package(run, tmp_path / "a", best=True)
+    spec = RunSpec(
+        env="alfworld-v0",
+        env_args=GAMES,
+        layers="3",
+        steps=2,
+        tasks_per_step=2,
+        group_size=2,
+        eval_every=1,
+        eval_tasks=2,
+        keep="best",
+    )
+    train(spec, tmp_path / "run")
+    publish.package(tmp_path / "run", tmp_path / "b", best=True)
+    mine = LayerDelta.load(tmp_path / "b")
+    best = LayerDelta.load(tmp_path / "run" / "best.safetensors")
+    assert mine.tensors.keys() == best.tensors.keys()
+    assert all(torch.equal(mine.tensors[name], best.tensors[name]) for name in best.tensors)
+    assert "best on held-out tasks" in (tmp_path / "b" / "README.md").read_text()
 
 
 def test_an_unfinished_run_cannot_be_packaged(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from layergym.agents.rollouts import Job
 from layergym.agents.types import EpisodeEnd, Trajectory
 from layergym.base.errors import InputError
 from layergym.trainer.credit.collect import Rollout
-from layergym.trainer.pass_means import PassLog, over_passes
+from layergym.trainer.parts.pass_means import PassLog, over_passes
 from layergym.trainer.rows.importance import Importance
 from layergym.trainer.trainer import GiGPOTrainer
 

@@ -18,9 +18,10 @@ from layergym.agents.models.save import save_model
 from layergym.agents.names import open_model, open_stored
 from layergym.base.errors import InputError, Notice
 from layergym.evals.sweep.demo import demo_sweep
-from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.frozen import base_hash, digests
 from layergym.trainer.layers.lora import with_lora
-from layergym.trainer.memory import prefix_must_leave
+from layergym.trainer.parts.memory import prefix_must_leave
 from layergym.trainer.run import train
 from layergym.trainer.trainer import GiGPOTrainer
 from tests.trainer.rows.test_trees import laid, scores

@@ -22,7 +22,7 @@ from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError, Notice
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Rollout
-from layergym.trainer.layers.delta import FrozenTensorChanged
+from layergym.trainer.layers.frozen import FrozenTensorChanged
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.trainer import GiGPOTrainer
 from tests.trainer.small_trainers import Weights, history, rewarded, same, weights

@@ -34,7 +34,7 @@ from layergym.trainer.bank.paths import Rows
 from layergym.trainer.bank.routing import routed, view
 from layergym.trainer.bank.trainer import BankTrainer, Place
 from layergym.trainer.callbacks import NOBODY, Watch
-from layergym.trainer.layers.delta import FrozenCheck, FrozenTensorChanged, digests
+from layergym.trainer.layers.frozen import FrozenCheck, FrozenTensorChanged, digests
 from layergym.trainer.layers.grammar import inside_layers, touched
 from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.run import Policy, Trained, prompt_style, train_policy

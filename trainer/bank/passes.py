@@ -25,7 +25,7 @@ from layergym.base.errors import Notice
 from layergym.trainer.bank.crowd import BASE
 from layergym.trainer.bank.paths import Climb, Rows
 from layergym.trainer.layers.selection import decoder_layers
-from layergym.trainer.memory import release_memory
+from layergym.trainer.parts.memory import release_memory
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import (
     Ids,

@@ -16,7 +16,7 @@ from layergym.trainer.layers.delta import LayerDelta
 
 
 class Together(Variants):
-    """Variants of a base; of episodes 0, 1, ... each variant plays every so many-th.
+    """Variants of a base; of episodes 0, 1, ... variant i of V plays i, i + V, i + 2 V, ...
 
     Tensors that deltas have in common (the same objects) are held and computed as one version, and
     rows that read the same are one as long as their variants' layers are the same. Each row comes

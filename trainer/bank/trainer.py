@@ -11,7 +11,7 @@ from layergym.base.errors import InputError
 from layergym.trainer.bank.joint import BACKWARD, BELOW, READY, SCORE, ready
 from layergym.trainer.bank.lockstep import Seat
 from layergym.trainer.bank.passes import Asked, JointPasses, ScoredRows, TooManyTogether
-from layergym.trainer.layers.delta import FrozenCheck
+from layergym.trainer.layers.frozen import FrozenCheck
 from layergym.trainer.rows.passes import Pass
 from layergym.trainer.trainer import GiGPOTrainer
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,103 +28,24 @@ from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.save import save_model
 from layergym.base.errors import InputError, Notice, briefly
 from layergym.base.files import replacing
+from layergym.base.hub import fetched
 from layergym.trainer.finite import check_tensors
-from layergym.trainer.processes import gathered, part, spread_like
+from layergym.trainer.layers.frozen import base_hash, digests, tensor_digest
+from layergym.trainer.processes import gathered, spread_like
 
 FILE = "layer_delta.safetensors"
+"""In a checkpoint."""
+FINISHED = "delta.safetensors"
+"""In the folder of a finished run, and in a package of one."""
 _KEY = "layergym_delta"
 _DOWN, _UP = ".lora_A", ".lora_B"
-_HASHED = 1 << 24
-"""Entries of a 16-bit tensor that are put into float32 at a time."""
 Stepped = Callable[[nn.Parameter], torch.Tensor]
 """What an optimiser steps for a parameter: its float32 master, or itself."""
-
-
-class FrozenTensorChanged(RuntimeError):
-    """A tensor that should be frozen differs from what it was."""
-
-
-def digests(
-    model: nn.Module, *, buffers: bool = True, only: Collection[str] | None = None
-) -> dict[str, str]:
-    """SHA-256 of every tensor of `model`, or `only` of some, by name: data type, shape and bytes.
-
-    Tensors in 16 bits count as the float32 values that they stand for. Buffers that a checkpoint
-    does not hold are left out: the model computes them from its configuration, and some again in
-    every pass.
-
-    A tensor that two modules share (tied embeddings) has one name, the first.
-    """
-    named: list[tuple[str, torch.Tensor]] = list(model.named_parameters())
-    if buffers:
-        stored = model.state_dict().keys()
-        named += [(name, buffer) for name, buffer in model.named_buffers() if name in stored]
-    named = [(name, tensor) for name, tensor in named if only is None or name in only]
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return dict(
-            zip(
-                (name for name, _ in named),
-                pool.map(tensor_digest, (tensor for _, tensor in named)),
-                strict=True,
-            )
-        )
 
 
 def low_rank_names(name: str) -> tuple[str, str]:
     """Where a delta keeps A (rank, in) and B (out, rank) of an update W + B A of tensor `name`."""
     return name + _DOWN, name + _UP
-
-
-def base_hash(tensors: dict[str, str]) -> str:
-    """One hash over the digests of a model's parameters."""
-    lines = "\n".join(f"{name}\t{tensors[name]}" for name in sorted(tensors))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenCheck:
-    """Proof that training left alone what it should: digests of all frozen tensors."""
-
-    tensors: dict[str, str]
-    trained: str
-    """What was allowed to change, for the error message."""
-    masks: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    """For tensors of which only some entries train: where they stay frozen."""
-
-    @classmethod
-    def of(
-        cls,
-        model: nn.Module,
-        trained: str,
-        known_digests: dict[str, str] | None = None,
-        masks: Mapping[str, torch.Tensor] | None = None,
-    ) -> FrozenCheck:
-        """Record every stored buffer and every parameter that does not train.
-
-        Args:
-            model: its `requires_grad` flags say what trains.
-            trained: what trains, in words.
-            known_digests: `digests(model)`, when it is known already.
-            masks: frozen entries, as bool, of parameters that train only in part.
-        """
-        training = {name for name, p in model.named_parameters() if p.requires_grad}
-        all_tensors = digests(model) if known_digests is None else known_digests
-        kept = {n: d for n, d in all_tensors.items() if n not in training}
-        return cls(kept | _frozen_parts(model, masks or {}), trained, masks or {})
-
-    def verify(self, model: nn.Module) -> None:
-        """Compare with `model` as it is now.
-
-        Raises:
-            FrozenTensorChanged: a frozen tensor is no longer bit-identical, or is gone.
-        """
-        now = digests(model, only=self.tensors) | _frozen_parts(model, self.masks)
-        changed = [name for name, digest in self.tensors.items() if now.get(name) != digest]
-        if changed:
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            raise FrozenTensorChanged(
-                f"{changed[0]}{more} changed although only {self.trained} may train"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,23 +103,30 @@ class LayerDelta:
 
     @classmethod
     def load(cls, path: str | Path) -> LayerDelta:
-        """Read what `save` wrote; a folder stands for the delta in it.
+        """Read what `save` wrote; a folder, or hf://owner/name, stands for the delta in it.
 
         Raises:
             InputError: there is no such file, or it is no layer delta.
         """
-        path = Path(path)
-        file = path / FILE if path.is_dir() else path
+        path = fetched(path)
+        file = path
+        if path.is_dir():
+            file = path / (FINISHED if (path / FINISHED).is_file() else FILE)
         try:
             with safe_open(file, framework="pt") as stored:
                 metadata = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except FileNotFoundError as error:
-            raise InputError(f'no layer delta at "{file}"') from error
+            raise InputError(
+                f'no layer delta at "{file}"; give a run folder or its delta.safetensors'
+            ) from error
         except (SafetensorError, OSError) as error:
-            raise InputError(f'"{file}" cannot be read: {briefly(error)}') from error
+            raise InputError(f'"{file}" cannot be read: {briefly(error)}; copy it again') from error
         if _KEY not in metadata:
-            raise InputError(f'"{file}" is a safetensors file, but not a layer delta')
+            raise InputError(
+                f'"{file}" is a safetensors file, but not a layer delta; '
+                "give a run folder or its delta.safetensors"
+            )
         try:
             about = json.loads(metadata[_KEY])
             delta = cls(str(about["base"]), tuple(map(int, about["layers"])), tensors)
@@ -232,14 +159,20 @@ class LayerDelta:
         """
         parameters = dict(model.named_parameters())
         if lacking := sorted(self.changes - parameters.keys()):
-            raise InputError(f'the model has no tensor "{lacking[0]}", which this delta changes')
+            raise InputError(
+                f'the model has no tensor "{lacking[0]}", which this delta changes; '
+                "apply it to the model that it was trained from"
+            )
         old = {}
         with torch.no_grad():
             for name in sorted(self.changes):
                 old[name] = gathered(parameters[name].detach()).cpu().clone()
                 value = self.value(name, old[name])
                 if value.shape != old[name].shape:
-                    raise InputError(f'"{name}" has another shape in the model than in this delta')
+                    raise InputError(
+                        f'"{name}" has another shape in the model than in this delta; '
+                        "apply it to the model that it was trained from"
+                    )
                 parameters[name].copy_(spread_like(value, parameters[name]))
         return LayerDelta(self.base, self.layers, old)
 
@@ -322,9 +255,11 @@ def compose(deltas: Sequence[LayerDelta]) -> LayerDelta:
         InputError: there is none, they have different bases, or two change the same tensor.
     """
     if not deltas:
-        raise InputError("there is no delta to compose")
+        raise InputError("there is no delta to compose; give one or more")
     if len({delta.base for delta in deltas}) > 1:
-        raise InputError("these deltas were trained from different base models")
+        raise InputError(
+            "these deltas were trained from different base models; take those of one base"
+        )
     tensors: dict[str, torch.Tensor] = {}
     changed: set[str] = set()
     for delta in deltas:
@@ -354,20 +289,3 @@ def merge(
         save_model(causal_model(model), folder, tokenizer)
     finally:
         undo.put(model)
-
-
-def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Digests of the frozen entries alone."""
-    parameters = dict(model.named_parameters())
-    return {name: tensor_digest(parameters[name].detach()[mask]) for name, mask in masks.items()}
-
-
-def tensor_digest(tensor: torch.Tensor) -> str:
-    """SHA-256 of one tensor's data type, shape and values; see `digests`."""
-    flat = part(tensor.detach()).contiguous().reshape(-1)
-    half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
-    dtype = torch.float32 if half else tensor.dtype
-    hashed = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())
-    for piece in flat.split(_HASHED) if half else (flat,):
-        hashed.update(piece.cpu().to(dtype).view(torch.uint8).numpy().data)
-    return hashed.hexdigest()

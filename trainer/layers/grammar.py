@@ -15,6 +15,7 @@ What can be written::
                             matrices of all decoder layers: a control
     mask:changed@DELTA      the single entries that another run has changed, by its folder or delta;
                             mask:changed_bf16@DELTA: those whose bfloat16 rounding it has changed
+    lisa:2/5                2 layers, drawn anew every 5 steps, and what lies outside the layers
 
 Layers are indices into the model's own decoder-layer list, never name prefixes, so that
 `layers.1` cannot match `layers.10`.
@@ -30,6 +31,7 @@ from typing import Any
 
 from layergym.base.errors import InputError, Notice
 from layergym.base.files import read_json
+from layergym.base.hub import fetched, on_hub
 from layergym.base.numbers import in_runs
 
 _GRAMMAR = (
@@ -57,6 +59,16 @@ class ChangedBy:
     delta: Path
     bfloat16: bool
     """Whether only changes count that are left after rounding to bfloat16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redrawn:
+    """Decoder layers that are drawn anew as a run goes on."""
+
+    layers: int
+    """How many train at a time."""
+    every: int
+    """Optimiser steps from one draw to the next."""
 
 
 def targets(spec: str, num_layers: int) -> tuple[LayerTarget, ...]:
@@ -95,6 +107,8 @@ def touched(spec: str, num_layers: int) -> tuple[int, ...]:
     """
     if changed_by(spec) or scattered(spec, num_layers):
         return ()
+    if redrawn(spec, num_layers):
+        return tuple(range(num_layers))
     return tuple(sorted({i for target in targets(spec, num_layers) for i in target.layers}))
 
 
@@ -109,13 +123,27 @@ def inside_layers(spec: str) -> bool:
     if re.match("top:|bottom:", text):
         return True
     outside = set(OUTSIDE) & {term.strip() for term in re.split("[,+]", text)}
-    return not (outside or re.match("all$|random|mask:", text))
+    return not (outside or re.match("all$|random|mask:|lisa:", text))
 
 
 def changed_by(spec: str) -> ChangedBy | None:
     """The run whose changes "mask:changed@DELTA" names; None for anything else."""
     match = re.fullmatch(r"mask:changed(_bf16)?@(.+)", spec.strip())
     return ChangedBy(Path(match[2]), bool(match[1])) if match else None
+
+
+def redrawn(spec: str, num_layers: int) -> Redrawn | None:
+    """The draws that "lisa:K/N" asks for; None for anything else.
+
+    Raises:
+        InputError: it is out of range, or cannot be read.
+    """
+    if not spec.strip().startswith("lisa"):
+        return None
+    match = re.fullmatch(r"lisa:(\d{1,9})/(\d{1,9})", spec.strip())
+    if match is None or int(match[2]) < 1:
+        raise InputError(f'"{spec}" cannot be read; 2 layers drawn every 5 steps are "lisa:2/5"')
+    return Redrawn(_count(match[1], num_layers, spec), int(match[2]))
 
 
 def layer_indices(spec: str, num_layers: int) -> tuple[int, ...]:
@@ -233,6 +261,8 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
 
 
 def _read_profile(path: Path) -> dict[str, Any]:
+    if on_hub(path):
+        path = fetched(path) / "profile.json"
     if not path.is_file():
         raise InputError(f'no layer profile at "{path}"; a sweep writes one')
     try:

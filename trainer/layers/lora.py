@@ -136,5 +136,7 @@ def _linear_names(model: PreTrainedModel, layers: str) -> list[str]:
         if id(module) in inside and isinstance(module, nn.Linear) and f"{name}.weight" in wanted
     ]
     if not names:
-        raise InputError(f'layers="{layers}" hold no linear map that LoRA could adapt')
+        raise InputError(
+            f'layers="{layers}" hold no linear map that LoRA could adapt; train decoder layers'
+        )
     return names

@@ -71,12 +71,18 @@ def unchanged(
         old = full_precision(parameters[name].detach()).cpu() if name in parameters else None
         new = None if old is None else delta.value(name, old)
         if old is None or new is None or old.shape != new.shape:
-            raise InputError(f"the delta changes {name}, which this model has not, or otherwise")
+            raise InputError(
+                f"the delta changes {name}, which this model has not, or otherwise; "
+                "take a delta of this base"
+            )
         same = new.bfloat16() == old.bfloat16() if bfloat16 else new == old
         if not bool(same.all()):
             frozen[name] = same.to(parameters[name].device)
     if not frozen:
-        raise InputError("the delta changes no entry of this model, so there is none to train")
+        raise InputError(
+            "the delta changes no entry of this model, so there is none to train; "
+            "take another delta"
+        )
     return frozen
 
 

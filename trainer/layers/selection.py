@@ -13,8 +13,10 @@ from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import (
     LayerTarget,
+    Redrawn,
     changed_by,
     ranges,
+    redrawn,
     scattered,
     targets,
     whole_layers,
@@ -36,7 +38,7 @@ class LayerSelection:
     what: str
     """What trains, in words."""
     whole_model: bool
-    """True for "all": embeddings, final norm and head train too."""
+    """Whether embeddings, final norm and head train too: for "all" and "lisa:K/N"."""
     names: tuple[str, ...]
     """Names of the parameters that train."""
     trained: int
@@ -44,7 +46,9 @@ class LayerSelection:
     total: int
     """Number of scalars in the model."""
     entries: int | None = None
-    """Where single entries of the named parameters train, not whole ones: so many."""
+    """How many single entries of the named parameters train; None where whole ones do."""
+    redrawn: Redrawn | None = None
+    """Where layers take turns: how; `layers` are then all that may be drawn."""
 
     def __str__(self) -> str:
         """Say what trains and how much of the model that is."""
@@ -92,9 +96,10 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     """
     stack = decoder_layers(model)
     scatter, changed = scattered(spec, len(stack)), changed_by(spec)
+    turns = redrawn(spec, len(stack))
     adapters = hasattr(model, "get_base_model")
-    if adapters and (scatter or changed):
-        raise InputError(f'layers="{spec}" is about single weights; it cannot choose adapters')
+    if adapters and (scatter or changed or turns):
+        raise InputError(f'layers="{spec}" is about the weights; it cannot choose adapters')
     entries = None
     if changed:
         frozen = unchanged(model, LayerDelta.load(changed.delta), bfloat16=changed.bfloat16)
@@ -102,6 +107,8 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     elif scatter:
         inside = parameters_named(model, f"0-{len(stack) - 1}")
         wanted = {name for name in inside if model.get_parameter(name).ndim > 1}
+    elif turns:
+        wanted = set(parameters_named(model, "all"))
     else:
         wanted = set(parameters_named(model, spec))
     names = []
@@ -117,7 +124,7 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
     if scatter:
         entries = min(scatter * layer_size(stack), available)
     layers = tuple(i for i, layer in enumerate(stack) if _any_trains(layer))
-    whole = spec.strip() == "all"
+    whole = spec.strip() == "all" or turns is not None
     below = whole or any(map(_any_trains, _embeddings(model)))
     return LayerSelection(
         spec=spec,
@@ -130,6 +137,7 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
         trained=available if entries is None else entries,
         total=sum(sizes.values()),
         entries=entries,
+        redrawn=turns,
     )
 
 
@@ -158,6 +166,8 @@ def check_layers(model: str, spec: str, num_layers: int) -> None:
     """
     if changed := changed_by(spec):
         LayerDelta.load(changed.delta)
+    elif redrawn(spec, num_layers):
+        return
     elif not scattered(spec, num_layers) and any(t.part for t in targets(spec, num_layers)):
         parameters_named(shape_of(model), spec)
 
@@ -216,7 +226,10 @@ def _outside(model: nn.Module, target: LayerTarget) -> list[nn.Parameter]:
     if not outside and target.part == "head" and head:
         raise InputError("this model's head is its embeddings; name them as embed")
     if not outside:
-        raise InputError(f"{type(causal_model(model)).__name__} has no parameters of {target.part}")
+        raise InputError(
+            f"{type(causal_model(model)).__name__} has no parameters of {target.part}; "
+            "take another part, or the whole layer"
+        )
     return outside
 
 
@@ -238,6 +251,8 @@ def _in_words(spec: str, layers: tuple[int, ...], num_layers: int) -> str:
     text = spec.strip()
     if text == "all" or changed_by(text):
         return text
+    if turns := redrawn(text, num_layers):
+        return f"{text}, {turns.layers} at a time and what is outside the layers,"
     if scattered(text, num_layers):
         return f"random entries of {ranges(layers)}"
     return ranges(layers) if whole_layers(text) else text

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from layergym.agents.models.attention import attention_windows
 from layergym.agents.models.load import load_config
 from layergym.agents.names import open_stored, source
-from layergym.trainer.layers.delta import base_hash, digests, tensor_digest
+from layergym.trainer.layers.frozen import base_hash, digests, tensor_digest
 
 
 def stored_hash(model: str, dtype: str = "auto") -> str:

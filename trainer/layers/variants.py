@@ -87,12 +87,14 @@ def stacked(deltas: Sequence[LayerDelta], before: Before, *, mean: bool = False)
         InputError: there is no delta, or they have different bases.
     """
     if not deltas:
-        raise InputError("there is no delta to stack")
+        raise InputError("there is no delta to stack; give one or more")
     apart = len(set.union(*(d.changes for d in deltas))) == sum(len(d.changes) for d in deltas)
     if apart and not mean:
         return compose(deltas)
     if len({delta.base for delta in deltas}) > 1:
-        raise InputError("these deltas were trained from different base models")
+        raise InputError(
+            "these deltas were trained from different base models; take those of one base"
+        )
     share = 1 / len(deltas) if mean else 1.0
     sums: dict[str, torch.Tensor] = {}
     for delta in deltas:

@@ -74,7 +74,10 @@ class Writer:
         self._memory.see(observation, admissible)
         prompt = posed(self._memory, self._talk, self._how.room)
         if prompt is None:
-            raise InputError("a task and its observation do not fit into the model's context")
+            raise InputError(
+                "a task and its observation do not fit into the model's context; "
+                "take a model with a longer one"
+            )
         done, reply = action
         said = self._talk.demonstrate(reply)
         self._memory.remember(self._talk.said, done, said)

@@ -39,9 +39,9 @@ from layergym.base.locks import staged
 from layergym.envs import InputError, TextEnv, find, make
 from layergym.trainer.config import on_one_device
 from layergym.trainer.finite import check_tensors
-from layergym.trainer.layers.grammar import touched
+from layergym.trainer.layers.grammar import redrawn, touched
 from layergym.trainer.layers.selection import select
-from layergym.trainer.masters import SteppedInFloat32
+from layergym.trainer.parts.masters import SteppedInFloat32
 from layergym.trainer.warmup.demonstrations import (
     Demonstration,
     Teacher,
@@ -88,6 +88,10 @@ def _warmup(spec: WarmupSpec, folder: Path, on_log: OnLog | None) -> None:
     choose_device(spec.device)
     depth = spec.depth if spec.model == NEW else num_layers(spec.model)
     touched(spec.layers, depth)  # Refused before thousands of episodes are heard.
+    if redrawn(spec.layers, depth):
+        raise InputError(
+            f'"{spec.layers}" is for reinforcement learning; name layers for a warm start'
+        )
     recorded = _recorded(spec)
     model, tokenizer = _open(spec, env, recorded)
     select(model, spec.layers)
@@ -153,9 +157,14 @@ def _recorded(spec: WarmupSpec) -> list[Trajectory]:
     played = [t for t in played if t.ended != "error" and any(turn.valid for turn in t.turns)]
     others = {t.env_id for t in played} - {find(spec.env)}
     if others:
-        raise InputError(f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}")
+        raise InputError(
+            f"{spec.trajectories} holds episodes of {', '.join(sorted(others))}; "
+            f"give those of {spec.env}"
+        )
     if not played:
-        raise InputError(f"{spec.trajectories} holds no episode to learn from")
+        raise InputError(
+            f"{spec.trajectories} holds no episode to learn from; record successful episodes first"
+        )
     return played
 
 

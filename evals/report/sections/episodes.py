@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from layergym.agents.trajectories import NAME, Record, read_records
+from layergym.evals.arms import BASE, FULL
+from layergym.evals.contribution.profile import main_temperature
 from layergym.evals.report.model import Section, Story, Text
+from layergym.evals.report.study import Finished
+from layergym.evals.results import score_name
 
 SOURCES = 3
 """Files of trajectories of which examples are shown, the first of each agent or arm."""
@@ -19,11 +23,39 @@ def episode_sections(folder: Path) -> tuple[Section, ...]:
     """A solved and an unsolved episode of each of a few runs, the last that were recorded."""
     files = {path.parent.parent: path for path in sorted(folder.rglob(NAME), reverse=True)}
     chosen = sorted(files.values())[:SOURCES]
-    stories = [story(record) for path in chosen for record in _examples(path)]
-    if not stories:
+    return _section([record for path in chosen for record in _examples(path)], folder)
+
+
+def compared_episodes(finished: Finished) -> tuple[Section, ...]:
+    """One task of the panel as base, full and the best layer played it, where that was kept.
+
+    It is the first that the best layer solved and the base did not, if there is one.
+    """
+    sweep, main = finished.sweep, finished.profile.measures[0]
+    best = max(main.layers or main.arms, key=lambda arm: arm.score.value, default=None)
+    arms = list(dict.fromkeys([BASE, best.arm if best else FULL, FULL]))
+    place = Path("evals", score_name(main_temperature(sweep)), NAME)
+    kept = []
+    for arm in arms:
+        run = next((run for run in sweep.runs if run.arm == arm), None)
+        records = read_records(run.path / place) if run else ()
+        kept.append({record.trajectory.task: record for record in records})
+    shared = [task for task in kept[0] if all(task in records for records in kept)]
+    if not shared:
+        return episode_sections(sweep.path)
+    solved = [[records[task].trajectory.success for records in kept] for task in shared]
+    chosen = next((i for i, (first, other, *_) in enumerate(solved) if other and not first), 0)
+    return _section([records[shared[chosen]] for records in kept], sweep.path)
+
+
+def _section(records: Sequence[Record], folder: Path) -> tuple[Section, ...]:
+    if not records:
         return ()
-    brief = f"layergym trajectories {folder} shows all that were kept."
-    return (Section("Episodes", (Text(brief), *stories), brief),)
+    brief = (
+        f"layergym trajectories {folder} shows all that were kept, layergym view {folder} also "
+        "what the model was fed and what each turn was credited with."
+    )
+    return (Section("Episodes", (Text(brief), *map(story, records)), brief),)
 
 
 def story(record: Record, *, whole: bool = False) -> Story:

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from layergym.agents.models.load import load_config
 from layergym.agents.names import source
-from layergym.trainer.memory import MASTER_BYTES, STEPPED_BYTES
+from layergym.trainer.parts.memory import MASTER_BYTES, STEPPED_BYTES
 from layergym.trainer.spec import RunSpec
 
 CONTEXT = 1e9

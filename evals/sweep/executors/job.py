@@ -23,7 +23,7 @@ from layergym.evals.sweep.run_arm import (
     take_look,
     training_cost,
 )
-from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores
+from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores, look_folder
 from layergym.trainer.callbacks import Watch
 
 LOCK_S = 90.0
@@ -115,12 +115,18 @@ def _together(jobs: Sequence[SweepJob]) -> None:
 
 
 def _scores(job: SweepJob, agent_at: AgentAt) -> list[EvalResult]:
-    temperatures = job.eval.temperatures if job.look is None else (LOOK_AT,)
-    return score(job.arm.run, job.eval, agent_at, arm=job.arm.name, temperatures=temperatures)
+    run, arm = job.arm.run, job.arm.name
+    temperatures, folder = job.eval.temperatures, job.folder
+    if job.look is not None:
+        temperatures, folder = (LOOK_AT,), look_folder(folder, job.look)
+    return score(run, job.eval, agent_at, arm=arm, temperatures=temperatures, folder=folder)
 
 
 def _watch(job: SweepJob) -> Watch:
-    return Watch(pause=lambda: job.deadline is not None and time.time() >= job.deadline)
+    return Watch(
+        pause=lambda: job.deadline is not None and time.time() >= job.deadline,
+        report_to=job.report_to,
+    )
 
 
 def why(job: SweepJob, otherwise: str) -> str:

@@ -159,7 +159,8 @@ def _connect(address: str | None) -> Any:
         ray.init(address=where, include_dashboard=False, log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"no Ray cluster answers at {short(where)}: {short(str(error), 200)}"
+            f"no Ray cluster answers at {short(where)}: {short(str(error), 200)}; "
+            "start one, or mend --ray-address"
         ) from None
     return ray
 

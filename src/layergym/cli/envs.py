@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import layergym
-from layergym.base.errors import FAULTS, error_line
+from layergym.base.errors import error_line, faults
 from layergym.base.texts import printable
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import add_env, env_args, required_env
@@ -112,7 +112,7 @@ def _row(id: str) -> dict[str, Any]:
         raise
     except layergym.InputError:  # It needs settings, or an extra.
         return row
-    except FAULTS as error:
+    except faults() as error:
         raise BrokenError(f"{id} cannot name its tasks: {error_line(error)}") from error
 
 
@@ -205,7 +205,7 @@ def _build_alfworld_index(args: argparse.Namespace, out: Output) -> int:
     from layergym.envs.alfworld.folders import build_index
 
     if not args.folder.is_dir():
-        raise layergym.InputError(f"there is no folder {args.folder}")
+        raise layergym.InputError(f"there is no folder {args.folder}; check the path")
     report = build_index(args.folder, args.out)
     size = args.out.stat().st_size
     out.show(f"{report.games:,} games in {args.out} ({size:,} bytes)")

@@ -66,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     if args.gpu not in DEVICES:
         raise unknown("accelerator", args.gpu, tuple(DEVICES))
     if args.sampled > args.tokens:
-        raise InputError(f"of {args.tokens} tokens, {args.sampled} cannot be sampled")
+        raise InputError(
+            f"of {args.tokens} tokens, {args.sampled} cannot be sampled; give fewer with --sampled"
+        )
     if args.lora:
         raise InputError("the plan counts whole layers, not LoRA adapters; leave out --lora")
     spec = single_spec(args, env=find(args.env) if args.env else _ANY)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import layergym
-from layergym.base.errors import FAULTS, error_line
+from layergym.base.errors import error_line, faults
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import add_compute, add_env, env_args, required_env
 from layergym.command.values import SEED, TEMPERATURE, text
@@ -88,7 +88,7 @@ def _asked(environment: Callable[[], str]) -> str:
         return environment()
     except layergym.InputError:
         raise
-    except FAULTS as error:
+    except faults() as error:
         raise layergym.InputError(f"the environment failed: {error_line(error)}") from error
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from layergym import InputError
+from layergym.base.hub import on_hub
 from layergym.command.console import add_output, output
 
 EXAMPLES = """
@@ -52,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     files: dict[str, Path] = {}
     if args.formats:
         first: Path = args.runs[0]
+        if args.out is None and on_hub(first):
+            raise InputError("where to write? give --out FOLDER")
         folder = args.out or (first / "report" if first.is_dir() else first.with_suffix(""))
         files = by_format(write_report(report, folder, ["json", *args.formats]))
         for file in files.values():

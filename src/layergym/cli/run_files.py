@@ -124,7 +124,7 @@ def _options(path: Path, actions: Mapping[str, argparse.Action]) -> dict[str, An
             raise InputError(f"{path}: {key} is about one call; give it on the command line")
         if name not in actions:
             if "set" not in actions:
-                raise InputError(f"{path}: this command has no option {key}")
+                raise InputError(f"{path}: this command has no option {key}; see its --help")
             name, value = "set", {key: value}
         try:
             given = _as_given(actions[name], value)
@@ -139,7 +139,9 @@ def _read(path: Path) -> dict[Any, Any]:
         text = path.read_text(encoding="utf-8-sig")
         content = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as a run file: {briefly(error)}") from error
+        raise InputError(
+            f"{path} cannot be read as a run file: {briefly(error)}; write TOML or YAML"
+        ) from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is no run file: it must hold names and values")
     return {key: value for key, value in content.items() if value is not None}

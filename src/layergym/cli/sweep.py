@@ -19,12 +19,12 @@ from layergym.command.console import Output, add_output, complain, output
 from layergym.command.flags import CALLED, FieldFlags
 from layergym.command.options import (
     add_arms,
+    add_trackers,
     arms_of,
     new_folder,
-    numbers,
     only_to_resume,
 )
-from layergym.command.values import TASKS, seconds, text
+from layergym.command.values import seconds, text
 
 if TYPE_CHECKING:
     from layergym.evals.sweep.executors.choose import Chosen
@@ -37,14 +37,14 @@ EXAMPLES = """
 examples:
   layergym sweep alfworld-v0 --seeds 0 1 2 --out runs/alfworld
   layergym sweep alfworld-v0 --layers 0,4,7 --lr-full 1e-3 --lr-layer 3e-3
-  layergym sweep alfworld-v0 --lr-grid 1e-4,3e-4,1e-3    tune both rates on other tasks first
-  layergym sweep alfworld-v0 --scan coarse:4 --race 8,16 the best layers, sooner
+  layergym sweep alfworld-v0 --lr-grid 1e-4 3e-4 1e-3    tune both rates on other tasks first
+  layergym sweep alfworld-v0 --scan coarse:4 --race 8 16 the best layers, sooner
   layergym sweep alfworld-v0 --on ray --ray-address auto --gpus-per-run 1
   layergym sweep --resume runs/alfworld --max-time 2h    finish what was interrupted
 """
 
 
-_ANY_TIME = ("on", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time")
+_ANY_TIME = ("on", "jobs", "ray_address", "cpus_per_run", "gpus_per_run", "max_time", "report_to")
 """What may differ from one call on a folder to the next."""
 
 
@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--max-time", metavar="TIME", help="30m, 8h: pause all runs after it, to be resumed"
     )
+    add_trackers(where)
     parser.add_argument("--out", default="runs/sweep", help="sweep folder (default runs/sweep)")
     parser.add_argument(
         "--resume", type=text, metavar="FOLDER", help="go on with an interrupted sweep"
@@ -98,24 +99,27 @@ def _launch_flags() -> FieldFlags:
 
 
 def _add_search(group: argparse._ArgumentGroup) -> None:
+    from layergym.evals.sweep.panels import EvalSpec
     from layergym.evals.sweep.search import Search
 
-    said = FieldFlags(spec=Search, fields=()).help
     group.add_argument(
         "--scan", default="all", help='"coarse:4": every 4th layer first, then around the best'
     )
-    group.add_argument("--race", default="", metavar="STEPS", help=f'"8,16": {said("race")}')
-    group.add_argument(
-        "--lr-grid", default="", metavar="RATES", help=f'"1e-4,3e-4,1e-3": {said("lr_grid")}'
-    )
-    group.add_argument("--dev-split", help="its split (default: valid, or train without one)")
-    group.add_argument("--dev-tasks", type=TASKS, default=64, help="its tasks (default 64)")
+    FieldFlags(spec=Search, fields=("race", "lr_grid")).add(group)
+    FieldFlags(
+        spec=EvalSpec,
+        fields=("split", "size"),
+        called={"split": "dev_split", "size": "dev_tasks"},
+        defaults={"split": None, "size": 64},
+        more={"split": " (default: valid, or train without one)"},
+    ).add(group)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep and write the report."""
     from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.spec import read_spec
+    from layergym.trainer.callbacks import check_trackers
 
     out = output(args)
     if args.resume:
@@ -124,13 +128,16 @@ def run(args: argparse.Namespace) -> int:
     if show_run_file(args, add_arguments, out):
         return 0
     launch = Launch(**_launch_flags().read(args))
+    check_trackers(trackers := tuple(args.report_to))
     deadline = time.time() + seconds(args.max_time) if args.max_time is not None else None
     if args.resume:
         folder = Path(args.resume)
-        return run_and_report(read_spec(folder), folder, launch, out, deadline=deadline)
+        spec = read_spec(folder)
+        return run_and_report(spec, folder, launch, out, deadline=deadline, report_to=trackers)
     note_differences(args, out)
     folder = new_folder(args.out, "layergym sweep --resume")
-    return run_and_report(_spec(args), folder, launch, out, deadline=deadline)
+    spec = _spec(args)
+    return run_and_report(spec, folder, launch, out, deadline=deadline, report_to=trackers)
 
 
 def _spec(args: argparse.Namespace) -> SweepSpec:
@@ -170,8 +177,8 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
         raise InputError(f'--scan takes "all" or "coarse:N", not "{args.scan}"')
     search = Search(
         scan=int(stride or 0),
-        race=_steps(args.race),
-        lr_grid=numbers(args.lr_grid, "--lr-grid"),
+        race=tuple(args.race),
+        lr_grid=tuple(args.lr_grid),
     )
     if not search.active:
         if args.dev_split is not None:
@@ -179,13 +186,6 @@ def _search(args: argparse.Namespace, run: RunSpec) -> Search:
         return search
     split = args.dev_split or dev_split(run)
     return replace(search, dev=EvalSpec(split=split, size=args.dev_tasks, score=args.score))
-
-
-def _steps(text: str) -> tuple[int, ...]:
-    steps = numbers(text, "--race")
-    if any(step % 1 != 0 for step in steps):
-        raise InputError(f'--race takes whole steps such as "8,16", not "{text}"')
-    return tuple(map(int, steps))
 
 
 def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
@@ -203,7 +203,13 @@ def _opened(sweep: ResolvedSweep, launch: Launch) -> Chosen:
 
 
 def run_and_report(
-    spec: SweepSpec, folder: Path, launch: Launch, out: Output, *, deadline: float | None = None
+    spec: SweepSpec,
+    folder: Path,
+    launch: Launch,
+    out: Output,
+    *,
+    deadline: float | None = None,
+    report_to: Sequence[str] = (),
 ) -> int:
     """Run what is not finished in `folder`, then report; shared with `layergym demo`.
 
@@ -225,7 +231,13 @@ def run_and_report(
         note_executor(folder, chosen)
         try:
             with SweepView(all_runs(sweep), out.progress, title=f"on {chosen}") as view:
-                failures = run_sweep(sweep, chosen.executor, deadline=deadline, on_poll=view.update)
+                failures = run_sweep(
+                    sweep,
+                    chosen.executor,
+                    deadline=deadline,
+                    on_poll=view.update,
+                    report_to=report_to,
+                )
         except KeyboardInterrupt:
             out.note(f"stopped; go on with: {again}")
             raise

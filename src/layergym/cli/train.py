@@ -14,7 +14,7 @@ from layergym.cli.presets import note_differences
 from layergym.cli.run_files import filled, show_run_file
 from layergym.cli.run_options import add_run, add_single, single_spec
 from layergym.command.console import Output, add_output, finite_or_none, output
-from layergym.command.options import new_folder, only_to_resume
+from layergym.command.options import add_trackers, new_folder, only_to_resume
 from layergym.command.values import seconds, text
 
 if TYPE_CHECKING:
@@ -50,13 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="90s, 20m, 2h: stop after the step that passes it, with a checkpoint to resume from",
     )
-    parser.add_argument(
-        "--report-to",
-        nargs="+",
-        default=[],
-        metavar="TRACKER",
-        help="tensorboard, trackio, wandb",
-    )
+    add_trackers(parser)
     add_output(parser)
 
 

@@ -63,7 +63,9 @@ def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
     from layergym.agents.trajectories import read_records
 
     for path in files:
-        last = {(r.step, r.trajectory.task, r.trajectory.seed): r for r in read_records(path)}
+        last = {
+            (r.agent, r.step, r.trajectory.task, r.trajectory.seed): r for r in read_records(path)
+        }
         for record in last.values():
             trajectory = record.trajectory
             if (
@@ -77,7 +79,8 @@ def _chosen(args: argparse.Namespace, files: list[Path]) -> Iterator[Record]:
 
 
 def _export(chosen: Iterator[Record], path: Path, out: Output) -> int:
-    from layergym.agents.trajectories import write_dataset, write_records
+    from layergym.agents.export import write_dataset
+    from layergym.agents.trajectories import write_records
 
     if path.exists() and (path.is_file() or any(path.iterdir())):
         raise InputError(f"{path} is there already; give another place to export to")

@@ -70,12 +70,13 @@ class FieldFlags:
     def help(self, name: str) -> str:
         """What `--help` says of a field: its docstring, and its default."""
         said = field_docs(self.spec).get(name, "").rstrip(".")
-        said = re.sub(r"[;:,] None(?: is|:)? (.*)$", r" (default: \1)", said)
+        default = self.defaults.get(name, _defaults(self.spec).get(name))
+        usual = r" (default: \1)" if default is None and name not in self.more else ""
+        said = re.sub(r"[;:,] None(?: is|:)? (.*)$", usual, said)
         first, _, rest = said.partition(" ")
         if first[1:].islower() or len(first) == 1:
             said = f"{first.lower()} {rest}".strip()
         said += self.more.get(name, "")
-        default = self.defaults.get(name, _defaults(self.spec).get(name))
         if isinstance(default, int | float | str | tuple) and not isinstance(default, bool):
             values = default if isinstance(default, tuple) else (default,)
             text = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)

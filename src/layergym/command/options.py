@@ -56,6 +56,17 @@ def add_compute(parser: argparse.ArgumentParser, *, of: str = "") -> None:
     )
 
 
+def add_trackers(parser: argparse._ActionsContainer) -> None:
+    """What training reports to, besides its folder."""
+    parser.add_argument(
+        "--report-to",
+        nargs="+",
+        default=[],
+        metavar="TRACKER",
+        help="tensorboard, trackio, wandb",
+    )
+
+
 def env_args(pairs: list[str]) -> dict[str, Any]:
     """The settings of an environment, as `named_values` reads them.
 
@@ -206,15 +217,3 @@ def add_panel(
         default=repeats,
         help=f"episodes per task and seed (default: {repeats or of})",
     )
-
-
-def numbers(text: str, option: str) -> tuple[float, ...]:
-    """The numbers of a list such as "1e-4,3e-4"; none of an empty one.
-
-    Raises:
-        InputError: one of them is not a number.
-    """
-    try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise InputError(f'{option} takes numbers such as "1,2.5", not "{text}"') from None

@@ -12,6 +12,10 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def test_z_is_the_normal_quantile_of_the_level() -> None:
+    assert scipy_stats.norm.ppf((1 + stats.LEVEL) / 2) == stats.Z
+
+
 def test_the_bootstrap_of_a_mean_has_the_textbook_error() -> None:
     table = rng().random((1, 200))
     draws = stats.joint_draws([table], [False], seed=1, draws=20_000)

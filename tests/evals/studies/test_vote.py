@@ -31,7 +31,8 @@ from layergym.evals.sweep.ensembles import (
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.run_arm import score
 from layergym.evals.sweep.spec import SweepSpec, read_spec
-from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.frozen import base_hash, digests
 from layergym.trainer.layers.selection import select
 from layergym.trainer.run import agent_of
 from layergym.trainer.spec import RunSpec, make_env_of

@@ -8,7 +8,7 @@ from layergym.agents import Exchange, Parsed, Scene, View
 
 @dataclass(frozen=True)
 class newest:
-    """The last exchange, in so many words at most."""
+    """The last exchange, in this many words at most."""
 
     words: str
 

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from layergym.base.errors import InputError
-from layergym.trainer.layers.delta import FrozenTensorChanged, LayerDelta, base_hash, digests, merge
+from layergym.trainer.layers.delta import LayerDelta, merge
+from layergym.trainer.layers.frozen import FrozenTensorChanged, base_hash, digests
 from layergym.trainer.layers.lora import lora_rank, with_lora
 from layergym.trainer.layers.mask import draw_mask
 from layergym.trainer.layers.selection import decoder_layers, layer_size, select

@@ -15,15 +15,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from layergym.agents.names import defaults, open_model
 from layergym.base.errors import InputError
 from layergym.base.files import write_text
-from layergym.trainer.layers.delta import (
-    FrozenCheck,
-    FrozenTensorChanged,
-    LayerDelta,
-    base_hash,
-    compose,
-    digests,
-    merge,
-)
+from layergym.trainer.layers.delta import LayerDelta, compose, merge
+from layergym.trainer.layers.frozen import FrozenCheck, FrozenTensorChanged, base_hash, digests
 from layergym.trainer.layers.selection import select
 
 Tiny = Callable[..., PreTrainedModel]

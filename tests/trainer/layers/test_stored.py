@@ -8,7 +8,7 @@ import torch
 from layergym.agents.models import tiny
 from layergym.agents.names import open_model, open_stored
 from layergym.trainer.layers import stored
-from layergym.trainer.layers.delta import base_hash, digests
+from layergym.trainer.layers.frozen import base_hash, digests
 from layergym.trainer.layers.stored import stored_hash
 
 

@@ -10,7 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from layergym.base.errors import InputError
-from layergym.trainer.layers.delta import FrozenTensorChanged, LayerDelta, base_hash, digests
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.frozen import FrozenTensorChanged, base_hash, digests
 from layergym.trainer.layers.grammar import inside_layers, targets, touched
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import decoder_layers, parameters_named, select

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from layergym.base.errors import InputError
 from layergym.evals.score.weights import likeness, movement
-from layergym.trainer.layers.delta import LayerDelta, base_hash, digests
+from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.frozen import base_hash, digests
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import parameters_named
 from layergym.trainer.layers.variants import (

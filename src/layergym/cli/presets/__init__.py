@@ -28,6 +28,22 @@ class PresetOption:
     """Where the value comes from."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedPanel:
+    """Tasks that everybody scores on, all of them once."""
+
+    name: str
+    split: str
+    tasks: int
+    """How many there are."""
+    env_arg: tuple[str, ...] = ()
+    """Settings of the environment beside those of the preset."""
+    hash: str = ""
+    """Of the panel, where it is known."""
+    source: str
+    """Who scores on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """What was published about one experiment."""
@@ -38,6 +54,8 @@ class Preset:
     """What was published and is not set."""
     settings: Mapping[str, Mapping[str, PresetOption]]
     """For each command, the options by their names in parsed arguments."""
+    panels: tuple[FixedPanel, ...] = ()
+    """What `layergym referee` scores on."""
 
 
 @cache
@@ -55,6 +73,19 @@ def add_preset(parser: argparse._ActionsContainer) -> None:
         metavar="NAME",
         help=f"published settings, for what is not given: {', '.join(presets())}",
     )
+
+
+def fixed_panels(name: str) -> tuple[FixedPanel, ...]:
+    """The panels of a preset.
+
+    Raises:
+        InputError: there is no such preset, or it has none.
+    """
+    having = [preset for preset in presets().values() if preset.panels]
+    found = next((preset.panels for preset in having if preset.name == name), None)
+    if found is None:
+        raise unknown("preset with fixed panels", name, [preset.name for preset in having])
+    return found
 
 
 def preset_values(name: str, command: str, options: Collection[str]) -> dict[str, Any]:
@@ -78,7 +109,7 @@ def note_differences(args: argparse.Namespace, out: Output) -> None:
     """Say what was published and is not set, where there is a preset."""
     if args.preset is not None:
         for line in presets()[args.preset].differs:
-            out.note(f"unlike what was published: {line}")
+            out.note(f"other than what was published: {line}")
 
 
 def _value(name: str, value: Any) -> Any:
@@ -97,4 +128,10 @@ def _preset(name: str, table: Mapping[str, Any]) -> Preset:
         table["about"],
         tuple(table["differs"]),
         {command: of("options") | of(command) for command in COMMANDS},
+        tuple(_panel(title, values) for title, values in table.get("panels", {}).items()),
     )
+
+
+def _panel(name: str, values: Mapping[str, Any]) -> FixedPanel:
+    settings = {**values, "env_arg": tuple(values.get("env_arg", ()))}
+    return FixedPanel(name=name, **settings)

@@ -11,9 +11,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
 from layergym.agents.types import Trajectory, Turn
-from layergym.cli.progress import StepLines
 from layergym.cli.views.run_drawing import draw_run
 from layergym.cli.views.run_state import Playing, RunState
+from layergym.cli.views.step_lines import StepLines
 
 
 class RunView:

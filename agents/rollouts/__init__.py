@@ -16,7 +16,7 @@ from layergym.agents.base import (
     OutOfContext,
     continuous,
 )
-from layergym.agents.plays import Calls, EpisodePlay, Job
+from layergym.agents.rollouts.plays import Calls, EpisodePlay, Job
 from layergym.agents.types import Trajectory, Turn
 from layergym.envs.core import TextEnv
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
 from layergym.agents.models.architecture import check_exact
 from layergym.base.errors import InputError, briefly
-from layergym.trainer.checkpoints import DeltaCheckpoints
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.layers.grammar import boost_factors, changed_by, ranges
 from layergym.trainer.layers.mask import draw_mask, mask_gradients, unchanged
-from layergym.trainer.noted import Noted
+from layergym.trainer.layers.redrawn import drawn, resting
+from layergym.trainer.parts.checkpoints import DeltaCheckpoints
+from layergym.trainer.parts.noted import Noted
+from layergym.trainer.parts.updates import Updates
 from layergym.trainer.rows.prefix import refuse_dropout
-from layergym.trainer.updates import Updates
 
 
 class LayerTargeting(Noted, DeltaCheckpoints):
@@ -38,7 +40,9 @@ class LayerTargeting(Noted, DeltaCheckpoints):
         try:
             optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         except ValueError as error:
-            raise InputError(f"the optimiser refuses a setting: {briefly(error)}") from error
+            raise InputError(
+                f"the optimiser refuses a setting: {briefly(error)}; mend it"
+            ) from error
         if new and self._factors:
             groups = []
             for group in optimizer.param_groups:
@@ -88,13 +92,26 @@ class LayerTargeting(Noted, DeltaCheckpoints):
         mask_gradients(self.model, masks)
         return masks
 
+    def only_drawn(self) -> AbstractContextManager[None]:
+        """Within it, of layers that take turns only those of this step get gradients."""
+        asked, step = self.selection.redrawn, self.state.global_step
+        if asked is None:
+            return nullcontext()
+        chosen = drawn(asked, len(self._layers), seed=self.args.seed, step=step)
+        return resting(self._layers, chosen)
+
     def check_model(self) -> None:
         """Check that the model can be trained this way.
 
         Raises:
             InputError: it has dropout, has a router loss that needs all layers, or cannot be
-                batched exactly.
+                batched exactly; or layers take turns and there are several processes.
         """
+        if self.selection.redrawn and self.accelerator.num_processes > 1:
+            raise InputError(
+                f'layers="{self.selection.spec}" trains in one process; launch it without '
+                "Accelerate, or name the layers"
+            )
         check_exact(self.model.config)
         refuse_dropout(self.model)
         if self.aux_loss_enabled and not self.selection.whole_model:

@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from layergym.agents.base import Decision
-from layergym.agents.blocking import CallThread
+from layergym.agents.rollouts.blocking import CallThread
 from layergym.agents.types import EpisodeEnd, Trajectory, Turn
-from layergym.base.errors import FAULTS, ContractError, InputError, error_line
+from layergym.base.errors import ContractError, InputError, error_line, faults
 from layergym.envs import border
 from layergym.envs.core import TextEnv
 
@@ -61,7 +61,7 @@ class EpisodePlay:
             self.observation, self.kind = border.started(answer())
         except InputError:
             raise  # The job is wrong, not the environment.
-        except FAULTS as error:
+        except faults() as error:
             self.fail(error_line(error))
 
     def step(self, decision: Decision) -> Any:
@@ -78,7 +78,7 @@ class EpisodePlay:
             over = now.terminated or now.truncated
             if not over and len(self.turns) + 1 >= self.env.max_turns:
                 raise ContractError(f"it goes on after max_turns={self.env.max_turns} turns")
-        except FAULTS as error:
+        except faults() as error:
             self.fail(error_line(error))
             return None
         valid = decision.valid and now.valid
@@ -101,7 +101,7 @@ class EpisodePlay:
 
         def closed() -> None:
             # The episode is over: an environment that cannot be closed costs nobody a result.
-            with suppress(*FAULTS):
+            with suppress(*faults()):
                 if not (self.thread and self.thread.hangs):
                     finish()
 
@@ -196,7 +196,7 @@ class Calls:
 
 def _known_key(env: TextEnv) -> Hashable:
     """The key of the state that an episode was cut off in; None where it has none any more."""
-    with suppress(*FAULTS):
+    with suppress(*faults()):
         return _key(env)
     return None
 

@@ -15,7 +15,7 @@ from layergym.base.files import sync
 from layergym.trainer.layers.delta import FILE, LayerDelta
 from layergym.trainer.layers.lora import lora_delta
 from layergym.trainer.layers.selection import LayerSelection
-from layergym.trainer.masters import SteppedInFloat32
+from layergym.trainer.parts.masters import SteppedInFloat32
 from layergym.trainer.processes import SeveralProcesses, gathered, reshard, spread_like
 from layergym.trainer.seals import damage, rotate, seal
 
@@ -73,7 +73,8 @@ class DeltaCheckpoints(SteppedInFloat32, SeveralProcesses):
         if delta.tensors.keys() != set(self.selection.names):
             raise InputError(
                 f'"{resume_from_checkpoint}" trained other tensors than this run, which trains '
-                f'layers="{self.selection.spec}"'
+                f'layers="{self.selection.spec}"; '
+                "go on with the layers of that run"
             )
         reshard(self.model)
         delta.put(self.model)

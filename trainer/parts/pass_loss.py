@@ -16,11 +16,11 @@ import torch
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.compute import free_memory, repeatable
 from layergym.base.errors import InputError
-from layergym.trainer.memory import prefix_must_leave
-from layergym.trainer.pass_means import PassLog, logged_apart
+from layergym.trainer.parts.memory import prefix_must_leave
+from layergym.trainer.parts.pass_means import PassLog, logged_apart
+from layergym.trainer.parts.targeting import LayerTargeting
 from layergym.trainer.rows.passes import Pass
 from layergym.trainer.rows.prefix import Prefix, Reference, sampled_logprobs
-from layergym.trainer.targeting import LayerTargeting
 
 
 class LossByPass(LayerTargeting):
