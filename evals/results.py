@@ -67,8 +67,8 @@ class EvalResult:
         counts = (self.errors, self.out_of_context, self.shortened)
         if min(counts) < 0 or max(self.cut, self.shortened) > len(self.tasks) * repeats:
             raise InputError(
-                f"arm {self.arm}: {self.errors} episodes in errors and {self.out_of_context} out "
-                f"of context, of {len(self.tasks) * repeats}"
+                f"arm {self.arm}: its counts of episodes that were cut short cannot be; there are "
+                f"{len(self.tasks) * repeats}"
             )
         if self.scored not in get_args(Scored):
             raise InputError(f"arm {self.arm}: a score is of success or reward, not {self.scored}")
@@ -170,8 +170,15 @@ class Sweep:
 
     @cached_property
     def asked(self) -> SweepSettings:
-        """The settings in typed form."""
-        return SweepSettings.of(self.settings)
+        """The settings in typed form.
+
+        Raises:
+            InputError: one of them cannot be.
+        """
+        try:
+            return SweepSettings.of(self.settings)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
 
     @property
     def panel(self) -> EvalResult | None:
