@@ -121,9 +121,18 @@ def check_run(spec: RunSpec, num_layers: int) -> None:
     Raises:
         InputError: the layers, the boost, the learning rate or another setting is wrong.
     """
-    _settings(spec, Path("unused"), ())
+    check_settings_of(spec, num_layers)
     held_out_panel(spec)
     check_layers(spec.model, spec.layers, num_layers)
+
+
+def check_settings_of(spec: RunSpec, num_layers: int) -> None:
+    """The part of `check_run` that needs neither the environment nor the model's files.
+
+    Raises:
+        InputError: the boost, the learning rate or another setting is wrong.
+    """
+    _settings(spec, Path("unused"), ())
     boost_factors(spec.boost, num_layers)
 
 

@@ -69,7 +69,7 @@ class LossByPass(LayerTargeting):
     def _get_per_token_logps_and_entropies(
         self, model: torch.nn.Module, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """What TRL's loss asks for, computed for the pass at hand as `trainer.prefix` does.
+        """What TRL's loss asks for, computed for the pass at hand as `trainer.rows.prefix` does.
 
         The first epoch's values become the old log-probabilities of later epochs: nothing has
         changed in between when there is one optimiser step per epoch.

@@ -55,7 +55,7 @@ def moved(layer: int, by: float) -> LayerDelta:
     return LayerDelta.of(model, base, selection.layers)
 
 
-def test_one_voter_is_the_model_itself() -> None:
+def test_one_voter_is_the_model_itself(tmp_path: Path) -> None:
     delta = moved(3, 0.5)
     model, tokenizer = open_model("tiny")
     delta.apply(model)
@@ -65,6 +65,7 @@ def test_one_voter_is_the_model_itself() -> None:
         lambda t: agent_of(RUN, model, tokenizer, t),
         arm="full",
         temperatures=[1.0],
+        folder=tmp_path,
     )
     assert vote(RUN, SPEC, [delta], "full", seed=0) == alone
 
@@ -147,6 +148,16 @@ def test_votes_are_compared_in_pairs_kept_and_reported(trained: Path) -> None:
     assert isinstance(table, Table) and isinstance(verdict, Text)
     assert [row[0] for row in table.rows] == ["layers x 3", "full x 3", "base x 3", "full x 1"]
     assert "of layers 2, 4-5 on 4 tasks, 1 episode per task, 2 seeds" in table.caption
+
+
+def test_voters_that_another_process_scores_are_left_alone(trained: Path) -> None:
+    def meanwhile(one: Ensemble) -> None:
+        with pytest.raises(InputError, match="another process works in"):
+            vote_all(sweep, spec, few, VOTERS)
+
+    sweep, spec, few = read_sweep(trained), read_spec(trained), replace(SPEC, size=2, repeats=1)
+    vote_all(sweep, spec, few, VOTERS, meanwhile)
+    assert len(read_votes(trained)) == 1
 
 
 def test_two_voters_decide_nothing(trained: Path) -> None:
