@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,10 +29,10 @@ class Playing:
     turns: Counter[int] = field(default_factory=Counter)
     """Turns by episode; one shows up with its first turn."""
     over: set[int] = field(default_factory=set)
-    tokens: int = 0
-    """Sampled tokens."""
     since: float = 0.0
     """When the first turn was finished; tokens are counted from there."""
+    said: deque[tuple[float, int]] = field(default_factory=deque)
+    """When the last turns were finished, and the tokens of each."""
     last: dict[int, float] = field(default_factory=dict)
     """When episodes that go on finished their last turn."""
 
@@ -43,7 +43,8 @@ class Playing:
             self.said.append((now, len(turn.reply.ids)))
         else:
             self.since = now
-        self._forget(now)
+        while self.said and self.said[0][0] < now - _NOW_S:
+            self.said.popleft()
         self.turns[episode] += 1
         self.last[episode] = now
 
@@ -56,19 +57,14 @@ class Playing:
     def tokens_per_s(self) -> float:
         """Sampled tokens per second now: over the last seconds, not before the first turn."""
         now = self.now()
-        self._forget(now)
-        seconds = min(_NOW_S, now - self.since)
-        return sum(tokens for _, tokens in list(self.said)) / max(seconds, 1e-9)
+        recent = sum(tokens for at, tokens in tuple(self.said) if at >= now - _NOW_S)
+        return recent / max(min(_NOW_S, now - self.since), 1e-9)
 
     @property
     def stragglers(self) -> list[tuple[int, float]]:
         """Those that have had no turn for the longest, and for how many seconds."""
         slowest = sorted(self.last.items(), key=lambda pair: pair[1])[:_STRAGGLERS]
         return [(episode, self.now() - at) for episode, at in slowest]
-
-    def _forget(self, now: float) -> None:
-        while self.said and self.said[0][0] < now - _NOW_S:
-            self.said.popleft()
 
 
 @dataclass(slots=True)
