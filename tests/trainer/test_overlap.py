@@ -170,7 +170,7 @@ def test_a_twin_shares_what_is_frozen_and_follows_the_rest() -> None:
     before = trained.detach().clone()
     with torch.no_grad():
         trained.add_(1.0)
-    copied = decoder_layers(twin.model)[1].get_submodule("mlp.down_proj").weight
+    copied = decoder_layers(twin.model)[1].get_submodule("mlp.down_proj").get_parameter("weight")
     assert torch.equal(copied, before)
     twin.follow()
     assert torch.equal(copied, trained) and not copied.requires_grad
