@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from layergym.agents.trajectories import Record, as_row
+from layergym.base.locks import staged
 
 
 def write_dataset(folder: Path, records: Iterable[Record]) -> int:
@@ -14,6 +15,9 @@ def write_dataset(folder: Path, records: Iterable[Record]) -> int:
 
     One row per trajectory; `turns` is a list of objects, `messages` the same as a conversation:
     what was seen as the user, what was said as the assistant.
+
+    Raises:
+        InputError: as `staged`.
     """
     from datasets import Dataset, Features, List, Value
 
@@ -49,9 +53,10 @@ def write_dataset(folder: Path, records: Iterable[Record]) -> int:
         row["messages"] = list(_messages(row["turns"]))
         row["masked"] = row.get("masked", False)
         row["turns"] = [dict.fromkeys(turn) | played for played in row["turns"]]
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    path = folder / "data" / "train-00000-of-00001.parquet"
-    Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
+    with staged(folder) as scratch:
+        (scratch / "data").mkdir()
+        path = scratch / "data" / "train-00000-of-00001.parquet"
+        Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
     return len(rows)
 
 

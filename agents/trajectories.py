@@ -10,18 +10,20 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, get_args
+from typing import Any, BinaryIO, Self, TypeVar, get_args
 
 from layergym.agents.turn_details import TurnDetails, details_as_values, details_of_values
 from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
 from layergym.base.hub import fetched
+from layergym.base.numbers import Bounds
 
+T = TypeVar("T")
 NAME = "trajectories.jsonl"
 SYNC_S = 2.0
 """Lines reach the disk at least this often while any are written, and when the file is closed."""
@@ -231,38 +233,48 @@ def _record(row: dict[str, Any]) -> Record:
     if row["ended"] not in get_args(EpisodeEnd):
         raise ValueError(f"no episode ends as {row['ended']!r}")
     played = Trajectory(
-        env_id=str(row["env_id"]),
-        task=str(row["task"]),
-        seed=int(row["seed"]),
+        env_id=_read(row, "env_id", str),
+        task=_read(row, "task", str),
+        seed=_read(row, "seed", int),
         turns=tuple(map(_turn, row["turns"])),
         ended=row["ended"],
-        success=bool(row["success"]),
-        kind=str(row["kind"]),
-        error=str(row["error"]),
+        success=_read(row, "success", bool),
+        kind=_read(row, "kind", str),
+        error=_read(row, "error", str),
     )
     step = row["step"]
     return Record(
         played,
-        str(row["agent"]),
+        _read(row, "agent", str),
         None if step is None else int(step),
         tuple(float(t["advantage"]) for t in row["turns"] if "advantage" in t),
         tuple(map(details_of_values, row["turns"]))
         if any("prompt" in t for t in row["turns"])
         else (),
-        bool(row.get("masked", False)),
+        _read({"masked": False, **row}, "masked", bool),
     )
+
+
+def _read(row: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """A value of this very kind: a damaged success must not count as a failure."""
+    value = row[name]
+    if type(value) is not kind:
+        raise ValueError(f"{name} is {type(value).__name__}, not {kind.__name__}")
+    return value
 
 
 def _turn(row: dict[str, Any]) -> Turn:
     tokens = row.get("tokens")
     usage = Usage.counted(*tokens[:2]) if tokens else None
     return Turn(
-        observation=str(row["observation"]),
+        observation=_read(row, "observation", str),
         state_key=None,
-        reply=Reply(str(row["reply"]), usage=usage, forgotten=int(row.get("forgotten") or 0)),
-        action=str(row["action"]),
-        reward=float(row["reward"]),
-        valid=bool(row["valid"]),
+        reply=Reply(
+            _read(row, "reply", str), usage=usage, forgotten=int(row.get("forgotten") or 0)
+        ),
+        action=_read(row, "action", str),
+        reward=float(Bounds().read(row, "reward")),
+        valid=_read(row, "valid", bool),
     )
 
 

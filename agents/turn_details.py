@@ -41,11 +41,11 @@ def details_of(
     trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[TurnDetails, ...]:
     """What the tokens of a trajectory say, one per turn."""
-    found = []
+    details = []
     for turn in trajectory.turns:
         said = turn.reply
         pieces = list(_pieces(tokenizer, said.ids, said.logprobs))
-        found.append(
+        details.append(
             TurnDetails(
                 prompt=_text(tokenizer, said.prompt_ids),
                 extends=said.extends,
@@ -53,7 +53,7 @@ def details_of(
                 logprobs=tuple(value for _, value in pieces),
             )
         )
-    return tuple(found)
+    return tuple(details)
 
 
 def with_credit(

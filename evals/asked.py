@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layergym.base.errors import InputError
+from layergym.base.numbers import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +75,4 @@ def _list(values: Mapping[str, Any], name: str) -> list[Any]:
 
 def _rate(values: Mapping[str, Any], name: str) -> float | None:
     value = values.get(name)
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if value is not None and Bounds().hold(value) else None

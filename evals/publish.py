@@ -15,6 +15,7 @@ from layergym.agents.names import open_stored
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_json, write_text
 from layergym.base.locks import staged
+from layergym.base.texts import one_line, printable
 from layergym.evals.result_files import read_run
 from layergym.evals.results import EvalResult, Run
 from layergym.trainer.held_out import BEST
@@ -67,7 +68,7 @@ def package(run: Path, folder: Path, *, whole: bool = False, best: bool = False)
 def card(delta: LayerDelta, run: Run, *, best: bool = False) -> str:
     """A model card in the hub's format: what was trained, how it scored, how to use it."""
     config, manifest = _portable(run.config), run.manifest
-    model = config["model"]
+    model, env = (one_line(printable(str(config[name]))) for name in ("model", "env"))
     parameters = sum(tensor.numel() for tensor in delta.tensors.values())
     head = ["---", "library_name: layergym", "tags: [reinforcement-learning, layergym]"]
     if "/" in model:
@@ -77,7 +78,7 @@ def card(delta: LayerDelta, run: Run, *, best: bool = False) -> str:
         *head,
         "---",
         "",
-        f"# {what} of {model}, trained in {config['env']}",
+        f"# {what} of {model}, trained in {env}",
         "",
         f"A layer delta: new values of {what} ({parameters:,} numbers), trained by reinforcement "
         f"learning ({config['algorithm']}, {config['steps']} updates of {config['tasks_per_step']} "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,6 +133,11 @@ def read_sweep(path: Path) -> Sweep:
                 f"another task panel than arm {results[0].arm}; evaluate it again on the same one"
             )
     return Sweep(path, settings, _optional(path / "manifest.json"), tuple(runs))
+
+
+def on_one_panel(results: Sequence[EvalResult]) -> bool:
+    """Whether all were scored on the same tasks, equally often, so that they can be paired."""
+    return len({(r.env_id, r.panel_hash, r.tasks, r.repeats) for r in results}) <= 1
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from layergym.agents.styles import check_style
+from layergym.base.addresses import check_server
 from layergym.base.errors import InputError, briefly, unknown
 from layergym.base.files import read_json
 from layergym.base.numbers import Bounds, check_numbers
@@ -99,6 +100,9 @@ class RunSpec:
     sampler: str = HERE
     """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
+    overlap: bool = False
+    """Play the next rollout while the update runs: samples are then one optimiser step old, which
+    the loss corrects for."""
     max_new_tokens: int | None = None
     """Tokens of a reply at most; None: what suits the model."""
     rows_per_pass: int = 64
@@ -106,7 +110,7 @@ class RunSpec:
     tokens_per_pass: int | None = None
     """Tokens in one pass at most, padding included; None: what fits into memory."""
     dtype: str = "auto"
-    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    """What the model computes with (`agents.models.compute`); what trains is stepped in float32."""
     device: str = "auto"
     """Where it computes."""
     deterministic: bool = True
@@ -208,7 +212,7 @@ def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
 
 
 def check_sampler(name: str, *, lora: bool = False) -> None:
-    """Refuse a sampler that does not exist, or that cannot sample from what trains.
+    """Refuse a sampler that does not exist, has no address, or cannot sample from what trains.
 
     It is "transformers" for the model itself, "vllm" for vLLM in this process, next to the model
     that trains, or "vllm@URL" for a vLLM server.
@@ -224,6 +228,8 @@ def check_sampler(name: str, *, lora: bool = False) -> None:
         raise InputError(
             f'no sampler "{name}"; there is {HERE}, {BESIDE}, and {SERVER}http://HOST:PORT'
         )
+    if name.startswith(SERVER):
+        check_server(name.removeprefix(SERVER))
     if lora and name != HERE:
         raise InputError(f"vLLM gets whole tensors, not LoRA adapters; use --sampler {HERE}")
 

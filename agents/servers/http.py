@@ -18,7 +18,6 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from itertools import count
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -26,6 +25,7 @@ from requests.exceptions import ChunkedEncodingError
 from urllib3.exceptions import HTTPError
 
 from layergym.agents.servers.timely import TimelyAdapter
+from layergym.base.addresses import split
 from layergym.base.errors import InputError, Notice
 from layergym.base.texts import one_line
 
@@ -39,22 +39,6 @@ _ROOT = 200
 SHOWN = 300
 """Characters of what a server said that an error repeats."""
 _CHUNK = 1 << 16
-
-
-def split(url: str) -> SplitResult:
-    """The parts of an address.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # Read here, where a port above 65535 is refused.
-        return parts
-    except ValueError as error:
-        raise InputError(
-            f'"{url}" is not an address: {error}; write it as in http://127.0.0.1:8000'
-        ) from error
 
 
 class Key(AuthBase):

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from layergym.agents.servers.http import SHOWN, Patience, Response, Server, Unanswered, split
+from layergym.agents.servers.http import SHOWN, Patience, Response, Server, Unanswered
 from layergym.agents.types import Usage
+from layergym.base.addresses import split
 from layergym.base.errors import InputError, unknown
 from layergym.base.numbers import Bounds
 from layergym.base.texts import whole_texts
@@ -47,7 +48,7 @@ class Endpoint:
         forgotten = "@" in model and not at  # model@localhost:8000
         if not model or forgotten or parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f'"{name}" names no server; write openai:MODEL@http://HOST:PORT/v1')
-        if parts.username or parts.password:
+        if parts.username is not None or parts.password is not None:
             raise InputError(f"a key does not belong into an address; put it into ${KEY}")
         return cls(model, url.rstrip("/"))
 

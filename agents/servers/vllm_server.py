@@ -11,12 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from layergym.agents.servers.errands import Errands
-from layergym.agents.servers.http import SHOWN, Patience, Server, Unanswered, split
+from layergym.agents.servers.http import SHOWN, Patience, Server, Unanswered
 from layergym.agents.servers.vllm import Completion, written
+from layergym.base.addresses import VLLM_KEY, check_server
 from layergym.base.errors import InputError
 
-KEY = "VLLM_API_KEY"
-"""The environment variable with the server's key, as vLLM itself names it."""
 CONCURRENCY = 256
 """Requests at once; the server batches them."""
 TIMEOUT_S = 600.0
@@ -43,14 +42,12 @@ class VLLMServer:
         Raises:
             InputError: it is not an address, or no vLLM server answers there.
         """
-        parts = split(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise InputError(f'"{url}" is not an address of a server; write http://HOST:PORT')
+        check_server(url)
         self.url = url.rstrip("/").removesuffix("/v1")
         self._exchange = exchange
         patience = Patience(attempt_s=TIMEOUT_S, retries=RETRIES, again=(502, 503))
         self._errands: Errands[Completion] = Errands(CONCURRENCY)
-        self._server = Server(self.url, KEY, patience, CONCURRENCY)
+        self._server = Server(self.url, VLLM_KEY, patience, CONCURRENCY)
         self._model, self._base, self.max_context = self._served()
 
     def start(self, prompt: tuple[int, ...], params: Mapping[str, Any]) -> int:

@@ -53,25 +53,37 @@ class Case(NamedTuple):
     said: str
 
 
-def forked(argv: Sequence[str], folder: Path, limit_s: float) -> Ended:
-    """Run `layergym ARGV` in a child whose working folder is `folder`."""
-    importlib.import_module("layergym.__main__")
-    with tempfile.TemporaryFile("w+b") as out, tempfile.TemporaryFile("w+b") as err:
+class Child:
+    """A command that runs; its working folder is `folder`."""
+
+    def __init__(self, argv: Sequence[str], folder: Path) -> None:
+        """Start `layergym ARGV` in a forked child, which leads a group of processes of its own."""
+        importlib.import_module("layergym.__main__")
+        self._texts = [tempfile.TemporaryFile("w+b") for _ in (1, 2)]  # noqa: SIM115
         sys.stdout.flush()
         sys.stderr.flush()
-        child = os.fork()
-        if child == 0:
+        self._number = os.fork()
+        if self._number == 0:
             os.setsid()
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
+            for place, text in enumerate(self._texts, start=1):
+                os.dup2(text.fileno(), place)
             _be(lambda: _main(argv, folder))
-        code = _awaited(child, limit_s)
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode("utf-8", "replace"))
-    return Ended(code, *texts)
+
+    def ended(self, limit_s: float) -> Ended:
+        """How it ended; what has not by then is killed with all that it started."""
+        code = _awaited(self._number, limit_s)
+        said = []
+        for text in self._texts:
+            with text:
+                text.seek(0)
+                said.append(text.read().decode("utf-8", "replace"))
+        return Ended(code, *said)
+
+
+def forked(argv: Sequence[str], folder: Path, limit_s: float) -> Ended:
+    """Run `layergym ARGV` in a child whose working folder is `folder`."""
+    return Child(argv, folder).ended(limit_s)
 
 
 def _main(argv: Sequence[str], folder: Path) -> int:
@@ -143,6 +155,12 @@ def last_line(ended: Ended) -> str:
     return (ended.err.strip().splitlines() or [""])[-1]
 
 
+def in_a_sentence(ended: Ended) -> bool:
+    """Whether what was said last is one line of ours, and no longer than a sentence."""
+    last = last_line(ended)
+    return last.startswith("layergym") and len(last) <= SENTENCE
+
+
 def refusal(ended: Ended, wrote: bool) -> Verdict:
     """The verdict on a command that ought to have been refused."""
     if failed := broken(ended):
@@ -151,7 +169,7 @@ def refusal(ended: Ended, wrote: bool) -> Verdict:
         return "accepted"
     if wrote:
         return "wrote"
-    return "clear" if 0 < len(last_line(ended)) <= SENTENCE else "long"
+    return "clear" if in_a_sentence(ended) else "long"
 
 
 def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:

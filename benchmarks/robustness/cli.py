@@ -58,6 +58,15 @@ FILES = {
     "laughs.yaml": f"a0: &a0 [x]\n{LAUGHS}steps: *a11\n",
     "deep.yaml": "steps: " + "[" * 3000 + "]" * 3000 + "\n",
     "twice.yaml": "steps: 1\nsteps: 2\n",
+    "nested-twice.yaml": "trl:\n  epsilon: 0.1\n  epsilon: 0.2\n",
+    "null.toml": 'prompt = "a\\u0000b"\n',
+    "out-null.toml": 'out = "a\\u0000b"\n',
+    "lines.toml": 'format = "a\\nlayergym train: trained"\n',
+    "steers.toml": 'algorithm = "\\u001b[2J\\u001b]0;x\\u0007"\n',
+    "date.toml": "steps = 2020-01-01\n",
+    "other.toml": 'config = "value.toml"\n',
+    "tables.toml": "[trl.epsilon]\nx = 1\n",
+    "rows.toml": "[[trl]]\nepsilon = 1\n",
     "key.yaml": "? [a, b]\n: 1\n",
     "cycle.yaml": "steps: &a [*a]\n",
     "empty.json": "{}\n",
@@ -95,7 +104,7 @@ def unparsed(argv: Sequence[str]) -> Ended | None:
     try:
         _parser().parse_args(list(argv))
     except InputError as error:
-        return Ended(2, "", f"{error}\n")
+        return Ended(2, "", f"layergym: {error}\n")
     return None
 
 

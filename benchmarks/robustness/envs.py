@@ -21,13 +21,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.robustness import environments  # noqa: E402
 from benchmarks.robustness.children import (  # noqa: E402
-    SENTENCE,
     Case,
     Ended,
     Verdict,
     broken,
     forked,
-    last_line,
+    in_a_sentence,
     told,
     warm,
 )
@@ -67,7 +66,7 @@ def _verdict(ended: Ended, folder: Path) -> Verdict:
         return "leaked"
     if not finite(folder):
         return "lost"
-    return "fine" if ended.code != 2 or 0 < len(last_line(ended)) <= SENTENCE else "long"
+    return "fine" if ended.code != 2 or in_a_sentence(ended) else "long"
 
 
 def finite(folder: Path) -> bool:

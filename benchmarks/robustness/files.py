@@ -26,7 +26,7 @@ from benchmarks.robustness.children import (  # noqa: E402
     Ended,
     Verdict,
     forked,
-    last_line,
+    in_a_sentence,
     told,
     warm,
 )
@@ -132,38 +132,63 @@ def _changed(value: Mapping[str, Any], odd: Sequence[str]) -> Iterator[tuple[str
                 yield f"{field}[0]/{what}", {**value, field: [changed, *inside[1:]]}
 
 
-KINDS: dict[str, tuple[list[str], list[list[str]]]] = {
+_TRAIN = [
+    "train", "alfworld-v0", "--layers", "0", "--steps", "2", "--tasks", "2", "--group", "2",
+    "--env-arg", "max_turns=3", "--save-every", "1", "--out", "F",
+]  # fmt: skip
+_SWEEP = [
+    "sweep", "alfworld-v0", "--layers", "0,3,5", "--steps", "1", "--tasks", "2", "--group", "2",
+    "--env-arg", "max_turns=3", "--eval-tasks", "3", "--out", "F",
+]  # fmt: skip
+_FEW = ["--eval-tasks", "2", "--eval-repeats", "1"]
+_STUDIES = [
+    ["dissect", "F", *_FEW, "--sets", "bfloat16"],
+    ["vote", "F", *_FEW],
+    ["predict", "F", "--tasks", "2"],
+    ["retention", "F", "--arms", "base", "full", "--text", "F/sweep.json"],
+]
+KINDS: dict[str, tuple[list[list[str]], list[list[str]]]] = {
     "eval": (
-        ["eval", "alfworld-v0", "--agent", "random", "expert", "--eval-tasks", "3", "--out", "F"],
+        [["eval", "alfworld-v0", "--agent", "random", "expert", "--eval-tasks", "3", "--out",
+          "F"]],
         [["report", "F"], ["trajectories", "F"], ["eval", "--resume", "F"]],
     ),
     "train": (
-        ["train", "alfworld-v0", "--layers", "0", "--steps", "2", "--tasks", "2", "--group", "2",
-         "--env-arg", "max_turns=3", "--save-every", "1", "--out", "F"],
+        [_TRAIN],
         [["report", "F"], ["trajectories", "F"], ["train", "--resume", "F"],
          ["publish", "F", "--out", "new"]],
     ),
     "paused": (
-        ["train", "alfworld-v0", "--layers", "0", "--steps", "2", "--tasks", "2", "--group", "2",
-         "--env-arg", "max_turns=3", "--save-every", "1", "--max-time", "0s", "--out", "F"],
+        [[*_TRAIN, "--max-time", "0s"]],
         [["train", "--resume", "F", "--quiet"]],
     ),
     "model": (
-        ["warmup", "alfworld-v0", "--steps", "1", "--batch-size", "1", "--out", "F"],
+        [["warmup", "alfworld-v0", "--steps", "1", "--batch-size", "1", "--out", "F"]],
         [["train", "alfworld-v0", "--model", "./F", "--dry-run", "--group", "2"],
          ["eval", "alfworld-v0", "--agent", "./F", "--eval-tasks", "1", "--env-arg",
           "max_turns=2"]],
     ),
     "sweep": (
-        ["sweep", "alfworld-v0", "--layers", "0", "--steps", "1", "--tasks", "2", "--group", "2",
-         "--env-arg", "max_turns=3", "--eval-tasks", "3", "--out", "F"],
-        [["report", "F"], ["sweep", "--resume", "F"], ["vote", "F"],
-         ["predict", "F", "--tasks", "1"],
-         ["retention", "F", "--text", "F/sweep.json"], ["bases", "F", "F"], ["compare", "F"],
-         ["dissect", "F", "--eval-tasks", "1", "--eval-repeats", "1", "--sets", "bfloat16"]],
+        [_SWEEP],
+        [["report", "F"], ["sweep", "--resume", "F"], ["bases", "F", "F"], ["compare", "F"],
+         *_STUDIES],
+    ),
+    "studies": (
+        [_SWEEP, *_STUDIES],
+        [["report", "F"], *_STUDIES],
+    ),
+    "search": (
+        [[*_SWEEP, "--scan", "coarse:4", "--race", "1", "--lr-grid", "1e-3,1e-2", "--steps", "2",
+          "--dev-tasks", "3", "--env-arg", "size=40"]],
+        [["report", "F"], ["sweep", "--resume", "F"]],
+    ),
+    "comparison": (
+        [[*_SWEEP[:-1], "S"], ["compare", "S", "--arms", "3", "0", "--seeds", "1", "--eval-tasks",
+                               "2", "--out", "F"]],
+        [["report", "F"], ["sweep", "--resume", "F"]],
     ),
 }  # fmt: skip
-"""What makes a folder F, and what reads it."""
+"""What makes a folder F, line by line, and what reads it."""
 
 
 def met(damage: Damage, kind: str, good: Path, readers: Sequence[Sequence[str]]) -> Iterator[Case]:
@@ -193,7 +218,7 @@ def _verdict(ended: Ended, *, lost: bool) -> Verdict:
         return "lost"
     if ended.code == 2:
         # What a resumed run says on its way comes before the refusal.
-        return "clear" if 0 < len(last_line(ended)) <= 400 else "long"
+        return "clear" if in_a_sentence(ended) else "long"
     return "fine" if ended.code in (0, 1) else "killed"
 
 
@@ -212,6 +237,7 @@ def _lost(good: Path, copy: Path, damaged: str) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", choices=["", *KINDS], help="one kind of folder")
+    parser.add_argument("--named", default="", help="files with this in their places")
     parser.add_argument("--every", type=int, default=1, help="every n-th damage only")
     options = parser.parse_args()
     warm()
@@ -219,9 +245,11 @@ def main() -> int:
     for kind, (make, readers) in KINDS.items():
         if options.only in ("", kind):
             place = Path(tempfile.mkdtemp())
-            made = forked(make, place, 600)
-            assert made.code == 0, made.err
-            chosen = list(damages(place / "F", ["null", "text", "huge"]))[:: options.every]
+            for line in make:
+                made = forked(line, place, 600)
+                assert made.code == 0, made.err
+            found = damages(place / "F", ["null", "text", "huge"])
+            chosen = [one for one in found if options.named in one.file][:: options.every]
             cases = (c for damage in chosen for c in met(damage, kind, place / "F", readers))
             bad += told(f"{len(chosen)} damaged files of a folder of {kind}", cases, GOOD)
             shutil.rmtree(place)

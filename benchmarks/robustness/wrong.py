@@ -161,7 +161,9 @@ WRONG |= {
     "config": ["", "nowhere", "EMPTY", "BYTES", "FILE", "/dev/null", "a" * 300, "key.toml",
                "value.toml", "nan.toml", "syntax.toml", "text.toml", "twice.toml", "table.toml",
                "env.toml", "list.yaml", "text.yaml", "tag.yaml", "laughs.yaml", "deep.yaml",
-               "twice.yaml", "key.yaml", "empty.json", "cycle.yaml"],
+               "twice.yaml", "key.yaml", "empty.json", "cycle.yaml",
+               "nested-twice.yaml", "null.toml", "out-null.toml", "lines.toml", "steers.toml",
+               "date.toml", "other.toml", "tables.toml", "rows.toml"],
     "preset": ["", "foo", "GIGPO", "../x", "a" * 300],
     "dtype": ["", "foo", "float16", "float64", "int8", "BFLOAT16", "8"],
     "device": ["", "foo", "gpu", "CPU", "cuda:0", "cuda:99", "mps:1", "meta", "cuda", "mps"],
@@ -183,6 +185,12 @@ FINE: set[tuple[str, ...]] = {
     ("--split", "valid\n"), ("--report-to", "0"), ("--boost", ""),
     ("--format", ""), ("--out", "new"),
     ("--text", "FILE"),
+    # A plan opens no environment: it depends on none, and its data may be elsewhere.
+    *(("plan", "--env-arg", name) for name in (
+        "max_turns=abc", "max_turns=0", "levels=9", "colour=red", "max_turns=[1]",
+        "step_timeout_s=abc", "max_turns=1e999", "games=nowhere", "games=7")),
+    ("envs", "word", "textworld-v0"),
+    ("plan", "--sampler", "vllm@http://127.0.0.1:9"),  # A plan asks no server.
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {
@@ -206,7 +214,7 @@ ALONE: dict[str, list[list[str]]] = {
              ["alfworld-v0", "--agent", "tiny", "--eval-tasks", "99999"]],
     "warmup": [["alfworld-v0"], ["--out", "new"], ["alfworld-v0", "--model", "tiny", "--width",
                "1", "--out", "new"]],
-    "plan": [[], ["--model", "tiny", "--sampled", "5000", "--tokens", "10"]],
+    "plan": [["--model", "tiny", "--sampled", "5000", "--tokens", "10"]],
     "demo": [["--seeds"], ["--seeds", "0", "0"], ["extra"]],
     "publish": [["FULL"], []],
     "trajectories": [["FULL", "--solved", "--failed"], []],

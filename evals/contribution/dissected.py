@@ -18,8 +18,9 @@ import numpy as np
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
+from layergym.base.numbers import Bounds
 from layergym.evals.contribution.cuts import layers_named
-from layergym.evals.result_files import read_eval, write_eval
+from layergym.evals.result_files import on_one_panel, read_eval, write_eval
 from layergym.evals.results import EvalResult, Floats
 from layergym.evals.stats.shapley import (
     Coalition,
@@ -172,7 +173,7 @@ def coalition_of(name: str) -> Coalition | None:
     """The coalition that a variant is; None for all others."""
     if name == "base":
         return frozenset()
-    if not re.fullmatch(r"moved-\d+(-\d+)?(\+\d+(-\d+)?)*", name):
+    if not re.fullmatch(r"moved-\d{1,3}(-\d{1,3})?(\+\d{1,3}(-\d{1,3})?)*", name):
         return None
     runs = [run.partition("-") for run in name.removeprefix("moved-").split("+")]
     return frozenset(
@@ -192,15 +193,52 @@ def read_dissected(folder: Path) -> tuple[Dissected, ...]:
 
 def _read(path: Path) -> Dissected:
     about = read_json(path / "dissect.json")
-    results: dict[int, dict[str, EvalResult]] = {}
-    for file in sorted(path.glob("seed-*/*/evals/*.json")):
-        result = read_eval(file)
-        results.setdefault(int(file.parents[2].name[5:]), {})[file.parents[1].name] = result
-    whole = {s: one for s, one in sorted(results.items()) if {"base", "full"} <= one.keys()}
-    weights = read_json(path / "weights.json") if (path / "weights.json").is_file() else {}
     try:
-        pairs = {int(seed): int(count) for seed, count in about["pairs"].items()}
-        numbers = int(about["layers"]), int(about["trained_episodes"])
-        return Dissected(path, numbers[0], pairs, numbers[1], whole, weights)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        results: dict[int, dict[str, EvalResult]] = {}
+        for file in sorted(path.glob("seed-*/*/evals/*.json")):
+            seed, name = int(file.parents[2].name[5:]), file.parents[1].name
+            results.setdefault(seed, {})[name] = read_eval(file)
+        whole = {s: one for s, one in sorted(results.items()) if {"base", "full"} <= one.keys()}
+        if not on_one_panel([result for one in whole.values() for result in one.values()]):
+            raise ValueError("its scores are of several panels")
+        layers, trained = _LAYERS.read(about, "layers"), _COUNT.read(about, "trained_episodes")
+        pairs = {int(seed): _PAIRS.read(about["pairs"], seed) for seed in about["pairs"]}
+        return Dissected(path, layers, pairs, trained, whole, _weights(path, layers))
+    except InputError:
+        raise
+    except (*_DAMAGED, AttributeError) as error:
         raise InputError(f"{path} was not dissected ({briefly(error)}); delete it") from None
+
+
+_DAMAGED = (KeyError, TypeError, ValueError, OverflowError)
+_LAYERS, _PAIRS = Bounds(1, 1000, whole=True), Bounds(0, 1_000_000, whole=True)
+_COUNT = Bounds(0, 1e15, whole=True)
+_FINITE, _MAYBE = Bounds(), Bounds(optional=True)
+_MOVED = {"change": _FINITE, "changed": _FINITE, "changed_bf16": _FINITE, "rank": _MAYBE}
+_ALIKE = {"cosine": _MAYBE, "overlap": _MAYBE, "by_chance": _MAYBE}
+
+
+def _weights(path: Path, layers: int) -> Mapping[str, Any]:
+    """How weights moved; nothing where that was not measured.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = path / "weights.json"
+    if not file.is_file():
+        return {}
+    value = read_json(file)
+    try:
+        for kind, bounds in (("moved", _MOVED), ("alike", _ALIKE)):
+            for one in (one for ones in value.get(kind, {}).values() for one in ones.values()):
+                for name, allowed in bounds.items():
+                    allowed.read(one, name)
+        for parts in value.get("moved", {}).values():
+            told = {part for part in parts if part.isdigit()}
+            if told and told != {*map(str, range(layers))}:
+                raise ValueError(f"it is not about {layers} layers")
+    except (*_DAMAGED, AttributeError) as error:
+        raise InputError(
+            f"{file} does not say how weights moved ({briefly(error)}); delete it"
+        ) from None
+    return value

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
+from layergym.base.numbers import Bounds
 
 FILE = "predictor.json"
 STATISTICS = {"norm": "gradient norm", "snr": "signal to noise", "fisher": "Fisher trace"}
 """What they are called."""
+_COUNT, _FINITE = Bounds(0, 1e15, whole=True), Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ def read_prediction(folder: Path) -> Prediction | None:
     value = read_json(folder / FILE)
     try:
         layers = tuple(
-            LayerStatistics(int(row["layer"]), *(float(row[name]) for name in STATISTICS))
+            LayerStatistics(_COUNT.read(row, "layer"), *(_FINITE.read(row, n) for n in STATISTICS))
             for row in value["layers"]
         )
-        tasks, episodes, seed = (int(value[name]) for name in ("tasks", "episodes", "seed"))
-        return Prediction(tasks, episodes, seed, layers)
+        about = (_COUNT.read(value, name) for name in ("tasks", "episodes", "seed"))
+        return Prediction(*about, layers)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder / FILE} does not say what it rests on ({briefly(error)}); "

@@ -126,6 +126,12 @@ def _number(value: Any) -> float:
     return number
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r:.40} is not true or false")
+    return value
+
+
 def _run(value: Mapping[str, Any]) -> RunScore:
     return RunScore(
         arm=ArmName(value["arm"]),
@@ -134,14 +140,14 @@ def _run(value: Mapping[str, Any]) -> RunScore:
         errors=int(value["errors"]),
         out_of_context=int(value.get("out_of_context", 0)),
         shortened=int(value.get("shortened", 0)),
-        apart=bool(value["apart"]),
+        apart=_flag(value["apart"]),
     )
 
 
 def _measure(value: Mapping[str, Any]) -> Measure:
     return Measure(
         name=str(value["name"]),
-        sharpened=bool(value["sharpened"]),
+        sharpened=_flag(value["sharpened"]),
         base=_estimate(value["base"]),
         full=_estimate(value["full"]),
         gain=_estimate(value["gain"]),

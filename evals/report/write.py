@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
 from layergym.base.errors import unknown
-from layergym.base.files import write_bytes
+from layergym.base.files import replacing
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.report import render
 from layergym.evals.report.model import Renderer, Report
@@ -45,17 +46,20 @@ def write_report(
 
     Raises:
         InputError: a format is unknown or cannot be written; nothing is written then.
+        OSError: there is no room; the files are as they were.
     """
     for name in formats:
         if name not in FORMATS:
             raise unknown("report format", name, FORMATS)
     rendered = {out_dir / FORMATS[name].file: FORMATS[name].render(report) for name in formats}
-    for path, content in rendered.items():
-        # Texts from run folders may hold lone surrogates, which no file can.
-        write_bytes(
-            path, content.encode("utf-8", "replace") if isinstance(content, str) else content
-        )
-    if len(report.profiles) != 1:
-        return tuple(rendered)
-    write_profile(out_dir / "profile.json", report.profiles[0])
-    return (*rendered, out_dir / "profile.json")
+    with ExitStack() as files:  # No file is new before all of them could be written.
+        for path, content in rendered.items():
+            scratch = files.enter_context(replacing(path))
+            # Texts from run folders may hold lone surrogates, which no file can.
+            data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+            scratch.write_bytes(data)
+        if len(report.profiles) != 1:
+            return tuple(rendered)
+        profile = out_dir / "profile.json"
+        write_profile(files.enter_context(replacing(profile)), report.profiles[0])
+    return (*rendered, profile)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layergym.base.errors import InputError
+from layergym.base.locks import locked
 from layergym.command.console import Output
 from layergym.command.options import add_compute, add_panel
 from layergym.command.values import seconds, whole
@@ -104,15 +105,16 @@ def run(args: Namespace, out: Output) -> None:
     bench = Bench(subject.run, subject.spec, subject.runs, subject.temperature)
     store = Store(subject.path / "dissect" / bench.key)
     pairs = _pairs(args, bench) if "shapley" in args.sets else {}
-    store.ask(
-        layers=bench.layers,
-        pairs={**_known_pairs(store), **pairs},
-        episodes=trained_episodes(subject),
-    )
-    keep_known(subject, bench, store)
-    store.keep_weights(_weights(bench))
-    todo = {seed: _asked(args.sets, subject, bench, seed, pairs) for seed in subject.runs.full}
-    left = _score(bench, store, todo, pace, out)
+    with locked(store.path):
+        store.ask(
+            layers=bench.layers,
+            pairs={**_known_pairs(store), **pairs},
+            episodes=trained_episodes(subject),
+        )
+        keep_known(subject, bench, store)
+        store.keep_weights(_weights(bench))
+        todo = {seed: _asked(args.sets, subject, bench, seed, pairs) for seed in subject.runs.full}
+        left = _score(bench, store, todo, pace, out)
     if left:
         out.note(f"time is up, {left} evaluations are left; the same command goes on from here")
     _show(subject, store, out)

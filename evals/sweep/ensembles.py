@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
+from layergym.base.locks import locked
 from layergym.evals.arms import FULL, ArmName
-from layergym.evals.result_files import read_eval, write_eval
+from layergym.evals.result_files import on_one_panel, read_eval, write_eval
 from layergym.evals.results import EvalResult, Run, Sweep
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.spec import SweepSpec
@@ -110,13 +111,13 @@ def ensembles(sweep: Sweep, voters: Sequence[ArmName], seeds: Sequence[int]) -> 
     base = next(run for run in sweep.runs if not run.arm.trained)
 
     def run_of(arm: ArmName, seed: int) -> Run:
-        found = runs.get((arm, seed)) if arm.trained else base
-        if found is None:
+        run = runs.get((arm, seed)) if arm.trained else base
+        if run is None:
             raise InputError(
                 f"{sweep.path} has no run of {arm} with seed {seed}; "
                 "train it first, or leave it out"
             )
-        return found
+        return run
 
     alike = "layers" if all(arm.layer is not None for arm in voters) else "arms"
     return [
@@ -142,22 +143,26 @@ def vote_all(
         scored: panel, repeats and seed of the evaluation.
         voters: arms.
         on_ensemble: called before each is scored.
+
+    Raises:
+        InputError: as `ensembles` and `vote`, or another process scores these voters.
     """
     chosen = ensembles(sweep, voters, spec.seeds)
     key = repr((tuple(voters), scored_panel(spec.run, scored).hash, scored.repeats, scored.seed))
     place = sweep.path / FOLDER / hashlib.sha256(key.encode()).hexdigest()[:12]
     folders = [place / one.name / f"seed-{one.seed}" for one in chosen]
     results = []
-    for one, folder in zip(chosen, folders, strict=True):
-        files = sorted((folder / "evals").glob("*.json"))
-        if not files:
-            on_ensemble(one)
-            deltas = [_delta(member) for member in one.members]
-            found = vote(spec.run, scored, deltas, one.name, seed=one.seed)
-            files = [write_eval(folder, found)]
-        results.append(read_eval(files[0]))
-    kept = [str(folder.relative_to(place)) for folder in folders]
-    write_json(place / "votes.json", {"voters": list(voters), "ensembles": kept})
+    with locked(place):
+        for one, folder in zip(chosen, folders, strict=True):
+            files = sorted((folder / "evals").glob("*.json"))
+            if not files:
+                on_ensemble(one)
+                deltas = [_delta(member) for member in one.members]
+                result = vote(spec.run, scored, deltas, one.name, seed=one.seed)
+                files = [write_eval(folder, result)]
+            results.append(read_eval(files[0]))
+        kept = [str(folder.relative_to(place)) for folder in folders]
+        write_json(place / "votes.json", {"voters": list(voters), "ensembles": kept})
     return Votes(tuple(voters), tuple(results))
 
 
@@ -175,6 +180,8 @@ def _read(path: Path) -> Votes:
     try:
         places = [path.parent / str(place) / "evals" for place in value["ensembles"]]
         results = tuple(read_eval(file) for place in places for file in place.glob("*.json"))
+        if len({result.arm for result in results}) < 2 or not on_one_panel(results):
+            raise TypeError("two ensembles on one panel are the least")
         return Votes(tuple(map(ArmName, value["voters"])), results)
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} holds no votes ({briefly(error)}); delete its folder") from None

@@ -18,6 +18,7 @@ import numpy as np
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import read_json, write_json
+from layergym.base.numbers import Bounds
 from layergym.evals.arms import Arm, ArmName
 from layergym.evals.result_files import read_run
 from layergym.evals.results import EvalResult
@@ -26,6 +27,8 @@ from layergym.evals.sweep.run_folder import LOOK_AT, finished
 from layergym.evals.sweep.spec import ArmRun, Rates, ResolvedSweep, SweepSpec
 
 FILE = "tuning.json"
+_RATE, _SCORE = Bounds(0, 100, above=True), Bounds(optional=True)
+_GRID = {"rate": _RATE, "score": Bounds(), "low": _SCORE, "high": _SCORE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,15 @@ def read_tuning(folder: Path) -> Tuning | None:
         return None
     value = read_json(path)
     try:
-        grid = tuple(GridScore(**row | {"arm": ArmName(row["arm"])}) for row in value["grid"])
-        return Tuning(value["panel"], float(value["full"]), float(value["layer"]), grid)
+        grid = tuple(
+            GridScore(ArmName(row["arm"]), *(b.read(row, name) for name, b in _GRID.items()))
+            for row in value["grid"]
+        )
+        full, layer = (_RATE.read(value, name) for name in ("full", "layer"))
+        return Tuning(str(value["panel"]), full, layer, grid)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} does not describe a grid ({briefly(error)}); begin the sweep again"
+            f"{path} does not describe a grid ({briefly(error)}); delete it, and it is made again"
         ) from None
 
 

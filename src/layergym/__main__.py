@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from layergym import InputError, __version__
 from layergym.base.errors import Notice, refused, unknown
+from layergym.base.texts import printable
 from layergym.cli.commands import by_purpose, command, commands
 from layergym.command.console import complain
 
@@ -139,7 +140,7 @@ def _print_notices(command: str) -> None:
         if issubclass(category, Notice):
             complain(command, str(message), style="yellow")
         else:
-            others(message, category, *where, **more)
+            others(printable(str(message)), category, *where, **more)
 
     warnings.showwarning = show
     warnings.filterwarnings("default", category=Notice)

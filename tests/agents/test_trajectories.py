@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from layergym.agents.trajectories import (
 )
 from layergym.agents.types import Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError
+from tests.full_disk import largest_file
 
 
 def some_record(number: int = 0, text: str = "go") -> Record:
@@ -70,6 +72,35 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
         list(read_records(path))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("success", None), ("success", "false"), ("success", 0), ("task", None), ("seed", 1.5),
+     ("seed", True), ("error", ["x"]), ("agent", 3)],
+)  # fmt: skip
+def test_a_damaged_value_does_not_count_as_another(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    record_all(path, some_record())
+    row = json.loads(path.read_bytes()) | {name: value}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=f"line 1.*{name} is"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("reward", None), ("reward", 1e999), ("reward", "1"), ("valid", None)]
+)
+def test_a_damaged_turn_does_not_count_as_another(name: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    record_all(path, some_record())
+    row = json.loads(path.read_bytes())
+    row["turns"][0][name] = value
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=rf"line 1.*{name}"):
+        list(read_records(path))
+
+
 def test_two_writers_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     with Recorder(path), pytest.raises(InputError, match="another process"):
@@ -97,6 +128,13 @@ def test_tokens_are_counted_as_a_server_would() -> None:
     )
     one = Trajectory("e", "t", 0, tuple(map(turn, replies)), "truncated", False)
     assert usages(one) == [Usage(3, 2), Usage(6, 1), Usage(2, 1), None, Usage(50, 4)]
+
+
+def test_a_dataset_is_whole_or_absent(tmp_path: Path) -> None:
+    with largest_file(200), pytest.raises(OSError, match="too large"):
+        write_dataset(tmp_path / "out", [some_record()])
+    assert list(tmp_path.iterdir()) == []
+    assert write_dataset(tmp_path / "out", [some_record()]) == 1
 
 
 def test_a_dataset_is_read_by_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What an environment says cannot steer the terminal that shows it."""
 
 import re
+import warnings
 from collections.abc import Iterator
 
 import gymnasium
@@ -66,6 +67,28 @@ def test_no_command_passes_it_on(
     shown = "".join(capsys.readouterr())
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
     assert "owned" in shown or code == 1 or "eval" in command or "--dry-run" in command
+
+
+def test_a_warning_of_another_package_cannot_steer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warns(self: Evil) -> str:
+        warnings.warn(EVIL, UserWarning, stacklevel=1)
+        return EVIL
+
+    monkeypatch.setattr(Evil, "start", warns)
+    with pytest.warns(UserWarning, match="owned") as found:
+        assert main(["play", "evil-v0", "--agent", "random"]) == 0
+    shown = "".join([*(str(each.message) for each in found), *capsys.readouterr()])
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(shown)
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\r\n", "\x0b", "\x85", "\u2028"])
+def test_a_refusal_is_one_line_whatever_it_repeats(
+    breaks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["play", f"x{breaks}layergym play: solved"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_table_cannot_steer_and_has_its_colours(capsys: pytest.CaptureFixture[str]) -> None:

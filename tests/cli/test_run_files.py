@@ -128,6 +128,7 @@ NO_YAML = {
     "open": "a: [",
     "two colons": "a: b: c",
     "twice": "tasks: 1\ntasks: 2",
+    "twice inside": "trl:\n  epsilon: 0.1\n  epsilon: 0.2",
     "laughs": f"a0: &a0 [x]\n{LAUGHS}tasks: *a11\n",
     "itself": "tasks: &a [*a]",
     "deep": "tasks: " + "[" * 3000 + "]" * 3000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from layergym.agents.names import open_model
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, refused
 from layergym.evals import publish
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
+from tests.full_disk import largest_file
 from tests.hub_server import StandIn
 
 GAMES = {"max_receptacles": 6, "num_objects": 6, "max_turns": 3, "size": 12}
@@ -45,6 +47,35 @@ def test_a_merged_package_is_an_ordinary_checkpoint(run: Path, tmp_path: Path) -
     LayerDelta.load(run / "delta.safetensors").apply(model)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, merged.get_parameter(name)), name
+
+
+def test_a_package_is_whole_or_absent(run: Path, tmp_path: Path) -> None:
+    with largest_file(500_000), pytest.raises(Exception) as error:  # The delta fits.
+        publish.package(run, tmp_path / "out", whole=True)
+    assert refused(error.value), "the command line says it in a sentence"
+    assert list(tmp_path.iterdir()) == []
+    publish.package(run, tmp_path / "out", whole=True)
+    assert {"delta.safetensors", "model.safetensors"} <= {
+        p.name for p in (tmp_path / "out").iterdir()
+    }
+
+
+def test_a_package_is_not_written_over(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "thing").write_text("in use\n")
+    with pytest.raises(InputError, match="another folder"):
+        publish.package(run, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thing"]
+
+
+def test_a_damaged_run_is_not_packaged(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    delta = copy / "delta.safetensors"
+    data = bytearray(delta.read_bytes())
+    data[-4] ^= 1
+    delta.write_bytes(data)
+    with pytest.raises(InputError, match="is not as it was written"):
+        publish.package(copy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_upload_arrives_whole(run: Path, tmp_path: Path, hub: StandIn) -> None:

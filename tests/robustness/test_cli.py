@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import resource
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,7 @@ import pytest
 
 from layergym.__main__ import main, parser
 from layergym.base.errors import refused
+from tests.full_disk import largest_file
 
 NUMBERS = {"count", "least 0", "seed", "share", "weight", "rate", "width"}
 
@@ -92,6 +91,10 @@ def test_every_option_of_every_command_is_tried_with_wrong_values(wrong: ModuleT
         "eval alfworld-v0 --agent random --eval-tasks 99999 --out run",
         "eval alfworld-v0 --agent openai:m@http://h:99999/v1 --out run",
         "plan --model tiny --sampled 5000 --tokens 10",
+        "plan --model tiny --set nothing_of_the_kind=1",
+        "plan --model tiny --boost top:3",
+        "plan --model tiny --sampler vllm@",
+        "plan --model tiny --sampler vllm@http://me:secret@127.0.0.1:9",
         "warmup alfworld-v0 --out FILE",
         "report FILE",
         "trajectories FILE",
@@ -118,7 +121,6 @@ def test_a_name_that_is_too_long_is_a_sentence(
 def test_a_full_disk_is_a_sentence_and_what_was_kept_is_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A limit on the size of files stands for the disk's end."""
     line = [
         "eval",
         "alfworld-v0",
@@ -129,14 +131,8 @@ def test_a_full_disk_is_a_sentence_and_what_was_kept_is_whole(
         "--out",
         str(tmp_path / "e"),
     ]
-    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))
+    with largest_file(20_000):
         assert main(line) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
-        signal.signal(signal.SIGXFSZ, handler)
     assert "larger than this account may write" in capsys.readouterr().err
     assert main(line) == 0, "it goes on from what was kept"
 
@@ -157,6 +153,18 @@ def test_a_refusal_of_the_machine_is_found_where_a_library_wraps_it() -> None:
             raise KeyError("a fault of ours")  # noqa: B904
     except KeyError as error:
         assert refused(error) is None
+
+
+def test_a_null_in_the_name_of_a_file_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.toml"
+    for option in ("prompt", "out"):
+        file.write_text(f'env = "alfworld-v0"\nlayers = "0"\n{option} = "a\\u0000b"\n')
+        assert main(["train", "--config", str(file)]) == 2
+        said = capsys.readouterr().err
+        assert "null character" in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
 
 
 def test_a_command_without_resume_does_not_speak_of_it(

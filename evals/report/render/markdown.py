@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from layergym.base.texts import printable
 from layergym.evals.report.model import Block, Plot, Renderer, Report, Story, Table, Text
 
 
@@ -43,7 +44,7 @@ def _row(cells: tuple[str, ...], *, escape: bool = True) -> str:
 
 
 def _escape(text: str) -> str:
-    flat = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+    flat = re.sub(r"[\n\t]+", " ", printable(text))
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", flat)
 

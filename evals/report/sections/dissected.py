@@ -187,7 +187,7 @@ def _weights(weights: Mapping[str, Any]) -> list[Table]:
 def _alike(one: Mapping[str, Any] | None) -> str:
     if one is None or one["cosine"] is None:
         return "-"
-    if one["overlap"] is None:
+    if one["overlap"] is None or one["by_chance"] is None:
         return f"{one['cosine']:.2f}"
     return f"{one['cosine']:.2f}; {one['overlap']:.2f} ({one['by_chance']:.2f})"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layergym.base.numbers import Bounds
 from layergym.evals.arms import ArmName
 from layergym.evals.report.model import Block, Section, Table, Text
 from layergym.evals.report.words import figure, listed, named, percent_with_interval
-from layergym.evals.results import Sweep
+from layergym.evals.results import Run, Sweep
 from layergym.evals.stats import Estimate
 from layergym.evals.sweep.tuning import GridScore, Tuning, read_tuning
 
@@ -69,10 +70,16 @@ def _scan(sweep: Sweep, stride: int) -> Text:
     )
 
 
+def _steps(run: Run) -> int:
+    """How many the run was to take; those that it took, where its settings do not say."""
+    steps = run.config.get("steps")
+    return int(steps) if Bounds(0, whole=True).hold(steps) else len(run.metrics)
+
+
 def _race(sweep: Sweep, looks: Sequence[int]) -> Text:
     stopped = [run for run in sweep.runs if run.manifest.get("stopped")]
     out = sorted({layer for run in stopped if (layer := run.arm.layer) is not None})
-    steps = sum(int(run.config.get("steps", 0)) - len(run.metrics) for run in stopped)
+    steps = sum(_steps(run) - len(run.metrics) for run in stopped)
     raced = f"Layers raced on the development panel at step {listed(looks)}"
     if not out:
         return Text(f"{raced}; none was clearly behind.")

@@ -70,6 +70,8 @@ def refused(error: BaseException) -> str | None:
             why = _REFUSALS.get(seen.errno or 0) or (seen.strerror or str(seen)).lower()
             return f"{seen.filename}: {why}" if seen.filename else why
         seen = seen.__cause__ or seen.__context__
+    if isinstance(error, ValueError) and str(error).startswith("embedded null"):
+        return "the name of a file holds a null character"
     for number, why in _REFUSALS.items():
         if f"(os error {number})" in str(error) or f"code: {number}," in str(error):
             return why

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 from layergym.base.errors import InputError
 
@@ -34,6 +35,17 @@ class Bounds:
         assert isinstance(value, (int, float))
         inside = self.low < value if self.above else self.low <= value
         return inside and value <= self.high and abs(value) < MOST
+
+    def read(self, values: Mapping[str, Any], name: str) -> Any:
+        """The number of this name in an object that a file held.
+
+        Raises:
+            KeyError: there is none.
+            ValueError: it is not allowed.
+        """
+        if not self.hold(values[name]):
+            raise ValueError(f"{name} must be {self}")
+        return values[name]
 
     def __str__(self) -> str:
         """Say it, as in "gamma must be ..."."""

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.base.errors import unknown
     from layergym.envs import find
     from layergym.trainer.plan import DEVICES, OF_BANDWIDTH, OF_PEAK, plan
+    from layergym.trainer.run import check_settings_of
 
     args = filled(args, add_arguments, "train")
     if show_run_file(args, add_arguments, output(args)):
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     spec = single_spec(args, env=find(args.env) if args.env else _ANY)
     device = DEVICES[args.gpu]
     config = published(args.model) or load_config(source(spec.model))
+    check_settings_of(spec, config.get_text_config(decoder=True).num_hidden_layers)
     work = _workload(spec, args, config)
     runs = {"all layers": "all"}
     if spec.layers != "all":

@@ -13,7 +13,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from layergym.base.errors import InputError, briefly
 from layergym.base.texts import short
@@ -21,6 +21,9 @@ from layergym.cli.presets import preset_values
 from layergym.command.console import Output
 from layergym.command.flags import CALLED
 from layergym.command.options import named_values
+
+if TYPE_CHECKING:
+    import yaml
 
 Declare = Callable[[argparse.ArgumentParser], None]
 TABLES = {"env_args": "env_arg", "trl": "set"}
@@ -150,14 +153,23 @@ def _yaml(text: str) -> Any:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("it refers to another place (*name); write the value out there")
-        root = yaml.compose(text, yaml.SafeLoader)
-        pairs = root.value if isinstance(root, yaml.MappingNode) else ()
-        names = [str(key.value) for key, _ in pairs]
-        if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise ValueError(f"it says {twice[0]} twice")
+        _check_names(yaml.compose(text, yaml.SafeLoader))
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+
+
+def _check_names(node: yaml.Node | None) -> None:
+    """Refuse a table that has a name twice, of which PyYAML would keep the last."""
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        return
+    names = [str(key.value) for key, _ in node.value]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"it says {twice[0]} twice")
+    for _, inner in node.value:
+        _check_names(inner)
 
 
 def _as_given(action: argparse.Action, value: Any) -> Any:

@@ -70,8 +70,9 @@ def output(args: argparse.Namespace) -> Output:
 
 
 def complain(command: str, message: str, style: str = "red") -> None:
-    """One line on stderr: what was wrong, and what to do."""
-    _print(_console(stderr=True), f"{f'layergym {command}'.strip()}: {message}", style)
+    """One line on stderr, whatever the message repeats: what was wrong, and what to do."""
+    line = " ".join(message.splitlines())
+    _print(_console(stderr=True), f"{f'layergym {command}'.strip()}: {line}", style)
 
 
 def _console(*, stderr: bool = False, quiet: bool = False) -> Console:

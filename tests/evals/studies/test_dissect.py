@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from layergym.__main__ import main
+from layergym.base.locks import locked
 from layergym.evals.contribution.cheap import compared
 from layergym.evals.contribution.cuts import SETS, Cut, Stack, cuts
 from layergym.evals.contribution.dissected import (
@@ -201,6 +202,18 @@ def test_a_run_is_taken_apart_and_goes_on_where_it_stopped(run_folder: Path) -> 
     delta = LayerDelta.load(run_folder / "delta.safetensors")
     assert {"0", "7", "all.q", "embed", "norm"} <= parts.keys() and delta.tensors
     assert all(0 < one["change"] < 1 and 0 <= one["changed_bf16"] <= 1 for one in parts.values())
+
+
+def test_a_panel_that_another_process_takes_apart_is_left_alone(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dissect_run(run_folder, "--sets", "kinds") == 0
+    [found] = read_dissected(run_folder)
+    capsys.readouterr()
+    with locked(found.path):
+        assert dissect_run(run_folder, "--sets", "kinds", "modules") == 2
+    said = capsys.readouterr().err
+    assert "another process works in" in said and said.count("\n") == 1
 
 
 def test_variants_score_in_common_batches_as_one_after_another(run_folder: Path) -> None:

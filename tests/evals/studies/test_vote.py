@@ -150,6 +150,16 @@ def test_votes_are_compared_in_pairs_kept_and_reported(trained: Path) -> None:
     assert "of layers 2, 4-5 on 4 tasks, 1 episode per task, 2 seeds" in table.caption
 
 
+def test_voters_that_another_process_scores_are_left_alone(trained: Path) -> None:
+    def meanwhile(one: Ensemble) -> None:
+        with pytest.raises(InputError, match="another process works in"):
+            vote_all(sweep, spec, few, VOTERS)
+
+    sweep, spec, few = read_sweep(trained), read_spec(trained), replace(SPEC, size=2, repeats=1)
+    vote_all(sweep, spec, few, VOTERS, meanwhile)
+    assert len(read_votes(trained)) == 1
+
+
 def test_two_voters_decide_nothing(trained: Path) -> None:
     with pytest.raises(InputError, match="let 3 or more vote"):
         ensembles(read_sweep(trained), VOTERS[:2], (0,))

@@ -134,6 +134,27 @@ def test_a_merged_policy_is_asked_as_the_embedded_one_is(tmp_path: Path) -> None
         assert defaults(str(tmp_path / folder)) == defaults("tiny")
 
 
+def test_a_changed_byte_is_named(tiny_model: Tiny, tmp_path: Path) -> None:
+    file = tmp_path / "delta.safetensors"
+    trained(tiny_model(), "1").save(file)
+    whole = file.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for place in (header, (header + len(whole)) // 2, len(whole) - 4):  # Low bits: still finite.
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=rf'"{file}" is not as it was written'):
+            LayerDelta.load(file)
+    for old, new in (
+        (b'\\"layers\\": [1]', b'\\"layers\\": [2]'),
+        (b'\\"base\\": \\"', b'\\"base\\": \\"0'),
+    ):
+        assert whole.count(old) == 1
+        file.write_bytes(whole.replace(old, new)[: len(whole)])
+        with pytest.raises(InputError, match=str(file)):
+            LayerDelta.load(file)
+    file.write_bytes(whole)
+    assert LayerDelta.load(file).layers == (1,)
+
+
 def test_files_that_are_no_delta_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no layer delta at"):
         LayerDelta.load(tmp_path)
