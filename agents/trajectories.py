@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar, get_args
 
-from layergym.agents.turn_details import TurnDetails, as_values, of_values
+from layergym.agents.turn_details import TurnDetails, details_as_values, details_of_values
 from layergym.agents.types import EpisodeEnd, Reply, Trajectory, Turn, Usage
 from layergym.base.errors import InputError, briefly
 from layergym.base.files import write_text
@@ -221,7 +221,7 @@ def _turns(record: Record) -> Iterator[dict[str, Any]]:
         if record.advantages:
             row["advantage"] = record.advantages[number]
         if record.details:
-            row |= as_values(record.details[number])
+            row |= details_as_values(record.details[number])
         yield row
 
 
@@ -248,7 +248,9 @@ def _record(row: dict[str, Any]) -> Record:
         _read(row, "agent", str),
         None if step is None else int(step),
         tuple(float(t["advantage"]) for t in row["turns"] if "advantage" in t),
-        tuple(map(of_values, row["turns"])) if any("prompt" in t for t in row["turns"]) else (),
+        tuple(map(details_of_values, row["turns"]))
+        if any("prompt" in t for t in row["turns"])
+        else (),
         _read({"masked": False, **row}, "masked", bool),
     )
 

@@ -41,11 +41,11 @@ def details_of(
     trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[TurnDetails, ...]:
     """What the tokens of a trajectory say, one per turn."""
-    found = []
+    details = []
     for turn in trajectory.turns:
         said = turn.reply
         pieces = list(_pieces(tokenizer, said.ids, said.logprobs))
-        found.append(
+        details.append(
             TurnDetails(
                 prompt=_text(tokenizer, said.prompt_ids),
                 extends=said.extends,
@@ -53,7 +53,7 @@ def details_of(
                 logprobs=tuple(value for _, value in pieces),
             )
         )
-    return tuple(found)
+    return tuple(details)
 
 
 def with_credit(
@@ -68,7 +68,7 @@ def with_credit(
     )
 
 
-def as_values(details: TurnDetails) -> dict[str, Any]:
+def details_as_values(details: TurnDetails) -> dict[str, Any]:
     """As it stands in a file."""
     row: dict[str, Any] = {
         "prompt": details.prompt,
@@ -80,7 +80,7 @@ def as_values(details: TurnDetails) -> dict[str, Any]:
     return row | {name: value for name, value in known.items() if value is not None}
 
 
-def of_values(row: Mapping[str, Any]) -> TurnDetails:
+def details_of_values(row: Mapping[str, Any]) -> TurnDetails:
     """From a file; what is not there is not known.
 
     Raises:

@@ -1,10 +1,16 @@
 """Environments that may block: what threads cost where none are needed, and what they save.
 
-First row: ALFWorld, which never blocks, played by an agent that costs nothing: CPU time per step
-of the environments alone, of a rollout, and of a rollout that is told to mistrust them. Second
-row: an environment that waits for something outside: time by the clock.
+ALFWorld, which never blocks, played by an agent that costs nothing: CPU time per step of the
+environments alone, of a rollout, and of a rollout that is told to mistrust them.
 
-    python benchmarks/blocking_envs.py
+Then 64 environments that wait 50 to 500 ms at every step for something outside: time by the clock,
+for an agent that costs nothing and for the embedded model. Beside it stand the times that no order
+of play can beat: the waits of the episode that waits the longest, and the CPU time of the process.
+"Turn by turn" is what the waits alone would take if every turn waited for the slowest environment,
+"one by one" if they were stepped in order.
+
+    python benchmarks/blocking_envs.py            # half a minute
+    python benchmarks/blocking_envs.py --waits    # only the second part
 """
 
 from __future__ import annotations
@@ -13,12 +19,25 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 import layergym
-from layergym.agents import Decision, Episode, Job, Reply, rollout
+from layergym.agents import (
+    Decision,
+    Episode,
+    Job,
+    LLMAgent,
+    PromptStyle,
+    Reply,
+    TransformersSampler,
+    rollout,
+)
+from layergym.agents.names import open_model
 from layergym.envs.core import Outcome, TextEnv
 
 EPISODES, TURNS, ROUNDS = 64, 50, 5
-SLOW_S, SLOW_EPISODES, SLOW_TURNS = 0.05, 16, 4
+WAITING, WAITS, WAIT_S = 64, 12, (0.05, 0.5)
+TOKENS = 8
 ACTIONS = ("look", "inventory")
 
 
@@ -34,10 +53,11 @@ class Says:
         """Nothing to forget."""
 
 
-class Slow(TextEnv):
-    """Waits before it answers."""
+class Waits(TextEnv):
+    """Waits before it answers, as long as task and turn say."""
 
-    max_turns = SLOW_TURNS
+    max_turns = WAITS
+    step_timeout_s = 60.0
 
     def start(self) -> str:
         """Nothing to see."""
@@ -45,12 +65,27 @@ class Slow(TextEnv):
 
     def play(self, action: str) -> Outcome:
         """Wait."""
-        time.sleep(SLOW_S)
+        time.sleep(waits_s(self.task)[self.turn])
         return Outcome("Yes.")
 
 
+def waits_s(task: str) -> list[float]:
+    """Seconds that an episode waits, by turn."""
+    noise = np.random.default_rng(int(task[-4:]))
+    found: list[float] = noise.uniform(*WAIT_S, WAITS).tolist()
+    return found
+
+
 def main() -> None:
-    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--waits", action="store_true", help="only environments that wait")
+    if not parser.parse_args().waits:
+        threads()
+    waiting()
+
+
+def threads() -> None:
+    """What threads cost environments that do not block."""
     jobs = [Job(task, 0) for task in layergym.panel(alfworld(None)(), EPISODES).tasks]
     played(alfworld(None), jobs)  # Games are built once.
     cpu = [
@@ -60,24 +95,34 @@ def main() -> None:
     ]
     print(f"{'':34}{'steps alone':>14}{'rollout':>14}{'in threads':>14}")
     micros = "".join(f"{1e6 * s / (EPISODES * TURNS):>11.1f} us" for s in cpu)
-    print(f"{'ALFWorld, CPU time per step':34}{micros}")
-    slow = [Job(f"train-{n:04}", 0) for n in range(SLOW_EPISODES)]
-    clock = [elapsed(waits(None), slow), elapsed(waits(60.0), slow)]
-    name = f"{SLOW_EPISODES} that wait {1000 * SLOW_S:.0f} ms, by the clock"
-    print(f"{name:34}{'':14}{clock[0]:>12.2f} s{clock[1]:>12.2f} s")
+    print(f"{'ALFWorld, CPU time per step':34}{micros}\n")
+
+
+def waiting() -> None:
+    """How near to the critical path environments that wait are played."""
+    jobs = [Job(f"train-{n:04}", n) for n in range(WAITING)]
+    waits = np.array([waits_s(job.task) for job in jobs])
+    low, high = (1000 * s for s in WAIT_S)
+    print(f"{WAITING} episodes of {WAITS} turns that wait {low:.0f} to {high:.0f} ms each:")
+    print(f"  one by one {waits.sum():.1f} s, turn by turn {waits.max(0).sum():.2f} s")
+    print(f"{'':28}{'by the clock':>13}{'longest waits':>15}{'CPU':>9}{'clock / longest':>17}")
+    longest = waits.sum(1).max()
+    for name, agent in (("an agent that costs nothing", Says()), ("the embedded model", model())):
+        began, cpu = time.perf_counter(), time.process_time()
+        rollout(agent, Waits, jobs)
+        clock, cpu = time.perf_counter() - began, time.process_time() - cpu
+        print(f"{name:28}{clock:>11.2f} s{longest:>13.2f} s{cpu:>7.2f} s{clock / longest:>16.2f}x")
+
+
+def model() -> LLMAgent:
+    """The embedded policy, which says up to 8 tokens a turn."""
+    net, tokenizer = open_model("tiny")
+    sampler = TransformersSampler(net, tokenizer, max_new_tokens=TOKENS)
+    return LLMAgent(sampler, tokenizer, PromptStyle("plain"))
 
 
 def alfworld(limit: float | None) -> Callable[[], TextEnv]:
     return lambda: layergym.make("alfworld-v0", max_turns=TURNS, step_timeout_s=limit)
-
-
-def waits(limit: float | None) -> Callable[[], TextEnv]:
-    def made() -> Slow:
-        env = Slow()
-        env.step_timeout_s = limit
-        return env
-
-    return made
 
 
 def alone(make: Callable[[], TextEnv], jobs: Sequence[Job]) -> float:
@@ -108,12 +153,6 @@ def played(make: Callable[[], TextEnv], jobs: Sequence[Job]) -> float:
 
 def best(run: Callable[[], float]) -> float:
     return min(run() for _ in range(ROUNDS))
-
-
-def elapsed(make: Callable[[], TextEnv], jobs: Sequence[Job]) -> float:
-    began = time.perf_counter()
-    rollout(Says(), make, jobs)
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

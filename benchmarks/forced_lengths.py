@@ -8,6 +8,7 @@ replies are really sampled, and every sampler decodes the same lengths.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
-
-from layergym.agents.models.shapes import published
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, PreTrainedModel
 
 END = 2
 _FIRST = 8
@@ -47,6 +46,7 @@ class Load:
 
 LOADS = {
     "realistic": Load(64, (10, 30), (600, 600), (15, 90), 60, 400, 512),
+    "brief": Load(16, (2, 4), (600, 600), (15, 90), 60, 400, 512),
     "small": Load(32, (6, 18), (150, 150), (5, 25), 15, 100, 128),
     "fixed": Load(32, (10, 10), (150, 200), (15, 45), 16, 16, 16),
 }
@@ -81,6 +81,20 @@ SIZES = {
         eos_token_id=END,
         pad_token_id=END,
     ),
+    "thin": LlamaConfig(
+        vocab_size=8192,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=32768,
+        initializer_range=0.2,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=END,
+        pad_token_id=END,
+    ),
 }
 
 
@@ -89,10 +103,16 @@ def drawn(size: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
     torch.manual_seed(0)
     with torch.device(device):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            SIZES.get(size) or published(size), dtype=dtype
+            copy.deepcopy(SIZES.get(size)) or _published(size), dtype=dtype
         )
     model.eval()
     return model
+
+
+def _published(size: str) -> PreTrainedConfig | None:
+    from layergym.agents.models.shapes import published  # Earlier versions have it elsewhere.
+
+    return published(size)
 
 
 def episodes(load: Load, vocabulary: int, seed: int = 0) -> list[list[tuple[int, ...]]]:

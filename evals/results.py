@@ -160,8 +160,8 @@ class Sweep:
     def temperatures(self, arm: str) -> tuple[float, ...]:
         """Temperatures at which `arm` was scored, falling; 0 is greedy."""
         own = [run for run in self.runs if run.arm == arm and not run.manifest.get("stopped")]
-        found = {result.temperature for run in own for result in run.evals}
-        return tuple(sorted(found, reverse=True))
+        sampled = {result.temperature for run in own for result in run.evals}
+        return tuple(sorted(sampled, reverse=True))
 
     @property
     def selective(self) -> bool:
@@ -188,10 +188,10 @@ class Sweep:
 
 def cut_short(errors: int, out_of_context: int, shortened: int = 0) -> str:
     """How many episodes were cut short, by what: "3 errors, 1 out of context"; "" for none."""
-    told = [f"{errors} error{'s' * (errors > 1)}"] * bool(errors)
-    told += [f"{out_of_context} out of context"] * bool(out_of_context)
-    told += [f"{shortened} with a shortened history"] * bool(shortened)
-    return ", ".join(told)
+    parts = [f"{errors} error{'s' * (errors > 1)}"] * bool(errors)
+    parts += [f"{out_of_context} out of context"] * bool(out_of_context)
+    parts += [f"{shortened} with a shortened history"] * bool(shortened)
+    return ", ".join(parts)
 
 
 def score_name(temperature: float) -> str:

@@ -137,6 +137,13 @@ class GiGPOConfig(GRPOConfig):
             "help": "episodes are sampled outside this model (vLLM): FSDP2 does not put it together"
         },
     )
+    overlap: bool = field(
+        default=False,
+        metadata={
+            "help": "rollouts may be one optimiser step old (`trainer.ahead`): the loss compares "
+            "with the log-probabilities of the policy that sampled"
+        },
+    )
     deterministic: bool = field(
         default=True,
         metadata={
@@ -260,6 +267,11 @@ class GiGPOConfig(GRPOConfig):
             raise InputError(
                 "gradient_accumulation_steps must be 1: an optimiser step already accumulates "
                 "over passes of per_device_train_batch_size rows"
+            )
+        if self.overlap and self.updates_per_rollout > 1:
+            raise InputError(
+                "with overlap a rollout feeds one optimiser step, so that no sample is older than "
+                "one; leave num_iterations and steps_per_generation at 1"
             )
         if not self.disable_dropout:
             raise InputError("disable_dropout must stay on: log-probabilities must be repeatable")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,6 @@ from layergym.agents.llm import LLMAgent
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.compute import choose_device
 from layergym.agents.models.requests import Variants
-from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
@@ -45,7 +44,6 @@ from layergym.envs import InputError, find, panel
 from layergym.trainer.callbacks import NOBODY, MetricsFile, Pause, Watch, check_trackers
 from layergym.trainer.config import GiGPOConfig
 from layergym.trainer.credit.collect import Collected
-from layergym.trainer.credit.measures import TimedAgent
 from layergym.trainer.engine import open_engine, publish, through
 from layergym.trainer.held_out import BestStep, HeldOut, held_out_panel
 from layergym.trainer.inherited import check_settings
@@ -53,6 +51,8 @@ from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import LayerSelection, check_layers
 from layergym.trainer.manifest import manifest
+from layergym.trainer.overlap import overlap, twin_of
+from layergym.trainer.playing import Playing
 from layergym.trainer.processes import fsdp_asked
 from layergym.trainer.samples import Samples
 from layergym.trainer.seals import last_whole
@@ -198,23 +198,14 @@ def train_policy(
     check_trackers(watch.report_to)
     torch.manual_seed(spec.seed)
     tasks = panel(make_env_of(spec, "train")())
+    playing = Playing(spec, watch)
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
         _sync(policy.agent, trainer)
-        timed, began = TimedAgent(policy.agent), time.perf_counter()
-        played = rollout(
-            timed,
-            make_env_of(spec, "train"),
-            jobs,
-            on_turn=watch.on_turn,
-            on_end=watch.on_end,
-        )
-        trainer.note({"time/env_s": time.perf_counter() - began - timed.seconds})
-        if isinstance(policy.agent.sampler, TransformersSampler):
-            trainer.note({"time/slots_wanted": policy.agent.sampler.net.wanted_share()})
-        return played
+        return playing(policy.agent, jobs, trainer.note)
 
     def play_unseen(jobs: Sequence[Job]) -> list[Trajectory]:
+        ahead.wait()
         _sync(policy.agent, trainer)
         return rollout(policy.agent, make_env_of(spec, spec.eval_split), jobs)
 
@@ -236,6 +227,7 @@ def train_policy(
         updates_per_rollout=settings.updates_per_rollout,
         tokenizer=policy.tokenizer,
     )
+    twin = twin_of(spec, policy.model)
     trainer = policy.trainer(
         policy.model,
         settings,
@@ -246,8 +238,16 @@ def train_policy(
     )
     trainer.on_rollout, held_out.trainer = keep, trainer
     trainer.remove_callback(PrinterCallback)
+    ahead = overlap(
+        trainer,
+        twin,
+        policy.agent,
+        lambda twin: agent_of(spec, twin, policy.tokenizer, spec.temperature),
+        lambda: _sync(policy.agent, trainer),
+        playing,
+    )
     started = time.perf_counter()
-    with undone(folder, where=lambda error: _in_vain(error, trainer)):
+    with undone(folder, where=lambda error: _in_vain(error, trainer)), closing(ahead):
         if checkpoint is None and trainer.is_world_process_zero():
             resolved = {"env": find(spec.env), "tokens_per_pass": trainer.tokens_per_pass}
             panels = [tasks, *held_out.panels]
@@ -314,6 +314,7 @@ def _decided(spec: RunSpec, folder: Path, report_to: Sequence[str]) -> dict[str,
         per_device_train_batch_size=spec.rows_per_pass,
         tokens_per_pass=spec.tokens_per_pass,
         exact_sampler=spec.sampler == HERE,
+        overlap=spec.overlap,
         external_engine=spec.sampler != HERE,
         max_steps=spec.steps,
         weight_decay=0.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -21,7 +21,9 @@ EVERY = 10
 
 
 class Samples:
-    """Keeps the first group of every tenth step, with its advantages, in FOLDER/trajectories.jsonl.
+    """Keeps a group of every tenth step, with its advantages, in FOLDER/trajectories.jsonl.
+
+    It is the first in which some turn is credited with something, if there is one.
 
     What a resumed run plays again replaces what was kept of it.
     """
@@ -59,7 +61,7 @@ class Samples:
             write_records(self._path, self._before(step))
         self._kept = step
         with Recorder(self._path) as recorder:
-            for record in self._records(step, collected.groups[0]):
+            for record in self._records(step, _telling(collected.groups)):
                 recorder.write(record)
 
     def _records(self, step: int, first: Credited) -> Iterator[Record]:
@@ -84,3 +86,9 @@ class Samples:
         except InputError as error:
             warnings.warn(f"episodes from there on are dropped: {error}", Notice, stacklevel=2)
         return kept
+
+
+def _telling(groups: Sequence[Credited]) -> Credited:
+    """The first group in which some turn is credited with something, else the first."""
+    taught = (group for group in groups if any(map(any, group.advantages)))
+    return next(taught, groups[0])

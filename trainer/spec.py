@@ -100,6 +100,9 @@ class RunSpec:
     sampler: str = HERE
     """What samples in rollouts: the model itself ("transformers"), vLLM in this process ("vllm"),
     or a vLLM server that serves the same model to this run alone ("vllm@http://HOST:PORT")."""
+    overlap: bool = False
+    """Play the next rollout while the update runs: samples are then one optimiser step old, which
+    the loss corrects for."""
     max_new_tokens: int | None = None
     """Tokens of a reply at most; None: what suits the model."""
     rows_per_pass: int = 64
@@ -107,7 +110,7 @@ class RunSpec:
     tokens_per_pass: int | None = None
     """Tokens in one pass at most, padding included; None: what fits into memory."""
     dtype: str = "auto"
-    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    """What the model computes with (`agents.models.compute`); what trains is stepped in float32."""
     device: str = "auto"
     """Where it computes."""
     deterministic: bool = True

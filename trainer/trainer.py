@@ -89,6 +89,7 @@ class GiGPOTrainer(LossByPass):
         self._layers = decoder_layers(model)
         self._factors = self.learning_rate_factors(args.boost)
         self.panel, self._play = panel, rollout
+        self.next_rollout: Callable[[int], Collected] = self.play_rollout
         self._played: int | None = None
         self._collected = Collected((), {}, ())
         self._steps: list[list[Pass]] = []
@@ -211,15 +212,19 @@ class GiGPOTrainer(LossByPass):
             return number
         self._begin()
         self._steps = []
-        together = partial(self.play_between, self._play)
         with self.timed("rollout"):
-            self._collected = collect(self.panel, together, self.args.rollout, number)
+            self._collected = self.next_rollout(number)
         check_rows(causal_model(self.model).config, (row.ids for row in self._collected.rows))
         if self.on_rollout:
             self.on_rollout(self.state.global_step, self._collected)
         self.note(self._collected.measures)
         self._played = number
         return number
+
+    def play_rollout(self, number: int) -> Collected:
+        """Play rollout `number` with the model as it is now."""
+        together = partial(self.play_between, self._play)
+        return collect(self.panel, together, self.args.rollout, number)
 
     def _cut(self, collected: Collected, number: int) -> list[list[Pass]]:
         """The passes of all optimiser steps on rollout `number`."""

@@ -106,9 +106,15 @@ def stop_tokens(
     return frozenset([*flat, *more])
 
 
-def cache_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
-    """Bytes that the keys and values of one token take in all layers."""
+def head_slots(config: PreTrainedConfig, dtype: torch.dtype) -> tuple[int, int]:
+    """Heads of keys in a layer, and the bytes of one token's key and value in one of them."""
     text = _text(config)
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(2 * text.num_hidden_layers * heads * width * dtype.itemsize)
+    return int(heads), int(2 * width * dtype.itemsize)
+
+
+def cache_bytes(config: PreTrainedConfig, dtype: torch.dtype) -> int:
+    """Bytes that the keys and values of one token take in all layers."""
+    heads, slot = head_slots(config, dtype)
+    return int(_text(config).num_hidden_layers) * heads * slot

@@ -1,10 +1,11 @@
 """Attention as models here compute it, in the place of transformers' "sdpa".
 
-Three things differ. Heads that share keys and values do so without copies of them. Rows in trees
-are attended to in blocks (`branches`), so that no mask is as large as their slots squared. And on a
-CPU, 16-bit numbers are attended to in float32: PyTorch's kernel rounds the weights of attention to
-16 bits relative to the largest score of a block of keys, so that what a token gets depends on where
-its keys lie, which is not the same in sampler and trainer.
+Four things differ. Heads that share keys and values do so without copies of them. Rows in trees
+are attended to in blocks (`branches`), so that no mask is as large as their slots squared. Decoded
+rows are attended to in runs of like length (`spans`). And on a CPU, 16-bit numbers are attended to
+in float32: PyTorch's kernel rounds the weights of attention to 16 bits relative to the largest
+score of a block of keys, so that what a token gets depends on where its keys lie, which is not the
+same in sampler and trainer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from layergym.agents.models.branches import in_blocks, is_branches
+from layergym.agents.models.spans import runs_at
 
 OWN = "layergym"
 """The name by which transformers knows it."""
@@ -46,6 +48,19 @@ def attend(
     Returns:
         (B, T, H, V), and no weights.
     """
+    if attention_mask is not None and (runs := runs_at(attention_mask)):
+        parts = [
+            attend(
+                module,
+                query[rows],
+                key[rows, :, :span],
+                value[rows, :, :span],
+                attention_mask[rows, ..., :span],
+                **settings,
+            )
+            for rows, span in runs
+        ]
+        return torch.cat([found for found, _ in parts]), None
     kept = query.dtype
     if query.device.type == "cpu" and kept.itemsize < 4:
         query, key, value = query.float(), key.float(), value.float()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from layergym.agents.models.architecture import head_slots
 from layergym.agents.models.attention import (
     additive_masks,
     attends_in_blocks,
@@ -20,6 +21,7 @@ from layergym.agents.models.attention import (
 )
 from layergym.agents.models.branches import branch_masks
 from layergym.agents.models.cache import RaggedCache, Read, cache_keyword
+from layergym.agents.models.spans import CALL_BYTES, carry, runs_of
 
 LEAST = 4
 """Rows of a decoding pass and new tokens of a row, at least. From here on, libraries multiply every
@@ -46,6 +48,8 @@ class CachedModel:
         self.computed = self.wanted = 0
         """Tokens fed, with padding and without."""
         self._windows = attention_windows(model)
+        self._heads, slot = head_slots(model.config, model.dtype)
+        self._call = CALL_BYTES / slot
         self._keyword = cache_keyword(inspect.signature(model.get_decoder().forward).parameters)
 
     def first(self, new: Sequence[Sequence[int]], places: Sequence[int]) -> Tensor:
@@ -74,7 +78,9 @@ class CachedModel:
         slots[live:] = self.cache.capacity - 1
         span = self._rounded(int(lengths.max()) + 1)
         self.cache.place(torch.arange(len(ids), device=ids.device), slots, (slice(len(ids)), span))
-        return self._forward(ids[:, None], positions, span)[:live]
+        masks = self._masks(positions, span)
+        self._cut(masks, [*lengths.tolist(), *[0] * idle])
+        return self._forward(ids[:, None], positions, masks)[:live]
 
     def copy(self, source: Sequence[int], target: Sequence[int], span: int) -> None:
         """Copy what rows hold in their first `span` slots to others."""
@@ -108,14 +114,14 @@ class CachedModel:
         positions = first + torch.arange(width, device=first.device)
         slots = positions.masked_fill(positions < held, self.cache.capacity - 1)
         self.cache.place(self._tensor(places), slots, read)
-        return self._forward(ids, positions, read[1] if read else None)
+        return self._forward(ids, positions, self._masks(positions, read[1] if read else None))
 
-    def _forward(self, ids: Tensor, positions: Tensor, span: int | None) -> Tensor:
+    def _forward(self, ids: Tensor, positions: Tensor, masks: Tensor | dict[str, Tensor]) -> Tensor:
         """Logits (B, V) of the last column; positions (B, T) may be negative for padding."""
         self.computed += ids.numel()
         output = self.model(
             input_ids=ids,
-            attention_mask=self._masks(positions, span),
+            attention_mask=masks,
             position_ids=positions.clamp(min=0),
             use_cache=True,
             logits_to_keep=1,
@@ -137,6 +143,21 @@ class CachedModel:
             keys = torch.arange(span, device=positions.device)
             seen = keys <= positions[..., None]
         return additive_masks(seen, keys, positions, self._windows, self.model.dtype)
+
+    def _cut(self, masks: Tensor | dict[str, Tensor], lengths: Sequence[int]) -> None:
+        """Let decoded rows, which hold `lengths`, be attended to in runs on a CPU.
+
+        A GPU reads a cache faster than it starts a kernel for each run. Layers with a window are
+        not cut: their masks hide most of what is read from all rows alike.
+        """
+        if self.model.device.type != "cpu":
+            return
+        spans = [self._rounded(length + 1) for length in lengths]
+        runs = runs_of(spans, heads=self._heads, call=self._call, threads=torch.get_num_threads())
+        every = masks if isinstance(masks, dict) else dict.fromkeys(self._windows, masks)
+        for kind, mask in every.items():
+            if self._windows[kind] is None:
+                carry(mask, runs)
 
     def _rounded(self, span: int) -> int:
         return min(-(-span // _SPAN) * _SPAN, self.cache.capacity)

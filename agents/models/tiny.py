@@ -85,8 +85,8 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
     Decoding joins tokens with a space, which reproduces every ALFWorld command.
     """
-    found = {word for text in texts for word in words(text)} | set(PHRASES)
-    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *sorted(found)])}
+    named = {word for text in texts for word in words(text)} | set(PHRASES)
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *sorted(named)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORDS), "removed", invert=True)
     return _wrapped(tokenizer)

@@ -209,9 +209,9 @@ def exported_taskset(env_id: str, size: int, settings: Mapping[str, Any]) -> tup
             env = make(env_id, **settings)
             for task in env.tasks[:size]:
                 text, _ = env.reset(options={"task": task})
-                told = env.instructions or None
+                system_prompt = env.instructions or None
                 yield OurTask(
-                    OurData(name=task, start=task, prompt=text, system_prompt=told),
+                    OurData(name=task, start=task, prompt=text, system_prompt=system_prompt),
                     self.config.task,
                 )
 

@@ -68,10 +68,10 @@ class _Walk:
             self._get(thing)
         for _, lamp in sorted(a for a in atoms if a[0] == "istoggled"):
             if lamp not in self.play.state.toggled:
-                self._go(self._nearest(self._holders(lamp)))
+                self._go_to(self._nearest(self._holders(lamp)))
                 self._do(f"use {self.game.names[lamp]}")
         for _, place in sorted(a for a in atoms if a[0] == "atlocation"):
-            self._go(self.game.at[place][0])
+            self._go_to(self.game.at[place][0])
 
     def _missing(self, thing: str, atoms: set[Atom]) -> list[str]:
         return sorted(
@@ -88,7 +88,7 @@ class _Walk:
         self._get(thing)
         for verb in changes:
             appliance = self._nearest(self.game.appliances[verb])
-            self._go(appliance)
+            self._go_to(appliance)
             self._do(f"{verb} {self.game.names[thing]} with {self.game.names[appliance]}")
         if not self.play.won:
             self._put(thing, receptacle)
@@ -100,12 +100,12 @@ class _Walk:
         if held is not None:
             self._put(held, self._nearest(self.game.fits.get(held, ())))
         receptacle = self._nearest(self._holders(thing))
-        self._go(receptacle)
+        self._go_to(receptacle)
         self._open(receptacle)
         self._do(f"take {self.game.names[thing]} from {self.game.names[receptacle]}")
 
     def _put(self, thing: str, receptacle: str) -> None:
-        self._go(receptacle)
+        self._go_to(receptacle)
         self._open(receptacle)
         names = self.game.names
         self._do(self.game.dialect.put_command.format(names[thing], names[receptacle]))
@@ -127,7 +127,7 @@ class _Walk:
             raise _Stuck
         return nearest
 
-    def _go(self, receptacle: str) -> None:
+    def _go_to(self, receptacle: str) -> None:
         if self.game.location_of[receptacle] != self.play.state.location:
             self._do(f"go to {self.game.names[receptacle]}")
 

@@ -76,7 +76,9 @@ def _at_one_time(right: str, given: str) -> bool:
 def _chosen(right: str, given: str) -> bool:
     """Whether `given` names the one option `right`, a letter, and says what it holds."""
     match = _CHOICE.fullmatch(given)
-    return bool(match) and right.strip("()") == match[1] and not _CHOICE.search(match[2])
+    if match is None or right.strip("()") != match[1]:
+        return False
+    return not _CHOICE.search(match[2])
 
 
 def _worded(right: str, given: str) -> bool:

@@ -54,29 +54,29 @@ class CheapAgreement:
 
 
 def compared(
-    found: Dissected, what: Dissection, prediction: Prediction | None = None
+    dissected: Dissected, what: Dissection, prediction: Prediction | None = None
 ) -> CheapAgreement | None:
     """Every cheap measure that there is; None where too few layers were trained alone."""
-    alone = what.layers("alone", found.layers)
+    alone = what.layers("alone", dissected.layers)
     kept = [layer for layer, share in enumerate(alone) if share]
     if len(kept) < FEWEST:
         return None
     gains = np.array([share.difference.value for share in alone if share])
-    each = len(found.first.tasks) * found.first.repeats
+    each = len(dissected.first.tasks) * dissected.first.repeats
     measures = []
 
     def add(name: str, values: Floats, episodes: int, *, of_full: bool = True) -> None:
         measures.append(CheapMeasure(name, agreement(values, gains), episodes, of_full))
 
     for kind in ("moved", "without"):
-        shares = what.layers(kind, found.layers)
+        shares = what.layers(kind, dissected.layers)
         held = [share.difference.value for layer in kept if (share := shares[layer])]
         if len(held) == len(kept):
-            add(LAYER_KINDS[kind], np.array(held), each * found.layers)
-    if shapley := found.shapley():
+            add(LAYER_KINDS[kind], np.array(held), each * dissected.layers)
+    if shapley := dissected.shapley():
         values = np.array([one.value for one in intervals(shapley)])
-        add("Shapley value", values[kept], each * found.coalitions)
-    moved = weights_moved(found.weights)
+        add("Shapley value", values[kept], each * dissected.coalitions)
+    moved = weights_moved(dissected.weights)
     if moved is not None:
         add("weights moved", moved[kept], 0)
     for name, label in STATISTICS.items() if prediction else ():
@@ -85,7 +85,7 @@ def compared(
         if all(layer in by_layer for layer in kept):
             columns = np.array([by_layer[layer] for layer in kept])
             add(label, columns, prediction.tasks * prediction.episodes, of_full=False)
-    return CheapAgreement(len(kept), found.trained_episodes, tuple(measures))
+    return CheapAgreement(len(kept), dissected.trained_episodes, tuple(measures))
 
 
 def weights_moved(weights: Mapping[str, Any]) -> Floats | None:

@@ -19,9 +19,9 @@ OTHER = "other"
 def moved(run: Run) -> dict[str, float]:
     """Frobenius norm of each layer's change over that of its weights at the start.
 
-    By "layer_3" and, for all parameters, "other". Of tensors above `trainer.updates.SAMPLE` entries
-    the trainer compares a sample. Empty for adapters and single entries, whose changes are not
-    those of whole weights, and for runs that logged no changes.
+    By "layer_3" and, for all parameters, "other". The trainer compares a sample of the entries of
+    tensors above `trainer.parts.updates.SAMPLE` entries. Empty for adapters and single entries,
+    whose changes are not those of whole weights, and for runs that logged no changes.
     """
     layers = str(run.config.get("layers", ""))
     partial = run.config.get("lora") or layers.startswith(("random", "mask:"))

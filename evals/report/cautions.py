@@ -16,14 +16,14 @@ from layergym.evals.stats.agreement import spearman_brown
 def cautions(profile: LayerProfile) -> tuple[Text, ...]:
     """How far the ranking of single layers may be believed."""
     main = profile.measures[0]
-    told = (*_held_out(profile, main), _beats_full(profile, main), *controls(profile, main))
-    told = (*told, *_no_control(profile, main))
-    return (*told, _depth(profile, main), *_reliability(profile, main), *_saturated(profile))
+    texts = (*_held_out(profile, main), _beats_full(profile, main), *controls(profile, main))
+    texts = (*texts, *_no_control(profile, main))
+    return (*texts, _depth(profile, main), *_reliability(profile, main), *_saturated(profile))
 
 
 def controls(profile: LayerProfile, shown: Measure) -> tuple[Text, ...]:
     """Whether the layers beat random entries and LoRA of the same size."""
-    told = []
+    sentences = []
     for control in shown.controls:
         pairs = list(zip(shown.layers, control.layers, strict=True))
         better = [a.layer for a, gap in pairs if gap.above(0) and a.layer is not None]
@@ -31,14 +31,14 @@ def controls(profile: LayerProfile, shown: Measure) -> tuple[Text, ...]:
         name = {"random": "as many random entries", "lora": "LoRA of the same size"}[control.arm]
         mean = control.mean_layer
         average = f"the mean layer scores {points(mean)} points; " if mean else ""
-        told.append(
+        sentences.append(
             f"Against {name}, {average}"
             f"distinguishably better {_which(better)}, worse {_which(worse)}."
         )
-    if not told:
+    if not sentences:
         return ()
     rule = "A layer is interesting only if it beats other parameters of the same number."
-    return (claim(profile, " ".join([rule, *told]), "plain"),)
+    return (claim(profile, " ".join([rule, *sentences]), "plain"),)
 
 
 def _no_control(profile: LayerProfile, main: Measure) -> tuple[Text, ...]:

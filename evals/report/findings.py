@@ -16,16 +16,16 @@ def findings(profile: LayerProfile) -> tuple[Text, ...]:
     texts += [Text(profile.sharpening, numbers=_sharpened(profile)), *_few_seeds(profile)]
     if main.layers:
         layers, why = recommendation(profile)
-        told = f"layers={layers}, because {why}"
+        advice = f"layers={layers}, because {why}"
         if _only_sharper(profile):
-            told = (
+            advice = (
                 "decode the untrained base colder first; no layer is shown to add beyond it here. "
-                f"To train for {main.name} all the same: {told}"
+                f"To train for {main.name} all the same: {advice}"
             )
         repeated = profile.seeds[1] > 1  # No finding without repeats, as in a published table.
         texts += [
             _best(profile, main),
-            Text(f"Next run: {told}", "finding" if repeated else "plain"),
+            Text(f"Next run: {advice}", "finding" if repeated else "plain"),
         ]
     return tuple(texts)
 
@@ -151,17 +151,17 @@ def _best(profile: LayerProfile, main: Measure) -> Text:
     worth = [ratio(a.joint_contribution) if shares else points(a.joint_gain) for a in leaders]
     shown = (f"layer {arm.layer} {value}" for arm, value in zip(leaders, worth, strict=True))
     joint = "" if best.joint_gain.low is None else ", intervals that hold for all arms together"
-    told = f"Highest alone ({unit}{joint}): {', '.join(shown)}"
+    sentence = f"Highest alone ({unit}{joint}): {', '.join(shown)}"
     same = [layer for layer in tied(main) if layer != best.layer]
     if best.ranks is None:
-        told += "; the table has no repeats, so which others are as good cannot be told."
+        sentence += "; the table has no repeats, so which others are as good cannot be told."
     elif same:
         name = "layers" if len(same) > 1 else "layer"
-        told += f"; {name} {listed(same)} cannot be told apart from layer {best.layer}."
+        sentence += f"; {name} {listed(same)} cannot be told apart from layer {best.layer}."
     elif len(main.layers) > 1:
         run = "the run of " if single_runs(profile) else ""
-        told += f"; {run}layer {best.layer} is distinguishably better than every other one."
-    return Text(told.removesuffix(".") + ".")
+        sentence += f"; {run}layer {best.layer} is distinguishably better than every other one."
+    return Text(sentence.removesuffix(".") + ".")
 
 
 def _few_seeds(profile: LayerProfile) -> list[Text]:

@@ -133,17 +133,17 @@ def find_studies() -> dict[str, FoundStudy]:
     """
     folder = Path(__file__).parents[1] / "studies"
     names = sorted(path.stem for path in folder.glob("[!_]*.py"))
-    found = {name: FoundStudy(name, f"{PACKAGE}.{name}") for name in names}
+    studies = {name: FoundStudy(name, f"{PACKAGE}.{name}") for name in names}
     others, troubles = announced(GROUP)
     for trouble in troubles:
         warnings.warn(Notice(f"a study was left out: {trouble}"), stacklevel=2)
     for other in others:
-        if other.id in found:
+        if other.id in studies:
             text = f'the study "{other.id}" of {other.package} was left out: that name is taken'
             warnings.warn(Notice(text), stacklevel=2)
         else:
-            found[other.id] = FoundStudy(other.id, *other.place.split(":"))
-    return found
+            studies[other.id] = FoundStudy(other.id, *other.place.split(":"))
+    return studies
 
 
 def usable_studies() -> tuple[Study, ...]:
@@ -153,9 +153,9 @@ def usable_studies() -> tuple[Study, ...]:
         Notice: one cannot be.
     """
     usable = []
-    for found in find_studies().values():
+    for study in find_studies().values():
         try:
-            usable.append(found.load())
+            usable.append(study.load())
         except InputError as error:
             warnings.warn(Notice(str(error)), stacklevel=2)
     return tuple(usable)

@@ -71,7 +71,7 @@ class ContestSpec:
     max_new_tokens: int | None = None
     """Tokens of a model's reply at most; None: what suits the model."""
     dtype: str = "auto"
-    """What models that are loaded here compute with (`agents.compute`)."""
+    """What models that are loaded here compute with (`agents.models.compute`)."""
     device: str = "auto"
     """Where they compute."""
     format: str | None = None

@@ -99,14 +99,14 @@ def play_together(
     fits = getattr(getattr(agent, "sampler", None), "rows_that_fit", None)
     at_once = min(CHUNK, fits(USUAL)) if fits else CHUNK
     played = rollout(agent, make_env, jobs, in_flight=at_once)
-    found = []
+    results = []
     for place, label in enumerate(labels):
         own = played[place :: len(labels)]
         refuse_errors(own, f"{label.arm}, seed {label.trained}")
         if on_played:
             on_played(own)
-        found.append(result_of(own, panel, label))
-    return found
+        results.append(result_of(own, panel, label))
+    return results
 
 
 def refuse_errors(played: Sequence[Trajectory], who: str) -> None:
@@ -115,8 +115,8 @@ def refuse_errors(played: Sequence[Trajectory], who: str) -> None:
     Raises:
         InputError: more than `ERRORS` of them did.
     """
-    if told := too_many_errors(played):
-        raise InputError(f"{who}: {told}")
+    if errors := too_many_errors(played):
+        raise InputError(f"{who}: {errors}")
 
 
 def too_many_errors(played: Sequence[Trajectory]) -> str:

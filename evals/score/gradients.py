@@ -79,9 +79,9 @@ def _gradients(
         chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
         weight = batch.advantages if credited else batch.sampled.float()
         (chosen * weight[:, 1:].to(model.device)).sum().backward()
-    found = [torch.cat([_flat(p) for p in layer]) for layer in layers]
+    gradients = [torch.cat([_flat(p) for p in layer]) for layer in layers]
     model.zero_grad(set_to_none=True)
-    return found
+    return gradients
 
 
 def _flat(parameter: torch.nn.Parameter) -> torch.Tensor:

@@ -53,14 +53,14 @@ class Harness:
                 f'lm-evaluation-harness has no task "{self.task}"; '
                 "check its name, or give the folder with --include"
             )
-        found = simple_evaluate(
+        answer = simple_evaluate(
             model=HFLM(pretrained=model, tokenizer=tokenizer, device=str(model.device)),
             tasks=[self.task],
             task_manager=tasks,
             limit=self.limit,
             bootstrap_iters=0,
         )
-        return _per_item(self.task, found["samples"])
+        return _per_item(self.task, answer["samples"])
 
 
 def _per_item(task: str, samples: dict[str, list[dict[str, Any]]]) -> dict[str, tuple[float, ...]]:

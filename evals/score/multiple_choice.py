@@ -57,20 +57,20 @@ def read_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
         raise InputError(f"{path} cannot be read: {briefly(error)}") from None
     if path.suffix.lower() == ".csv":
         return _read_csv(path, text)
-    found = []
+    questions = []
     try:
         rows = json.loads(text) if text.lstrip().startswith("[") else _lines(text)
         for row in rows:
-            found.append(_question(row))
+            questions.append(_question(row))
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        where = f"question {len(found) + 1}"
+        where = f"question {len(questions) + 1}"
         raise InputError(
             f"{path}, {where} is in no known format ({briefly(error)}); "
             "write it as JSON or CSV with question, choices and answer"
         ) from None
-    if not found:
+    if not questions:
         raise InputError(f"{path} holds no question")
-    return tuple(found)
+    return tuple(questions)
 
 
 def score_questions(
@@ -85,9 +85,11 @@ def score_questions(
     """
     plain, normed = [], []
     every = choice_loglikelihoods(model, tokenizer, questions)
-    for question, found in zip(questions, every, strict=True):
-        rates = [value / len(text) for value, text in zip(found, question.choices, strict=True)]
-        plain.append(float(found.index(max(found)) == question.answer))
+    for question, likelihoods in zip(questions, every, strict=True):
+        rates = [
+            value / len(text) for value, text in zip(likelihoods, question.choices, strict=True)
+        ]
+        plain.append(float(likelihoods.index(max(likelihoods)) == question.answer))
         normed.append(float(rates.index(max(rates)) == question.answer))
     return {"acc": tuple(plain), "acc_norm": tuple(normed)}
 
@@ -138,14 +140,14 @@ def loglikelihoods(
     """Log-likelihood (nats) of each continuation after its context, in tokens, both not empty."""
     order = sorted(range(len(pairs)), key=lambda i: -sum(map(len, pairs[i])))
     vocabulary = model.config.get_text_config().vocab_size
-    found = [0.0] * len(pairs)
+    likelihoods = [0.0] * len(pairs)
     while order:
         longest = sum(map(len, pairs[order[0]]))
         size = max(1, _LOGITS // (longest * vocabulary))
         batch, order = order[:size], order[size:]
         for place, value in zip(batch, _batch(model, [pairs[i] for i in batch]), strict=True):
-            found[place] = value
-    return found
+            likelihoods[place] = value
+    return likelihoods
 
 
 @torch.no_grad()
@@ -263,7 +265,7 @@ def _lettered(text: str, choices: Sequence[str], answer: int) -> ChoiceQuestion:
 
 
 def _read_csv(path: Path, text: str) -> tuple[ChoiceQuestion, ...]:
-    found = []
+    questions = []
     try:
         rows = csv_rows(text)
     except csv.Error as error:
@@ -275,7 +277,7 @@ def _read_csv(path: Path, text: str) -> tuple[ChoiceQuestion, ...]:
             raise InputError(
                 f"{path}, row {number}: expected question, choices, answer letter; mend the row"
             )
-        found.append(_lettered(row[0], row[1:-1], _LETTERS.index(row[-1].strip())))
-    if not found:
+        questions.append(_lettered(row[0], row[1:-1], _LETTERS.index(row[-1].strip())))
+    if not questions:
         raise InputError(f"{path} holds no question")
-    return tuple(found)
+    return tuple(questions)

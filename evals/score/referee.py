@@ -74,12 +74,12 @@ def referee(
         "versions": about["versions"],
         "panels": found,
     }
-    values["digest"] = digest(values)
+    values["digest"] = result_digest(values)
     write_json(folder / FILE, values)
     return values
 
 
-def digest(values: Mapping[str, Any]) -> str:
+def result_digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of a result without its digest, in canonical JSON."""
     rest = {name: value for name, value in values.items() if name != "digest"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -14,13 +14,13 @@ from layergym.agents.types import CUT
 from layergym.base.errors import InputError, briefly, error_line, faults
 from layergym.base.files import read_json
 from layergym.envs import TextEnv, border, make, panel
-from layergym.evals.score.referee import FORMAT, digest, scores
+from layergym.evals.score.referee import FORMAT, result_digest, scores
 from layergym.evals.stats import Estimate
 from layergym.evals.stats.board import Board
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Checked:
     """One thing that was looked at."""
 
     what: str
@@ -54,15 +54,15 @@ def read_result(path: Path) -> dict[str, Any]:
     return values
 
 
-def check_result(values: Mapping[str, Any], env_args: Mapping[str, Any]) -> list[Finding]:
+def check_result(values: Mapping[str, Any], env_args: Mapping[str, Any]) -> list[Checked]:
     """Look at everything that can be looked at without the model.
 
     Args:
         values: what `read_result` gave.
         env_args: where the environment's data are here.
     """
-    whole = digest(values) == values.get("digest")
-    found = [Finding("the file is as it was written", whole)]
+    whole = result_digest(values) == values.get("digest")
+    found = [Checked("the file is as it was written", whole)]
     for one in values["panels"]:
         found += _check_panel(one, env_args)
     return found
@@ -108,23 +108,23 @@ def _difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> Estimate:
     return Board.of(tables, untrained=tables).difference("second", "first")
 
 
-def _check_panel(one: Mapping[str, Any], env_args: Mapping[str, Any]) -> list[Finding]:
+def _check_panel(one: Mapping[str, Any], env_args: Mapping[str, Any]) -> list[Checked]:
     name, episodes = one["name"], one["episodes"]
     again = scores(episodes)
     stated = {what: one.get(what) for what in again}
-    found = [Finding(f"{name}: scores follow from the episodes", _equal(again, stated))]
+    found = [Checked(f"{name}: scores follow from the episodes", _equal(again, stated))]
     try:
         env = make(one["env_id"], split=one["split"], **{**one["settings"]["env_args"], **env_args})
         here = panel(env, None if one.get("whole") else len({e["task"] for e in episodes}))
     except InputError as error:
-        return [*found, Finding(f"{name}: not played again ({error})", None)]
+        return [*found, Checked(f"{name}: not played again ({error})", None)]
     listed = {episode["task"] for episode in episodes} == set(here.tasks)
     same = listed and here.hash == one["hash"]
-    found.append(Finding(f"{name}: these are the tasks of the panel", same))
+    found.append(Checked(f"{name}: these are the tasks of the panel", same))
     if same:
         wrong = sum(not _holds(env, episode) for episode in episodes)
         found.append(
-            Finding(
+            Checked(
                 f"{name}: {len(episodes) - wrong} of {len(episodes)} episodes come out the same "
                 "when their actions are played again",
                 not wrong,

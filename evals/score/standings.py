@@ -84,10 +84,10 @@ def _last(contest: Contest, name: str) -> list[Trajectory]:
 
 
 def _rates(played: Sequence[Trajectory]) -> dict[str, float]:
-    found: dict[str, list[bool]] = defaultdict(list)
+    outcomes: dict[str, list[bool]] = defaultdict(list)
     for trajectory in played:
-        found[trajectory.task].append(trajectory.success)
-    return {task: sum(values) / len(values) for task, values in found.items()}
+        outcomes[trajectory.task].append(trajectory.success)
+    return {task: sum(values) / len(values) for task, values in outcomes.items()}
 
 
 _Score = tuple[Estimate | None, Estimate | None, Mapping[str, Estimate]]

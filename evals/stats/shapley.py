@@ -76,8 +76,8 @@ def order_pairs(players: int, pairs: int, *, seed: int) -> list[tuple[int, ...]]
 
 def coalitions_of(orders: Sequence[Sequence[int]]) -> list[Coalition]:
     """The coalitions that these orders pass through, each once, in the order of their need."""
-    found = (frozenset(order[:size]) for order in orders for size in range(len(order) + 1))
-    return list(dict.fromkeys(found))
+    coalitions = (frozenset(order[:size]) for order in orders for size in range(len(order) + 1))
+    return list(dict.fromkeys(coalitions))
 
 
 def pairs_within(players: int, evaluations: int, *, seed: int) -> int:

@@ -263,17 +263,17 @@ def _texts(sweeps: Sequence[Sweep], temperature: float) -> tuple[Text, Text]:
         "starts. The sweeps' own intervals speak about one base each."
     )
     spreads = spread(sweeps, temperature)
-    told = (
+    sentence = (
         f"Standard deviation between bases, scoring noise taken off ({freedom}): "
         f"{100 * spreads.base:.1f} points for the untrained score, {100 * spreads.gain:.1f} for "
         "the gain of full training."
     )
     if spreads.seeds is not None:
-        told += (
+        sentence += (
             f" Between seeds of reinforcement learning on one base: {100 * spreads.seeds:.1f} for "
             "a trained arm's score, pooled over arms, which may differ in this."
         )
-    return Text(told), Text(method)
+    return Text(sentence), Text(method)
 
 
 STUDY = Study(examples=EXAMPLES, add_arguments=add_arguments, run=run, over_sweeps=sections)

@@ -111,13 +111,13 @@ def ensembles(sweep: Sweep, voters: Sequence[ArmName], seeds: Sequence[int]) -> 
     base = next(run for run in sweep.runs if not run.arm.trained)
 
     def run_of(arm: ArmName, seed: int) -> Run:
-        found = runs.get((arm, seed)) if arm.trained else base
-        if found is None:
+        run = runs.get((arm, seed)) if arm.trained else base
+        if run is None:
             raise InputError(
                 f"{sweep.path} has no run of {arm} with seed {seed}; "
                 "train it first, or leave it out"
             )
-        return found
+        return run
 
     alike = "layers" if all(arm.layer is not None for arm in voters) else "arms"
     return [
@@ -158,8 +158,8 @@ def vote_all(
             if not files:
                 on_ensemble(one)
                 deltas = [_delta(member) for member in one.members]
-                found = vote(spec.run, scored, deltas, one.name, seed=one.seed)
-                files = [write_eval(folder, found)]
+                result = vote(spec.run, scored, deltas, one.name, seed=one.seed)
+                files = [write_eval(folder, result)]
             results.append(read_eval(files[0]))
         kept = [str(folder.relative_to(place)) for folder in folders]
         write_json(place / "votes.json", {"voters": list(voters), "ensembles": kept})

@@ -72,12 +72,12 @@ def missing_runs(spec: SweepSpec, folder: Path) -> list[tuple[ArmName, int]]:
 
 
 def _by_layer(listed: Sequence[ArmRun]) -> dict[int, list[ArmRun]]:
-    found: dict[int, list[ArmRun]] = {}
+    runs: dict[int, list[ArmRun]] = {}
     for arm in listed:
         layer = arm.name.layer
         if layer is not None:
-            found.setdefault(layer, []).append(arm)
-    return found
+            runs.setdefault(layer, []).append(arm)
+    return runs
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ class _Layers:
 
     def _table(self, layer: int, step: int) -> Floats | None:
         """Success rates (S, T) of a layer on the development panel."""
-        found = [look_at_step(arm.folder, step) for arm in self.runs[layer]]
-        results = [result for result in found if result is not None]
-        return np.array([r.rates for r in results]) if len(results) == len(found) else None
+        looks = [look_at_step(arm.folder, step) for arm in self.runs[layer]]
+        results = [result for result in looks if result is not None]
+        return np.array([r.rates for r in results]) if len(results) == len(looks) else None
 
     def _out(self, layer: int) -> bool:
         """Whether looks go on without this layer: it was stopped, or one of its runs failed."""

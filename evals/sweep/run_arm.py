@@ -121,8 +121,8 @@ def take_look(
         return
     agent_at = partial(agent_of, run, done.model, done.tokenizer)
     look = look_folder(folder, step)
-    found = score(run, dev, agent_at, arm=arm, temperatures=[LOOK_AT], folder=look)
-    file_look(folder, step, found[0])
+    results = score(run, dev, agent_at, arm=arm, temperatures=[LOOK_AT], folder=look)
+    file_look(folder, step, results[0])
 
 
 def _total(metrics: Sequence[Mapping[str, float]], name: str) -> float:

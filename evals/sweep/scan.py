@@ -30,10 +30,10 @@ def waves(
     Returns:
         Waves in order. It follows from the arguments alone, whatever else has a score.
     """
-    found = [coarse(layers, stride)]
-    run = set(found[0])
+    layers_by_wave = [coarse(layers, stride)]
+    run = set(layers_by_wave[0])
     distance = stride
-    while all(layer in scores or layer in out for layer in found[-1]):
+    while all(layer in scores or layer in out for layer in layers_by_wave[-1]):
         scored = [layer for layer in layers if layer in run and layer in scores]
         if not scored:
             break
@@ -42,8 +42,8 @@ def waves(
         near = [layers[p] for p in (best - distance, best + distance) if 0 <= p < len(layers)]
         wave = tuple(layer for layer in near if layer not in run)
         if wave:
-            found.append(wave)
+            layers_by_wave.append(wave)
             run.update(wave)
         elif distance == 1:
             break
-    return found
+    return layers_by_wave

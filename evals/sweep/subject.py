@@ -69,10 +69,10 @@ def read_subject(folder: Path, beside: Sequence[Path] = ()) -> Subject:
 def _full_runs(folder: Path, sweep: Sweep | None) -> dict[int, Path]:
     """Deltas of full training by seed."""
     runs = [run for run in sweep.runs if run.arm == "full"] if sweep else [read_run(folder)]
-    found = {run.seed: run.path / DELTA for run in runs if (run.path / DELTA).is_file()}
-    if not found:
+    deltas = {run.seed: run.path / DELTA for run in runs if (run.path / DELTA).is_file()}
+    if not deltas:
         raise InputError(f"{folder} has no finished full training to take apart")
-    return dict(sorted(found.items()))
+    return dict(sorted(deltas.items()))
 
 
 def keep_known(subject: Subject, bench: Bench, store: Store) -> None:

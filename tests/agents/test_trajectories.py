@@ -154,6 +154,7 @@ def test_a_dataset_is_read_by_datasets(tmp_path: Path, monkeypatch: pytest.Monke
         "tokens": [9, 2],
         "advantage": None,
         "forgotten": None,
+        **dict.fromkeys(("prompt", "extends", "pieces", "logprobs", "episode_part", "state")),
     }
 
 

@@ -15,7 +15,7 @@ from layergym.base.errors import InputError
 from layergym.base.files import read_json, write_json
 from layergym.cli.presets import fixed_panels, presets
 from layergym.envs import make, panel
-from layergym.evals.score.referee import digest
+from layergym.evals.score.referee import result_digest
 from layergym.evals.score.referee_check import check_result, compare_results, read_result
 
 
@@ -86,7 +86,7 @@ def test_a_result_that_was_changed_does_not_hold(
     change(values["panels"][0])
     there = {"games": str(games)}
     assert [f.what for f in check_result(values, there) if f.holds is False]
-    values["digest"] = digest(values)  # Whoever forges it can also write a new digest.
+    values["digest"] = result_digest(values)  # Whoever forges it can also write a new digest.
     wrong = [finding.what for finding in check_result(values, there) if finding.holds is False]
     assert wrong and all("as it was written" not in what for what in wrong)
 

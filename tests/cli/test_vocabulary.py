@@ -37,7 +37,10 @@ def test_an_option_is_written_the_same_way_everywhere() -> None:
 def test_tasks_are_those_of_a_step_and_panels_say_eval() -> None:
     scored = {c for c in commands() if "--eval-tasks" in options(c)}
     stepped = {c for c in commands() if "--tasks" in options(c)}
-    assert scored == {"train", "plan", "sweep", "eval", "compare", "vote", "dissect"}
+    assert scored == {
+        *("train", "plan", "sweep", "eval", "compare", "vote", "dissect"),
+        "referee",
+    }
     assert {"train", "sweep"} <= stepped and not stepped & {"eval", "compare", "vote"}
 
 

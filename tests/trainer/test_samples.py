@@ -42,6 +42,15 @@ def test_the_first_group_of_every_tenth_step_is_kept(tmp_path: Path) -> None:
     assert (first.agent, first.trajectory.task) == ("layers=3", "a")
 
 
+def test_a_group_that_teaches_is_kept_before_one_that_does_not(tmp_path: Path) -> None:
+    same = (played("same", 1.0), played("same", 1.0))
+    Samples(tmp_path, "layers=3").keep(0, collected(same, (played("a", 1.0), played("a", 0.0))))
+    Samples(tmp_path / "none", "layers=3").keep(0, collected(same))
+    for folder, task in ((tmp_path, "a"), (tmp_path / "none", "same")):
+        kept = list(read_records(folder / "trajectories.jsonl"))
+        assert [record.trajectory.task for record in kept] == [task] * 2
+
+
 def test_what_is_played_again_is_kept_once(tmp_path: Path) -> None:
     samples = Samples(tmp_path, "layers=3")
     for step in (0, 10, 20):

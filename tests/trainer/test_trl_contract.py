@@ -110,7 +110,7 @@ def test_the_fused_head_takes_shifted_labels() -> None:
 
 
 def test_losses_that_are_means_over_rows_are_known() -> None:
-    """`trainer/passes.py` weights passes by how the loss averages."""
+    """`trainer/rows/passes.py` weights passes by how the loss averages."""
     body = inspect.getsource(GRPOTrainer._compute_loss)
     tail = body[body.index("mode = ") :]
     for branch in (

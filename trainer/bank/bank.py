@@ -89,7 +89,7 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
 
 def _fits(spec: RunSpec) -> bool:
     """Whether a run can be in a bank at all."""
-    own = spec.lora or spec.sampler != HERE or spec.eval_every
+    own = spec.lora or spec.sampler != HERE or spec.eval_every or spec.overlap
     return not own and inside_layers(spec.layers)
 
 
@@ -107,7 +107,8 @@ class Bank:
         if not all(map(_fits, specs)):
             raise InputError(
                 "a bank trains decoder layers or modules of theirs, and samples by itself: no "
-                "single entries, nothing outside the layers, no LoRA, no vLLM, no --eval-every"
+                "single entries, nothing outside the layers, no LoRA, no vLLM, no --eval-every, no "
+                "--overlap"
             )
         self.specs = tuple(specs)
         self.base, self.tokenizer = open_model(

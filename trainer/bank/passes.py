@@ -4,8 +4,8 @@ Below the lowest layer that a variant trains, it is the base. So what the base c
 computed for all variants at once, and only once where their rows begin alike. From there on, a pass
 with grad takes a few variants at a time: the cores are full then, and memory is bounded.
 
-Shapes: B rows of one variant's pass, T tokens of the longest; R trees of N slots (`trainer.trees`);
-H hidden size.
+Shapes: B rows of one variant's pass, T tokens of the longest; R trees of N slots, see
+`trainer.rows.trees`; H hidden size.
 """
 
 from __future__ import annotations

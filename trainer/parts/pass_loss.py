@@ -69,7 +69,7 @@ class LossByPass(LayerTargeting):
     def _get_per_token_logps_and_entropies(
         self, model: torch.nn.Module, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """What TRL's loss asks for, computed for the pass at hand as `trainer.prefix` does.
+        """What TRL's loss asks for, computed for the pass at hand as `trainer.rows.prefix` does.
 
         The first epoch's values become the old log-probabilities of later epochs: nothing has
         changed in between when there is one optimiser step per epoch.
@@ -111,7 +111,9 @@ class LossByPass(LayerTargeting):
         """
         self._check_quantile(steps)
         passes = [pass_ for step in steps for pass_ in step]
-        recompute = self.args.steps_per_generation > 1 and not self.args.exact_sampler
+        ours = self.args.exact_sampler
+        later = self.args.steps_per_generation > 1
+        recompute = later and not ours
         uses = self.num_iterations + bool(self.beta) + recompute
         cached = self.selection.first > 0 and uses > 1
         offload = cached and self._prefix_leaves(passes)
@@ -123,7 +125,7 @@ class LossByPass(LayerTargeting):
                 logprobs = self._score(self.model, pass_)[0]
                 pass_.observe(logprobs)
                 pass_.loss_inputs["old_per_token_logps"] = logprobs
-            elif self.args.steps_per_generation > 1:
+            elif later or (self.args.overlap and ours):
                 pass_.loss_inputs["old_per_token_logps"] = pass_.sampler_logprobs
         if self._reference is not None:
             with self._reference.active():

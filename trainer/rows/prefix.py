@@ -7,8 +7,8 @@ Three parts, each one a few lines around the model's own forward:
 * the language-model head runs on the positions that carry loss, no others;
 * the reference policy is the same model with the original weights of the trained tensors put in.
 
-Shapes: B rows, T tokens, R trees of N slots (`trainer.trees`), H hidden size, K sampled tokens in
-all rows.
+Shapes: B rows, T tokens, R trees of N slots (`trainer.rows.trees`), H hidden size, K sampled tokens
+in all rows.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class WarmupSpec:
     seed: int = 0
     """Seed of tasks, random actions and training."""
     dtype: str = "auto"
-    """What the model computes with (`agents.compute`); what trains is stepped in float32."""
+    """What the model computes with (`agents.models.compute`); what trains is stepped in float32."""
     device: str = "auto"
     """Where it computes."""
 

@@ -59,7 +59,7 @@ def _light() -> tuple[str, str]:
     """The page's style sheet, its variables filled in, and the colour of its paper."""
     css = (files("layergym.evals.report") / "page.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--(\w+): ([^;]+);", css.partition("@media")[0]))
-    return re.sub(r"var\(--(\w+)\)", lambda found: colours[found[1]], css), colours["paper"]
+    return re.sub(r"var\(--(\w+)\)", lambda match: colours[match[1]], css), colours["paper"]
 
 
 def _captioned(plot: Plot) -> str:

@@ -31,8 +31,8 @@ def strip(plot: Plot, width: int) -> RenderableType:
     for start in range(0, len(points), shown):
         parts += _bars(points[start : start + shown], full * scale, scale, cell)
     if plot.bands:
-        told = ", ".join(f"{name} {at.value:.2f}" for name, at in plot.bands)
-        parts.append(Text(f"controls of the same size: {told}", "dim"))
+        bands = ", ".join(f"{name} {at.value:.2f}" for name, at in plot.bands)
+        parts.append(Text(f"controls of the same size: {bands}", "dim"))
     if any(low is not None for *_, low, _ in points):
         parts.append(Text(f"{_CLEAR} interval is above 0   {_UNSURE} it does not", "dim"))
     return Group(*parts)

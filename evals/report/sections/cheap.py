@@ -12,9 +12,9 @@ from layergym.evals.stats import Estimate
 QUESTION = "Does the cheap profile predict the dear one?"
 
 
-def cheap_blocks(found: CheapAgreement) -> list[Block]:
+def cheap_blocks(agreement: CheapAgreement) -> list[Block]:
     """The blocks of one sweep: every measure's correlation and cost, and which may be trusted."""
-    if not found.measures:
+    if not agreement.measures:
         return []
     rows = [
         (
@@ -23,15 +23,15 @@ def cheap_blocks(found: CheapAgreement) -> list[Block]:
             figure(one.episodes, "{:,.0f}"),
             "yes" if one.of_full else "no",
         )
-        for one in found.measures
+        for one in agreement.measures
     ]
     caption = (
-        f"{QUESTION} Rank correlation with the gain of {found.layers} layers trained alone, which "
-        f"took {found.trained_episodes:,} episodes of training for each seed"
+        f"{QUESTION} Rank correlation with the gain of {agreement.layers} layers trained alone, "
+        f"which took {agreement.trained_episodes:,} episodes of training for each seed"
     )
     columns = ("measure", "Spearman's correlation", "episodes for each seed", "needs a full run")
-    known = {one.name: one.agreed.spearman for one in found.measures if one.agreed}
-    return [Table(caption, columns, tuple(rows)), Text(_trust(known, f"{found.layers} layers"))]
+    known = {one.name: one.agreed.spearman for one in agreement.measures if one.agreed}
+    return [Table(caption, columns, tuple(rows)), Text(_trust(known, f"{agreement.layers} layers"))]
 
 
 def cheap_section(sweeps: Mapping[str, CheapAgreement]) -> tuple[Section, ...]:
@@ -41,14 +41,16 @@ def cheap_section(sweeps: Mapping[str, CheapAgreement]) -> tuple[Section, ...]:
         return ()
     rows, pooled = [], {}
     for name in names:
-        found = [
+        agreements = [
             next((m for m in one.measures if m.name == name and m.agreed), None)
             for one in sweeps.values()
         ]
-        agreed = [one.agreed for one in found if one and one.agreed]
+        agreed = [one.agreed for one in agreements if one and one.agreed]
         if agreed:
             pooled[name] = pooled_agreement(agreed)
-            cells = [ratio(one.agreed.spearman) if one and one.agreed else "-" for one in found]
+            cells = [
+                ratio(one.agreed.spearman) if one and one.agreed else "-" for one in agreements
+            ]
             rows.append((name, *cells, ratio(pooled[name])))
     table = Table(
         "Rank correlation with the gain of layers trained alone, sweep by sweep and over all",
@@ -56,22 +58,24 @@ def cheap_section(sweeps: Mapping[str, CheapAgreement]) -> tuple[Section, ...]:
         tuple(rows),
     )
     layers = sum(one.layers for one in sweeps.values())
-    told = _trust(pooled, f"{layers} layers in {len(sweeps)} sweeps")
-    return (Section(QUESTION, (table, Text(told))),)
+    verdict = _trust(pooled, f"{layers} layers in {len(sweeps)} sweeps")
+    return (Section(QUESTION, (table, Text(verdict))),)
 
 
 def _trust(measures: Mapping[str, Estimate], where: str) -> str:
     """Which measures rank layers as training alone does, or the other way round, if any does."""
     trusted = [name for name, agreed in measures.items() if agreed.above(0)]
     against = [name for name, at in measures.items() if at.high is not None and at.high < 0]
-    told = [f"{_listed(trusted)}: on {where}, distinguishably in the same order."] * bool(trusted)
-    told += [f"{_listed(against)}: distinguishably the other way round."] * bool(against)
+    sentences = [f"{_listed(trusted)}: on {where}, distinguishably in the same order."] * bool(
+        trusted
+    )
+    sentences += [f"{_listed(against)}: distinguishably the other way round."] * bool(against)
     if not trusted:
-        told.append(
+        sentences.append(
             f"On {where}, no cheap measure is shown to rank layers as training each alone does: "
             "none should be trusted to choose the layer to train."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -73,8 +73,8 @@ def _title(record: Record) -> str:
     played = record.trajectory
     step = [] if record.step is None else [f"step {record.step}"]
     end = "solved" if played.success else played.error or f"not solved ({played.ended})"
-    told = [record.agent, *step, played.task, end]
-    return " · ".join(part for part in told if part) + f" · reward {played.total_reward:g}"
+    parts = [record.agent, *step, played.task, end]
+    return " · ".join(part for part in parts if part) + f" · reward {played.total_reward:g}"
 
 
 def _examples(path: Path) -> Iterator[Record]:

@@ -106,5 +106,5 @@ def _failed(row: Standing) -> str:
 
 
 def _ran_out(row: Standing) -> str:
-    told = f"{row.agent}: {row.out_of_context} episodes ended because its context was full"
-    return told + (" and make no score" if row.refused else " and count as they stood")
+    sentence = f"{row.agent}: {row.out_of_context} episodes ended because its context was full"
+    return sentence + (" and make no score" if row.refused else " and count as they stood")

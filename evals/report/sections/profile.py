@@ -24,7 +24,7 @@ from layergym.evals.stats import Estimate
 
 def profile_sections(profile: LayerProfile) -> tuple[Section, ...]:
     """What one profile says, shows and recommends."""
-    warned = tuple(Text(told, "warning") for told in stand_apart(profile))
+    warned = tuple(Text(sentence, "warning") for sentence in stand_apart(profile))
     sections = [Section("Findings", (*findings(profile), *warned))]
     main = profile.measures[0]
     if main.layers:
@@ -61,13 +61,13 @@ def depth_plot(shown: Measure, profile: LayerProfile) -> Plot:
 
 
 def _series(name: str, arms: Sequence[ArmScore], role: str, *, defined: bool) -> Series:
-    found = [_height(arm, defined=defined) for arm in arms]
+    heights = [_height(arm, defined=defined) for arm in arms]
     return Series(
         name,
         tuple(float(arm.layer or 0) for arm in arms),
-        tuple(at.value for at in found),
-        tuple(at.low for at in found if at.low is not None),
-        tuple(at.high for at in found if at.high is not None),
+        tuple(at.value for at in heights),
+        tuple(at.low for at in heights if at.low is not None),
+        tuple(at.high for at in heights if at.high is not None),
         "accent" if role == "accent" else "ink",
     )
 
@@ -186,8 +186,8 @@ def _of(measures: Sequence[Measure], arm: str) -> list[str]:
 
 
 def _contributions(profile: LayerProfile, name: ArmName) -> list[str]:
-    found = [{arm.arm: arm for arm in m.arms}.get(name) for m in profile.measures]
-    return ["-" if arm is None else ratio(arm.contribution) for arm in found]
+    scored = [{arm.arm: arm for arm in m.arms}.get(name) for m in profile.measures]
+    return ["-" if arm is None else ratio(arm.contribution) for arm in scored]
 
 
 def _negative(estimate: Estimate) -> Estimate:

@@ -27,7 +27,7 @@ def sweep_sections(finished: Finished) -> tuple[Section, ...]:
     """What the runs of a sweep add to its profile."""
     sweep, main = finished.sweep, finished.profile.measures[0]
     best = max(main.layers or main.arms, key=lambda arm: arm.score.value, default=None)
-    found = [
+    sections = [
         search_section(sweep),
         stopped_section(sweep),
         kinds_section(finished),
@@ -36,15 +36,15 @@ def sweep_sections(finished: Finished) -> tuple[Section, ...]:
         cost_section(sweep.runs),
         settings_section(sweep.settings, sweep.manifest, sweep.runs),
     ]
-    return tuple(section for section in found if section is not None)
+    return tuple(section for section in sections if section is not None)
 
 
 def run_sections(run: Run) -> tuple[Section, ...]:
     """A single training run: its scores, learning curve, cost and settings."""
     lost = [
-        Text(f"{result.name}: {told}", "warning")
+        Text(f"{result.name}: {losses}", "warning")
         for result in run.evals
-        if (told := cut_short(result.errors, result.out_of_context, result.shortened))
+        if (losses := cut_short(result.errors, result.out_of_context, result.shortened))
     ]
     scores = [
         (
@@ -62,14 +62,14 @@ def run_sections(run: Run) -> tuple[Section, ...]:
         ("evaluation", "tasks", "episodes per task", "score"),
         tuple(scores),
     )
-    found = [
+    sections = [
         Section("Scores", (table, *lost) if scores else (text,)),
         moved_section((run,)),
         curves_section((run,), run.arm),
         cost_section((run,)),
         settings_section(run.config, run.manifest, (run,)),
     ]
-    return tuple(section for section in found if section is not None)
+    return tuple(section for section in sections if section is not None)
 
 
 def costs(runs: Sequence[Run]) -> tuple[Mapping[str, Any], ...]:
@@ -95,11 +95,11 @@ def settings_section(
 
 def _brief(manifest: Mapping[str, Any], runs: Sequence[Run]) -> str:
     panel = next((result for run in runs for result in run.evals), None)
-    told = [panel.env_id, f"panel {panel.panel_hash[:8]}"] if panel else []
+    parts = [panel.env_id, f"panel {panel.panel_hash[:8]}"] if panel else []
     seeds = sorted({run.seed for run in runs})
-    told += [f"seed{'s' * (len(seeds) > 1)} {listed(seeds)}"]
-    told += [f"commit {str(commit)[:8]}"] if (commit := manifest.get("commit")) else []
-    return f"{', '.join(told)}. All settings: layergym report with --html or --md."
+    parts += [f"seed{'s' * (len(seeds) > 1)} {listed(seeds)}"]
+    parts += [f"commit {str(commit)[:8]}"] if (commit := manifest.get("commit")) else []
+    return f"{', '.join(parts)}. All settings: layergym report with --html or --md."
 
 
 def _flat(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

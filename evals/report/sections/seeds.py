@@ -32,7 +32,7 @@ def runs_section(profile: LayerProfile) -> Section | None:
     ]
     caption = f"{score_of(profile.scored)} of every run at {profile.measures[0].name}, in percent"
     blocks: list[Block] = [Table(caption, ("arm", *(f"seed {s}" for s in seeds)), tuple(rows))]
-    blocks += [Text(told, "warning") for told in stand_apart(profile)]
+    blocks += [Text(sentence, "warning") for sentence in stand_apart(profile)]
     blocks += [Text(f"{_RULE} {'; '.join(cut)}.", "warning")] if cut else []
     return Section("Runs", tuple(blocks))
 
@@ -70,8 +70,8 @@ def _apart(profile: LayerProfile, arm: ArmName) -> str:
 
 def _cut(run: RunScore) -> str:
     """How many of a run's episodes were cut short; "" for none."""
-    told = cut_short(run.errors, run.out_of_context, run.shortened)
-    return f"{run.arm.label}, seed {run.seed}: {told}" if told else ""
+    losses = cut_short(run.errors, run.out_of_context, run.shortened)
+    return f"{run.arm.label}, seed {run.seed}: {losses}" if losses else ""
 
 
 def _cell(run: RunScore | None) -> str:

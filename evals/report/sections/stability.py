@@ -77,7 +77,7 @@ def _ends(arm: ArmScore, unit: float, *, defined: bool) -> tuple[float | None, f
     return (None, None) if low is None or high is None else (low / unit, high / unit)
 
 
-def _correlations(found: Agreement | None) -> tuple[str, str]:
-    if found is None:
+def _correlations(agreement: Agreement | None) -> tuple[str, str]:
+    if agreement is None:
         return "-", "-"
-    return ratio(found.spearman), ratio(found.kendall)
+    return ratio(agreement.spearman), ratio(agreement.kendall)

@@ -20,12 +20,12 @@ def unfinished_section(sweep: Sweep) -> Section | None:
         f"{arm.label} (seed{'s' * (len(seeds) > 1)} {listed(seeds)})"
         for arm, seeds in missing.items()
     ]
-    told = (
+    sentence = (
         f"Without a final score so far, and left out: {', '.join(runs)}. Contributions, ranks, the "
         f"best layer and means over layers may still change. Go on with: layergym sweep --resume "
         f"{sweep.path}"
     )
-    return Section("This sweep is not finished", (Text(told, "warning"),))
+    return Section("This sweep is not finished", (Text(sentence, "warning"),))
 
 
 def stopped_section(sweep: Sweep) -> Section | None:

@@ -21,12 +21,12 @@ def banks(jobs: Sequence[SweepJob], at_once: int = 1) -> list[Bundle]:
     alike: dict[str, list[int]] = {}
     for place, job in enumerate(jobs):
         alike.setdefault(f"{job.look} {job.eval}", []).append(place)
-    found = []
+    bundled = []
     for places in alike.values():
         shared = groups([jobs[place].arm.run for place in places])
         most = -(-sum(map(len, shared)) // at_once)
         parts = [group[i : i + most] for group in shared for i in range(0, len(group), most)]
         bundles = [tuple(places[index] for index in part) for part in parts]
         inside = {place for bundle in bundles for place in bundle}
-        found += bundles + [(place,) for place in places if place not in inside]
-    return [tuple(jobs[place] for place in bundle) for bundle in sorted(found)]
+        bundled += bundles + [(place,) for place in places if place not in inside]
+    return [tuple(jobs[place] for place in bundle) for bundle in sorted(bundled)]

@@ -59,14 +59,14 @@ def _memory() -> dict[str, tuple[float, float]]:
     """Free and total bytes of every GPU, by index and by UUID."""
     command = ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-        rows = [[cell.strip() for cell in row] for row in csv.reader(told.stdout.splitlines())]
-        found = {}
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        rows = [[cell.strip() for cell in row] for row in csv.reader(answer.stdout.splitlines())]
+        by_index = {}
         for index, uuid, free, total in rows:
-            found[index] = found[uuid] = float(free) * 2**20, float(total) * 2**20
+            by_index[index] = by_index[uuid] = float(free) * 2**20, float(total) * 2**20
     except (OSError, ValueError, subprocess.SubprocessError):
         return {}
-    return found
+    return by_index
 
 
 def run_bytes(spec: RunSpec) -> float:

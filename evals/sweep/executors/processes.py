@@ -62,12 +62,12 @@ class Processes:
 
     def ended(self) -> list[JobResult]:
         """Jobs that ended since this was asked last."""
-        found = []
+        outcomes = []
         for slot, held in enumerate(self._slots):
             if held is not None and held[1].exitcode is not None:
                 self._slots[slot] = None
-                found += [_outcome(job, held[1].exitcode) for job in held[0]]
-        return found
+                outcomes += [_outcome(job, held[1].exitcode) for job in held[0]]
+        return outcomes
 
     def close(self) -> None:
         """End what is under way; it resumes when it is started again."""

@@ -135,22 +135,22 @@ def panels_asked(args: argparse.Namespace) -> list[PanelAsked]:
     ]
 
 
-def _section(one: Mapping[str, Any]) -> Section:
+def _section(scores: Mapping[str, Any]) -> Section:
     """A panel's scores: all tasks, then types of tasks."""
     from layergym.evals.report.model import Section, Table
     from layergym.evals.report.words import figure, percent_with_interval
     from layergym.evals.stats import Estimate
 
-    def shown(found: Mapping[str, Any]) -> str:
-        return percent_with_interval(Estimate(found["value"], found["low"], found["high"]))
+    def shown(estimate: Mapping[str, Any]) -> str:
+        return percent_with_interval(Estimate(estimate["value"], estimate["low"], estimate["high"]))
 
-    rows = [("all", figure(one["tasks"]), shown(one["success"]), shown(one["reward"]))]
-    for kind, found in one["kinds"].items():
-        rows.append((kind, figure(found["tasks"]), shown(found), ""))
-    part = "" if one["whole"] else ", a part of the panel"
-    caption = f"Percent, with 95 % intervals over tasks; panel {one['hash'][:16]}{part}"
+    rows = [("all", figure(scores["tasks"]), shown(scores["success"]), shown(scores["reward"]))]
+    for kind, of_kind in scores["kinds"].items():
+        rows.append((kind, figure(of_kind["tasks"]), shown(of_kind), ""))
+    part = "" if scores["whole"] else ", a part of the panel"
+    caption = f"Percent, with 95 % intervals over tasks; panel {scores['hash'][:16]}{part}"
     columns = ("tasks of type", "tasks", "success", "mean return")
-    return Section(one["name"], (Table(caption, columns, tuple(rows)),))
+    return Section(scores["name"], (Table(caption, columns, tuple(rows)),))
 
 
 def _check(files: Sequence[Path], settings: Mapping[str, Any], out: Output) -> int:

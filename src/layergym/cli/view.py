@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs",
         nargs="+",
-        type=Path,
+        type=text,
         help="folders of sweeps, runs or evaluations, or folders that hold some",
     )
     parser.add_argument(
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from layergym.cli.browse.server import PageServer
 
     out = output(args)
-    library = Library(args.runs)
+    library = Library([Path(name) for name in args.runs])
     if args.out:
         file = _new_file(Path(args.out))
         write_text(file, page_in_one_file(library.everything()))

@@ -55,7 +55,7 @@ def moved(layer: int, by: float) -> LayerDelta:
     return LayerDelta.of(model, base, selection.layers)
 
 
-def test_one_voter_is_the_model_itself() -> None:
+def test_one_voter_is_the_model_itself(tmp_path: Path) -> None:
     delta = moved(3, 0.5)
     model, tokenizer = open_model("tiny")
     delta.apply(model)
@@ -65,6 +65,7 @@ def test_one_voter_is_the_model_itself() -> None:
         lambda t: agent_of(RUN, model, tokenizer, t),
         arm="full",
         temperatures=[1.0],
+        folder=tmp_path,
     )
     assert vote(RUN, SPEC, [delta], "full", seed=0) == alone
 

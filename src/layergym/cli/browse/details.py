@@ -27,7 +27,7 @@ def in_detail(path: Path) -> dict[str, Any]:
     if "problem" in found:
         return found
     runs = [(run, *_name(run)) for run in runs_of(path)]
-    lines = [{"arm": arm, "seed": seed} | _line(run) for run, arm, seed in runs]
+    lines = [_line(run) | {"arm": arm, "seed": seed} for run, arm, seed in runs]
     return found | {
         "runs": lines,
         "measures": measures_of(path),
@@ -64,7 +64,7 @@ def curves(path: Path, measure: str) -> dict[str, Any]:
     return {"measure": measure, "curves": found}
 
 
-def contributions(path: Path) -> dict[str, Any]:
+def contributions_of(path: Path) -> dict[str, Any]:
     """What each layer of a sweep contributes, in every way of reading it."""
     if kind_of(path) != "sweep":
         return {}

@@ -105,7 +105,8 @@ class Episodes:
             InputError: there is none of this name.
         """
         first, _, second = name.partition(".")
-        if not (first.isdecimal() and second.isdecimal() and len(name) < 20):
+        plain = name.isascii() and len(name) < 20
+        if not (plain and first.isdecimal() and second.isdecimal()):
             raise InputError("an episode's name is two numbers")
         if int(first) >= len(self._files):
             raise InputError("there is no such episode")

@@ -18,16 +18,17 @@ DEPTH = 3
 """How far below a folder that is given runs are looked for."""
 RECENT = 5
 """Steps over which the success in training is averaged."""
-Kind = Literal["sweep", "run", "evaluation"]
+FolderKind = Literal["sweep", "run", "evaluation"]
 
 
-def kind_of(path: Path) -> Kind | None:
+def kind_of(path: Path) -> FolderKind | None:
     """What `path` holds; None where it is no folder of ours."""
     if is_sweep(path):
         return "sweep"
     if is_contest(path):
         return "evaluation"
-    return "run" if (path / "config.json").is_file() else None
+    begun = (path / "config.json").is_file() and (path / "manifest.json").is_file()
+    return "run" if begun else None
 
 
 def find_folders(roots: Sequence[Path]) -> list[Path]:

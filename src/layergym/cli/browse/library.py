@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError
-from layergym.cli.browse.details import contributions, curves, in_detail, measures_of
+from layergym.cli.browse.details import contributions_of, curves, in_detail, measures_of
 from layergym.cli.browse.episodes import Episodes
 from layergym.cli.browse.folders import changed, find_folders, in_one_line
 
@@ -124,7 +124,7 @@ class Library:
         folder = self._folders[number]
         at, found = self._shares.get(number, (-1.0, {}))
         if at != (now := changed(folder)):
-            found = contributions(folder)
+            found = contributions_of(folder)
             self._shares[number] = now, found
         return found
 

@@ -82,10 +82,10 @@ def fixed_panels(name: str) -> tuple[FixedPanel, ...]:
         InputError: there is no such preset, or it has none.
     """
     having = [preset for preset in presets().values() if preset.panels]
-    found = next((preset.panels for preset in having if preset.name == name), None)
-    if found is None:
+    panels = next((preset.panels for preset in having if preset.name == name), None)
+    if panels is None:
         raise unknown("preset with fixed panels", name, [preset.name for preset in having])
-    return found
+    return panels
 
 
 def preset_values(name: str, command: str, options: Collection[str]) -> dict[str, Any]:
