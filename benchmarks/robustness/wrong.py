@@ -111,7 +111,7 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
     "referee": (["random", "--preset", "gigpo-alfworld", "--eval-tasks", "2"],
                 COMPUTE | {"model": "agent", "--preset": "preset", "--env-arg": "env-arg",
                            "--eval-tasks": "count", "--out": "old folder", "--check": "run"}),
-    "report": (["SWEEP"], {"runs": "run", "--out": "no folder"}),
+    "report": (["SWEEP", "--html"], {"runs": "run", "--out": "no folder"}),
     "publish": (["RUN", "--out", "new"], {"run": "run", "--out": "old folder",
                                           "--push": "repository"}),
     "pull": (["smollm2"], {"name": "model"}),
@@ -218,6 +218,6 @@ ALONE: dict[str, list[list[str]]] = {
     "demo": [["--seeds"], ["--seeds", "0", "0"], ["extra"]],
     "publish": [["FULL"], []],
     "trajectories": [["FULL", "--solved", "--failed"], []],
-    "report": [[], ["--html"]],
+    "report": [[], ["--html"], ["SWEEP", "--out", "new"]],
 }  # fmt: skip
 """Further wrong lines of a command."""

@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.report.render.terminal import show
     from layergym.evals.report.write import by_format, write_report
 
+    if args.out and not args.formats:
+        raise InputError("--out is where files go; say which: --html, --md, --png or --txt")
     out = output(args)
     report = build(args.runs)
     show(report, out.results)
