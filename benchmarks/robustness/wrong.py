@@ -191,7 +191,9 @@ FINE: set[tuple[str, ...]] = {
         "step_timeout_s=abc", "max_turns=1e999", "games=nowhere", "games=7")),
     ("envs", "word", "textworld-v0"),
     ("plan", "--sampler", "vllm@http://127.0.0.1:9"),  # A plan asks no server.
-    *(("plan", "--eval-split", split) for split in WRONG["split"]),
+    # Nothing is scored on the way without --eval-every, which may come from elsewhere.
+    *((command, "--eval-split", value) for command in ("plan", "train")
+      for value in WRONG["split"]),
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {
