@@ -58,9 +58,9 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pat
     write_json(votes / "votes.json", kept)
     for run in finished.sweep.runs:
         if run.arm in ("base", "full"):
-            kept = {"source": "t", "digest": "d", "arm": run.arm, "seed": run.seed}
+            about = {"source": "t", "digest": "d", "arm": run.arm, "seed": run.seed}
             place = folder / run.path.relative_to(finished.sweep.path) / "retention" / "t.json"
-            write_json(place, kept | {"scores": {"nll": [1.0, 2.0, 1.5]}})
+            write_json(place, about | {"scores": {"nll": [1.0, 2.0, 1.5]}})
     return folder
 
 
