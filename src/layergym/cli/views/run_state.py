@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,6 @@ from layergym.trainer.spec import RunSpec
 
 _RECENT = 20
 """Steps over which the time of the next ones is estimated."""
-
-
 _NOW_S = 10.0
 """Seconds that "now" lasts: those over which the rate of tokens is a mean."""
 _STRAGGLERS = 3
@@ -29,8 +27,8 @@ class Playing:
     turns: Counter[int] = field(default_factory=Counter)
     """Turns by episode; one shows up with its first turn."""
     over: set[int] = field(default_factory=set)
-    tokens: int = 0
-    """Sampled tokens."""
+    said: deque[tuple[float, int]] = field(default_factory=deque)
+    """When turns of the last seconds were finished, and how many tokens each has."""
     since: float = 0.0
     """When the first turn was finished; tokens are counted from there."""
     last: dict[int, float] = field(default_factory=dict)
