@@ -36,7 +36,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ from transformers import PreTrainedModel
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.forced_lengths import LOADS, SIZES, Count, Load, drawn, episodes, force
 from benchmarks.rollout_arms import ARMS, OURS, Prompts, Replies
+
+HEAD = (
+    f"{'at':>4} {'arm':8} {'s':>9} {'ratio':>6} {'tokens':>8} {'tokens/s':>9} {'passes':>7} "
+    f"{'slots':>10} {'useful':>7}  replies"
+)
 
 
 def main() -> None:
@@ -70,19 +75,22 @@ def main() -> None:
         environments=arguments.environments or load.environments,
         turns=tuple(arguments.turns or load.turns),
     )
-    found = [
-        measured(arm, temperature, arguments, load)
-        for temperature in arguments.temperatures
-        for arm in arguments.arms
-        if arm in OURS or not temperature
-    ]
+    found: list[dict[str, Any]] = []
+    for one in results(arguments, load):
+        found.append(one)
+        print(json.dumps(one) if arguments.json else shown(one, found), flush=True)
+
+
+def results(arguments: argparse.Namespace, load: Load) -> Iterator[dict[str, Any]]:
+    """Of every arm at every temperature, as soon as it is there."""
+    if not arguments.json:
+        print(HEAD, flush=True)
+    for temperature in arguments.temperatures:
+        for arm in arguments.arms:
+            if arm in OURS or not temperature:
+                yield measured(arm, temperature, arguments, load)
     if arguments.before:
-        found += before(arguments.before)
-    if arguments.json:
-        for one in found:
-            print(json.dumps(one))
-    else:
-        print(shown(found))
+        yield from before(arguments.before)
 
 
 def measured(
@@ -130,22 +138,16 @@ def before(path: str) -> list[dict[str, Any]]:
     return [one | {"arm": "before"} for one in found]
 
 
-def shown(found: Sequence[dict[str, Any]]) -> str:
-    """A table; ratios and replies are compared with the first arm of the same temperature."""
-    lines = [
-        f"{'at':>4} {'arm':8} {'s':>9} {'ratio':>6} {'tokens/s':>9} {'passes':>7} {'slots':>10} "
-        f"{'useful':>7}  replies"
-    ]
-    for one in found:
-        first = next(each for each in found if each["temperature"] == one["temperature"])
-        equal = "the same" if one["replies"] == first["replies"] else "OTHERS"
-        ratio = one["s"] / max(first["s"], 1e-9)
-        lines.append(
-            f"{one['temperature']:4} {one['arm']:8} {one['s']:9.2f} {ratio:6.2f} "
-            f"{one['tokens_per_s']:9.1f} {one['passes']:7} {one['slots']:10,} {one['useful']:7.1%}"
-            f"  {equal}"
-        )
-    return "\n".join([*lines, f"{found[0]['tokens']:,} tokens sampled"])
+def shown(one: dict[str, Any], found: Sequence[dict[str, Any]]) -> str:
+    """A line; ratio and replies are compared with the first arm of the same temperature."""
+    first = next(each for each in found if each["temperature"] == one["temperature"])
+    equal = "the same" if one["replies"] == first["replies"] else "OTHERS"
+    ratio = one["s"] / max(first["s"], 1e-9)
+    return (
+        f"{one['temperature']:4} {one['arm']:8} {one['s']:9.2f} {ratio:6.2f} "
+        f"{one['tokens']:8,} {one['tokens_per_s']:9.1f} {one['passes']:7} {one['slots']:10,} "
+        f"{one['useful']:7.1%}  {equal}"
+    )
 
 
 def synchronize(model: PreTrainedModel) -> None:

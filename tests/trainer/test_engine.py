@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,18 @@ def test_training_sends_the_chosen_layer_before_each_rollout(
     assert mismatch
     assert max(mismatch) < 1e-4, "on policy, although the weights move a lot"
     assert not list(tmp_path.glob("weights-*"))
+
+
+def test_rollouts_that_are_played_ahead_have_the_weights_of_one_step_before(
+    backend: Backend, tmp_path: Path
+) -> None:
+    done = train(replace(spec(backend), overlap=True, save_every=10, steps=3), tmp_path)
+    first, second, third = backend.loaded
+    assert all(torch.equal(first[name], value) for name, value in second.items())
+    assert any(not torch.equal(first[name], value) for name, value in third.items())
+    assert [row["policy_age"] for row in done.metrics] == [0, 1, 1]
+    fresh, *older = (row["mismatch_max"] for row in done.metrics)
+    assert fresh < 1e-4 < min(older), "what the older policy said is weighed by TRL's correction"
 
 
 def test_a_stopped_run_goes_on_with_its_own_weights(backend: Backend, tmp_path: Path) -> None:

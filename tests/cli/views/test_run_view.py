@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -150,15 +151,36 @@ def test_a_redone_step_is_shown_once() -> None:
 
 
 def test_turns_are_counted_while_a_rollout_is_played() -> None:
-    view = RunView(state(3), Console(file=StringIO()))
-    view.state.playing.now = iter([10.0, 10.0, 11.0, 12.0, *[50.0] * 9]).__next__
+    view = RunView(state(3, tasks_per_step=2, group_size=4), Console(file=StringIO()))
+    spoken = replace(TURN, reply=Reply("take mug", ids=(1, 2, 3, 4), logprobs=(-1.0,) * 4))
+    clock = 10.0
+    view.state.playing.now = lambda: clock
     for episode in (0, 1, 0):
-        view.turn(episode, TURN)
+        view.turn(episode, spoken)
+        clock += 1.0
+    clock = 12.0
+    assert "4 tokens/s" in picture(view.state, 120), "two turns in the two seconds since the first"
+    clock = 21.5
+    assert "0 tokens/s" in picture(view.state, 120), "one turn in the last ten seconds"
     view.end(0, TRAJECTORY)
+    clock = 50.0
     shown = picture(view.state, 120)
-    assert "playing: 1 episodes under way, 1 over · longest 2 turns" in shown
+    assert "playing: 1 of 8 episodes over · longest: 0 with 2 turns" in shown
     assert "no turn from 1 (0:39)" in shown
+
+
+def test_a_step_ends_the_rollout_that_is_shown_unless_the_next_one_is_being_played() -> None:
+    view = RunView(state(3, overlap=True), Console(file=StringIO()))
+    for episode in (0, 1):
+        view.turn(episode, TURN)
     view.show(row(4))
+    assert "0 of 128 episodes over" in picture(view.state, 80), "it began before the step ended"
+    for episode in (0, 1):
+        view.end(episode, TRAJECTORY)
+    view.turn(1, TURN)
+    assert "0 of 128 episodes over · longest: 1 with 1 turns" in picture(view.state, 80)
+    view.end(1, TRAJECTORY)
+    view.show(row(5))
     assert "playing" not in picture(view.state, 80)
 
 

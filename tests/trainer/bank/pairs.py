@@ -44,6 +44,7 @@ def variants(policy: str) -> list[RunSpec]:
         max_new_tokens=2,
         learning_rate=3e-3,
         save_every=2,
+        tokens_per_pass=1 << 16,  # Not what is free when each run begins.
     )
     return [
         replace(spec, layers="0"),

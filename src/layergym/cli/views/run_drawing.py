@@ -105,9 +105,10 @@ def _doing(state: RunState) -> Text:
     playing = state.playing
     if not playing.turns:
         return Text("starting" if not state.ends else "training", style="dim")
+    [(longest, turns)] = playing.turns.most_common(1)
     parts = [
-        f"playing: {len(playing.last)} episodes under way, {len(playing.over)} over",
-        f"longest {max(playing.turns.values())} turns",
+        f"playing: {len(playing.over)} of {state.episodes} episodes over",
+        f"longest: {longest} with {turns} turns",
         f"{playing.tokens_per_s:,.0f} tokens/s",
     ]
     late = [f"{episode} ({duration(s)})" for episode, s in playing.stragglers if s > _LATE_S]

@@ -15,6 +15,8 @@ _RECENT = 20
 """Steps over which the time of the next ones is estimated."""
 
 
+_NOW_S = 10.0
+"""Seconds that "now" lasts: those over which the rate of tokens is a mean."""
 _STRAGGLERS = 3
 """Episodes that are named as the slowest, at most."""
 
@@ -36,12 +38,14 @@ class Playing:
 
     def turn(self, episode: int, turn: Turn) -> None:
         """Take in a turn."""
-        if not self.turns:
-            self.since = self.now()
+        now = self.now()
+        if self.turns:
+            self.said.append((now, len(turn.reply.ids)))
         else:
-            self.tokens += len(turn.reply.ids)
+            self.since = now
+        self._forget(now)
         self.turns[episode] += 1
-        self.last[episode] = self.now()
+        self.last[episode] = now
 
     def end(self, episode: int) -> None:
         """Take in that an episode is over."""
@@ -50,14 +54,21 @@ class Playing:
 
     @property
     def tokens_per_s(self) -> float:
-        """Sampled tokens per second since the first turn."""
-        return self.tokens / max(self.now() - self.since, 1e-9)
+        """Sampled tokens per second now: over the last seconds, not before the first turn."""
+        now = self.now()
+        self._forget(now)
+        seconds = min(_NOW_S, now - self.since)
+        return sum(tokens for _, tokens in list(self.said)) / max(seconds, 1e-9)
 
     @property
     def stragglers(self) -> list[tuple[int, float]]:
         """Those that have had no turn for the longest, and for how many seconds."""
         slowest = sorted(self.last.items(), key=lambda pair: pair[1])[:_STRAGGLERS]
         return [(episode, self.now() - at) for episode, at in slowest]
+
+    def _forget(self, now: float) -> None:
+        while self.said and self.said[0][0] < now - _NOW_S:
+            self.said.popleft()
 
 
 @dataclass(slots=True)
@@ -79,6 +90,11 @@ class RunState:
     def step(self) -> int:
         """Optimiser steps taken."""
         return int(self.rows[-1]["step"]) if self.rows else 0
+
+    @property
+    def episodes(self) -> int:
+        """Those of a rollout, further rounds of dynamic sampling left out."""
+        return self.spec.tasks_per_step * self.spec.group_size
 
     @property
     def elapsed_s(self) -> float:

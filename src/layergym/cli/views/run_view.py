@@ -46,12 +46,15 @@ class RunView:
         kept = [known for known in self.state.rows if known["step"] < row["step"]]
         self.state.rows = [*kept, row]
         self.state.ends.append(time.monotonic())
-        self.state.playing = Playing()
+        if not self.state.playing.last:  # Else the next rollout is being played already.
+            self.state.playing = Playing()
         if self._lines:
             self._lines.show(row)
 
     def turn(self, episode: int, turn: Turn) -> None:
-        """Take in a turn of the rollout."""
+        """Take in a turn of the rollout; after the last one of an episode, of the next rollout."""
+        if episode in self.state.playing.over:
+            self.state.playing = Playing()
         self.state.playing.turn(episode, turn)
 
     def end(self, episode: int, _: Trajectory) -> None:
