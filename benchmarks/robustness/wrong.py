@@ -190,6 +190,7 @@ FINE: set[tuple[str, ...]] = {
         "max_turns=abc", "max_turns=0", "levels=9", "colour=red", "max_turns=[1]",
         "step_timeout_s=abc", "max_turns=1e999", "games=nowhere", "games=7")),
     ("envs", "word", "textworld-v0"),
+    ("trajectories", "folder", "."),  # Where the lines run there are some.
     ("plan", "--sampler", "vllm@http://127.0.0.1:9"),  # A plan asks no server.
     # Nothing is scored on the way without --eval-every, which may come from elsewhere.
     *((command, "--eval-split", value) for command in ("plan", "train")
