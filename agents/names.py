@@ -13,7 +13,7 @@ from layergym.agents.base import AnyAgent, ExpertAgent, HumanAgent, RandomAgent
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
-from layergym.agents.models.load import load_config, load_model, stored_dtype
+from layergym.agents.models.load import explaining, load_config, load_model, stored_dtype
 from layergym.agents.models.pull import SOURCES, pulled
 from layergym.agents.models.requests import Variants
 from layergym.agents.models.sampler import TransformersSampler
@@ -24,6 +24,7 @@ from layergym.agents.servers.openai_client import PREFIX, ChatClient, Endpoint, 
 from layergym.agents.styles import style_of
 from layergym.base.errors import InputError
 from layergym.base.files import read_json
+from layergym.base.numbers import Bounds
 from layergym.envs import TextEnv
 
 
@@ -106,9 +107,13 @@ def num_layers(name: str) -> int:
     """Decoder layers of the model of this name, from its configuration alone.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or its configuration does not say.
     """
-    return int(load_config(source(name)).get_text_config(decoder=True).num_hidden_layers)
+    config = load_config(source(name)).get_text_config(decoder=True)
+    layers = getattr(config, "num_hidden_layers", None)
+    if not isinstance(layers, int) or not Bounds(1, 100_000, whole=True).hold(layers):
+        raise InputError(f'"{name}" does not say how many layers it has; mend its config.json')
+    return layers
 
 
 def shape_of(name: str) -> PreTrainedModel:
@@ -118,7 +123,7 @@ def shape_of(name: str) -> PreTrainedModel:
         InputError: there is no such model.
     """
     config = load_config(source(name))
-    with torch.device("meta"):
+    with torch.device("meta"), explaining(name):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     return model
 

@@ -138,7 +138,7 @@ def same_text(text: str) -> str:
 _LONG = 40  # characters from which one text inside another is no accident
 
 
-def overlap(training: Iterable[str], held_out: Iterable[str]) -> list[str]:
+def leaked(training: Iterable[str], held_out: Iterable[str]) -> list[str]:
     """Which held-out texts equal a training text, or, if long, lie inside one, by `same_text`."""
     seen = {same_text(text) for text in training}
     joined = "\n".join(sorted(seen))

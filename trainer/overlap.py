@@ -15,7 +15,7 @@ from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError
 from layergym.trainer.ahead import Ahead, Twin
 from layergym.trainer.credit.collect import Collected, collect
-from layergym.trainer.playing import Playing
+from layergym.trainer.playing import RolloutPlayer
 from layergym.trainer.spec import HERE, RunSpec
 from layergym.trainer.trainer import GiGPOTrainer
 
@@ -31,7 +31,7 @@ def overlap(
     agent: LLMAgent,
     agent_of: Callable[[PreTrainedModel], LLMAgent],
     publish: Callable[[], None],
-    playing: Playing,
+    playing: RolloutPlayer,
 ) -> Ahead:
     """What plays ahead for `trainer`, if that is asked for; it is to be closed at the end.
 

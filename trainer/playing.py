@@ -19,7 +19,7 @@ Note = Callable[[Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Playing:
+class RolloutPlayer:
     """Plays episodes of a run's training tasks."""
 
     spec: RunSpec

@@ -52,7 +52,7 @@ from layergym.trainer.layers.lora import with_lora
 from layergym.trainer.layers.selection import LayerSelection, check_layers
 from layergym.trainer.manifest import manifest
 from layergym.trainer.overlap import overlap, twin_of
-from layergym.trainer.playing import Playing
+from layergym.trainer.playing import RolloutPlayer
 from layergym.trainer.processes import fsdp_asked
 from layergym.trainer.samples import Samples
 from layergym.trainer.seals import last_whole
@@ -198,7 +198,7 @@ def train_policy(
     check_trackers(watch.report_to)
     torch.manual_seed(spec.seed)
     tasks = panel(make_env_of(spec, "train")())
-    playing = Playing(spec, watch)
+    playing = RolloutPlayer(spec, watch)
 
     def play(jobs: Sequence[Job]) -> list[Trajectory]:
         _sync(policy.agent, trainer)

@@ -21,7 +21,7 @@ from layergym.agents.models.attention import (
 )
 from layergym.agents.models.branches import branch_masks
 from layergym.agents.models.cache import RaggedCache, Read, cache_keyword
-from layergym.agents.models.spans import CALL_BYTES, carry, runs_of
+from layergym.agents.models.spans import CALL_BYTES, carry, row_runs
 
 LEAST = 4
 """Rows of a decoding pass and new tokens of a row, at least. From here on, libraries multiply every
@@ -153,7 +153,7 @@ class CachedModel:
         if self.model.device.type != "cpu":
             return
         spans = [self._rounded(length + 1) for length in lengths]
-        runs = runs_of(spans, heads=self._heads, call=self._call, threads=torch.get_num_threads())
+        runs = row_runs(spans, heads=self._heads, call=self._call, threads=torch.get_num_threads())
         every = masks if isinstance(masks, dict) else dict.fromkeys(self._windows, masks)
         for kind, mask in every.items():
             if self._windows[kind] is None:

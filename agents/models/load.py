@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -46,10 +47,8 @@ def load_model(
     name = str(name_or_path)
     tokenizer = load_tokenizer(name)
     source, gguf = _located(name)
-    try:
+    with explaining(name):
         model = _from_gguf(source, gguf, dtype) if gguf else _from_files(source, dtype)
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        raise _explained(name, error) from error
     cast(torch.nn.Module, model).to(device)
     use_own_attention(model)
     return model.eval(), tokenizer
@@ -63,10 +62,8 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
     """
     name = str(name_or_path)
     source, gguf = _located(name)
-    try:
+    with explaining(name):
         tokenizer = AutoTokenizer.from_pretrained(source, **_file(gguf))
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _explained(name, error) from error
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # transformers makes an empty tokenizer up for some models that come without one.
@@ -85,10 +82,8 @@ def load_config(name_or_path: str | Path) -> PreTrainedConfig:
     """
     name = str(name_or_path)
     source, gguf = _located(name)
-    try:
+    with explaining(name):
         config = AutoConfig.from_pretrained(source, **_file(gguf))
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _explained(name, error) from error
     assert isinstance(config, PreTrainedConfig)
     return config
 
@@ -147,6 +142,21 @@ def _from_gguf(source: str, gguf: str, dtype: torch.dtype | None) -> PreTrainedM
     model.load_state_dict(quantised.state_dict())
     assert isinstance(model, PreTrainedModel)
     return model
+
+
+@contextmanager
+def explaining(name: str) -> Iterator[None]:
+    """Say in a sentence whatever libraries raise about the files of a model; they raise anything.
+
+    Raises:
+        InputError: that sentence.
+    """
+    try:
+        yield
+    except (InputError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise _explained(name, error) from error
 
 
 def _explained(name: str, error: Exception) -> InputError:

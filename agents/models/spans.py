@@ -17,11 +17,11 @@ _LEAST = 0.1
 """Share of what is read that cutting must save."""
 _RUNS = "layergym_runs"
 
-Run = tuple[slice, int]
+RowRun = tuple[slice, int]
 """Rows of a batch and how many of their first slots are read."""
 
 
-def runs_of(spans: Sequence[int], *, heads: int, call: float, threads: int) -> list[Run]:
+def row_runs(spans: Sequence[int], *, heads: int, call: float, threads: int) -> list[RowRun]:
     """Cut a batch where that is faster; one run where it is not.
 
     Args:
@@ -31,20 +31,20 @@ def runs_of(spans: Sequence[int], *, heads: int, call: float, threads: int) -> l
         threads: that share a call.
     """
     whole = _cost(len(spans), max(spans), heads, threads)
-    found: list[Run] = []
+    cut: list[RowRun] = []
     total = 0.0
     first, longest, cost = 0, spans[0], 0.0
     for n, span in enumerate(spans):
         joined = _cost(n + 1 - first, max(longest, span), heads, threads)
         apart = cost + call + _cost(1, span, heads, threads)
         if joined > apart:
-            found.append((slice(first, n), longest))
+            cut.append((slice(first, n), longest))
             total += cost + call
             first, longest, joined = n, span, _cost(1, span, heads, threads)
         longest, cost = max(longest, span), joined
-    found.append((slice(first, len(spans)), longest))
+    cut.append((slice(first, len(spans)), longest))
     saves = whole - total - cost > _LEAST * whole
-    return found if saves else [(slice(0, len(spans)), max(spans))]
+    return cut if saves else [(slice(0, len(spans)), max(spans))]
 
 
 def _cost(rows: int, span: int, heads: int, threads: int) -> float:
@@ -52,14 +52,14 @@ def _cost(rows: int, span: int, heads: int, threads: int) -> float:
     return float(-(-rows * heads // threads) * threads * span)
 
 
-def carry(mask: Tensor, runs: Sequence[Run]) -> Tensor:
+def carry(mask: Tensor, runs: Sequence[RowRun]) -> Tensor:
     """The mask (B, 1, 1, S) with its runs, which attention finds with `runs_at`."""
     if len(runs) > 1:
         vars(mask)[_RUNS] = runs
     return mask
 
 
-def runs_at(mask: Tensor) -> Sequence[Run]:
+def runs_at(mask: Tensor) -> Sequence[RowRun]:
     """The runs that a mask carries; none: all rows at once."""
-    found: Sequence[Run] = vars(mask).get(_RUNS, ())
-    return found
+    cut: Sequence[RowRun] = vars(mask).get(_RUNS, ())
+    return cut

@@ -54,6 +54,8 @@ def tried(name: str, kills: int, seed: int, sweep: Path) -> Iterator[Case]:
             furnish(place, sweep)
             ended_itself = False
             while not ended_itself:
+                if job.whole and left_by(place / job.folder) == left:
+                    break  # It was done when it was killed: begun again, it would be refused.
                 limit_s = moments.uniform(0.02, most) * length_s if killed < kills else LIMIT_S
                 ended = forked(next_line(job, place), place, limit_s)
                 what = f"{name}: after {killed} kills, {limit_s:.2f} s"
@@ -67,7 +69,7 @@ def tried(name: str, kills: int, seed: int, sweep: Path) -> Iterator[Case]:
                     yield Case(what, "traceback" if ended.traceback else "killed", ended.err)
                     return
             bad = differing(left, left_by(place / job.folder))
-            yield Case(what, "lost" if bad else "fine", f"ended: {bad}")
+            yield Case(f"{name}: at its end", "lost" if bad else "fine", f"ended: {bad}")
             if killed >= kills:
                 return
             shutil.rmtree(place)

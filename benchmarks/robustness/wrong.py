@@ -111,7 +111,7 @@ COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
     "referee": (["random", "--preset", "gigpo-alfworld", "--eval-tasks", "2"],
                 COMPUTE | {"model": "agent", "--preset": "preset", "--env-arg": "env-arg",
                            "--eval-tasks": "count", "--out": "old folder", "--check": "run"}),
-    "report": (["SWEEP"], {"runs": "run", "--out": "no folder"}),
+    "report": (["SWEEP", "--html"], {"runs": "run", "--out": "no folder"}),
     "publish": (["RUN", "--out", "new"], {"run": "run", "--out": "old folder",
                                           "--push": "repository"}),
     "pull": (["smollm2"], {"name": "model"}),
@@ -190,7 +190,11 @@ FINE: set[tuple[str, ...]] = {
         "max_turns=abc", "max_turns=0", "levels=9", "colour=red", "max_turns=[1]",
         "step_timeout_s=abc", "max_turns=1e999", "games=nowhere", "games=7")),
     ("envs", "word", "textworld-v0"),
+    ("trajectories", "folder", "."),  # Where the lines run there are some.
     ("plan", "--sampler", "vllm@http://127.0.0.1:9"),  # A plan asks no server.
+    # Nothing is scored on the way without --eval-every, which may come from elsewhere.
+    *((command, "--eval-split", value) for command in ("plan", "train")
+      for value in WRONG["split"]),
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {
@@ -218,6 +222,6 @@ ALONE: dict[str, list[list[str]]] = {
     "demo": [["--seeds"], ["--seeds", "0", "0"], ["extra"]],
     "publish": [["FULL"], []],
     "trajectories": [["FULL", "--solved", "--failed"], []],
-    "report": [[], ["--html"]],
+    "report": [[], ["--html"], ["SWEEP", "--out", "new"]],
 }  # fmt: skip
 """Further wrong lines of a command."""

@@ -56,8 +56,8 @@ def read_prediction(folder: Path) -> Prediction | None:
             LayerStatistics(_COUNT.read(row, "layer"), *(_FINITE.read(row, n) for n in STATISTICS))
             for row in value["layers"]
         )
-        about = (_COUNT.read(value, name) for name in ("tasks", "episodes", "seed"))
-        return Prediction(*about, layers)
+        tasks, episodes, seed = (_COUNT.read(value, n) for n in ("tasks", "episodes", "seed"))
+        return Prediction(tasks, episodes, seed, layers)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder / FILE} does not say what it rests on ({briefly(error)}); "

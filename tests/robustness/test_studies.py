@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,13 +54,13 @@ def studied(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for name in names:
         write_eval(votes / name / "seed-0", result_of(drawn.random((8, 1)) < 0.5, arm=name))
     voters = [f"layer-0{i}" for i in range(3)]
-    kept = {"voters": voters, "ensembles": [f"{name}/seed-0" for name in names]}
+    kept: dict[str, Any] = {"voters": voters, "ensembles": [f"{name}/seed-0" for name in names]}
     write_json(votes / "votes.json", kept)
     for run in finished.sweep.runs:
         if run.arm in ("base", "full"):
-            kept = {"source": "t", "digest": "d", "arm": run.arm, "seed": run.seed}
+            about = {"source": "t", "digest": "d", "arm": run.arm, "seed": run.seed}
             place = folder / run.path.relative_to(finished.sweep.path) / "retention" / "t.json"
-            write_json(place, kept | {"scores": {"nll": [1.0, 2.0, 1.5]}})
+            write_json(place, about | {"scores": {"nll": [1.0, 2.0, 1.5]}})
     return folder
 
 

@@ -16,6 +16,7 @@ from layergym.trainer.ahead import AGE, Ahead, Left, Twin
 from layergym.trainer.callbacks import Watch
 from layergym.trainer.credit.collect import Collected
 from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.selection import decoder_layers
 from layergym.trainer.run import train
 from tests.small_runs import logged, small_run
 
@@ -33,7 +34,12 @@ def rollouts(folder: Path, **settings: Any) -> list[Said]:
             played.append([])
         played[-1].append((episode, trajectory))
 
-    usual = {"layers": "all", "steps": 3, "temperature": 2.0, "invalid_penalty": 1.0}
+    usual: dict[str, Any] = {
+        "layers": "all",
+        "steps": 3,
+        "temperature": 2.0,
+        "invalid_penalty": 1.0,
+    }
     train(small_run(**usual | settings), folder, watch=Watch(on_end=on_end))
     in_order = [sorted(one, key=lambda pair: pair[0]) for one in played]
     return [[[turn.reply.ids for turn in t.turns] for _, t in one] for one in in_order]
@@ -164,7 +170,7 @@ def test_a_twin_shares_what_is_frozen_and_follows_the_rest() -> None:
     before = trained.detach().clone()
     with torch.no_grad():
         trained.add_(1.0)
-    copied = twin.model.get_decoder().layers[1].mlp.down_proj.weight
+    copied = decoder_layers(twin.model)[1].get_submodule("mlp.down_proj").get_parameter("weight")
     assert torch.equal(copied, before)
     twin.follow()
     assert torch.equal(copied, trained) and not copied.requires_grad

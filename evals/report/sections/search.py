@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from layergym.base.numbers import Bounds
 from layergym.evals.arms import ArmName
@@ -72,7 +73,7 @@ def _scan(sweep: Sweep, stride: int) -> Text:
 
 def _steps(run: Run) -> int:
     """How many the run was to take; those that it took, where its settings do not say."""
-    steps = run.config.get("steps")
+    steps: Any = run.config.get("steps")
     return int(steps) if Bounds(0, whole=True).hold(steps) else len(run.metrics)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from layergym import InputError
 from layergym.base.hub import on_hub
 from layergym.command.console import add_output, output
+from layergym.command.values import text
 
 EXAMPLES = """
 examples:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             const=name,
             help=f"also write report.{name}, beside report.json",
         )
-    parser.add_argument("--out", type=Path, help="where to write (default: FIRST/report)")
+    parser.add_argument("--out", type=text, help="where to write (default: FIRST/report)")
     add_output(parser)
 
 
@@ -48,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.report.render.terminal import show
     from layergym.evals.report.write import by_format, write_report
 
+    if args.out and not args.formats:
+        raise InputError("--out is where files go; say which: --html, --md, --png or --txt")
     out = output(args)
     report = build(args.runs)
     show(report, out.results)
@@ -56,7 +59,11 @@ def run(args: argparse.Namespace) -> int:
         first: Path = args.runs[0]
         if args.out is None and on_hub(first):
             raise InputError("where to write? give --out FOLDER")
-        folder = args.out or (first / "report" if first.is_dir() else first.with_suffix(""))
+        folder = (
+            Path(args.out)
+            if args.out
+            else (first / "report" if first.is_dir() else first.with_suffix(""))
+        )
         files = by_format(write_report(report, folder, ["json", *args.formats]))
         for file in files.values():
             out.show(str(file))

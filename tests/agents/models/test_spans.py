@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from layergym.agents.models import attend, forward
 from layergym.agents.models.requests import Request, Sample
 from layergym.agents.models.sampler import TransformersSampler
-from layergym.agents.models.spans import runs_of
+from layergym.agents.models.spans import row_runs
 
 LENGTHS = (8, 200, 330, 20, 500, 90)
 
@@ -23,7 +23,7 @@ LENGTHS = (8, 200, 330, 20, 500, 90)
 @pytest.mark.parametrize("call", [0.0, 100.0, 1e9])
 def test_runs_hold_every_row_in_order_and_all_that_it_needs(call: float, threads: int) -> None:
     spans = np.random.default_rng(0).integers(1, 4000, 64).tolist()
-    runs = runs_of(spans, heads=3, call=call, threads=threads)
+    runs = row_runs(spans, heads=3, call=call, threads=threads)
     assert [n for rows, _ in runs for n in range(64)[rows]] == list(range(64))
     assert all(span == max(spans[rows]) for rows, span in runs)
     assert all(left.stop == right.start for (left, _), (right, _) in pairwise(runs))
@@ -32,9 +32,9 @@ def test_runs_hold_every_row_in_order_and_all_that_it_needs(call: float, threads
 
 
 def test_what_is_as_long_or_cheap_is_not_cut() -> None:
-    assert runs_of([640] * 9, heads=2, call=10.0, threads=1) == [(slice(0, 9), 640)]
-    assert runs_of([64, 128, 64], heads=2, call=300.0, threads=1) == [(slice(0, 3), 128)]
-    assert len(runs_of([64, 9000, 64], heads=2, call=300.0, threads=1)) == 3
+    assert row_runs([640] * 9, heads=2, call=10.0, threads=1) == [(slice(0, 9), 640)]
+    assert row_runs([64, 128, 64], heads=2, call=300.0, threads=1) == [(slice(0, 3), 128)]
+    assert len(row_runs([64, 9000, 64], heads=2, call=300.0, threads=1)) == 3
 
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "gemma3"])

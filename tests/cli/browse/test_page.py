@@ -150,7 +150,7 @@ def test_a_browser_shows_texts_as_texts(hostile: Path, tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for start in (f"file://{file}", server.address):
             for place, expected in {
-                "#/": "hostile",
+                "#/": "ALFWorld",
                 "#/0": "success",
                 "#/0/episodes": "&lt;/script&gt;",
                 "#/0/episodes/0.1": "advantage",

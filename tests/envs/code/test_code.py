@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 import layergym as lg
 from layergym.envs.code import Code, generated
 from layergym.envs.code.replies import read_program
-from layergym.envs.rows import overlap, read_rows, same_text
+from layergym.envs.rows import leaked, read_rows, same_text
 
 RIGHT = "def double(x):\n    return 2 * x"
 WRONG = "def double(x):\n    return 6"
@@ -245,5 +245,5 @@ def test_leaks_are_found_by_normalised_text() -> None:
         "Write a  function to add `two numbers`, please",
         "Sum",
     ]
-    assert overlap(train, test) == test[:1]
-    assert overlap([f"Question: {test[0]} Answer:"], test[:1]) == test[:1]
+    assert leaked(train, test) == test[:1]
+    assert leaked([f"Question: {test[0]} Answer:"], test[:1]) == test[:1]

@@ -7,7 +7,7 @@ import pytest
 
 from layergym.envs.code import Code, datasets, generated
 from layergym.envs.code.problems import CodeProblem
-from layergym.envs.rows import overlap, read_rows
+from layergym.envs.rows import leaked, read_rows
 from layergym.envs.sandbox import Limits, Sandbox
 
 QUICK = Limits(wall_s=3.0, cpu_s=2)
@@ -125,8 +125,8 @@ def test_no_humaneval_problem_is_in_a_training_panel(shared_data: Path) -> None:
     training = [p.statement for p in generated.generated_problems("train")]
     rows = read_rows(shared_data / "mbpp" / "mbpp.jsonl", "train")
     training += [p.statement for p in datasets.problems(rows, "train")]
-    assert overlap(training, held_out) == []
-    assert overlap([*training, f"Please. {held_out[7]}"], held_out) == [held_out[7]]
+    assert leaked(training, held_out) == []
+    assert leaked([*training, f"Please. {held_out[7]}"], held_out) == [held_out[7]]
 
 
 def test_the_plus_versions_are_read_the_same_way(shared_data: Path) -> None:

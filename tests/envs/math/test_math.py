@@ -10,7 +10,7 @@ import pytest
 import layergym as lg
 from layergym.envs.math import Math, generated
 from layergym.envs.math.problems import questions
-from layergym.envs.rows import overlap, read_rows, same_text
+from layergym.envs.rows import leaked, read_rows, same_text
 
 ROWS = [
     {"question": "What is 6 times 7?", "answer": "6*7 = <<6*7=42>>42\n#### 42"},
@@ -220,6 +220,6 @@ def test_no_test_question_is_in_a_training_panel(shared_data: Path) -> None:
 
     training = texts("gsm8k", "train") + [q.text for q in generated.generated_questions("train")]
     held_out = texts("math/MATH-500.jsonl", "test") + texts("gsm8k", "test")
-    assert overlap(training, held_out) == []
+    assert leaked(training, held_out) == []
     longest = max(held_out, key=len)
-    assert overlap([*training, f"{longest}  Please answer."], held_out) == [longest]
+    assert leaked([*training, f"{longest}  Please answer."], held_out) == [longest]

@@ -65,6 +65,13 @@ def test_what_can_share_a_bank_does_and_keeps_its_place(sweep_of: SweepOf, tmp_p
     assert found == [["full"], ["layer-00", "layer-05"], ["layer-03"]]
 
 
+def test_a_run_of_a_sweep_reports_to_trackers(sweep_of: SweepOf, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    _, full, *_ = jobs_of(sweep_of(1), tmp_path)
+    work([replace(full, report_to=("tensorboard",))])
+    assert list(full.folder.rglob("events.out.tfevents.*"))
+
+
 def test_a_run_is_never_done_by_two_processes(
     sweep_of: SweepOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

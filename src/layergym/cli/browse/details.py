@@ -26,7 +26,7 @@ def in_detail(path: Path) -> dict[str, Any]:
     found = in_one_line(path)
     if "problem" in found:
         return found
-    runs = [(run, *_name(run)) for run in runs_of(path)]
+    runs = [(run, *_name(run)) for run in folders_of_runs(path)]
     lines = [_line(run) | {"arm": arm, "seed": seed} for run, arm, seed in runs]
     return found | {
         "runs": lines,
@@ -35,7 +35,7 @@ def in_detail(path: Path) -> dict[str, Any]:
     }
 
 
-def runs_of(path: Path) -> list[Path]:
+def folders_of_runs(path: Path) -> list[Path]:
     """The run folders of a sweep or an evaluation; a run is its own."""
     kind = kind_of(path)
     if kind == "sweep":
@@ -45,7 +45,7 @@ def runs_of(path: Path) -> list[Path]:
 
 def measures_of(path: Path) -> list[str]:
     """What the runs of a folder logged, those first that a reader looks for."""
-    last = [rows[-1] for run in runs_of(path) if (rows := _rows(run))]
+    last = [rows[-1] for run in folders_of_runs(path) if (rows := _rows(run))]
     names = {name for row in last for name in row} - {"step"}
     return sorted(names, key=lambda name: (_place(name), name))
 
@@ -53,7 +53,7 @@ def measures_of(path: Path) -> list[str]:
 def curves(path: Path, measure: str) -> dict[str, Any]:
     """One measure by step, a curve for every run that logged it."""
     found = []
-    for run in runs_of(path):
+    for run in folders_of_runs(path):
         points = [(row["step"], row[measure]) for row in _rows(run) if measure in row]
         if points:
             arm, seed = _name(run)

@@ -109,9 +109,7 @@ class Library:
         known = set(self._folders)
         self._folders += [path for path in find_folders(self._roots) if path not in known]
         lines = enumerate(map(in_one_line, self._folders))
-        return [
-            {"id": number, "folder": str(self._folders[number]), **line} for number, line in lines
-        ]
+        return [{"id": number, **line} for number, line in lines]
 
     def _of(self, number: int) -> Episodes:
         if number not in self._episodes:

@@ -13,8 +13,6 @@ from layergym.trainer.spec import RunSpec
 
 _RECENT = 20
 """Steps over which the time of the next ones is estimated."""
-
-
 _NOW_S = 10.0
 """Seconds that "now" lasts: those over which the rate of tokens is a mean."""
 _STRAGGLERS = 3
@@ -29,10 +27,10 @@ class Playing:
     turns: Counter[int] = field(default_factory=Counter)
     """Turns by episode; one shows up with its first turn."""
     over: set[int] = field(default_factory=set)
+    said: deque[tuple[float, int]] = field(default_factory=deque)
+    """When turns of the last seconds were finished, and how many tokens each has."""
     since: float = 0.0
     """When the first turn was finished; tokens are counted from there."""
-    said: deque[tuple[float, int]] = field(default_factory=deque)
-    """When the last turns were finished, and the tokens of each."""
     last: dict[int, float] = field(default_factory=dict)
     """When episodes that go on finished their last turn."""
 
@@ -43,8 +41,7 @@ class Playing:
             self.said.append((now, len(turn.reply.ids)))
         else:
             self.since = now
-        while self.said and self.said[0][0] < now - _NOW_S:
-            self.said.popleft()
+        self._forget(now)
         self.turns[episode] += 1
         self.last[episode] = now
 
@@ -57,14 +54,19 @@ class Playing:
     def tokens_per_s(self) -> float:
         """Sampled tokens per second now: over the last seconds, not before the first turn."""
         now = self.now()
-        recent = sum(tokens for at, tokens in tuple(self.said) if at >= now - _NOW_S)
-        return recent / max(min(_NOW_S, now - self.since), 1e-9)
+        self._forget(now)
+        seconds = min(_NOW_S, now - self.since)
+        return sum(tokens for _, tokens in list(self.said)) / max(seconds, 1e-9)
 
     @property
     def stragglers(self) -> list[tuple[int, float]]:
         """Those that have had no turn for the longest, and for how many seconds."""
         slowest = sorted(self.last.items(), key=lambda pair: pair[1])[:_STRAGGLERS]
         return [(episode, self.now() - at) for episode, at in slowest]
+
+    def _forget(self, now: float) -> None:
+        while self.said and self.said[0][0] < now - _NOW_S:
+            self.said.popleft()
 
 
 @dataclass(slots=True)
