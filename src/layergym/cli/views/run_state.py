@@ -41,7 +41,8 @@ class Playing:
             self.said.append((now, len(turn.reply.ids)))
         else:
             self.since = now
-        self._forget(now)
+        while self.said and self.said[0][0] < now - _NOW_S:
+            self.said.popleft()
         self.turns[episode] += 1
         self.last[episode] = now
 
@@ -53,20 +54,15 @@ class Playing:
     @property
     def tokens_per_s(self) -> float:
         """Sampled tokens per second now: over the last seconds, not before the first turn."""
-        now = self.now()
-        self._forget(now)
-        seconds = min(_NOW_S, now - self.since)
-        return sum(tokens for _, tokens in list(self.said)) / max(seconds, 1e-9)
+        now = self.now()  # Asked by the thread that draws, so nothing is changed here.
+        recent = sum(tokens for at, tokens in tuple(self.said) if at >= now - _NOW_S)
+        return recent / max(min(_NOW_S, now - self.since), 1e-9)
 
     @property
     def stragglers(self) -> list[tuple[int, float]]:
         """Those that have had no turn for the longest, and for how many seconds."""
         slowest = sorted(self.last.items(), key=lambda pair: pair[1])[:_STRAGGLERS]
         return [(episode, self.now() - at) for episode, at in slowest]
-
-    def _forget(self, now: float) -> None:
-        while self.said and self.said[0][0] < now - _NOW_S:
-            self.said.popleft()
 
 
 @dataclass(slots=True)
