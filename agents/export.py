@@ -11,13 +11,20 @@ from layergym.base.locks import staged
 
 
 def write_dataset(folder: Path, records: Iterable[Record]) -> int:
-    """Write records as a dataset that `datasets.load_dataset(folder)` reads; how many there were.
-
-    One row per trajectory; `turns` is a list of objects, `messages` the same as a conversation:
-    what was seen as the user, what was said as the assistant.
+    """Write records as a dataset, `folder`, whole or not at all; how many there were.
 
     Raises:
         InputError: as `staged`.
+    """
+    with staged(folder) as scratch:
+        return fill_dataset(scratch, records)
+
+
+def fill_dataset(folder: Path, records: Iterable[Record]) -> int:
+    """Write records into a folder as a dataset that `datasets.load_dataset(folder)` reads.
+
+    One row per trajectory; `turns` is a list of objects, `messages` the same as a conversation:
+    what was seen as the user, what was said as the assistant.
     """
     from datasets import Dataset, Features, List, Value
 
@@ -53,10 +60,9 @@ def write_dataset(folder: Path, records: Iterable[Record]) -> int:
         row["messages"] = list(_messages(row["turns"]))
         row["masked"] = row.get("masked", False)
         row["turns"] = [dict.fromkeys(turn) | played for played in row["turns"]]
-    with staged(folder) as scratch:
-        (scratch / "data").mkdir()
-        path = scratch / "data" / "train-00000-of-00001.parquet"
-        Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
+    (folder / "data").mkdir()
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    Dataset.from_list(rows, features=Features(columns)).to_parquet(path)
     return len(rows)
 
 

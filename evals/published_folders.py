@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from shutil import copyfile
 
-from layergym.agents.export import write_dataset
+from layergym.agents.export import fill_dataset
 from layergym.agents.trajectories import NAME, Record, read_records, record_files, write_records
 from layergym.base.errors import InputError
 from layergym.base.files import write_text
@@ -47,7 +47,7 @@ def package_episodes(place: Path, folder: Path) -> Path:
         raise InputError(f"{place} holds no episode")
     with staged(folder) as scratch:
         write_records(scratch / NAME, records)
-        write_dataset(scratch, records)
+        fill_dataset(scratch, records)
         write_text(scratch / "README.md", _episodes_card(records))
     return folder
 

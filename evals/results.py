@@ -67,8 +67,8 @@ class EvalResult:
         counts = (self.errors, self.out_of_context, self.shortened)
         if min(counts) < 0 or max(self.cut, self.shortened) > len(self.tasks) * repeats:
             raise InputError(
-                f"arm {self.arm}: its counts of episodes that were cut short cannot be; there are "
-                f"{len(self.tasks) * repeats}"
+                f"arm {self.arm}: its counts of errors, episodes out of context and shortened "
+                f"ones cannot be right, of {len(self.tasks) * repeats} episodes; score it again"
             )
         if self.scored not in get_args(Scored):
             raise InputError(f"arm {self.arm}: a score is of success or reward, not {self.scored}")

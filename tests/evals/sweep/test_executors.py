@@ -94,7 +94,7 @@ def test_a_run_elsewhere_is_brought_back_whole(sweep_of: SweepOf, tmp_path: Path
     assert files is not None and not finished(base.folder)
     unpack_folder(files, base.folder)
     assert finished(base.folder) and (base.folder / "old").is_dir()
-    assert len(list((base.folder / "evals").iterdir())) == 3
+    assert len(list((base.folder / "evals").glob("*.json"))) == 3
     assert [path.name for path in base.folder.parent.iterdir()] == [base.folder.name]
 
 
