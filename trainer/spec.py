@@ -144,11 +144,21 @@ class RunSpec:
         self._check_kinds()
         if self.keep not in ("last", "best"):
             raise unknown("keep", str(self.keep), ("last", "best"))
-        if self.keep == "best" and not self.eval_every:
-            raise InputError("to keep the best step, say how often to score: --eval-every N")
+        if not self.eval_every:
+            self._check_not_scored()
         check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
         _ = self.credit
+
+    def _check_not_scored(self) -> None:
+        """Refuse settings of held-out scores where none are taken."""
+        if self.keep == "best":
+            raise InputError("to keep the best step, say how often to score: --eval-every N")
+        usual = {field.name: field.default for field in fields(self)}
+        for name in ("eval_split", "eval_tasks"):
+            if getattr(self, name) != usual[name]:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} has no effect without --eval-every N; give both")
 
     def _check_kinds(self) -> None:
         for setting in fields(self):

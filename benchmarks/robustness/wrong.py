@@ -192,9 +192,6 @@ FINE: set[tuple[str, ...]] = {
     ("envs", "word", "textworld-v0"),
     ("trajectories", "folder", "."),  # Where the lines run there are some.
     ("plan", "--sampler", "vllm@http://127.0.0.1:9"),  # A plan asks no server.
-    # Nothing is scored on the way without --eval-every, which may come from elsewhere.
-    *((command, "--eval-split", value) for command in ("plan", "train")
-      for value in WRONG["split"]),
 }  # fmt: skip
 """Not wrong after all, in every command or in one."""
 ALONE: dict[str, list[list[str]]] = {

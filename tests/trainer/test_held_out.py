@@ -49,7 +49,7 @@ def test_steps_are_scored_and_the_best_is_kept(whole: tuple[Path, Trained]) -> N
 
 def test_training_is_the_same_as_without(whole: tuple[Path, Trained], tmp_path: Path) -> None:
     folder, _ = whole
-    train(replace(SPEC, eval_every=0, keep="last"), tmp_path / "run")
+    train(replace(SPEC, eval_every=0, eval_tasks=64, keep="last"), tmp_path / "run")
     name = "delta.safetensors"
     assert (tmp_path / "run" / name).read_bytes() == (folder / name).read_bytes()
     assert not (tmp_path / "run" / BEST).exists()
@@ -70,8 +70,9 @@ def test_a_score_has_its_interval() -> None:
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--eval-every"):
-        replace(SPEC, eval_every=0)
+    for without in ({}, {"keep": "last"}, {"keep": "last", "eval_tasks": 64, "eval_split": "test"}):
+        with pytest.raises(InputError, match="--eval-every"):
+            replace(SPEC, eval_every=0, **without)
     with pytest.raises(InputError, match="tasks"):
         train(replace(SPEC, eval_tasks=5000), tmp_path / "run")
     with pytest.raises(InputError, match="split"):
