@@ -144,7 +144,7 @@ _FEW = ["--eval-tasks", "2", "--eval-repeats", "1"]
 _STUDIES = [
     ["dissect", "F", *_FEW, "--sets", "bfloat16"],
     ["vote", "F", *_FEW],
-    ["predict", "F", "--tasks", "2"],
+    ["predict", "F", "--tasks", "48"],
     ["retention", "F", "--arms", "base", "full", "--text", "F/sweep.json"],
 ]
 KINDS: dict[str, tuple[list[list[str]], list[list[str]]]] = {
