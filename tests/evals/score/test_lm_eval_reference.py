@@ -31,7 +31,7 @@ def test_every_question_is_scored_as_by_the_harness(kind: str) -> None:
         ours = choice_loglikelihoods(model, tokenizer, asked)
         assert len(ours) == len(theirs["loglikelihoods"]) == len(asked)
         for one, other in zip(ours, theirs["loglikelihoods"], strict=True):
-            assert one == pytest.approx(other, abs=2e-4)
+            assert one == pytest.approx(other, rel=1e-4, abs=2e-4)
         assert score_questions(model, tokenizer, asked) == {
             measure: tuple(theirs[measure]) for measure in ("acc", "acc_norm")
         }
