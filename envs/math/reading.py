@@ -14,6 +14,7 @@ from layergym.envs.math.cursor import Cursor
 from layergym.envs.math.numerals import MAGNITUDES, leading_share, numeral
 from layergym.envs.math.quantities import Quantity
 from layergym.envs.math.tails import tail
+from layergym.envs.math.tokens import Token
 from layergym.envs.math.units import AMBIGUOUS, CURRENCIES, Unit, unit
 
 _LEAD = {
@@ -130,15 +131,16 @@ class _Reader(Cursor):
     def _digits(self) -> tuple[Fraction, int | None] | None:
         if fraction := self._fraction():
             return fraction, None
+        if tens := self.take("tens"):
+            power = _power_of_ten(tens)
+            return None if power is None else (Fraction(10) ** power, None)
         token = self.take("number")
         if token is None:
             return None
-        if token.text == "10" and (alone := self.take("power")):
-            return Fraction(10) ** int(alone.text), None
         places = len(token.text.partition(".")[2])
         if ten := self.take("ten"):
-            power = int(re.findall(r"[-+]?\d+", ten.text)[-1])
-            if abs(power) > _MAX_POWER:
+            power = _power_of_ten(ten)
+            if power is None:
                 return None
             return token.value * Fraction(10) ** power, max(0, places - power)
         share = Fraction(0) if places else self._share()
@@ -177,6 +179,12 @@ class _Reader(Cursor):
         used = 2 if words == ["per", "cent"] else int(bool(words) and words[0] in _PERCENT)
         self.skip(used)
         return bool(used)
+
+
+def _power_of_ten(token: Token) -> int | None:
+    """The power that scientific notation ends with; None where it is too large for an answer."""
+    power = int(re.findall(r"[-+]?\d+", token.text)[-1])
+    return power if abs(power) <= _MAX_POWER else None
 
 
 def _sums(amounts: list[Quantity], more: Quantity) -> list[Quantity]:

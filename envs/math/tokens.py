@@ -10,11 +10,12 @@ from layergym.envs.math.spelling import WORD
 
 _TOKEN = re.compile(
     r"(?P<gap>\s*)(?:"
+    r"(?P<tens>10\s*\^\s*(?:\{\s*[-+]?\d+\s*\}|[-+]?\d+))|"
     r"(?P<number>\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d++(?:\.\d*+)?(?!,\d)|\.\d+)|"
     r"\\frac\{(?P<over>[-+]?[\d,]*\d)\}\{(?P<under>[-+]?[\d,]*\d)\}|"
     r"(?P<ten>(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*(?:\{\s*[-+]?\d+\s*\}|[-+]?\d+)|"
     r"[eE][-+]?\d+(?![A-Za-z]))|"
-    r"\^\s*\{?\s*(?P<power>-?\d{1,3})(?!\d)\s*\}?|"
+    r"\^\s*\{?\s*(?P<power>-?\d)\s*\}?|"
     rf"(?P<word>{WORD}?[A-Za-z]+(?:'s)?)\.?|"
     r"(?P<symbol>[-+/$€£¥¢₠-⃏฿৳*]|\\\$|\\?%|\\cdot|\\approx))"
 )

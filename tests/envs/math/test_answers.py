@@ -233,3 +233,8 @@ def test_what_is_shown_to_math_verify_says_the_same_as_the_gold(
         changed += [pair for pair, good in zip(part, same, strict=True) if not good]
     assert len(pairs) > 1200
     assert changed == []
+
+
+@pytest.mark.parametrize("text", ["10^{401}", "10^999999999", "5 ft^12", "5 " + "ft^999 " * 270])
+def test_a_power_that_no_answer_has_is_not_computed(text: str) -> None:
+    assert quantities(plain(text)) == ()
