@@ -135,8 +135,9 @@ def _gain(profile: LayerProfile, shown: Measure) -> Text:
     )
     if shown.defined and shown.gain.low is not None and shown.gain.low <= 0:
         return Text(
-            f"{moved} A run that stands apart may befall full training too, and with that the gain "
-            "is not distinguishably above 0; contributions leave it out, as it would lower all arms.",
+            f"{moved} A run that stands apart may befall full training too; allowing for that, the "
+            "gain is not distinguishably above 0. It would lower all arms, so contributions leave "
+            "it out.",
             "warning",
         )
     if shown.defined or not shown.arms:
