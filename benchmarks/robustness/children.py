@@ -5,7 +5,6 @@ The child has imported everything already, so hundreds of commands take minutes 
 
 from __future__ import annotations
 
-import collections
 import importlib
 import os
 import resource
@@ -14,18 +13,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-Verdict = Literal[
-    "clear", "fine", "traceback", "hang", "wrote", "accepted", "killed", "long", "lost", "leaked"
-]
-"""Exit code 2 with one sentence and nothing written; what was to be done was done; a traceback; no
-end in time; a refusal that left something behind; done although it was wrong; ended by a signal;
-a refusal of more than `SENTENCE` characters; good work undone; the key
-shown."""
+from benchmarks.robustness.tables import Verdict
+
 SENTENCE = 600
 MEMORY = 6 << 30
 
@@ -43,14 +36,6 @@ class Ended:
     def traceback(self) -> bool:
         """Whether Python's own words were printed."""
         return "Traceback (most recent" in self.err + self.out
-
-
-class Case(NamedTuple):
-    """What was tried, and what became of it."""
-
-    what: str
-    verdict: Verdict
-    said: str
 
 
 class Child:
@@ -170,16 +155,3 @@ def refusal(ended: Ended, wrote: bool) -> Verdict:
     if wrote:
         return "wrote"
     return "clear" if in_a_sentence(ended) else "long"
-
-
-def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:
-    """Print every case that is not good as it is found, then counts; how many are not good."""
-    counts: collections.Counter[Verdict] = collections.Counter()
-    for case in cases:
-        counts[case.verdict] += 1
-        if case.verdict not in good:
-            last = (case.said.strip().splitlines() or [""])[-1]
-            print(f"  {case.verdict:9} {case.what[:150]}\n            {last[:200]}", flush=True)
-    told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(counts.items()))
-    print(f"{title}: {counts.total()}; {told}", flush=True)
-    return counts.total() - sum(counts[verdict] for verdict in good)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.robustness.children import forked
+from benchmarks.robustness.children import forked, warm
+from benchmarks.robustness.tables import Case, Table
 
 LIMIT_S = 300.0
 ROOMS = ["--env-arg", "max_receptacles=5", "--env-arg", "num_objects=5", "--env-arg", "max_turns=5"]
@@ -69,14 +73,36 @@ JOBS: dict[str, Job] = {
     "export of lines": Job(["trajectories", "S", "--export", "F/e.jsonl"], whole=True),
     "export of a dataset": Job(["trajectories", "S", "--export", "F"], whole=True),
     "new-env": Job(["new-env", "my_env", "--out", "F"], whole=True),
+    "demo": Job(["demo", "--fast", "--out", "F"]),
 }  # fmt: skip
 
 
-def make_sweep(place: Path) -> Path:
-    """A finished sweep, made once for all jobs, and a text beside it."""
-    made = forked(SWEEP, place, LIMIT_S)
-    assert made.code == 0, made.err
-    return place / "S"
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Declare which jobs are tried."""
+    parser.add_argument("--only", choices=JOBS, nargs="+", help="these commands alone")
+    parser.add_argument("--seed", type=int, default=0, help="of moments")
+
+
+Tried = Callable[[Job, Path, argparse.Namespace], Iterator[Case]]
+"""The cases of one job, whose places are furnished with the sweep of the second argument."""
+
+
+def each_job(title: str, tried: Tried, options: argparse.Namespace) -> Iterator[Table]:
+    """One table for each job chosen by the options of `add_jobs`, with the same finished sweep."""
+    warm()
+    with tempfile.TemporaryDirectory() as place:
+        made = forked(SWEEP, Path(place), LIMIT_S)
+        assert made.code == 0, made.err
+        for name in options.only or JOBS:
+            yield Table(f"{title} {name}", tried(JOBS[name], Path(place) / "S", options))
+
+
+def undisturbed(job: Job, place: Path) -> tuple[dict[str, str], float]:
+    """What a job leaves in a furnished place, and how many seconds it takes."""
+    began = time.monotonic()
+    ended = forked([*job.start, "--quiet"], place, LIMIT_S)
+    assert ended.code == 0, ended.err
+    return left_by(place / job.folder), time.monotonic() - began
 
 
 def furnish(place: Path, sweep: Path) -> None:
