@@ -14,6 +14,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +56,28 @@ class Child:
                 os.dup2(text.fileno(), place)
             _be(lambda: _main(argv, folder))
 
+    def stopped(self, after_s: float, by: Sequence[int], limit_s: float) -> tuple[bool, Ended]:
+        """Send signals after a while, as a terminal does: to all that the command started.
+
+        Whether it had ended by itself, and how it ended.
+        """
+        if (code := _awaited(self._number, after_s)) is not None:
+            return True, self._said(code)
+        for number in by:
+            with suppress(ProcessLookupError):
+                os.killpg(self._number, number)
+            time.sleep(0.05)
+        return False, self.ended(limit_s)
+
     def ended(self, limit_s: float) -> Ended:
         """How it ended; what has not by then is killed with all that it started."""
         code = _awaited(self._number, limit_s)
+        if code is None:
+            os.killpg(self._number, signal.SIGKILL)
+            os.waitpid(self._number, 0)
+        return self._said(code)
+
+    def _said(self, code: int | None) -> Ended:
         said = []
         for text in self._texts:
             with text:
@@ -101,8 +121,6 @@ def _awaited(child: int, limit_s: float) -> int | None:
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.01)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
     return None
 
 

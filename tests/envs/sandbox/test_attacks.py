@@ -1,4 +1,4 @@
-"""Programs that try to get out, to lie, or to leave something: benchmarks/robustness/sandbox.py.
+"""Programs that try to get out, to lie, or to leave something: `benchmarks.robustness sandbox`.
 
 An ordinary test takes a part of them in each isolation, and all in three; a slow one takes all.
 """
