@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -118,7 +119,7 @@ def next_line(job: Job, place: Path) -> list[str]:
     return [*(job.again if begun else job.start), "--quiet"]
 
 
-TIMED = ("time", "memory", "seconds", "cost", "began", "ended", "per_second")
+TIMED = re.compile(r"time/|memory|per_second|_s$|^time$")
 """Names of what no two runs share."""
 
 
@@ -128,7 +129,7 @@ def untimed(value: Any) -> Any:
         return {
             key: untimed(inner)
             for key, inner in value.items()
-            if not any(word in key for word in TIMED)
+            if not TIMED.search(key)
         }
     return [untimed(inner) for inner in value] if isinstance(value, list) else value
 
