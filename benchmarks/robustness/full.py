@@ -1,8 +1,9 @@
-"""A disk that is full: one sentence, exit code 2, nothing half-written, and it goes on afterwards.
+"""A full or read-only disk: one sentence, exit code 2, nothing half-written; it goes on afterwards.
 
 Each command runs on small disks (file systems in memory, in a mount namespace of this process) that
-hold a part of what it writes. Then the disk grows, the command is called again, and what it leaves
-is compared with what it leaves on a large disk. Linux only; it needs root or user namespaces.
+hold a part of what it writes, and on one that is read-only. Then the disk grows, the command is
+called again, and what it leaves is compared with what it leaves on a large disk. Linux only; it
+needs root or user namespaces.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def tables(options: argparse.Namespace) -> Iterator[Table]:
     """One table for each command."""
     if own_mounts():
-        yield from each_job("a full disk under", tried, options)
+        yield from each_job("a full or read-only disk under", tried, options)
     else:
-        yield Table("a full disk: not tried, it needs root or user namespaces", ())
+        yield Table("a full or read-only disk: not tried, it needs root or user namespaces", ())
 
 
 def own_mounts() -> bool:
@@ -75,13 +76,13 @@ def disk(size: int) -> Iterator[Path]:
         os.rmdir(place)
 
 
-def grown(place: Path) -> None:
-    """Give the disk more than enough room."""
-    subprocess.run(["mount", "-o", f"remount,size={LARGE}", str(place)], check=True)
+def changed(place: Path, options: str) -> None:
+    """Mount the disk in another way."""
+    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
 
 
 def tried(job: Job, sweep: Path, options: argparse.Namespace) -> Iterator[Case]:
-    """One case for each size of the disk."""
+    """One case for each size of the disk, and one for a disk that cannot be written at all."""
     line = " ".join(job.start)
     with disk(LARGE) as place:
         furnish(place, sweep)
@@ -92,28 +93,37 @@ def tried(job: Job, sweep: Path, options: argparse.Namespace) -> Iterator[Case]:
         room = wrote * number // options.sizes
         with disk(before + room) as place:
             furnish(place, sweep)
-            old = left_by(place / job.folder)
-            ended = forked([*job.start, "--quiet"], place, LIMIT_S)
-            verdict = _verdict(ended)
-            said = ended.err
-            if bad := torn(job, {**left, **old}, place):
-                verdict, said = "lost", f"half-written: {bad}"
-            grown(place)
-            again = forked(next_line(job, place), place, LIMIT_S) if ended.code else ended
-            if again.code != 0:
-                verdict, said = broken(again) or "lost", f"again: {again.err}"
-            elif bad := differing(left, left_by(place / job.folder)):
-                verdict, said = "lost", f"again: {bad}"
+            verdict, said = _met(job, place, left, "disk is full")
             yield Case(f"{line}: {room >> 10} of {wrote >> 10} KiB", verdict, said)
+    with disk(LARGE) as place:
+        furnish(place, sweep)
+        changed(place, "ro")
+        yield Case(f"{line}: read-only", *_met(job, place, left, "read-only"))
 
 
-def _verdict(ended: Ended) -> Verdict:
-    """A sentence that says so, or there was room enough after all."""
+def _met(job: Job, place: Path, left: dict[str, str], why: str) -> tuple[Verdict, str]:
+    """What becomes of a job on a disk that refuses, and of the next one once it does not."""
+    old = left_by(place / job.folder)
+    ended = forked([*job.start, "--quiet"], place, LIMIT_S)
+    half = torn(job, {**left, **old}, place)
+    changed(place, f"rw,size={LARGE}")
+    again = forked(next_line(job, place), place, LIMIT_S) if ended.code else ended
+    if half:
+        return "lost", f"half-written: {half}"
+    if again.code != 0:
+        return broken(again) or "lost", f"again: {again.err}"
+    if bad := differing(left, left_by(place / job.folder)):
+        return "lost", f"again: {bad}"
+    return _verdict(ended, why), ended.err
+
+
+def _verdict(ended: Ended, why: str) -> Verdict:
+    """A sentence that says why, or there was room enough after all."""
     if failed := broken(ended):
         return failed
     if ended.code == 0:
         return "fine"
-    said = in_a_sentence(ended) and "disk is full" in last_line(ended)
+    said = in_a_sentence(ended) and why in last_line(ended)
     return "clear" if ended.code == 2 and said else "long"
 
 

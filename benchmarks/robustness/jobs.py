@@ -126,11 +126,7 @@ TIMED = re.compile(r"time/|memory|per_second|_s$|^time$")
 def untimed(value: Any) -> Any:
     """JSON without its times and memory."""
     if isinstance(value, dict):
-        return {
-            key: untimed(inner)
-            for key, inner in value.items()
-            if not TIMED.search(key)
-        }
+        return {key: untimed(inner) for key, inner in value.items() if not TIMED.search(key)}
     return [untimed(inner) for inner in value] if isinstance(value, list) else value
 
 
