@@ -39,8 +39,10 @@ class Job(NamedTuple):
     """Whether the folder, or each file in it, is whole or absent at any moment."""
 
 
-def _resumed(start: Sequence[str], sign: str) -> Job:
-    return Job([*start, "--out", "F"], "F", sign, [start[0], "--resume", "F"])
+def _resumed(start: Sequence[str], sign: str, where: Sequence[str] = ()) -> Job:
+    """A command with `--resume`; `where` it runs is said again, for it decides about rounding."""
+    again = [start[0], "--resume", "F", *where]
+    return Job([*start, *where, "--out", "F"], "F", sign, again)
 
 
 JOBS: dict[str, Job] = {
@@ -55,13 +57,14 @@ JOBS: dict[str, Job] = {
          "--eval-tasks", "12"], "eval.json"),
     "sweep": _resumed(
         ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "0,3", "--steps", "3",
-         "--eval-tasks", "8", "--on", "processes", "--jobs", "1"], "sweep.json"),
+         "--eval-tasks", "8"], "sweep.json", ["--on", "processes", "--jobs", "1"]),
     "sweep in a bank": _resumed(
         ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "0,3", "--steps", "3",
-         "--eval-tasks", "8", "--on", "bank"], "sweep.json"),
+         "--eval-tasks", "8"], "sweep.json", ["--on", "bank"]),
     "compare": Job(
-        ["compare", "S", "--arms", "3", "0", "--seeds", "1", "--eval-tasks", "4", "--out", "F"],
-        "F", "sweep.json", ["sweep", "--resume", "F"]),
+        ["compare", "S", "--arms", "3", "0", "--seeds", "1", "--eval-tasks", "4", "--jobs", "1",
+         "--out", "F"],
+        "F", "sweep.json", ["sweep", "--resume", "F", "--jobs", "1"]),
     "dissect": Job(["dissect", "S", *FEW, "--sets", "moved", "scales", "bfloat16"], "S"),
     "vote": Job(["vote", "S", *FEW], "S"),
     "predict": Job(["predict", "S", "--tasks", "4"], "S"),

@@ -15,7 +15,11 @@ ExecutorName = Literal["auto", "processes", "bank", "ray"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """Where a sweep runs. It changes how long the sweep takes, not what comes out."""
+    """Where a sweep runs. It changes how long the sweep takes, not what comes out, up to rounding.
+
+    Processes share the cores, and a sum by one thread is rounded otherwise than a sum by two: give
+    a sweep that is resumed the same `jobs`, and it ends bit-equal to one that was never interrupted.
+    """
 
     BOUNDS: ClassVar[Mapping[str, Bounds]] = {
         "jobs": Bounds(1, 4096, whole=True, optional=True),
