@@ -17,8 +17,8 @@ ExecutorName = Literal["auto", "processes", "bank", "ray"]
 class Launch:
     """Where a sweep runs. It changes how long the sweep takes, not what comes out, up to rounding.
 
-    Processes share the cores, and a sum by one thread is rounded otherwise than a sum by two: give
-    a sweep that is resumed the same `jobs`, and it ends bit-equal to one that was never interrupted.
+    Processes share the cores, and a sum by one thread is rounded otherwise than a sum by two. So
+    a sweep that is resumed with the same `jobs` ends bit-equal to one that was never interrupted.
     """
 
     BOUNDS: ClassVar[Mapping[str, Bounds]] = {
