@@ -32,7 +32,7 @@ from typing import Any
 from benchmarks.robustness.tables import Case, Table, Verdict, add_part, part
 from layergym.base.errors import InputError
 from layergym.envs.code import generated
-from layergym.envs.sandbox import ISOLATIONS, CallError, Limits, Sandbox, Suite
+from layergym.envs.sandbox import ISOLATIONS, CallError, Limits, Sandbox, Suite, seccomp
 
 Host = dict[str, Any]
 QUICK = Limits(wall_s=2.0, cpu_s=1, memory_mb=384)
@@ -58,6 +58,17 @@ libc = ctypes.CDLL(None, use_errno=True)
 result = libc.syscall(*map(ctypes.c_long, {numbers}))
 if result >= 0 or ctypes.get_errno() not in (1, 38): escaped(result, ctypes.get_errno())
 """
+_OTHERS = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for number in {numbers}:
+    ctypes.set_errno(0)
+    result = libc.syscall(*map(ctypes.c_long, (number, *[-1] * 6)))
+    if result >= 0 or ctypes.get_errno() not in (1, 38): escaped(number, result, ctypes.get_errno())
+print("tried", number)
+"""
+_TRAPS = {335, 336}
+"""Calls of the kernel's own trampolines on x86-64: others who make them are ended with SIGILL."""
 _RAW = """
 def raw(data):
     import json, os
@@ -81,9 +92,18 @@ def attacks() -> dict[str, str]:
         for kind, table in programs("attacks").items()
         for name, source in table.items()
     }
+    found["calls: all that are not on the list"] = _OTHERS.format(numbers=_unlisted())
     if os.uname().machine != "x86_64":
         found = {name: source for name, source in found.items() if "syscall(" not in source}
     return found
+
+
+def _unlisted() -> list[int]:
+    """Numbers of the system calls, known or not, that no program may make in any way."""
+    tables = (seccomp.ALLOWED.values(), (numbers for numbers, _ in seccomp.RESTRICTED.values()))
+    column = 0 if os.uname().machine == "x86_64" else 1
+    listed = {numbers[column] for table in tables for numbers in table} | _TRAPS
+    return [number for number in range(1024) if number not in listed]
 
 
 @contextmanager
