@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	if $$name -c '$(FITS)' 2>/dev/null; then echo $$name; break; fi; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real test-latest gpu check docs format clean
+.PHONY: demo test test-slow test-real test-latest robustness gpu check docs format clean
 
 demo: .venv/ready
 	$(BIN)/layergym demo
@@ -21,6 +21,9 @@ test-real: .venv/ready
 
 test-latest: .venv/ready
 	$(BIN)/pytest -q -m latest
+
+robustness: .venv/ready
+	$(BIN)/python -m benchmarks.robustness
 
 gpu: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/gpu/run.sh

@@ -104,6 +104,6 @@ def open_trained(
 
 
 def _settings(folder: Path) -> Path | None:
-    """The settings of a run's folder or of a package."""
-    files = (folder / name for name in ("config.json", "layergym.json"))
+    """The settings of a run's folder or of a package, where config.json is a checkpoint's."""
+    files = (folder / name for name in ("layergym.json", "config.json"))
     return next((file for file in files if file.is_file()), None)
