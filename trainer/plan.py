@@ -29,7 +29,7 @@ from layergym.agents.models.architecture import cache_bytes, causal_model
 from layergym.base.errors import InputError
 from layergym.trainer.layers.grammar import changed_by
 from layergym.trainer.layers.selection import decoder_layers, select
-from layergym.trainer.parts.memory import MASTER_BYTES, SHARE, STEPPED_BYTES, saved_bytes
+from layergym.trainer.parts.memory import MASTER_BYTES, MOST, SHARE, STEPPED_BYTES, saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
@@ -178,8 +178,8 @@ def _rows(work: Workload, room: float, a_row: float) -> int:
     """Rows of one pass: what fits into `room` bytes as `memory.tokens_that_fit` shares it."""
     most = min(work.rows_per_pass, max(1, work.episodes // work.devices))
     limit = work.tokens_per_pass
-    fit = SHARE * room / a_row if limit is None else limit // work.tokens
-    return max(1, min(most, int(fit)))
+    fits = min(SHARE * room / a_row, MOST // work.tokens) if limit is None else limit // work.tokens
+    return max(1, min(most, int(fits)))
 
 
 def _rollout_s(parameters: int, cache: float, work: Workload, device: Device) -> float:
