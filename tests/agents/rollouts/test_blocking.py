@@ -289,4 +289,6 @@ def test_others_neither_wait_for_one_that_hangs_or_dies_nor_say_anything_else(
     assert (sick[dies].ended, len(sick[dies].turns)) == ("error", 1)
     for ours, theirs in zip(sick, well, strict=True):
         known = len(ours.turns)
-        assert [turn.reply.ids for turn in ours.turns] == [t.reply.ids for t in theirs.turns[:known]]
+        assert [turn.reply.ids for turn in ours.turns] == [
+            t.reply.ids for t in theirs.turns[:known]
+        ]
