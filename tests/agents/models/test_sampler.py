@@ -100,12 +100,17 @@ def test_an_episode_does_not_depend_on_its_batch(model: Models, tokenizer: Token
         assert [alone.sample([request])[0].ids for request, _ in turns] == [s.ids for _, s in turns]
 
 
+def asked(episode: int, turn: int) -> Request:
+    """What the ten episodes of up to four turns are asked."""
+    prompts = np.random.default_rng(episode).integers(0, 256, (4, 5 + episode))
+    return Request(episode, tuple(prompts[turn].tolist()), turn > 0, seed=episode)
+
+
 def played(
     sampler: TransformersSampler, order: np.random.Generator, in_flight: int
 ) -> dict[int, list[Sample]]:
-    """Ten episodes of up to four turns, asked whenever `order` says so, some given up midway."""
-    prompts = {e: np.random.default_rng(e).integers(0, 256, (4, 5 + e)).tolist() for e in range(10)}
-    said: dict[int, list[Sample]] = {e: [] for e in prompts}
+    """Each episode on its own clock, asked whenever `order` says so."""
+    said: dict[int, list[Sample]] = {e: [] for e in range(10)}
     todo, idle = order.permutation(10).tolist(), []
     left = len(todo)
     while left:
@@ -113,8 +118,7 @@ def played(
             idle.append(todo.pop())
         while idle and order.random() < 0.6:
             e = idle.pop(int(order.integers(len(idle))))
-            turn = len(said[e])
-            sampler.submit([Request(e, tuple(prompts[e][turn]), turn > 0, seed=e)])
+            sampler.submit([asked(e, len(said[e]))])
         for e, sample in sampler.step():
             said[e].append(sample)
             if len(said[e]) == 1 + e % 4:
@@ -125,18 +129,33 @@ def played(
     return said
 
 
+def turn_by_turn(sampler: TransformersSampler) -> dict[int, list[Sample]]:
+    """All wait for the longest reply of a turn."""
+    said: dict[int, list[Sample]] = {e: [] for e in range(10)}
+    for turn in range(4):
+        live = [e for e in said if turn < 1 + e % 4]
+        sampler.release(set(said) - set(live))
+        for e, sample in zip(live, sampler.sample([asked(e, turn) for e in live]), strict=True):
+            said[e].append(sample)
+    return said
+
+
 @pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_replies_do_not_depend_on_when_they_are_asked_or_beside_whom(
-    family: str, model: Models, tokenizer: Tokenizers
+    temperature: float, family: str, model: Models, tokenizer: Tokenizers
 ) -> None:
     net, stop = model(family), range(25)
-    every = []
+
+    def sampler() -> TransformersSampler:
+        return TransformersSampler(
+            net, tokenizer(None), max_new_tokens=12, stop_ids=stop, temperature=temperature
+        )
+
+    first = turn_by_turn(sampler())
+    assert len({len(sample.ids) for said in first.values() for sample in said}) > 1
     for seed, in_flight in enumerate([10, 10, 4, 1]):
-        sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=12, stop_ids=stop)
-        every.append(played(sampler, np.random.default_rng(seed), in_flight))
-    first, *others = every
-    assert len({len(sample.ids) for said in first.values() for sample in said}) > 5
-    for other in others:
+        other = played(sampler(), np.random.default_rng(seed), in_flight)
         for episode, said in first.items():
             for ours, theirs in zip(said, other[episode], strict=True):
                 assert ours.ids == theirs.ids
