@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from layergym.agents.base import SCRIPTED
 from layergym.agents.servers.openai_client import PREFIX, RequestLimits
 from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError
@@ -26,7 +27,6 @@ from layergym.trainer.manifest import manifest
 
 FORMAT = 1
 FILE = "referee.json"
-SCRIPTED = ("human", "random", "expert")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
