@@ -3,8 +3,8 @@
     pip install uv && python benchmarks/installs.py                  # the package itself
     python benchmarks/installs.py --extras                           # and each extra
 
-uv resolves all requirements for a platform and a Python that need not be here, with wheels only. pip
-then confirms, package by package, that the registry has a wheel for them (`--dry-run` downloads
+uv resolves all requirements for a platform and a Python that need not be here, with wheels only.
+pip then confirms, package by package, that the registry has a wheel for them (`--dry-run` reads
 metadata, `--only-binary=:all:` refuses sources). The machine's own settings of both are ignored.
 """
 
@@ -38,7 +38,7 @@ PLATFORMS = (
     Platform(
         "Linux x86_64",
         "x86_64-manylinux_2_28",
-        ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+        (*(f"manylinux_2_{minor}_x86_64" for minor in range(5, 29)), "manylinux2014_x86_64"),
     ),
     Platform(
         "macOS arm64",
@@ -63,11 +63,13 @@ def resolve(platform: Platform, python: str, extra: str = "") -> tuple[list[str]
 
 
 def confirm(pins: Sequence[str], platform: Platform, python: str) -> str:
-    """ "" where pip finds a wheel of every pin; else what it says."""
+    """What pip says where it finds no wheel of a pin; nothing where it finds all."""
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "pins.txt")
         listed.write_text("\n".join(pins))
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps"]
+        # uv has seen to it that each pin admits this Python; pip asks the one that it runs in.
+        command += ["--ignore-requires-python", "--disable-pip-version-check"]
         command += ["--only-binary=:all:", "--target", folder, "--implementation", "cp"]
         command += ["--python-version", python, "--requirement", str(listed)]
         command += [part for tag in platform.pip for part in ("--platform", tag)]
@@ -75,7 +77,7 @@ def confirm(pins: Sequence[str], platform: Platform, python: str) -> str:
         done = subprocess.run(
             command, capture_output=True, text=True, env={**own, "PIP_CONFIG_FILE": os.devnull}
         )
-    return done.stderr.strip() if done.returncode else ""
+    return done.stderr.strip().split("\n")[-1] if done.returncode else ""
 
 
 def rows(extras: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
