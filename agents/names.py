@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.agents.base import AnyAgent, ExpertAgent, HumanAgent, RandomAgent
+from layergym.agents.base import SCRIPTED, AnyAgent
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
@@ -193,13 +193,8 @@ def open_agent(
         InputError: there is no such model, or no such address.
     """
     speech = speech or Speech()
-    scripted: dict[str, Callable[[], AnyAgent]] = {
-        "human": HumanAgent,
-        "random": RandomAgent,
-        "expert": ExpertAgent,
-    }
-    if name in scripted:
-        return scripted[name]()
+    if name in SCRIPTED:
+        return SCRIPTED[name]()
     known = LLM if name.startswith(PREFIX) else defaults(name)
     style = style_of(speech, known.format, make_env, examples)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens
