@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from layergym.agents.models.draw import draw
 from layergym.agents.models.forward import LEAST
 from layergym.agents.models.requests import Request, Sample
 from layergym.agents.models.sampler import SHARE, TransformersSampler
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, Notice
 from tests.agents.conftest import FAMILIES
 
 Models = Callable[[str], PreTrainedModel]
@@ -298,6 +299,31 @@ def test_a_model_without_key_value_cache_is_refused(tokenizer: Tokenizers) -> No
         TransformersSampler(net, tokenizer(None))
 
 
+def test_memory_that_runs_out_is_halved_and_the_replies_stay(
+    model: Models, tokenizer: Tokenizers
+) -> None:
+    """Replies of one token end in the pass of their prompt, others while they are decoded."""
+
+    def limited(_: Any, args: Any, given: dict[str, Any]) -> None:
+        if limit and len(given["input_ids"]) > LEAST:
+            raise torch.OutOfMemoryError("no memory for so many")
+
+    net, said, limit = model("llama"), [], False
+    ends = net(input_ids=torch.tensor([[1, 2]])).logits[0, -1].topk(3).indices.tolist()
+    hook = net.register_forward_pre_hook(limited, with_kwargs=True)
+    requests = [Request(n, (1, 2, n % 3), False, seed=n) for n in range(24)]
+    try:
+        for limit in (False, True):
+            sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=6, stop_ids=ends)
+            with pytest.warns(Notice, match="memory ran out") if limit else nullcontext():
+                first = sampler.sample(requests)
+                then = [Request(n, (7,), True, seed=n) for n in range(24)]
+                said.append([(s.ids, s.finish) for s in (*first, *sampler.sample(then))])
+    finally:
+        hook.remove()
+    assert said[0] == said[1]
+
+
 def test_memory_that_runs_out_is_said_in_a_sentence(model: Models, tokenizer: Tokenizers) -> None:
     def limited(*_: Any) -> None:
         raise torch.OutOfMemoryError("no memory at all")
@@ -306,7 +332,10 @@ def test_memory_that_runs_out_is_said_in_a_sentence(model: Models, tokenizer: To
     hook = net.register_forward_pre_hook(limited)
     sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=2)
     try:
-        with pytest.raises(InputError, match=r"memory ran out as 3 episodes.*no memory at all"):
+        with (
+            pytest.warns(Notice, match="with 3 episodes: 1 are"),
+            pytest.raises(InputError, match=r"memory ran out for a single episode.*no memory at"),
+        ):
             sampler.sample([Request(episode, (1, 2), False, seed=0) for episode in range(3)])
     finally:
         hook.remove()
