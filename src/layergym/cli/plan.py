@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.lora:
         raise InputError("the plan counts whole layers, not LoRA adapters; leave out --lora")
+    if args.quantize != "none":
+        raise InputError("the plan counts weights as they are stored; leave out --quantize")
     spec = single_spec(args, env=find(args.env) if args.env else _ANY)
     device = DEVICES[args.gpu]
     config = published(args.model) or load_config(source(spec.model))

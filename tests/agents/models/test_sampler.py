@@ -22,6 +22,7 @@ from transformers import (
 from layergym.agents.models import prefill
 from layergym.agents.models import sampler as module
 from layergym.agents.models.architecture import cache_bytes
+from layergym.agents.models.attend import use_own_attention
 from layergym.agents.models.draw import draw
 from layergym.agents.models.forward import LEAST
 from layergym.agents.models.requests import Request, Sample
@@ -267,6 +268,26 @@ def test_draw_at_the_edges_takes_a_token_with_mass() -> None:
     logits = torch.tensor([[float("-inf"), 0.0, 0.0, float("-inf")]]).expand(2, -1)
     ids, _ = draw(logits, torch.tensor([0.0, np.nextafter(1.0, 0.0)], dtype=torch.float64), 1.0)
     assert ids.tolist() == [1, 2]
+
+
+def test_a_deep_model_in_bfloat16_says_what_it_says_of_whole_rows(tokenizer: Tokenizers) -> None:
+    """One rounding that turns out otherwise grows from layer to layer."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **FAMILIES["llama"].to_dict() | {"num_hidden_layers": 16, "initializer_range": 0.2}
+    )
+    net = LlamaForCausalLM(config).bfloat16().eval()
+    use_own_attention(net)
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=30)
+    apart = []
+    for request, sample, context in next(dialogues(sampler)):
+        assert not request.extends
+        ids = torch.tensor([context + list(sample.ids)])
+        with torch.no_grad():
+            whole = net(ids).logits[0].float().log_softmax(-1)
+        said = whole[len(context) - 1 : -1].gather(-1, torch.tensor(sample.ids)[:, None])[:, 0]
+        apart.append((said - torch.tensor(sample.logprobs)).abs().mean())
+    assert float(torch.stack(apart).mean()) < 1e-4
 
 
 def test_a_diverged_model_is_reported(model: Models, tokenizer: Tokenizers) -> None:
