@@ -39,6 +39,12 @@ class Job(NamedTuple):
     """Whether the folder, or each file in it, is whole or absent at any moment."""
 
 
+    @property
+    def about_a_sweep(self) -> bool:
+        """Whether it reads the folder S."""
+        return any(part.split("/")[0] == "S" for part in self.start)
+
+
 def _resumed(start: Sequence[str], sign: str, where: Sequence[str] = ()) -> Job:
     """A command with `--resume`; `where` it runs is said again, for it decides about rounding."""
     again = [start[0], "--resume", "F", *where]
@@ -94,11 +100,13 @@ Tried = Callable[[Job, Path, argparse.Namespace], Iterator[Case]]
 def each_job(title: str, tried: Tried, options: argparse.Namespace) -> Iterator[Table]:
     """One table for each job chosen by the options of `add_jobs`, with the same finished sweep."""
     warm()
+    chosen = {name: JOBS[name] for name in options.only or JOBS}
     with tempfile.TemporaryDirectory() as place:
-        made = forked(SWEEP, Path(place), LIMIT_S)
-        assert made.code == 0, made.err
-        for name in options.only or JOBS:
-            yield Table(f"{title} {name}", tried(JOBS[name], Path(place) / "S", options))
+        if any(job.about_a_sweep for job in chosen.values()):
+            made = forked(SWEEP, Path(place), LIMIT_S)
+            assert made.code == 0, made.err
+        for name, job in chosen.items():
+            yield Table(f"{title} {name}", tried(job, Path(place) / "S", options))
 
 
 def undisturbed(job: Job, place: Path) -> tuple[dict[str, str], float]:
@@ -110,9 +118,10 @@ def undisturbed(job: Job, place: Path) -> tuple[dict[str, str], float]:
 
 
 def furnish(place: Path, sweep: Path) -> None:
-    """Make `place` with what jobs are about in it."""
+    """Make `place` with what jobs are about in it: a text, and the sweep where there is one."""
     place.mkdir(exist_ok=True)
-    shutil.copytree(sweep, place / "S")
+    if sweep.is_dir():
+        shutil.copytree(sweep, place / "S")
     (place / "novel.txt").write_text("It was a dark and stormy night; the rain fell. " * 200)
 
 
