@@ -17,6 +17,7 @@ test-slow: .venv/ready
 	$(BIN)/pytest -q -m slow
 
 test-real: .venv/ready
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[quantize]'
 	$(BIN)/pytest -q -m real
 
 test-latest: .venv/ready

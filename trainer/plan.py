@@ -78,6 +78,8 @@ class Workload:
     """Whether vLLM samples: it has the key-value cache, old log-probabilities are recomputed."""
     beside: float = 0.0
     """Share of a device's memory that vLLM holds beside training."""
+    overlap: bool = False
+    """Whether the next rollout is played during the update."""
     devices: int = 1
     dtype: torch.dtype = torch.bfloat16
     """The type of weights and activations; what trains is stepped in float32."""
@@ -109,13 +111,15 @@ class Plan:
     update_flops: float
     rollout_s: float
     update_s: float
+    overlap: bool
+    """Whether rollout and update happen at the same time."""
 
     @property
     def peak(self) -> float:
-        """Bytes per device. Rollout and update take turns: the larger of the two counts."""
-        rollout, update = self.memory["key-value cache"], self.memory["activations"]
-        rest = sum(self.memory.values()) - rollout - update
-        return rest + max(rollout, update)
+        """Bytes per device. Where rollout and update take turns, the larger of the two counts."""
+        every = sum(self.memory.values())
+        takes = self.memory["key-value cache"], self.memory["activations"]
+        return every if self.overlap else every - min(takes)
 
 
 def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) -> Plan:
@@ -150,12 +154,15 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
         "masters": MASTER_BYTES * each if size < 4 else 0.0,
         "gradients and moments": STEPPED_BYTES * each,
         "reference": size * each if work.reference else 0.0,
+        "copy that plays": size * each if work.overlap and not work.old else 0.0,
         "cached prefix": prefix if cached else 0.0,
     }
     a_row = count.saved + 8 * work.sampled * text.vocab_size
-    rows = _rows(work, device.memory_gb * 1e9 - sum(memory.values()), a_row)
     cache = work.episodes / work.devices * work.tokens * slot
-    taken = {"activations": rows * a_row, "key-value cache": 0.0 if work.old else cache}
+    held = 0.0 if work.old else cache
+    room = device.memory_gb * 1e9 - sum(memory.values()) - (held if work.overlap else 0.0)
+    rows = _rows(work, room, a_row)
+    taken = {"activations": rows * a_row, "key-value cache": held}
     return Plan(
         trained=selection.trained,
         rows=rows,
@@ -163,6 +170,7 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
         update_flops=flops,
         rollout_s=_rollout_s(selection.total, cache, work, device),
         update_s=flops / (work.devices * device.tflops * 1e12 * OF_PEAK),
+        overlap=work.overlap,
     )
 
 

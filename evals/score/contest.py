@@ -23,6 +23,7 @@ from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimit
 from layergym.agents.shots import SPLIT
 from layergym.agents.styles import check_style
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
+from layergym.agents.turn_details import details_of
 from layergym.agents.types import Trajectory
 from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
@@ -257,7 +258,8 @@ class Contest:
         with Recorder(folder / NAME) as recorder:
 
             def over(_: int, trajectory: Trajectory) -> None:
-                recorder.write(Record(trajectory, name))
+                details = details_of(trajectory, getattr(agent, "tokenizer", None))
+                recorder.write(Record(trajectory, name, details=details))
                 if on_episode:
                     on_episode(name, trajectory)
 

@@ -83,6 +83,11 @@ class SweepSpec:
         if self.search.lr_grid and given:
             raise InputError("learning rates are either given or chosen from a grid, not both")
         self.search.check(self.run.steps, self.eval)
+        if self.run.quantize != "none":
+            raise InputError(
+                "arms of a sweep must share one base, and full training freezes nothing that could "
+                "be quantised; leave out quantize, or train single runs"
+            )
 
     @property
     def arms(self) -> tuple[Arm, ...]:
