@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from benchmarks.robustness.children import forked, warm
 from benchmarks.robustness.tables import Case, Table
 
-LIMIT_S = 300.0
+LIMIT_S = 900.0
 ROOMS = ["--env-arg", "max_receptacles=5", "--env-arg", "num_objects=5", "--env-arg", "max_turns=5"]
 SMALL = ["--tasks", "1", "--group", "4", "--max-new-tokens", "12"]
 FEW = ["--eval-tasks", "3", "--eval-repeats", "1"]
@@ -62,7 +62,7 @@ JOBS: dict[str, Job] = {
         ["eval", "alfworld-v0", *ROOMS, "--agent", "expert", "random", "tiny",
          "--eval-tasks", "12"], "eval.json"),
     "sweep": _resumed(
-        ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "0,3", "--steps", "3",
+        ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "3", "--steps", "3",
          "--eval-tasks", "8"], "sweep.json", ["--on", "processes", "--jobs", "1"]),
     "sweep in a bank": _resumed(
         ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "0,3", "--steps", "3",
