@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of layergym does."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see: {self.prog} --help)")
+        brief = re.sub(r"\S{100,}", lambda word: short(word[0]), message)
+        raise InputError(f"{short(brief, 500)} (see: {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         for part in args or ():
