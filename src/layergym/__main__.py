@@ -36,9 +36,12 @@ Every command explains itself: layergym COMMAND --help
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of layergym does."""
 
+    asked = ""
+    """The one command that this parser of all of them was made for."""
+
     def error(self, message: str) -> NoReturn:
-        brief = re.sub(r"\S{100,}", lambda word: short(word[0]), message)
-        raise InputError(f"{short(brief, 500)} (see: {self.prog} --help)")
+        brief = short(re.sub(r"\S{100,}", lambda word: short(word[0]), message), 500)
+        raise InputError(f"{brief} (see: {f'{self.prog} {self.asked}'.rstrip()} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         for part in args or ():
@@ -62,6 +65,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"layergym {__version__}")
+    top.asked = only or ""
     adding = top.add_subparsers(
         dest="command", prog="layergym", required=True, help=argparse.SUPPRESS
     )
