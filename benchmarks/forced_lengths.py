@@ -98,13 +98,14 @@ SIZES = {
 }
 
 
-def drawn(size: str, dtype: torch.dtype, device: str) -> PreTrainedModel:
-    """A model with random weights, drawn where it computes."""
+def drawn(size: str, dtype: torch.dtype, device: str, depth: int | None = None) -> PreTrainedModel:
+    """A model with random weights, drawn where it computes; of its layers the first `depth`."""
     torch.manual_seed(0)
+    config: Any = copy.deepcopy(SIZES.get(size)) or _published(size)
+    if depth is not None:
+        config.num_hidden_layers = depth
     with torch.device(device):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            copy.deepcopy(SIZES.get(size)) or _published(size), dtype=dtype
-        )
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.eval()
     return model
 

@@ -23,6 +23,7 @@ that other work on the machine does not count; give OMP_NUM_THREADS=1 when there
     python benchmarks/rollout.py --load realistic --size thin  # useful slots, ten minutes
     python benchmarks/rollout.py --load brief                  # the realistic lengths, fewer turns
     python benchmarks/rollout.py --load fixed                  # equal lengths, minutes
+    python benchmarks/rollout.py --load realistic --depth 6 --environments 16 --turns 2 2
     python benchmarks/rollout.py --load realistic              # hours on a CPU; for a GPU
     python benchmarks/rollout.py --size qwen2.5-1.5b --dtype bfloat16       # a GPU
 """
@@ -57,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--load", choices=LOADS, default="realistic")
     parser.add_argument("--size", default="135m", help=f"{', '.join(SIZES)} or a published shape")
+    parser.add_argument("--depth", type=int, help="of the shape's layers, only this many")
     parser.add_argument("--small", action="store_true", help="a small model and load")
     parser.add_argument("--arms", nargs="+", default=[*ARMS], choices=ARMS)
     parser.add_argument("--before", metavar="PATH", help="a checkout of an earlier version")
@@ -97,7 +99,8 @@ def measured(
     arm: str, temperature: float, arguments: argparse.Namespace, load: Load
 ) -> dict[str, Any]:
     """Play the load once, after a little of it to warm up."""
-    model = drawn(arguments.size, getattr(torch, arguments.dtype), arguments.device)
+    dtype = getattr(torch, arguments.dtype)
+    model = drawn(arguments.size, dtype, arguments.device, arguments.depth)
     count = force(model, load.cap)
     prompts = episodes(load, model.config.vocab_size)
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter

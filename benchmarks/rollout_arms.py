@@ -23,7 +23,7 @@ from trl.trainer.utils import pad
 
 from benchmarks.forced_lengths import END, Load
 
-PAGE, MEMORY_BLOCKS = 256, 2000
+PAGE, MOST_CACHED = 32, 512_000
 Prompts = list[list[tuple[int, ...]]]
 """By episode and turn, what is new in its prompt."""
 Replies = dict[int, list[tuple[int, ...]]]
@@ -135,19 +135,23 @@ def batch(model: PreTrainedModel, prompts: Prompts, load: Load, temperature: flo
     said: Replies = {e: [] for e in range(len(prompts))}
     longest = sum(load.observation[1] + load.cap for _ in range(load.turns[1])) + load.prompt[1]
     room = ContinuousBatchingConfig(
-        num_blocks=min(len(prompts) * (longest // PAGE + 1), MEMORY_BLOCKS),
+        num_blocks=min(len(prompts) * (longest // PAGE + 1), MOST_CACHED // PAGE),
         page_size=PAGE,
         max_batch_tokens=max(1024, len(prompts)),
         max_requests_per_batch=len(prompts),
     )
-    with net.continuous_batching_context_manager(settings, room, timeout=30) as manager:
+    with net.continuous_batching_context_manager(
+        settings, continuous_batching_config=room, timeout=30
+    ) as manager:
         for e, context in enumerate(contexts):
             manager.add_request(context, request_id=f"{e}", max_new_tokens=load.cap)
         left = len(prompts)
         while left:
             found = manager.get_result(timeout=1)
             if found is None:
+                assert manager.is_running(), "transformers' loop has ended by itself"
                 continue
+            assert not found.error, found.error
             e = int(found.request_id.split(":")[0])
             ids = up_to_end(found.generated_tokens)
             said[e].append(tuple(ids))

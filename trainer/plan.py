@@ -29,7 +29,7 @@ from layergym.agents.models.architecture import cache_bytes, causal_model
 from layergym.base.errors import InputError
 from layergym.trainer.layers.grammar import changed_by
 from layergym.trainer.layers.selection import decoder_layers, select
-from layergym.trainer.parts.memory import MASTER_BYTES, SHARE, STEPPED_BYTES, saved_bytes
+from layergym.trainer.parts.memory import MASTER_BYTES, MOST, SHARE, STEPPED_BYTES, saved_bytes
 from layergym.trainer.rows.prefix import Prefix
 
 _ATEN = torch.ops.aten
@@ -78,6 +78,8 @@ class Workload:
     """Whether vLLM samples: it has the key-value cache, old log-probabilities are recomputed."""
     beside: float = 0.0
     """Share of a device's memory that vLLM holds beside training."""
+    overlap: bool = False
+    """Whether the next rollout is played during the update."""
     devices: int = 1
     dtype: torch.dtype = torch.bfloat16
     """The type of weights and activations; what trains is stepped in float32."""
@@ -109,13 +111,15 @@ class Plan:
     update_flops: float
     rollout_s: float
     update_s: float
+    overlap: bool
+    """Whether rollout and update happen at the same time."""
 
     @property
     def peak(self) -> float:
-        """Bytes per device. Rollout and update take turns: the larger of the two counts."""
-        rollout, update = self.memory["key-value cache"], self.memory["activations"]
-        rest = sum(self.memory.values()) - rollout - update
-        return rest + max(rollout, update)
+        """Bytes per device. Where rollout and update take turns, the larger of the two counts."""
+        every = sum(self.memory.values())
+        takes = self.memory["key-value cache"], self.memory["activations"]
+        return every if self.overlap else every - min(takes)
 
 
 def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) -> Plan:
@@ -150,12 +154,15 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
         "masters": MASTER_BYTES * each if size < 4 else 0.0,
         "gradients and moments": STEPPED_BYTES * each,
         "reference": size * each if work.reference else 0.0,
+        "copy that plays": size * each if work.overlap and not work.old else 0.0,
         "cached prefix": prefix if cached else 0.0,
     }
     a_row = count.saved + 8 * work.sampled * text.vocab_size
-    rows = _rows(work, device.memory_gb * 1e9 - sum(memory.values()), a_row)
     cache = work.episodes / work.devices * work.tokens * slot
-    taken = {"activations": rows * a_row, "key-value cache": 0.0 if work.old else cache}
+    held = 0.0 if work.old else cache
+    room = device.memory_gb * 1e9 - sum(memory.values()) - (held if work.overlap else 0.0)
+    rows = _rows(work, room, a_row)
+    taken = {"activations": rows * a_row, "key-value cache": held}
     return Plan(
         trained=selection.trained,
         rows=rows,
@@ -163,6 +170,7 @@ def plan(config: PreTrainedConfig, layers: str, work: Workload, device: Device) 
         update_flops=flops,
         rollout_s=_rollout_s(selection.total, cache, work, device),
         update_s=flops / (work.devices * device.tflops * 1e12 * OF_PEAK),
+        overlap=work.overlap,
     )
 
 
@@ -170,8 +178,8 @@ def _rows(work: Workload, room: float, a_row: float) -> int:
     """Rows of one pass: what fits into `room` bytes as `memory.tokens_that_fit` shares it."""
     most = min(work.rows_per_pass, max(1, work.episodes // work.devices))
     limit = work.tokens_per_pass
-    fit = SHARE * room / a_row if limit is None else limit // work.tokens
-    return max(1, min(most, int(fit)))
+    fits = min(SHARE * room / a_row, MOST // work.tokens) if limit is None else limit // work.tokens
+    return max(1, min(most, int(fits)))
 
 
 def _rollout_s(parameters: int, cache: float, work: Workload, device: Device) -> float:

@@ -33,7 +33,7 @@ from layergym.agents.models.requests import Variants
 from layergym.agents.names import defaults, llm_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
-from layergym.agents.servers.vllm import VLLMSampler
+from layergym.agents.servers.vllm import Engine, VLLMSampler
 from layergym.agents.shots import SPLIT
 from layergym.agents.styles import style_of
 from layergym.agents.types import Trajectory
@@ -49,7 +49,8 @@ from layergym.trainer.held_out import BestStep, HeldOut, held_out_panel
 from layergym.trainer.inherited import check_settings
 from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import with_lora
-from layergym.trainer.layers.selection import LayerSelection, check_layers
+from layergym.trainer.layers.selection import LayerSelection, check_layers, quantization
+from layergym.trainer.layers.stored import stored_hash
 from layergym.trainer.manifest import manifest
 from layergym.trainer.overlap import overlap, twin_of
 from layergym.trainer.playing import RolloutPlayer
@@ -74,6 +75,8 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     agent: LLMAgent
     trainer: Callable[..., GiGPOTrainer] = GiGPOTrainer
+    base: str | None = None
+    """Hash of the base, where the model holds it in fewer bits."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Trained:
     ended: TrainingEnd = "steps"
     best: BestStep | None = None
     """The step with the best score on held-out tasks, where these were played."""
+    engine: Engine | None = None
+    """What sampled in the place of the model; it has the trained weights."""
 
 
 def prompt_style(spec: RunSpec) -> PromptStyle:
@@ -102,10 +107,20 @@ def agent_of(
     tokenizer: PreTrainedTokenizerBase,
     temperature: float,
     variants: Variants | None = None,
+    engine: Engine | None = None,
 ) -> LLMAgent:
-    """The model as the run's agent, sampling at `temperature`; `variants` if it holds several."""
+    """The model as the run's agent.
+
+    Args:
+        spec: the run.
+        model: its model.
+        tokenizer: the model's.
+        temperature: of its replies.
+        variants: if the model holds several.
+        engine: samples in the place of the model, whose weights it has.
+    """
     known = defaults(spec.model)
-    return llm_agent(
+    agent = llm_agent(
         model,
         tokenizer,
         prompt_style(spec),
@@ -113,6 +128,18 @@ def agent_of(
         max_new_tokens=spec.max_new_tokens or known.max_new_tokens,
         variants=variants,
     )
+    if engine is not None:
+        agent.sampler = through(engine, agent.sampler)
+    return agent
+
+
+def engine_of(spec: RunSpec, folder: Path, model: PreTrainedModel) -> Engine | None:
+    """What samples for a run, with the base weights of `model`; None: the model itself.
+
+    Raises:
+        InputError: as `open_engine`.
+    """
+    return None if spec.sampler == HERE else open_engine(spec.sampler, folder, model)
 
 
 def check_run(spec: RunSpec, num_layers: int) -> None:
@@ -169,18 +196,22 @@ def train(
 
 
 def _train(spec: RunSpec, folder: Path, resume: bool, until: int | None, watch: Watch) -> Trained:
+    fewer_bits = quantization(spec.model, spec.layers, spec.quantize)
+    if fewer_bits and fsdp_asked():
+        raise InputError("--quantize goes with one GPU, not with FSDP; leave one of them out")
     model, tokenizer = open_model(
         spec.model,
         dtype=spec.dtype,
         device=spec.device,
         held_on="cpu" if fsdp_asked() else None,
+        quantization=fewer_bits,
     )
-    agent = agent_of(spec, model, tokenizer, spec.temperature)
-    if spec.sampler != HERE:
-        agent.sampler = through(open_engine(spec.sampler, folder, model), agent.sampler)
+    engine = engine_of(spec, folder, model)
+    agent = agent_of(spec, model, tokenizer, spec.temperature, engine=engine)
     if spec.lora:
         model = with_lora(model, spec.layers, spec.lora, spec.seed)
-    policy = Policy(model, tokenizer, agent)
+    base = stored_hash(spec.model, spec.dtype) if fewer_bits else None
+    policy = Policy(model, tokenizer, agent, base=base)
     checkpoint = last_whole([folder])[0] if resume else None
     return train_policy(spec, folder, policy, checkpoint, until=until, watch=watch)
 
@@ -236,6 +267,7 @@ def train_policy(
         policy.tokenizer,
         callbacks=[log, held_out, pause],
     )
+    trainer.base = policy.base or trainer.base
     trainer.on_rollout, held_out.trainer = keep, trainer
     trainer.remove_callback(PrinterCallback)
     ahead = overlap(
@@ -260,6 +292,7 @@ def train_policy(
     over = ended == "stale" or (ended == "steps" and settings.max_steps == spec.steps)
     if over:
         trainer.save_delta(delta)
+    _sync(policy.agent, trainer)
     return Trained(
         model=causal_model(policy.model),
         tokenizer=policy.tokenizer,
@@ -269,13 +302,18 @@ def train_policy(
         delta_bytes=delta.stat().st_size if over else 0,
         ended=ended,
         best=held_out.best,
+        engine=_engine(policy.agent),
     )
+
+
+def _engine(agent: LLMAgent) -> Engine | None:
+    return agent.sampler.engine if isinstance(agent.sampler, VLLMSampler) else None
 
 
 def _sync(agent: LLMAgent, trainer: GiGPOTrainer) -> None:
     """Bring what was trained to the engine that samples, if it is another one."""
-    if isinstance(agent.sampler, VLLMSampler):
-        publish(trainer, agent.sampler.engine)
+    if engine := _engine(agent):
+        publish(trainer, engine)
 
 
 def _in_vain(error: Exception, trainer: GiGPOTrainer) -> bool:

@@ -23,7 +23,7 @@ from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores, loo
 from layergym.trainer.callbacks import NOBODY, Watch
 from layergym.trainer.credit.measures import peak_memory
 from layergym.trainer.manifest import manifest
-from layergym.trainer.run import Trained, agent_of, train
+from layergym.trainer.run import Trained, agent_of, engine_of, train
 from layergym.trainer.spec import RunSpec, make_env_of
 
 AgentAt = Callable[[float], AnyAgent]
@@ -81,15 +81,16 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
         tasks = scored_panel(run, spec)
         write_json(folder / "manifest.json", manifest([tasks], [run.seed, spec.seed]))
         model, tokenizer = open_model(run.model, dtype=run.dtype, device=run.device)
+        engine = engine_of(run, folder, model)
         temperatures, cost = spec.base_temperatures, Cost(trainable_parameters=0)
     else:
         done = train(run, folder, resume=(folder / "config.json").is_file(), watch=watch)
         if done.ended == "paused":
             return
-        model, tokenizer = done.model, done.tokenizer
+        model, tokenizer, engine = done.model, done.tokenizer, done.engine
         temperatures, cost = spec.temperatures, training_cost(done)
     started = time.perf_counter()
-    agent_at = partial(agent_of, run, model, tokenizer)
+    agent_at = partial(agent_of, run, model, tokenizer, engine=engine)
     results = score(run, spec, agent_at, arm=arm, temperatures=temperatures, folder=folder)
     cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=peak_memory())
     file_scores(folder, results, cost)
@@ -119,7 +120,7 @@ def take_look(
     done = train(run, folder, resume=resume, until=step, watch=watch)
     if done.ended == "paused":
         return
-    agent_at = partial(agent_of, run, done.model, done.tokenizer)
+    agent_at = partial(agent_of, run, done.model, done.tokenizer, engine=done.engine)
     look = look_folder(folder, step)
     results = score(run, dev, agent_at, arm=arm, temperatures=[LOOK_AT], folder=look)
     file_look(folder, step, results[0])

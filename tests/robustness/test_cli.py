@@ -93,6 +93,7 @@ def test_every_option_of_every_command_is_tried_with_wrong_values(wrong: ModuleT
         "plan --model tiny --sampled 5000 --tokens 10",
         "plan --model tiny --set nothing_of_the_kind=1",
         "plan --model tiny --boost top:3",
+        "plan --model tiny --overlap --gpus 2",
         "plan --model tiny --sampler vllm@",
         "plan --model tiny --sampler vllm@http://me:secret@127.0.0.1:9",
         "warmup alfworld-v0 --out FILE",

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from layergym.agents.models.architecture import causal_model
 from layergym.agents.models.shapes import PUBLISHED, published
+from layergym.trainer.ahead import Twin
 from layergym.trainer.layers.selection import select
 from layergym.trainer.plan import DEVICES, Workload, plan
 
@@ -94,6 +95,31 @@ def test_with_vllm_the_cache_is_not_in_the_trainer() -> None:
     assert there.memory["key-value cache"] == 0 < here.memory["key-value cache"]
     assert there.memory["vLLM"] == 0.3 * GPU.memory_gb * 1e9
     assert there.update_flops > here.update_flops and there.rollout_s == here.rollout_s
+
+
+def test_playing_ahead_takes_a_copy_of_what_trains_and_a_cache_during_the_update() -> None:
+    apart, ahead = (plan(CONFIG, "2", replace(WORK, overlap=on), GPU) for on in (False, True))
+    twin = Twin(AutoModelForCausalLM.from_config(CONFIG, dtype=WORK.dtype))
+    select(twin.model, "2")
+    shared = {p.data_ptr() for p in twin.model.parameters()}
+    twin.part()
+    copied = [p for p in twin.model.parameters() if p.data_ptr() not in shared]
+    assert ahead.memory["copy that plays"] == sum(p.nbytes for p in copied) > 0
+    assert apart.memory["copy that plays"] == 0
+    cache, activations = (ahead.memory[name] for name in ("key-value cache", "activations"))
+    more = ahead.memory["copy that plays"] + min(cache, activations)
+    assert ahead.peak == apart.peak + more == sum(ahead.memory.values())
+    there = plan(CONFIG, "2", replace(WORK, overlap=True, old=True), GPU)
+    assert there.memory["copy that plays"] == 0, "a server plays"
+
+
+def test_the_cache_of_a_rollout_ahead_leaves_fewer_rows_to_a_pass() -> None:
+    work = replace(WORK, episodes=64, rows_per_pass=64)
+    cache = plan(CONFIG, "2", work, GPU).memory["key-value cache"]
+    small = replace(GPU, memory_gb=(plan(CONFIG, "2", work, GPU).peak + cache) / 1e9)
+    apart, ahead = (plan(CONFIG, "2", replace(work, overlap=on), small) for on in (False, True))
+    assert 1 <= ahead.rows < apart.rows
+    assert ahead.peak < small.memory_gb * 1e9
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

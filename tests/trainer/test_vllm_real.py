@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import layergym
+from layergym.__main__ import main
 from layergym.agents import LLMAgent, PromptStyle, TransformersSampler
 from layergym.agents.models.pull import cache_folder, pulled
 from layergym.agents.models.requests import Request, Sampler
@@ -28,9 +29,10 @@ from layergym.agents.models.tiny import FOLDER
 from layergym.agents.names import open_model
 from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv
+from layergym.evals.result_files import read_sweep
 from layergym.evals.score.evaluate import Label, play_panel
 from layergym.trainer.engine import open_engine, through
-from layergym.trainer.layers.delta import LayerDelta
+from layergym.trainer.layers.delta import FINISHED, LayerDelta
 from layergym.trainer.layers.selection import select
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
@@ -208,22 +210,54 @@ def test_training_stays_on_policy(
     assert max(row["mismatch_max"] for row in done.metrics if "mismatch_max" in row) < CLOSE
 
 
-def test_an_engine_in_its_own_process_takes_new_weights(python: Path) -> None:
-    script = Path(__file__).with_name("vllm_here.py")
-    settings = {
+def _sweep(model: str, layer: int, sampler: str, out: Path) -> list[str]:
+    """The arguments of a small sweep."""
+    line = f"sweep alfworld-v0 --model {model} --layers {layer} --sampler {sampler} --out {out}"
+    size = "--env-arg max_turns=2 --steps 1 --tasks 1 --group 2 --eval-tasks 2 --eval-repeats 1"
+    return f"{line} {size} --max-new-tokens 8 --format plain --quiet".split()
+
+
+def _scored(out: Path, layer: int) -> set[str]:
+    """The arms that were scored, none of whose episodes was lost."""
+    scored = [result for run in read_sweep(out).runs for result in run.evals]
+    assert sum(result.errors for result in scored) == 0
+    assert {len(result.tasks) for result in scored} == {2}
+    assert (out / "arms" / f"layer-{layer:02}" / "seed-0" / FINISHED).is_file()
+    return {result.arm for result in scored}
+
+
+def test_a_sweep_through_the_server(url: str, smollm2: str, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    assert main(_sweep(smollm2, LAYER, f"vllm@{url}", out)) == 0
+    assert _scored(out, LAYER) >= {"base", "full", f"layer-{LAYER:02}"}
+
+
+def test_a_sweep_with_an_engine_in_each_process(python: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    command = [python, "-B", "-m", "layergym", *_sweep(str(FOLDER), 4, "vllm", out)]
+    _done(command, {"TORCH_COMPILE_DISABLE": "1"})
+    assert _scored(out, 4) >= {"base", "full", "layer-04"}
+
+
+def _done(command: Sequence[str | Path], settings: Mapping[str, str]) -> str:
+    """What a command that uses vLLM in its own process says."""
+    usual = {
         "PYTHONPATH": str(Path(layergym.__file__).parents[1]),
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_NO_USAGE_STATS": "1",
     }
     done = subprocess.run(
-        [python, "-B", str(script), str(FOLDER), "4"],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
+        command, env=os.environ | usual | settings, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    words = [line.split() for line in done.stdout.splitlines()]
+    return done.stdout
+
+
+def test_an_engine_in_its_own_process_takes_new_weights(python: Path) -> None:
+    script = Path(__file__).with_name("vllm_here.py")
+    said = _done([python, "-B", str(script), str(FOLDER), "4"], {})
+    words = [line.split() for line in said.splitlines()]
     far = {line[0]: float(line[1]) for line in words if len(line) == 2 and line[0] in STAGES}
     print(f"\nnats apart, in one process: {far}")
     assert tuple(far) == STAGES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,9 @@ from layergym.base.texts import one_line
 
 _PROBE = 64
 """Tokens of the pass that is measured."""
+MOST = 1 << 15
+"""Tokens of a pass that are enough to keep a device busy. Where they fit, what else the memory
+holds changes nothing: passes of another size add up in another order, and differ in last bits."""
 SHARE = 0.5
 """The share of free memory that the activations of a pass may take; the rest is for temporaries."""
 PREFIX_SHARE = 0.2
@@ -64,7 +66,7 @@ def bytes_per_token(model: PreTrainedModel) -> float:
 
 
 def tokens_that_fit(model: PreTrainedModel, device: torch.device) -> int:
-    """Tokens of one pass, a power of two, whose activations take `SHARE` of what is free.
+    """Tokens of one pass, a power of two, `MOST` at most, that take `SHARE` of what is free.
 
     Gradients, masters and moments of what trains are taken off first: none are there yet.
 
@@ -77,7 +79,7 @@ def tokens_that_fit(model: PreTrainedModel, device: torch.device) -> int:
     state += sum(p.numel() * MASTER_BYTES for p in trained if p.dtype.itemsize < 4)
     room = SHARE * (free_memory(device) - state)
     tokens = max(room / max(bytes_per_token(model), 1.0), 1.0)
-    return 1 << math.floor(math.log2(tokens))
+    return min(MOST, 1 << math.floor(math.log2(tokens)))
 
 
 def halved(tokens: int, longest: int | None, lacking: torch.OutOfMemoryError) -> int:
@@ -114,10 +116,3 @@ def prefix_must_leave(model: PreTrainedModel, slots: int, free: int) -> bool:
     """
     size = int(model.config.get_text_config(decoder=True).hidden_size) * model.dtype.itemsize
     return slots * size > PREFIX_SHARE * free
-
-
-def release_memory() -> None:
-    """Give back what the allocator holds and nothing uses: it is cut to sizes of its own."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from layergym.evals.sweep.executors.bank import banks
-from layergym.evals.sweep.executors.devices import GPU, GpuSeat, gpus, run_bytes, seats
+from layergym.evals.sweep.executors.devices import gpus, run_bytes, seats
 from layergym.evals.sweep.executors.job import Executor
 from layergym.evals.sweep.executors.launch import Launch
 from layergym.evals.sweep.executors.processes import Processes, cores, one_each
@@ -15,7 +15,7 @@ from layergym.evals.sweep.executors.ray import RayTasks
 from layergym.evals.sweep.spec import ResolvedSweep
 from layergym.trainer.bank import groups
 from layergym.trainer.bank.speed import compare_speeds
-from layergym.trainer.spec import SERVER, RunSpec
+from layergym.trainer.spec import HERE, SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ def open_executor(launch: Launch, sweep: ResolvedSweep) -> Chosen:
         )
         return Chosen(tasks, f"ray, {tasks.about}")
     devices = gpus() if sweep.spec.run.device in ("auto", "cuda") else ()
-    places = _places(launch, sweep.spec.run, devices)
-    slots = len(places) or (1 if _one_at_a_time(sampler) else launch.jobs or cores())
+    jobs = _jobs(launch, sampler, len(devices))
+    places = seats(devices, run_bytes(sweep.spec.run), cores(), jobs) if devices else ()
+    slots = len(places) or jobs or cores()
     room = f"{slots} at a time" + (f" on {len(devices)} GPUs" if devices else "")
     name: str = launch.on
     about: str = launch.on
@@ -59,17 +60,14 @@ def open_executor(launch: Launch, sweep: ResolvedSweep) -> Chosen:
     return Chosen(Processes(slots, places, bundle), f"{about}; {room}")
 
 
-def _one_at_a_time(sampler: str) -> bool:
-    """Whether runs share a server, which has the weights of one."""
-    return sampler.startswith(SERVER)
+def _jobs(launch: Launch, sampler: str, devices: int) -> int | None:
+    """How many runs go on at a time; None: as many as fit.
 
-
-def _places(launch: Launch, run: RunSpec, devices: tuple[GPU, ...]) -> tuple[GpuSeat, ...]:
-    """Which process runs on which GPU; none on a machine without."""
-    if not devices:
-        return ()
-    jobs = 1 if _one_at_a_time(run.sampler) else launch.jobs
-    return seats(devices, run_bytes(run), cores(), jobs)
+    A vLLM server has the weights of one run, and an engine in a run's process fills a device.
+    """
+    if sampler == HERE:
+        return launch.jobs
+    return 1 if sampler.startswith(SERVER) else launch.jobs or max(1, devices)
 
 
 def _measured(sweep: ResolvedSweep, slots: int, devices: int) -> tuple[str, str]:

@@ -65,12 +65,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.gpu not in DEVICES:
         raise unknown("accelerator", args.gpu, tuple(DEVICES))
-    if args.sampled > args.tokens:
-        raise InputError(
-            f"of {args.tokens} tokens, {args.sampled} cannot be sampled; give fewer with --sampled"
-        )
-    if args.lora:
-        raise InputError("the plan counts whole layers, not LoRA adapters; leave out --lora")
+    _check(args)
     spec = single_spec(args, env=find(args.env) if args.env else _ANY)
     device = DEVICES[args.gpu]
     config = published(args.model) or load_config(source(spec.model))
@@ -106,6 +101,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what is not counted, or is no run."""
+    if args.sampled > args.tokens:
+        raise InputError(
+            f"of {args.tokens} tokens, {args.sampled} cannot be sampled; give fewer with --sampled"
+        )
+    if args.lora:
+        raise InputError("the plan counts whole layers, not LoRA adapters; leave out --lora")
+    if args.quantize != "none":
+        raise InputError("the plan counts weights as they are stored; leave out --quantize")
+    if args.overlap and args.gpus > 1:
+        raise InputError(
+            f"--overlap plays in a thread of one process, and {args.gpus} GPUs take as many; "
+            "leave it out, or plan one GPU"
+        )
+
+
 def _workload(spec: RunSpec, args: argparse.Namespace, config: PreTrainedConfig) -> Workload:
     import torch
 
@@ -124,6 +136,7 @@ def _workload(spec: RunSpec, args: argparse.Namespace, config: PreTrainedConfig)
         reference=spec.beta > 0,
         old=spec.sampler != HERE,
         beside=MEMORY if spec.sampler == BESIDE else 0.0,
+        overlap=spec.overlap,
         devices=args.gpus,
         dtype=usual if spec.dtype == "auto" else getattr(torch, spec.dtype),
     )

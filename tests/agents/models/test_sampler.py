@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +22,12 @@ from transformers import (
 from layergym.agents.models import prefill
 from layergym.agents.models import sampler as module
 from layergym.agents.models.architecture import cache_bytes
+from layergym.agents.models.attend import use_own_attention
 from layergym.agents.models.draw import draw
 from layergym.agents.models.forward import LEAST
 from layergym.agents.models.requests import Request, Sample
 from layergym.agents.models.sampler import SHARE, TransformersSampler
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, Notice
 from tests.agents.conftest import FAMILIES
 
 Models = Callable[[str], PreTrainedModel]
@@ -100,12 +102,17 @@ def test_an_episode_does_not_depend_on_its_batch(model: Models, tokenizer: Token
         assert [alone.sample([request])[0].ids for request, _ in turns] == [s.ids for _, s in turns]
 
 
+def asked(episode: int, turn: int) -> Request:
+    """What the ten episodes of up to four turns are asked."""
+    prompts = np.random.default_rng(episode).integers(0, 256, (4, 5 + episode))
+    return Request(episode, tuple(prompts[turn].tolist()), turn > 0, seed=episode)
+
+
 def played(
     sampler: TransformersSampler, order: np.random.Generator, in_flight: int
 ) -> dict[int, list[Sample]]:
-    """Ten episodes of up to four turns, asked whenever `order` says so, some given up midway."""
-    prompts = {e: np.random.default_rng(e).integers(0, 256, (4, 5 + e)).tolist() for e in range(10)}
-    said: dict[int, list[Sample]] = {e: [] for e in prompts}
+    """Each episode on its own clock, asked whenever `order` says so."""
+    said: dict[int, list[Sample]] = {e: [] for e in range(10)}
     todo, idle = order.permutation(10).tolist(), []
     left = len(todo)
     while left:
@@ -113,8 +120,7 @@ def played(
             idle.append(todo.pop())
         while idle and order.random() < 0.6:
             e = idle.pop(int(order.integers(len(idle))))
-            turn = len(said[e])
-            sampler.submit([Request(e, tuple(prompts[e][turn]), turn > 0, seed=e)])
+            sampler.submit([asked(e, len(said[e]))])
         for e, sample in sampler.step():
             said[e].append(sample)
             if len(said[e]) == 1 + e % 4:
@@ -125,18 +131,33 @@ def played(
     return said
 
 
+def turn_by_turn(sampler: TransformersSampler) -> dict[int, list[Sample]]:
+    """All wait for the longest reply of a turn."""
+    said: dict[int, list[Sample]] = {e: [] for e in range(10)}
+    for turn in range(4):
+        live = [e for e in said if turn < 1 + e % 4]
+        sampler.release(set(said) - set(live))
+        for e, sample in zip(live, sampler.sample([asked(e, turn) for e in live]), strict=True):
+            said[e].append(sample)
+    return said
+
+
 @pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_replies_do_not_depend_on_when_they_are_asked_or_beside_whom(
-    family: str, model: Models, tokenizer: Tokenizers
+    temperature: float, family: str, model: Models, tokenizer: Tokenizers
 ) -> None:
     net, stop = model(family), range(25)
-    every = []
+
+    def sampler() -> TransformersSampler:
+        return TransformersSampler(
+            net, tokenizer(None), max_new_tokens=12, stop_ids=stop, temperature=temperature
+        )
+
+    first = turn_by_turn(sampler())
+    assert len({len(sample.ids) for said in first.values() for sample in said}) > 1
     for seed, in_flight in enumerate([10, 10, 4, 1]):
-        sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=12, stop_ids=stop)
-        every.append(played(sampler, np.random.default_rng(seed), in_flight))
-    first, *others = every
-    assert len({len(sample.ids) for said in first.values() for sample in said}) > 5
-    for other in others:
+        other = played(sampler(), np.random.default_rng(seed), in_flight)
         for episode, said in first.items():
             for ours, theirs in zip(said, other[episode], strict=True):
                 assert ours.ids == theirs.ids
@@ -268,6 +289,26 @@ def test_draw_at_the_edges_takes_a_token_with_mass() -> None:
     assert ids.tolist() == [1, 2]
 
 
+def test_a_deep_model_in_bfloat16_says_what_it_says_of_whole_rows(tokenizer: Tokenizers) -> None:
+    """One rounding that turns out otherwise grows from layer to layer."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **FAMILIES["llama"].to_dict() | {"num_hidden_layers": 16, "initializer_range": 0.2}
+    )
+    net = LlamaForCausalLM(config).bfloat16().eval()
+    use_own_attention(net)
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=30)
+    apart = []
+    for request, sample, context in next(dialogues(sampler)):
+        assert not request.extends
+        ids = torch.tensor([context + list(sample.ids)])
+        with torch.no_grad():
+            whole = net(ids).logits[0].float().log_softmax(-1)
+        said = whole[len(context) - 1 : -1].gather(-1, torch.tensor(sample.ids)[:, None])[:, 0]
+        apart.append((said - torch.tensor(sample.logprobs)).abs().mean())
+    assert float(torch.stack(apart).mean()) < 1e-4
+
+
 def test_a_diverged_model_is_reported(model: Models, tokenizer: Tokenizers) -> None:
     net = type(model("llama"))(FAMILIES["llama"])
     torch.nn.init.constant_(net.model.norm.weight, float("nan"))
@@ -298,6 +339,31 @@ def test_a_model_without_key_value_cache_is_refused(tokenizer: Tokenizers) -> No
         TransformersSampler(net, tokenizer(None))
 
 
+def test_memory_that_runs_out_is_halved_and_the_replies_stay(
+    model: Models, tokenizer: Tokenizers
+) -> None:
+    """Replies of one token end in the pass of their prompt, others while they are decoded."""
+
+    def limited(_: Any, args: Any, given: dict[str, Any]) -> None:
+        if limit and len(given["input_ids"]) > LEAST:
+            raise torch.OutOfMemoryError("no memory for so many")
+
+    net, said, limit = model("llama"), [], False
+    ends = net(input_ids=torch.tensor([[1, 2]])).logits[0, -1].topk(3).indices.tolist()
+    hook = net.register_forward_pre_hook(limited, with_kwargs=True)
+    requests = [Request(n, (1, 2, n % 3), False, seed=n) for n in range(24)]
+    try:
+        for limit in (False, True):
+            sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=6, stop_ids=ends)
+            with pytest.warns(Notice, match="memory ran out") if limit else nullcontext():
+                first = sampler.sample(requests)
+                then = [Request(n, (7,), True, seed=n) for n in range(24)]
+                said.append([(s.ids, s.finish) for s in (*first, *sampler.sample(then))])
+    finally:
+        hook.remove()
+    assert said[0] == said[1]
+
+
 def test_memory_that_runs_out_is_said_in_a_sentence(model: Models, tokenizer: Tokenizers) -> None:
     def limited(*_: Any) -> None:
         raise torch.OutOfMemoryError("no memory at all")
@@ -306,7 +372,10 @@ def test_memory_that_runs_out_is_said_in_a_sentence(model: Models, tokenizer: To
     hook = net.register_forward_pre_hook(limited)
     sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=2)
     try:
-        with pytest.raises(InputError, match=r"memory ran out as 3 episodes.*no memory at all"):
+        with (
+            pytest.warns(Notice, match="with 3 episodes: 1 are"),
+            pytest.raises(InputError, match=r"memory ran out for a single episode.*no memory at"),
+        ):
             sampler.sample([Request(episode, (1, 2), False, seed=0) for episode in range(3)])
     finally:
         hook.remove()

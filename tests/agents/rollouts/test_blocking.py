@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -248,3 +249,46 @@ def test_what_a_model_says_does_not_depend_on_who_is_faster(
         return [[turn.reply.ids for turn in one.turns] for one in played]
 
     assert said(60.0, in_flight) == said(None, None)
+
+
+def test_others_neither_wait_for_one_that_hangs_or_dies_nor_say_anything_else(
+    model: Callable[[str], PreTrainedModel], tokenizer: Callable[[str | None], Any]
+) -> None:
+    let_go, hangs, dies = threading.Event(), 2, 5
+
+    class Sick(Moody):
+        step_timeout_s = 60.0
+        sick = True
+
+        def play(self, action: str) -> Outcome:
+            if self.sick and self.turn == 1 and self.task == f"train-{hangs:04}":
+                let_go.wait(60)
+            if self.sick and self.turn == 1 and self.task == f"train-{dies:04}":
+                raise ConnectionResetError("gone")
+            return super().play(action)
+
+    class Well(Sick):
+        sick = False
+
+    Well.__name__ = Sick.__name__  # What an environment is called seeds its tasks.
+    over: list[int] = []
+
+    def ended(number: int, _: Trajectory) -> None:
+        over.append(number)
+        if len(over) == 7:  # All but the one that hangs.
+            let_go.set()
+
+    def played(env: type[TextEnv], on_end: Callable[[int, Trajectory], None]) -> list[Trajectory]:
+        sampler = TransformersSampler(model("qwen3"), tokenizer(None), max_new_tokens=9)
+        agent = LLMAgent(sampler, tokenizer(None), PromptStyle("plain"))
+        return rollout(agent, env, [Job(f"train-{n:04}", n) for n in range(8)], on_end=on_end)
+
+    sick, well = played(Sick, ended), played(Well, lambda *_: None)
+    assert over[-1] == hangs, "the others did not wait for it"
+    assert [one.ended for one in sick].count("error") == 1
+    assert (sick[dies].ended, len(sick[dies].turns)) == ("error", 1)
+    for ours, theirs in zip(sick, well, strict=True):
+        known = len(ours.turns)
+        assert [turn.reply.ids for turn in ours.turns] == [
+            t.reply.ids for t in theirs.turns[:known]
+        ]

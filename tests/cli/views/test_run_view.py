@@ -165,7 +165,7 @@ def test_turns_are_counted_while_a_rollout_is_played() -> None:
     view.end(0, TRAJECTORY)
     clock = 50.0
     shown = picture(view.state, 120)
-    assert "playing: 1 of 8 episodes over · longest: 0 with 2 turns" in shown
+    assert "1 of 8 episodes over, 1 playing · longest: 0 with 2 turns" in shown
     assert "no turn from 1 (0:39)" in shown
 
 
@@ -178,7 +178,7 @@ def test_a_step_ends_the_rollout_that_is_shown_unless_the_next_one_is_being_play
     for episode in (0, 1):
         view.end(episode, TRAJECTORY)
     view.turn(1, TURN)
-    assert "0 of 128 episodes over · longest: 1 with 1 turns" in picture(view.state, 80)
+    assert "0 of 128 episodes over, 1 playing · longest: 1 with 1 turns" in picture(view.state, 80)
     view.end(1, TRAJECTORY)
     view.show(row(5))
     assert "playing" not in picture(view.state, 80)

@@ -107,7 +107,7 @@ def _doing(state: RunState) -> Text:
         return Text("starting" if not state.ends else "training", style="dim")
     [(longest, turns)] = playing.turns.most_common(1)
     parts = [
-        f"playing: {len(playing.over)} of {state.episodes} episodes over",
+        f"{len(playing.over)} of {state.episodes} episodes over, {len(playing.last)} playing",
         f"longest: {longest} with {turns} turns",
         f"{playing.tokens_per_s:,.0f} tokens/s",
     ]
