@@ -5,7 +5,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	if $$name -c '$(FITS)' 2>/dev/null; then echo $$name; break; fi; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-real test-latest gpu check docs format clean
+.PHONY: demo test test-slow test-real test-latest robustness gpu check docs format clean
 
 demo: .venv/ready
 	$(BIN)/layergym demo
@@ -17,10 +17,14 @@ test-slow: .venv/ready
 	$(BIN)/pytest -q -m slow
 
 test-real: .venv/ready
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[quantize]'
 	$(BIN)/pytest -q -m real
 
 test-latest: .venv/ready
 	$(BIN)/pytest -q -m latest
+
+robustness: .venv/ready
+	$(BIN)/python -m benchmarks.robustness
 
 gpu: .venv/ready
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/gpu/run.sh

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -214,3 +214,11 @@ class HumanAgent:
 
 def _say(action: str) -> Decision:
     return Decision(Reply(text=action), action)
+
+
+SCRIPTED: Mapping[str, Callable[[], AnyAgent]] = {
+    "human": HumanAgent,
+    "random": RandomAgent,
+    "expert": ExpertAgent,
+}
+"""Agents that are no model, by name."""

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from layergym.agents.base import AnyAgent, ExpertAgent, HumanAgent, RandomAgent
+from layergym.agents.base import SCRIPTED, AnyAgent
 from layergym.agents.llm import LLMAgent
 from layergym.agents.models import tiny
 from layergym.agents.models.compute import choose_device, choose_dtype, multiply_float32
 from layergym.agents.models.load import explaining, load_config, load_model, stored_dtype
 from layergym.agents.models.pull import SOURCES, pulled
+from layergym.agents.models.quantized import Quantization
 from layergym.agents.models.requests import Variants
 from layergym.agents.models.sampler import TransformersSampler
 from layergym.agents.models.save import RECIPE
@@ -69,7 +70,12 @@ def source(name: str) -> str | Path:
 
 
 def open_model(
-    name: str, *, dtype: str = "auto", device: str = "auto", held_on: str | None = None
+    name: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    held_on: str | None = None,
+    quantization: Quantization | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a model by name: "tiny", one that was pulled, a folder, a GGUF file, or a hub id.
 
@@ -78,17 +84,18 @@ def open_model(
         dtype: what it computes with: "auto", "float32" or "bfloat16" (`choose_dtype`).
         device: where it computes: "auto", "cpu", "cuda" or "mps" (`choose_device`).
         held_on: where the weights go, if not there.
+        quantization: what of it is held in fewer bits; None: nothing.
 
     Raises:
-        InputError: there is no such model, device or type, the model was not pulled yet, or it is
-            on a server.
+        InputError: there is no such model, device or type, the model was not pulled yet, it is on
+            a server, or it cannot be quantised.
     """
     if name.startswith(PREFIX):
         raise InputError(f"{name} is on a server, so it can be evaluated and played, not trained")
     on, where = choose_device(device), source(name)
     compute = choose_dtype(dtype, stored_dtype(where), on)
     multiply_float32(on, dtype)
-    return load_model(where, dtype=compute, device=held_on or on)
+    return load_model(where, dtype=compute, device=held_on or on, quantization=quantization)
 
 
 def open_stored(name: str, dtype: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -193,13 +200,8 @@ def open_agent(
         InputError: there is no such model, or no such address.
     """
     speech = speech or Speech()
-    scripted: dict[str, Callable[[], AnyAgent]] = {
-        "human": HumanAgent,
-        "random": RandomAgent,
-        "expert": ExpertAgent,
-    }
-    if name in scripted:
-        return scripted[name]()
+    if name in SCRIPTED:
+        return SCRIPTED[name]()
     known = LLM if name.startswith(PREFIX) else defaults(name)
     style = style_of(speech, known.format, make_env, examples)
     max_new_tokens = speech.max_new_tokens or known.max_new_tokens

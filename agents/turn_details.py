@@ -38,12 +38,20 @@ class TurnDetails:
 
 
 def details_of(
-    trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase
+    trajectory: Trajectory, tokenizer: PreTrainedTokenizerBase | None
 ) -> tuple[TurnDetails, ...]:
-    """What the tokens of a trajectory say, one per turn."""
+    """What the tokens of a trajectory say, one per turn; () where no model was asked.
+
+    Args:
+        trajectory: an episode.
+        tokenizer: of the model; None where a server has it, and no token is known.
+    """
     details = []
-    for turn in trajectory.turns:
-        said = turn.reply
+    replies = [turn.reply for turn in trajectory.turns]
+    if tokenizer is None:
+        known = any(reply.asked for reply in replies)
+        return tuple(TurnDetails(r.asked, r.extends) for r in replies) if known else ()
+    for said in replies:
         pieces = list(_pieces(tokenizer, said.ids, said.logprobs))
         details.append(
             TurnDetails(

@@ -50,12 +50,15 @@ class Reply:
     logprobs: tuple[float, ...] = ()
     """Log-probability of each sampled token under the sampling distribution (nats)."""
     extends: bool = False
-    """True when the prompt is the previous prompt + previous `ids` + `prompt_ids`, exactly."""
+    """True when the prompt is the previous prompt + the previous reply + `prompt_ids` (of a server,
+    `asked`), exactly."""
     finish: Literal["stop", "length"] = "stop"
     forgotten: int = 0
     """Earlier turns that the prompt left out because the model's context was full."""
     usage: Usage | None = None
     """What a server counted, where one was asked; its tokens themselves are not known."""
+    asked: str = ""
+    """The messages that a server was sent as text, without what it was sent before if `extends`."""
 
     def __post_init__(self) -> None:
         """Check that every sampled token has its log-probability."""

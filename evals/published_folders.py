@@ -11,6 +11,7 @@ from layergym.agents.trajectories import NAME, Record, read_records, record_file
 from layergym.base.errors import InputError
 from layergym.base.files import write_text
 from layergym.base.locks import staged
+from layergym.base.texts import shell_line
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.profile_file import read_profile
 
@@ -25,7 +26,7 @@ def package_profile(sweep: Path, folder: Path) -> Path:
     """
     if not (sweep / PROFILE).is_file():
         raise InputError(
-            f"{sweep} has no {PROFILE}; make the report first: layergym report {sweep}"
+            f"{sweep} has no {PROFILE}; make the report first: {shell_line('report', sweep)}"
         )
     profile = read_profile(sweep / PROFILE)
     with staged(folder) as scratch:

@@ -49,7 +49,8 @@ from layergym.trainer.held_out import BestStep, HeldOut, held_out_panel
 from layergym.trainer.inherited import check_settings
 from layergym.trainer.layers.grammar import boost_factors
 from layergym.trainer.layers.lora import with_lora
-from layergym.trainer.layers.selection import LayerSelection, check_layers
+from layergym.trainer.layers.selection import LayerSelection, check_layers, quantization
+from layergym.trainer.layers.stored import stored_hash
 from layergym.trainer.manifest import manifest
 from layergym.trainer.overlap import overlap, twin_of
 from layergym.trainer.playing import RolloutPlayer
@@ -74,6 +75,8 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     agent: LLMAgent
     trainer: Callable[..., GiGPOTrainer] = GiGPOTrainer
+    base: str | None = None
+    """Hash of the base, where the model holds it in fewer bits."""
 
 
 @dataclass(frozen=True)
@@ -193,17 +196,22 @@ def train(
 
 
 def _train(spec: RunSpec, folder: Path, resume: bool, until: int | None, watch: Watch) -> Trained:
+    fewer_bits = quantization(spec.model, spec.layers, spec.quantize)
+    if fewer_bits and fsdp_asked():
+        raise InputError("--quantize goes with one GPU, not with FSDP; leave one of them out")
     model, tokenizer = open_model(
         spec.model,
         dtype=spec.dtype,
         device=spec.device,
         held_on="cpu" if fsdp_asked() else None,
+        quantization=fewer_bits,
     )
     engine = engine_of(spec, folder, model)
     agent = agent_of(spec, model, tokenizer, spec.temperature, engine=engine)
     if spec.lora:
         model = with_lora(model, spec.layers, spec.lora, spec.seed)
-    policy = Policy(model, tokenizer, agent)
+    base = stored_hash(spec.model, spec.dtype) if fewer_bits else None
+    policy = Policy(model, tokenizer, agent, base=base)
     checkpoint = last_whole([folder])[0] if resume else None
     return train_policy(spec, folder, policy, checkpoint, until=until, watch=watch)
 
@@ -259,6 +267,7 @@ def train_policy(
         policy.tokenizer,
         callbacks=[log, held_out, pause],
     )
+    trainer.base = policy.base or trainer.base
     trainer.on_rollout, held_out.trainer = keep, trainer
     trainer.remove_callback(PrinterCallback)
     ahead = overlap(

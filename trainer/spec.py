@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from layergym.agents.styles import check_style
 from layergym.base.addresses import check_server
@@ -19,6 +19,7 @@ from layergym.trainer.credit.algorithms import Credit, Norm
 HERE = "transformers"
 BESIDE = "vllm"
 SERVER = "vllm@"
+Quantize = Literal["none", "int8", "nf4"]
 _TEXT = ("str", "str | None")
 _TRUTH = ("bool", "bool | None")
 
@@ -113,6 +114,8 @@ class RunSpec:
     """What the model computes with (`agents.models.compute`); what trains is stepped in float32."""
     device: str = "auto"
     """Where it computes."""
+    quantize: Quantize = "none"
+    """Hold the weights of layers in which nothing trains in 8 bits (int8) or 4 (nf4)."""
     deterministic: bool = True
     """Add gradients up in a fixed order on a GPU, so that a resumed run is exact."""
     seed: int = 0
@@ -148,7 +151,22 @@ class RunSpec:
             self._check_not_scored()
         check_style(self)
         check_sampler(self.sampler, lora=bool(self.lora))
+        self._check_quantized()
         _ = self.credit
+
+    def _check_quantized(self) -> None:
+        """Refuse what a quantised base does not go with."""
+        if self.quantize == "none":
+            return
+        if self.quantize not in get_args(Quantize):
+            raise unknown("quantization", str(self.quantize), get_args(Quantize))
+        without = {
+            "--lora": self.lora,
+            "--sampler": self.sampler != HERE,
+            "--overlap": self.overlap,
+        }
+        if other := next((name for name, given in without.items() if given), None):
+            raise InputError(f"--quantize does not go with {other}; leave one of them out")
 
     def _check_not_scored(self) -> None:
         """Refuse settings of held-out scores where none are taken."""

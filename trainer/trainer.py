@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from layergym.agents.models.architecture import causal_model, check_rows
-from layergym.agents.models.compute import repeatable_attention
+from layergym.agents.models.compute import release_memory, repeatable_attention
 from layergym.agents.rollouts import Job
 from layergym.agents.types import Trajectory
 from layergym.envs.panels import Panel
@@ -32,7 +32,7 @@ from layergym.trainer.layers.frozen import FrozenCheck, base_hash, digests
 from layergym.trainer.layers.grammar import notice_origin
 from layergym.trainer.layers.lora import base_names
 from layergym.trainer.layers.selection import decoder_layers, select
-from layergym.trainer.parts.memory import halved, release_memory, tokens_that_fit
+from layergym.trainer.parts.memory import halved, tokens_that_fit
 from layergym.trainer.parts.pass_loss import LossByPass
 from layergym.trainer.parts.pass_means import over_passes
 from layergym.trainer.parts.updates import notice_vanished

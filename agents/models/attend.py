@@ -3,9 +3,11 @@
 Four things differ. Heads that share keys and values do so without copies of them. Rows in trees
 are attended to in blocks (`branches`), so that no mask is as large as their slots squared. Decoded
 rows are attended to in runs of like length (`spans`). And on a CPU, 16-bit numbers are attended to
-in float32: PyTorch's kernel rounds the weights of attention to 16 bits relative to the largest
-score of a block of keys, so that what a token gets depends on where its keys lie, which is not the
-same in sampler and trainer.
+in float64. PyTorch's 16-bit kernel rounds the weights of attention relative to the largest score of
+a block of keys, so that what a token gets depends on where its keys lie, which is not the same in
+sampler and trainer. Sums in float32 depend on it in their last bits, which now and then decides how
+a number is rounded to 16 bits: 1.5e-2 nats per token after the 30 layers of SmolLM2-135M, 1.2e-5
+with sums in float64.
 """
 
 from __future__ import annotations
@@ -63,9 +65,9 @@ def attend(
         return torch.cat([found for found, _ in parts]), None
     kept = query.dtype
     if query.device.type == "cpu" and kept.itemsize < 4:
-        query, key, value = query.float(), key.float(), value.float()
+        query, key, value = query.double(), key.double(), value.double()
         if attention_mask is not None and attention_mask.is_floating_point():
-            attention_mask = attention_mask.float()
+            attention_mask = attention_mask.double()
     if attention_mask is not None and is_branches(attention_mask):
         one_block = partial(_grouped, module, **settings)
         attended = in_blocks(query, key, value, attention_mask, one_block)

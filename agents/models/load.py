@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from layergym.agents.models.attend import use_own_attention
+from layergym.agents.models.quantized import Quantization
 from layergym.base.errors import InputError
 from layergym.base.texts import one_line
 
@@ -28,6 +29,7 @@ def load_model(
     *,
     dtype: torch.dtype | None = None,
     device: str | torch.device = "cpu",
+    quantization: Quantization | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model, ready to sample from.
 
@@ -36,17 +38,22 @@ def load_model(
             id.
         dtype: of the weights; by default as stored (float32 for GGUF).
         device: where the model goes.
+        quantization: what is held in fewer bits; None: nothing.
 
     Returns:
         The model, in evaluation mode, and its tokenizer, which has a pad token.
 
     Raises:
         InputError: there is no such model, it cannot be reached or read, or it is no causal
-            language model.
+            language model; or it cannot be quantised.
     """
     name = str(name_or_path)
     tokenizer = load_tokenizer(name)
     source, gguf = _located(name)
+    if quantization:
+        if gguf:
+            raise InputError(f'"{name}" is a GGUF file, which cannot be quantised once more')
+        return _quantized(source, dtype, device, quantization), tokenizer
     with explaining(name):
         model = _from_gguf(source, gguf, dtype) if gguf else _from_files(source, dtype)
     cast(torch.nn.Module, model).to(device)
@@ -130,6 +137,30 @@ def _from_files(source: str, dtype: torch.dtype | None) -> PreTrainedModel:
     model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
     assert isinstance(model, PreTrainedModel)
     return model
+
+
+def _quantized(
+    source: str, dtype: torch.dtype | None, device: str | torch.device, quantization: Quantization
+) -> PreTrainedModel:
+    """The model with its linear layers quantised as they are read: never whole in memory."""
+    kind = dtype or stored_dtype(source)
+    with torch.device("meta"), explaining(source):
+        shape = AutoModelForCausalLM.from_config(load_config(source))
+    head = shape.get_output_embeddings()
+    heads = [name for name, module in shape.named_modules() if module is head]
+    with explaining(source):
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=kind,
+            device_map={"": device},
+            quantization_config=quantization.config(kind, heads),
+        )
+    # Transformers refuses to train a model that is quantised as a whole, and TRL would put what
+    # trains into bfloat16. What trains here is not quantised.
+    model.hf_quantizer.remove_quantization_config(model)
+    model.is_loaded_in_4bit = False
+    use_own_attention(model)
+    return cast(PreTrainedModel, model.eval())
 
 
 def _from_gguf(source: str, gguf: str, dtype: torch.dtype | None) -> PreTrainedModel:

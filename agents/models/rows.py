@@ -24,6 +24,8 @@ class CacheRow:
     length: int = 0
     place: int = -1
     """In the cache; -1: none."""
+    uniforms: NDArray[np.float64] | None = None
+    """What the reply under way is drawn with, also where it begins again; None: not begun."""
 
     @property
     def pending(self) -> int:
@@ -124,7 +126,9 @@ class Replies:
     def begin(self, row: CacheRow) -> None:
         """Begin the reply to all of a row's context, which takes K uniforms of its noise."""
         self._begun[row.place], self._count[row.place] = len(row.context), 0
-        self._uniforms[row.place] = row.noise.random(self._most)
+        if row.uniforms is None:
+            row.uniforms = row.noise.random(self._most)
+        self._uniforms[row.place] = row.uniforms
 
     def uniforms(self, places: Ints) -> NDArray[np.float64]:
         """(B,) for the next token of each."""

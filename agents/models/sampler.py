@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,13 +12,13 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from layergym.agents.models.architecture import cache_bytes, context_limit, stop_tokens
-from layergym.agents.models.compute import free_memory
+from layergym.agents.models.compute import free_memory, release_memory
 from layergym.agents.models.draw import draw
 from layergym.agents.models.forward import LEAST, CachedModel, evaluating, uploaded
 from layergym.agents.models.prefill import Piece, first_pieces
 from layergym.agents.models.requests import Request, Sample, Sampler, Variants
 from layergym.agents.models.rows import CacheRow, Ints, Places, Replies
-from layergym.base.errors import Diverged, InputError
+from layergym.base.errors import Diverged, InputError, Notice
 from layergym.base.texts import one_line
 
 _FEWER = 8
@@ -35,7 +37,8 @@ class TransformersSampler(Sampler):
     A key-value cache lives as long as the episodes in it: each turn feeds only tokens the cache
     does not hold. A prompt that rewrites history keeps the longest prefix it shares with what is
     cached. Equal first prompts that are asked together are computed once and copied. Requests for
-    which there is no memory wait until others are answered.
+    which there is no memory wait until others are answered; where it runs out all the same, the
+    replies under way begin again, half as many episodes at once, and say the same.
 
     An episode's randomness is one uniform per token from a counter-based generator (Philox) keyed
     by its seed, turned into a token by the inverse of the cumulative distribution, so that it does
@@ -89,6 +92,8 @@ class TransformersSampler(Sampler):
         self._queue: list[CacheRow] = []  # Asked; without a place, or without room to grow.
         self._asked: list[CacheRow] = []  # Yet to be fed.
         self._live: list[CacheRow] = []
+        self._done: list[CacheRow] = []  # In this step.
+        self._most = math.inf  # Episodes in the cache.
 
     # ---- the protocol -------------------------------------------------------------------------
 
@@ -100,26 +105,27 @@ class TransformersSampler(Sampler):
         """Feed new requests, then one token to every row; the replies that are finished now.
 
         Raises:
-            InputError: memory runs out all the same.
+            InputError: memory runs out for a single episode.
         """
         try:
-            return self._step()
+            self._step()
         except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"memory ran out as {len(self._asked) + len(self._live)} episodes were sampled; "
-                f"play fewer at once, or end them earlier ({one_line(str(error))[:200]})"
-            ) from None
+            lacking = error.with_traceback(None)
+        else:
+            done, self._done = self._done, []
+            return [self._close(row) for row in done]
+        self._halve(lacking)  # The failed pass is gone here, with what it held.
+        return []
 
-    def _step(self) -> list[tuple[int, Sample]]:
+    def _step(self) -> None:
         self._admit()
         if not (self._asked or self._live):
-            return []
+            return
         with evaluating(self.model):
-            enough = len(self._asked) * _FEWER >= len(self._live)
-            done = self._prefill() if self._asked and enough else []
+            if self._asked and len(self._asked) * _FEWER >= len(self._live):
+                self._prefill()
             if self._live:
-                done += self._decode()
-        return [self._close(row) for row in done]
+                self._decode()
 
     def release(self, episodes: Iterable[int]) -> None:
         """Forget episodes that are over, or given up."""
@@ -155,6 +161,8 @@ class TransformersSampler(Sampler):
         """Whether the cache has room for a row and its reply; then it is to be fed."""
         cache, length = self.net.cache, len(row.context) + self.max_new_tokens
         rows = max(LEAST, self._places.with_(row))
+        if not needed and self._places.with_(row) > self._most:
+            return False
         if not (needed or cache.holds(rows, length)):
             free = SHARE * free_memory(self.model.device) + cache.bytes
             if cache.rows(rows) * cache.slots(length) * self._slot_bytes > free:
@@ -164,6 +172,28 @@ class TransformersSampler(Sampler):
         cache.plan(rows, length)
         self._asked.append(row)
         return True
+
+    def _halve(self, lacking: torch.OutOfMemoryError) -> None:
+        """Begin the replies under way again, with half as many episodes in the cache.
+
+        Raises:
+            InputError: it holds a single one.
+        """
+        if (held := sum(1 for _ in self._places)) < 2:
+            raise InputError(
+                "memory ran out for a single episode; end episodes earlier, or take a smaller "
+                f"model ({one_line(str(lacking))[:200]})"
+            )
+        self._most = held // 2
+        warnings.warn(
+            f"memory ran out with {held} episodes: {self._most} are sampled at once from now on",
+            Notice,
+            stacklevel=3,
+        )
+        self._queue[:0] = dict.fromkeys([*self._done, *self._live, *self._asked])
+        self._done, self._live, self._asked = [], [], []
+        self._forget()
+        release_memory()
 
     def _forget(self) -> None:
         """Empty the cache; no reply may be under way."""
@@ -187,20 +217,19 @@ class TransformersSampler(Sampler):
         ids, logprobs, stopped = self._replies.said(row.place)
         row.length = len(row.context) + len(ids) - 1
         row.context += ids
+        row.uniforms = None
         return row.episode, Sample(ids, logprobs, "stop" if stopped else "length")
 
     # ---- the model ------------------------------------------------------------------------------
 
-    def _prefill(self) -> list[CacheRow]:
-        """Feed what the cache lacks, and draw first tokens; who is done with these.
+    def _prefill(self) -> None:
+        """Feed what the cache lacks, and draw first tokens.
 
         What is beyond one pass of the greatest size waits until the others got their next token.
         """
-        done: list[CacheRow] = []
         for piece in first_pieces(self._asked):
-            done += self._begin(piece, self._feed(piece))
+            self._begin(piece, self._feed(piece))
         self._asked = [row for row in self._asked if row.pending]
-        return done
 
     def _feed(self, piece: Piece) -> Tensor:
         """Logits (B, V) after what is new in a piece's rows; their copies get the same."""
@@ -215,19 +244,19 @@ class TransformersSampler(Sampler):
         piece.fed()
         return logits
 
-    def _begin(self, piece: Piece, logits: Tensor) -> list[CacheRow]:
-        """Draw the first tokens of rows that are fed to their ends; who is done with these."""
+    def _begin(self, piece: Piece, logits: Tensor) -> None:
+        """Draw the first tokens of rows that are fed to their ends."""
         begun = [(n, row) for n, row in piece.every() if not row.pending]
         if not begun:
-            return []
+            return
         rows = [row for _, row in begun]
         for row in rows:
             self._replies.begin(row)
         self._live += rows
         of = torch.tensor([n for n, _ in begun], device=logits.device)
-        return self._draw(np.array([row.place for row in rows]), logits[of])
+        self._draw(np.array([row.place for row in rows]), logits[of])
 
-    def _decode(self) -> list[CacheRow]:
+    def _decode(self) -> None:
         """Feed the last token of every row that is being answered, and draw the next."""
         source, target = self._places.first(self._live)
         if source:
@@ -238,10 +267,10 @@ class TransformersSampler(Sampler):
         if self._variants:
             whose = [self._places[n].variant for n in range(live)]
             self._variants.feed(whose + [-1] * (LEAST - live))
-        return self._draw(np.arange(live), self.net.next(*self._replies.last(live)))
+        self._draw(np.arange(live), self.net.next(*self._replies.last(live)))
 
-    def _draw(self, places: Ints, logits: Tensor) -> list[CacheRow]:
-        """Draw one token for each row (B,) from (B, V); who is done."""
+    def _draw(self, places: Ints, logits: Tensor) -> None:
+        """Draw one token for each row (B,) from (B, V), and note who is done."""
         uniforms = self._replies.uniforms(places).astype(self._exact, copy=False)
         token, logprob = draw(logits, uploaded(uniforms, logits.device), self.temperature)
         # One transfer: a float32 holds whole numbers up to 2^24.
@@ -256,4 +285,4 @@ class TransformersSampler(Sampler):
         if done:
             gone = set(done)
             self._live = [row for row in self._live if row not in gone]
-        return done
+            self._done += done

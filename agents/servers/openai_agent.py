@@ -8,7 +8,7 @@ from functools import partial
 
 from layergym.agents.base import Decision, Episode, Failure, Move, OutOfContext
 from layergym.agents.memory import EpisodeMemory, listed_actions
-from layergym.agents.prompts import PromptStyle
+from layergym.agents.prompts import PromptStyle, Turns
 from layergym.agents.servers.errands import Errands
 from layergym.agents.servers.openai_client import ChatAnswer, ChatClient, ContextFull, ServerError
 from layergym.agents.types import Reply
@@ -39,6 +39,7 @@ class ServerAgent:
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
         self._memories: dict[int, EpisodeMemory] = {}
+        self._said: dict[int, Turns] = {}
         self._errands: Errands[Move] = Errands(client.limits.concurrency)
         self._asked: dict[int, int] = {}
         self._failed: list[tuple[int, Move]] = []
@@ -65,6 +66,7 @@ class ServerAgent:
         over = set(episodes)
         for episode in over:
             self._memories.pop(episode, None)
+            self._said.pop(episode, None)
         self._asked = {number: e for number, e in self._asked.items() if e not in over}
         if not self._asked:
             self._errands.drop()
@@ -83,7 +85,7 @@ class ServerAgent:
     def _decide(self, episode: Episode) -> Move:
         memory = self._memories[episode.id]
         try:
-            answer = self._answer(episode, memory)
+            answer, sent = self._answer(episode, memory)
         except ServerError as error:
             return Failure(str(error))
         if answer is None:
@@ -92,24 +94,40 @@ class ServerAgent:
         text = thought + answer.content
         action, kept = memory.understand(self.style.reply.parse(text))
         memory.remember(answer.content, action)
-        reply = Reply(text, finish=answer.finish, usage=answer.usage, forgotten=memory.forgotten)
+        before = self._said.get(episode.id, [])
+        extends = bool(before) and sent[: len(before)] == before
+        self._said[episode.id] = [*sent, {"role": "assistant", "content": answer.content}]
+        reply = Reply(
+            text,
+            extends=extends,
+            finish=answer.finish,
+            usage=answer.usage,
+            forgotten=memory.forgotten,
+            asked=_as_text(sent[len(before) :] if extends else sent),
+        )
         return Decision(reply, action, kept)
 
-    def _answer(self, episode: Episode, memory: EpisodeMemory) -> ChatAnswer | None:
-        """What the server says; None where nothing is left to forget and its context is full."""
+    def _answer(self, episode: Episode, memory: EpisodeMemory) -> tuple[ChatAnswer | None, Turns]:
+        """What the server says, and to what; None where its context is full of what must stay."""
         system = memory.system
         opening = [{"role": "system", "content": system}] if system else []
         while True:
+            sent = [*opening, *memory.turns()]
             try:
-                return self.client.complete(
-                    [*opening, *memory.turns()],
+                answer = self.client.complete(
+                    sent,
                     temperature=self.temperature,
                     max_tokens=self.max_new_tokens,
                     seed=_seed(episode.seed, episode.env.turn),
                 )
+                return answer, sent
             except ContextFull:
                 if not memory.forget():
-                    return None
+                    return None, sent
+
+
+def _as_text(messages: Turns) -> str:
+    return "\n\n".join(f"[{each['role']}]\n{each['content']}" for each in messages)
 
 
 def _seed(episode: int, turn: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -14,7 +13,7 @@ from layergym.agents.servers.http import SHOWN, Patience, Response, Server, Unan
 from layergym.agents.types import Usage
 from layergym.base.addresses import split
 from layergym.base.errors import InputError, unknown
-from layergym.base.numbers import Bounds
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.base.texts import whole_texts
 
 PREFIX = "openai:"
@@ -75,10 +74,7 @@ class RequestLimits:
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""
-        if self.concurrency < 1 or self.retries < 0 or not 0 < self.timeout_s < math.inf:
-            raise InputError("concurrency is at least 1, retries at least 0, timeout above 0")
-        if self.per_minute is not None and not 0 < self.per_minute < math.inf:
-            raise InputError("requests per minute must be more than 0")
+        check_numbers(self, self.BOUNDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ The child has imported everything already, so hundreds of commands take minutes 
 
 from __future__ import annotations
 
-import collections
 import importlib
 import os
 import resource
@@ -14,18 +13,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-Verdict = Literal[
-    "clear", "fine", "traceback", "hang", "wrote", "accepted", "killed", "long", "lost", "leaked"
-]
-"""Exit code 2 with one sentence and nothing written; what was to be done was done; a traceback; no
-end in time; a refusal that left something behind; done although it was wrong; ended by a signal;
-a refusal of more than `SENTENCE` characters; good work undone; the key
-shown."""
+from benchmarks.robustness.tables import Verdict
+
 SENTENCE = 600
 MEMORY = 6 << 30
 
@@ -45,14 +39,6 @@ class Ended:
         return "Traceback (most recent" in self.err + self.out
 
 
-class Case(NamedTuple):
-    """What was tried, and what became of it."""
-
-    what: str
-    verdict: Verdict
-    said: str
-
-
 class Child:
     """A command that runs; its working folder is `folder`."""
 
@@ -70,9 +56,28 @@ class Child:
                 os.dup2(text.fileno(), place)
             _be(lambda: _main(argv, folder))
 
+    def stopped(self, after_s: float, by: Sequence[int], limit_s: float) -> tuple[bool, Ended]:
+        """Send signals after a while, as a terminal does: to all that the command started.
+
+        Whether it had ended by itself, and how it ended.
+        """
+        if (code := _awaited(self._number, after_s)) is not None:
+            return True, self._said(code)
+        for number in by:
+            with suppress(ProcessLookupError):
+                os.killpg(self._number, number)
+            time.sleep(0.05)
+        return False, self.ended(limit_s)
+
     def ended(self, limit_s: float) -> Ended:
         """How it ended; what has not by then is killed with all that it started."""
         code = _awaited(self._number, limit_s)
+        if code is None:
+            os.killpg(self._number, signal.SIGKILL)
+            os.waitpid(self._number, 0)
+        return self._said(code)
+
+    def _said(self, code: int | None) -> Ended:
         said = []
         for text in self._texts:
             with text:
@@ -116,8 +121,6 @@ def _awaited(child: int, limit_s: float) -> int | None:
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.01)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
     return None
 
 
@@ -170,16 +173,3 @@ def refusal(ended: Ended, wrote: bool) -> Verdict:
     if wrote:
         return "wrote"
     return "clear" if in_a_sentence(ended) else "long"
-
-
-def told(title: str, cases: Iterable[Case], good: Sequence[Verdict]) -> int:
-    """Print every case that is not good as it is found, then counts; how many are not good."""
-    counts: collections.Counter[Verdict] = collections.Counter()
-    for case in cases:
-        counts[case.verdict] += 1
-        if case.verdict not in good:
-            last = (case.said.strip().splitlines() or [""])[-1]
-            print(f"  {case.verdict:9} {case.what[:150]}\n            {last[:200]}", flush=True)
-    told = ", ".join(f"{verdict} {count}" for verdict, count in sorted(counts.items()))
-    print(f"{title}: {counts.total()}; {told}", flush=True)
-    return counts.total() - sum(counts[verdict] for verdict in good)

@@ -1,24 +1,17 @@
-"""Wrong command lines: every one is to be refused in a sentence, with exit code 2 and no file.
-
-python benchmarks/robustness/cli.py            # all of them, some minutes
-python benchmarks/robustness/cli.py --only eval --every 5
-"""
+"""Wrong command lines: every one is to be refused in a sentence, with exit code 2 and no file."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-
-from benchmarks.robustness.children import Case, Ended, files_of, forked, refusal, told, warm  # noqa: E402
-from benchmarks.robustness.wrong import ALONE, COMMANDS, FINE, FREE, WRONG  # noqa: E402, F401
+from benchmarks.robustness.children import Ended, files_of, forked, refusal, warm
+from benchmarks.robustness.tables import Case, Table, add_part, part
+from benchmarks.robustness.wrong import ALONE, COMMANDS, FINE, FREE, WRONG  # noqa: F401
 
 LIMIT_S = 60.0
 
@@ -131,22 +124,19 @@ def _swept(place: Path) -> Path:
     return place / "swept"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    add_part(parser)
     parser.add_argument("--only", default="", help="one command")
-    parser.add_argument("--every", type=int, default=1, help="every n-th line only")
-    parser.add_argument("--first", type=int, default=0, help="begin with this line")
     parser.add_argument("--sweep", type=Path, help="a finished sweep (default: a small one is run)")
-    options = parser.parse_args()
+
+
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    """One table of all lines."""
     warm()
     with tempfile.TemporaryDirectory() as name:
         folder, sweep = Path(name) / "work", options.sweep or _swept(Path(name))
         folder.mkdir()
         furnish(folder, sweep)
-        chosen = list(lines(options.only))[options.first :: options.every]
-        cases = (tried(argv, folder, sweep) for argv in chosen)
-        return int(told("wrong command lines", cases, ["clear"]) > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        chosen = part(lines(options.only), options)
+        yield Table("wrong command lines", (tried(argv, folder, sweep) for argv in chosen))

@@ -2,34 +2,19 @@
 
 Every environment meets `envs check`, `eval` of agents that are well (and a report of what was
 kept), `train` (whose weights are to be finite, or absent), `play`, and `train --dry-run`.
-
-    python benchmarks/robustness/envs.py                   # all of them, some minutes
-    python benchmarks/robustness/envs.py --only reward --every 3
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-
-from benchmarks.robustness import environments  # noqa: E402
-from benchmarks.robustness.children import (  # noqa: E402
-    Case,
-    Ended,
-    Verdict,
-    broken,
-    forked,
-    in_a_sentence,
-    told,
-    warm,
-)
+from benchmarks.robustness import environments
+from benchmarks.robustness.children import Ended, broken, forked, in_a_sentence, warm
+from benchmarks.robustness.tables import Case, Table, Verdict, add_part, part
 
 if TYPE_CHECKING:
     from layergym import TextEnv
@@ -78,15 +63,18 @@ def finite(folder: Path) -> bool:
     return all(bool(torch.isfinite(t).all()) for tensors in kept for t in tensors.values())
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    add_part(parser)
     parser.add_argument("--only", default="", help="environments with this in their names")
-    parser.add_argument("--every", type=int, default=1, help="every n-th environment only")
-    options = parser.parse_args()
+
+
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    """One table: a case is an environment and a command that meets it."""
     warm()
-    found = {n: c for n, c in environments.hostile().items() if options.only in n}
-    chosen = list(found.items())[:: options.every]
-    return int(told(f"{len(chosen)} hostile environments", _cases(chosen), ("fine",)) > 0)
+    every = environments.hostile().items()
+    chosen = part((one for one in every if options.only in one[0]), options)
+    yield Table(f"{len(chosen)} hostile environments, by commands", _cases(chosen))
 
 
 def _cases(chosen: Sequence[tuple[str, type[TextEnv]]]) -> Iterator[Case]:
@@ -104,7 +92,3 @@ def _cases(chosen: Sequence[tuple[str, type[TextEnv]]]) -> Iterator[Case]:
         with tempfile.TemporaryDirectory() as place:
             yield from met(name, Path(place))
         del gymnasium.registry[ID]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,9 +2,6 @@
 
 A training run, one that is paused, a sweep, an evaluation and a model are made, and each of their
 files is damaged in many ways; what is not damaged must still be there afterwards, as it was.
-
-    python benchmarks/robustness/files.py                  # all of them, some minutes
-    python benchmarks/robustness/files.py --only eval --every 3
 """
 
 from __future__ import annotations
@@ -12,24 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-
-from benchmarks.robustness.children import (  # noqa: E402
-    Case,
-    Ended,
-    Verdict,
-    forked,
-    in_a_sentence,
-    told,
-    warm,
-)
+from benchmarks.robustness.children import Ended, forked, in_a_sentence, warm
+from benchmarks.robustness.tables import Case, Table, Verdict, add_part, part
 
 LIMIT_S = 90.0
 WHOLE: dict[str, Callable[[bytes], bytes]] = {
@@ -234,29 +220,24 @@ def _lost(good: Path, copy: Path, damaged: str) -> bool:
     return False
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", default="", choices=["", *KINDS], help="one kind of folder")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    add_part(parser)
+    parser.add_argument("--only", choices=KINDS, nargs="+", help="these kinds of folder")
     parser.add_argument("--named", default="", help="files with this in their places")
-    parser.add_argument("--every", type=int, default=1, help="every n-th damage only")
-    options = parser.parse_args()
+
+
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    """One table for each kind of folder: a case is a damaged file and a command that reads it."""
     warm()
-    bad = 0
-    for kind, (make, readers) in KINDS.items():
-        if options.only in ("", kind):
-            place = Path(tempfile.mkdtemp())
+    for kind in options.only or KINDS:
+        make, readers = KINDS[kind]
+        with tempfile.TemporaryDirectory() as name:
+            good = Path(name) / "F"
             for line in make:
-                made = forked(line, place, 600)
+                made = forked(line, good.parent, 600)
                 assert made.code == 0, made.err
-            found = damages(place / "F", ["null", "text", "huge"])
-            chosen = [one for one in found if options.named in one.file][:: options.every]
-            cases = (c for damage in chosen for c in met(damage, kind, place / "F", readers))
-            bad += told(f"{len(chosen)} damaged files of a folder of {kind}", cases, GOOD)
-            shutil.rmtree(place)
-    return int(bad > 0)
-
-
-GOOD: tuple[Verdict, ...] = ("clear", "fine")
-
-if __name__ == "__main__":
-    sys.exit(main())
+            found = damages(good, ["null", "text", "huge"])
+            chosen = part((one for one in found if options.named in one.file), options)
+            cases = (case for damage in chosen for case in met(damage, kind, good, readers))
+            yield Table(f"{len(chosen)} damaged files of a folder of {kind}, by commands", cases)

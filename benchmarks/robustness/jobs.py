@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.robustness.children import forked
+from benchmarks.robustness.children import forked, warm
+from benchmarks.robustness.tables import Case, Table
 
 LIMIT_S = 300.0
 ROOMS = ["--env-arg", "max_receptacles=5", "--env-arg", "num_objects=5", "--env-arg", "max_turns=5"]
@@ -34,8 +39,10 @@ class Job(NamedTuple):
     """Whether the folder, or each file in it, is whole or absent at any moment."""
 
 
-def _resumed(start: Sequence[str], sign: str) -> Job:
-    return Job([*start, "--out", "F"], "F", sign, [start[0], "--resume", "F"])
+def _resumed(start: Sequence[str], sign: str, where: Sequence[str] = ()) -> Job:
+    """A command with `--resume`; `where` it runs is said again, for it decides about rounding."""
+    again = [start[0], "--resume", "F", *where]
+    return Job([*start, *where, "--out", "F"], "F", sign, again)
 
 
 JOBS: dict[str, Job] = {
@@ -50,13 +57,14 @@ JOBS: dict[str, Job] = {
          "--eval-tasks", "12"], "eval.json"),
     "sweep": _resumed(
         ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "0,3", "--steps", "3",
-         "--eval-tasks", "8", "--on", "processes", "--jobs", "1"], "sweep.json"),
+         "--eval-tasks", "8"], "sweep.json", ["--on", "processes", "--jobs", "1"]),
     "sweep in a bank": _resumed(
         ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "0,3", "--steps", "3",
-         "--eval-tasks", "8", "--on", "bank"], "sweep.json"),
+         "--eval-tasks", "8"], "sweep.json", ["--on", "bank"]),
     "compare": Job(
-        ["compare", "S", "--arms", "3", "0", "--seeds", "1", "--eval-tasks", "4", "--out", "F"],
-        "F", "sweep.json", ["sweep", "--resume", "F"]),
+        ["compare", "S", "--arms", "3", "0", "--seeds", "1", "--eval-tasks", "4", "--jobs", "1",
+         "--out", "F"],
+        "F", "sweep.json", ["sweep", "--resume", "F", "--jobs", "1"]),
     "dissect": Job(["dissect", "S", *FEW, "--sets", "moved", "scales", "bfloat16"], "S"),
     "vote": Job(["vote", "S", *FEW], "S"),
     "predict": Job(["predict", "S", "--tasks", "4"], "S"),
@@ -69,14 +77,36 @@ JOBS: dict[str, Job] = {
     "export of lines": Job(["trajectories", "S", "--export", "F/e.jsonl"], whole=True),
     "export of a dataset": Job(["trajectories", "S", "--export", "F"], whole=True),
     "new-env": Job(["new-env", "my_env", "--out", "F"], whole=True),
+    "demo": Job(["demo", "--fast", "--out", "F"]),
 }  # fmt: skip
 
 
-def make_sweep(place: Path) -> Path:
-    """A finished sweep, made once for all jobs, and a text beside it."""
-    made = forked(SWEEP, place, LIMIT_S)
-    assert made.code == 0, made.err
-    return place / "S"
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Declare which jobs are tried."""
+    parser.add_argument("--only", choices=JOBS, nargs="+", help="these commands alone")
+    parser.add_argument("--seed", type=int, default=0, help="of moments")
+
+
+Tried = Callable[[Job, Path, argparse.Namespace], Iterator[Case]]
+"""The cases of one job, whose places are furnished with the sweep of the second argument."""
+
+
+def each_job(title: str, tried: Tried, options: argparse.Namespace) -> Iterator[Table]:
+    """One table for each job chosen by the options of `add_jobs`, with the same finished sweep."""
+    warm()
+    with tempfile.TemporaryDirectory() as place:
+        made = forked(SWEEP, Path(place), LIMIT_S)
+        assert made.code == 0, made.err
+        for name in options.only or JOBS:
+            yield Table(f"{title} {name}", tried(JOBS[name], Path(place) / "S", options))
+
+
+def undisturbed(job: Job, place: Path) -> tuple[dict[str, str], float]:
+    """What a job leaves in a furnished place, and how many seconds it takes."""
+    began = time.monotonic()
+    ended = forked([*job.start, "--quiet"], place, LIMIT_S)
+    assert ended.code == 0, ended.err
+    return left_by(place / job.folder), time.monotonic() - began
 
 
 def furnish(place: Path, sweep: Path) -> None:
@@ -92,18 +122,14 @@ def next_line(job: Job, place: Path) -> list[str]:
     return [*(job.again if begun else job.start), "--quiet"]
 
 
-TIMED = ("time", "memory", "seconds", "cost", "began", "ended", "per_second")
+TIMED = re.compile(r"time/|memory|per_second|_s$|^time$")
 """Names of what no two runs share."""
 
 
 def untimed(value: Any) -> Any:
     """JSON without its times and memory."""
     if isinstance(value, dict):
-        return {
-            key: untimed(inner)
-            for key, inner in value.items()
-            if not any(word in key for word in TIMED)
-        }
+        return {key: untimed(inner) for key, inner in value.items() if not TIMED.search(key)}
     return [untimed(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -1,10 +1,7 @@
 """Hostile programs in every isolation that this machine has: how many get out, and how many lie.
 
-python benchmarks/robustness/sandbox.py                       # all, some minutes
-python benchmarks/robustness/sandbox.py --isolation landlock --only attacks --every 5
-
 The programs are in `programs/`: attacks on the host, forged verdicts, what one run leaves to the
-next, and functions whose results are hostile. A line counts how often each was tried, and
+next, and functions whose results are hostile. Of each is said how it ended:
 
 - contained: it did nothing to the host, passed no test, left nothing, returned a plain value;
 - escaped: it reached something of the host;
@@ -26,22 +23,22 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.robustness.tables import Case, Table, Verdict, add_part, part
 from layergym.base.errors import InputError
 from layergym.envs.code import generated
-from layergym.envs.sandbox import ISOLATIONS, CallError, Limits, Sandbox, Suite
+from layergym.envs.sandbox import ISOLATIONS, CallError, Limits, Sandbox, Suite, seccomp
 
 Host = dict[str, Any]
 QUICK = Limits(wall_s=2.0, cpu_s=1, memory_mb=384)
 SLOW_S = 15.0
 CONFINED = ISOLATIONS[:-1]
-OUTCOMES = ("contained", "escaped", "forged", "carried", "raised")
+KINDS = ("attacks", "forgeries", "carry-over", "calls")
 DOUBLE = Suite(
     {"double": "double"},
     tuple((f"assert double({n}) == {2 * n}", True) for n in (3, 71, 1009)),
@@ -61,6 +58,17 @@ libc = ctypes.CDLL(None, use_errno=True)
 result = libc.syscall(*map(ctypes.c_long, {numbers}))
 if result >= 0 or ctypes.get_errno() not in (1, 38): escaped(result, ctypes.get_errno())
 """
+_OTHERS = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for number in {numbers}:
+    ctypes.set_errno(0)
+    result = libc.syscall(*map(ctypes.c_long, (number, *[-1] * 6)))
+    if result >= 0 or ctypes.get_errno() not in (1, 38): escaped(number, result, ctypes.get_errno())
+print("tried", number)
+"""
+_TRAPS = {335, 336}
+"""Calls of the kernel's own trampolines on x86-64: others who make them are ended with SIGILL."""
 _RAW = """
 def raw(data):
     import json, os
@@ -84,9 +92,18 @@ def attacks() -> dict[str, str]:
         for kind, table in programs("attacks").items()
         for name, source in table.items()
     }
+    found["calls: all that are not on the list"] = _OTHERS.format(numbers=_unlisted())
     if os.uname().machine != "x86_64":
         found = {name: source for name, source in found.items() if "syscall(" not in source}
     return found
+
+
+def _unlisted() -> list[int]:
+    """Numbers of the system calls, known or not, that no program may make in any way."""
+    tables = (seccomp.ALLOWED.values(), (numbers for numbers, _ in seccomp.RESTRICTED.values()))
+    column = 0 if os.uname().machine == "x86_64" else 1
+    listed = {numbers[column] for table in tables for numbers in table} | _TRAPS
+    return [number for number in range(1024) if number not in listed]
 
 
 @contextmanager
@@ -137,7 +154,7 @@ def _package_folders() -> list[str]:
     return [path for path in {*site.getsitepackages(), base} if os.path.isdir(path)]
 
 
-def attack(sandbox: Sandbox, name: str, source: str, things: Host) -> str:
+def attack(sandbox: Sandbox, name: str, source: str, things: Host) -> Verdict:
     """Outcome of one attack."""
     things = things | {"own_root": sandbox.isolation in ("bubblewrap", "namespaces")}
     values = "".join(f"{key} = {value!r}\n" for key, value in things.items())
@@ -148,7 +165,7 @@ def attack(sandbox: Sandbox, name: str, source: str, things: Host) -> str:
     return "contained" if ended and small and "ESCAPED" not in output.text else "escaped"
 
 
-def forgery(sandbox: Sandbox, name: str, source: str) -> str:
+def forgery(sandbox: Sandbox, name: str, source: str) -> Verdict:
     """Outcome of one forgery."""
     verdict = sandbox.examine(source, DOUBLE, QUICK)
     passed = [check.passed for check in verdict.checks]
@@ -157,7 +174,7 @@ def forgery(sandbox: Sandbox, name: str, source: str) -> str:
     return "contained" if passed in (by_chance, [False] * 3) else "forged"
 
 
-def carried(sandbox: Sandbox, plant: str, probe: str) -> str:
+def carried(sandbox: Sandbox, plant: str, probe: str) -> Verdict:
     """Whether what `choose_trees` leaves changes what `probe` prints in the same worker."""
     before = sandbox.run(probe, QUICK).text
     sandbox.run(plant, QUICK)
@@ -165,14 +182,14 @@ def carried(sandbox: Sandbox, plant: str, probe: str) -> str:
     return "contained" if before == after and before else "carried"
 
 
-def called(sandbox: Sandbox, source: str) -> str:
+def called(sandbox: Sandbox, source: str) -> Verdict:
     """Outcome of a call whose result is hostile."""
     with suppress(CallError):
         sandbox.call(_RAW + source, "f", limits=QUICK)
     return "contained"
 
 
-def limited(wrong: dict[str, Any]) -> str:
+def limited(wrong: dict[str, Any]) -> Verdict:
     """Outcome of a limit that cannot be."""
     try:
         Limits(**wrong)
@@ -181,7 +198,7 @@ def limited(wrong: dict[str, Any]) -> str:
     return "raised"
 
 
-Jobs = dict[str, Callable[[], str]]
+Jobs = dict[str, Callable[[], Verdict]]
 
 
 def jobs(sandbox: Sandbox, things: Host) -> dict[str, Jobs]:
@@ -203,52 +220,40 @@ def jobs(sandbox: Sandbox, things: Host) -> dict[str, Jobs]:
     }
 
 
-def outcome(job: Callable[[], str], name: str) -> str:
+def outcome(job: Callable[[], Verdict], name: str) -> Case:
     """What comes of a job; "raised" where the host fails, or works for long."""
     began = time.process_time()
     try:
         found = job()
     except Exception as error:
-        print(f"  raised: {name}: {type(error).__name__}: {str(error)[:200]}")
-        return "raised"
+        return Case(name, "raised", f"{type(error).__name__}: {error}")
     if (spent := time.process_time() - began) > SLOW_S:
-        print(f"  slow: {name}: {spent:.1f} s of the host's processor")
-        return "raised"
-    if found != "contained":
-        print(f"  {found}: {name}")
-    return found
+        return Case(name, "raised", f"{spent:.1f} s of the host's processor")
+    return Case(name, found, "")
 
 
-def _line(isolation: str, kind: str, tried: Jobs) -> int:
-    """Do jobs and print the counts; returns how many were not contained."""
-    counts = Counter(outcome(job, name) for name, job in tried.items())
-    numbers = "".join(f"{counts[found]:>11}" for found in OUTCOMES)
-    print(f"{isolation:<12}{kind:<12}{len(tried):>6}{numbers}", flush=True)
-    return len(tried) - counts["contained"]
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    add_part(parser)
+    parser.add_argument("--isolation", choices=CONFINED, nargs="+", default=CONFINED)
+    parser.add_argument("--only", choices=KINDS, nargs="+", default=KINDS)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Hostile programs in every isolation there is.")
-    parser.add_argument("--isolation", choices=CONFINED, action="append")
-    parser.add_argument("--only", choices=("attacks", "forgeries", "carry-over", "calls"))
-    parser.add_argument("--every", type=int, default=1, help="try only every nth program")
-    chosen = parser.parse_args(argv)
-    print(f"{'isolation':<12}{'programs':<12}{'tried':>6}{''.join(f'{o:>11}' for o in OUTCOMES)}")
-    bad = _line("any", "limits", {str(wrong): partial(limited, wrong) for wrong in WRONG_LIMITS})
-    for isolation in chosen.isolation or CONFINED:
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    """One table for each isolation and kind of program, and one of limits that cannot be."""
+    limits = {str(wrong): partial(limited, wrong) for wrong in WRONG_LIMITS}
+    yield _table("limits of a sandbox that cannot be", limits, options)
+    for isolation in options.isolation:
         with Sandbox(isolation=isolation) as sandbox, host() as things:
             try:
                 sandbox.run("pass")
             except InputError as error:
-                print(f"{isolation:<12}not tried: {error}")
+                yield Table(f"{isolation}: not tried, {error}", ())
                 continue
-            for kind, table in jobs(sandbox, things).items():
-                if chosen.only not in (None, kind):
-                    continue
-                some = dict(list(table.items())[:: chosen.every])
-                bad += _line(isolation, kind, some)
-    return 1 if bad else 0
+            for kind, jobs_ in jobs(sandbox, things).items():
+                if kind in options.only:
+                    yield _table(f"{isolation}: {kind}", jobs_, options)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _table(title: str, tried: Jobs, options: argparse.Namespace) -> Table:
+    return Table(title, (outcome(job, name) for name, job in part(tried.items(), options)))

@@ -3,27 +3,21 @@
 Every behaviour of a chat server meets `layergym eval` with a second agent, whose episodes are all
 to be scored, and then `layergym report` of the folder. Every behaviour of a vLLM server meets
 `layergym train`. The key may be seen in no output and in no file.
-
-    python benchmarks/robustness/servers.py                # all of them, some minutes
-    python benchmarks/robustness/servers.py --only "slow"
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-
-from benchmarks.robustness import hostile  # noqa: E402
-from benchmarks.robustness.children import Case, Ended, Verdict, forked, refusal, told, warm  # noqa: E402
-from benchmarks.robustness.hostile import KEY, Behaviour  # noqa: E402
+from benchmarks.robustness import hostile
+from benchmarks.robustness.children import Ended, forked, refusal, warm
+from benchmarks.robustness.hostile import KEY, Behaviour
+from benchmarks.robustness.tables import Case, Table, Verdict, add_part, part
 
 LIMIT_S = 90.0
 
@@ -78,33 +72,26 @@ def leaked(folder: Path, *ended: Ended) -> bool:
     return any(KEY[: len(KEY) // 2] in text for text in (told_all, *kept))
 
 
-def in_turn(
-    meet: Callable[[str, Behaviour, Path], Case], all_of_them: dict[str, Behaviour], only: str
-) -> list[Case]:
-    """All cases whose names hold `only`, each in an empty folder."""
-    cases = []
-    for name, behaviour in all_of_them.items():
-        folder = Path(tempfile.mkdtemp())
-        if only in name:
-            cases.append(meet(name, behaviour, folder))
-        shutil.rmtree(folder)
-    return cases
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    add_part(parser)
     parser.add_argument("--only", default="", help="behaviours with this in their names")
-    options = parser.parse_args()
-    os.environ |= {"OPENAI_API_KEY": KEY, "VLLM_API_KEY": KEY}
+
+
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    """One table for each kind of server."""
     warm()
     from layergym.agents.servers import vllm_server
 
-    vllm_server.TIMEOUT_S, vllm_server.RETRIES = 1.0, 1
-    chats = in_turn(chat, hostile.openai(), options.only)
-    engines = in_turn(engine, hostile.vllm(), options.only)
-    bad = told("hostile chat servers", chats, ["fine"])
-    return int(bad + told("hostile vLLM servers", engines, ["clear"]) > 0)
+    keys = {"OPENAI_API_KEY": KEY, "VLLM_API_KEY": KEY}
+    quick = mock.patch.multiple(vllm_server, TIMEOUT_S=1.0, RETRIES=1)
+    with mock.patch.dict(os.environ, keys), quick:
+        for kind, meet in (("chat", chat), ("vLLM", engine)):
+            every = hostile.openai() if kind == "chat" else hostile.vllm()
+            chosen = part((one for one in every.items() if options.only in one[0]), options)
+            yield Table(f"hostile {kind} servers", (_apart(meet, *one) for one in chosen))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _apart(meet: Callable[[str, Behaviour, Path], Case], name: str, behaviour: Behaviour) -> Case:
+    with tempfile.TemporaryDirectory() as folder:
+        return meet(name, behaviour, Path(folder))

@@ -2,60 +2,50 @@
 
 The second starts at a moment drawn again; where the first has just ended it may find all done.
 What is there in the end is what one process leaves.
-
-    python benchmarks/robustness/twice.py                     # some minutes
-    python benchmarks/robustness/twice.py --only dissect --times 5
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-
-from benchmarks.robustness.children import (  # noqa: E402
-    Case,
-    Child,
-    Ended,
-    broken,
-    forked,
-    in_a_sentence,
-    last_line,
-    told,
-    warm,
-)
-from benchmarks.robustness.jobs import (  # noqa: E402
-    JOBS,
+from benchmarks.robustness.children import Child, Ended, broken, in_a_sentence, last_line
+from benchmarks.robustness.jobs import (
     LIMIT_S,
     Job,
+    add_jobs,
     differing,
+    each_job,
     furnish,
     left_by,
-    make_sweep,
+    undisturbed,
 )
+from benchmarks.robustness.tables import Case, Table
 
-DEMO = Job(["demo", "--fast", "--out", "F"])
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    add_jobs(parser)
+    parser.add_argument("--times", type=int, default=4, help="pairs of each command")
 
 
-def tried(name: str, times: int, seed: int, sweep: Path) -> Iterator[Case]:
-    """One case per pair."""
-    job, moments = ({**JOBS, "demo": DEMO})[name], random.Random(f"{name} {seed}")
+def tables(options: argparse.Namespace) -> Iterator[Table]:
+    """One table for each command."""
+    return each_job("two at once of", tried, options)
+
+
+def tried(job: Job, sweep: Path, options: argparse.Namespace) -> Iterator[Case]:
+    """One case for each pair."""
+    line, moments = " ".join(job.start), random.Random(f"{job.start} {options.seed}")
     with tempfile.TemporaryDirectory() as above:
         place = Path(above) / "alone"
         furnish(place, sweep)
-        began = time.monotonic()
-        ended = forked([*job.start, "--quiet"], place, LIMIT_S)
-        length_s = time.monotonic() - began
-        assert ended.code == 0, ended.err
-        left = left_by(place / job.folder)
-        for number in range(times):
+        left, length_s = undisturbed(job, place)
+        for number in range(options.times):
             place = Path(above) / f"pair-{number}"
             furnish(place, sweep)
             wait_s = moments.uniform(0.0, 0.5) * length_s * (number > 0)  # At once, to begin with.
@@ -63,7 +53,7 @@ def tried(name: str, times: int, seed: int, sweep: Path) -> Iterator[Case]:
             time.sleep(wait_s)
             second = Child([*job.start, "--quiet"], place)
             both = second.ended(LIMIT_S), first.ended(LIMIT_S)
-            yield _judged(f"{name}: {wait_s:.2f} s apart", both, left, left_by(place / job.folder))
+            yield _judged(f"{line}: {wait_s:.2f} s apart", both, left, left_by(place / job.folder))
 
 
 def _judged(what: str, both: Sequence[Ended], left: dict[str, str], found: dict[str, str]) -> Case:
@@ -78,24 +68,3 @@ def _judged(what: str, both: Sequence[Ended], left: dict[str, str], found: dict[
     if not all(map(in_a_sentence, refused)):
         return Case(what, "long", refused[0].err)
     return Case(what, "clear" if refused else "fine", "")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; exit code 1 if anything was lost or printed a traceback."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=[*JOBS, "demo"], help="this command alone")
-    parser.add_argument("--times", type=int, default=4, help="pairs of each command")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    chosen = parser.parse_args(argv)
-    warm()
-    bad = 0
-    with tempfile.TemporaryDirectory() as place:
-        sweep = make_sweep(Path(place))
-        for name in [chosen.only] if chosen.only else [*JOBS, "demo"]:
-            cases = tried(name, chosen.times, chosen.seed, sweep)
-            bad += told(f"two of {name} at once", cases, ("clear", "fine"))
-    return int(bad > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -52,7 +52,7 @@ ADDRESS = {
 SINGLE = {
     "--layers": "layers", "--boost": "layers", "--lora": "least 0", "--lr": "rate",
     "--seed": "seed", "--patience": "count", "--eval-every": "least 0", "--eval-split": "split",
-    "--eval-tasks": "count", "--keep": "choice",
+    "--eval-tasks": "count", "--keep": "choice", "--quantize": "choice",
 }  # fmt: skip
 COMPUTE = {"--dtype": "dtype", "--device": "device"}
 COMMANDS: dict[str, tuple[Sequence[str], dict[str, str]]] = {

@@ -1,4 +1,4 @@
-"""The PDDL domain and the grammar of both dialects, made from the wheel's files."""
+"""The PDDL domain and the grammar of both dialects, made from the alfworld package's files."""
 
 from __future__ import annotations
 

@@ -1,21 +1,19 @@
-"""Rooms for generated games: the wheel's floor plans, completed and varied."""
+"""Rooms for generated games: AI2-THOR's floor plans, completed and varied."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 
-from layergym.envs.alfworld.tables import fits, placements
+from layergym.envs.alfworld.tables import floor_plans, layout, placements, rooms
 
 SPLITS = ("train", "valid", "test")
 
-# What the wheel's layouts leave out, and how many of it a real room has.
+# What the layouts leave out, and how many of it a real room has.
 _ABSENT = {
     "Kitchen": {
         "CoffeeMachine": (1, 1),
@@ -74,11 +72,9 @@ def owner(room: Room) -> str:
 @cache
 def plans(split: str, task_kind: str) -> tuple[int, ...]:
     """Numbers of the floor plans of `split` in which tasks of this kind exist."""
-    from alfworld.gen import constants
-
     numbers: list[int] = []
-    for room, scenes in constants.SCENE_TYPE.items():
-        if room in constants.GOALS_VALID[task_kind]:
+    for room, scenes in floor_plans().items():
+        if room in rooms(task_kind):
             # As in ALFRED, plans 1-6 of each kind of room are for testing.
             parts = {"test": scenes[:6], "valid": scenes[6:9], "train": scenes[9:]}
             numbers.extend(parts[split])
@@ -120,23 +116,10 @@ def new_location(rng: random.Random, taken: Sequence[str]) -> str:
 
 @cache
 def _layout(plan: int) -> Room:
-    from alfworld.gen import constants
-
-    kind = next(name for name, scenes in constants.SCENE_TYPE.items() if plan in scenes)
-    folder = resources.files("alfworld.gen").joinpath("layouts")
-    spots = json.loads(folder.joinpath(f"FloorPlan{plan}-openable.json").read_text("utf-8"))
-    types = json.loads(folder.joinpath(f"FloorPlan{plan}-objects.json").read_text("utf-8"))
-    receptacles = []
-    for id, (x, z, turn, horizon) in sorted(spots.items()):
-        name = id.rpartition("|")[2] if id.endswith("Basin") else id.partition("|")[0]
-        if name in ("Sink", "Bathtub"):
-            name = f"{name}Basin"
-            id = f"{id}|{name}"
-        if name in fits():
-            location = f"loc|{round(x * 4)}|{round(z * 4)}|{turn // 90}|{horizon}"
-            receptacles.append(Receptacle(id, name, location, openable=False))
+    kind = next(room for room, numbers in floor_plans().items() if plan in numbers)
+    types, receptacles = layout(plan)
     things = tuple(sorted(set(types) & set(placements()[kind])))
-    return Room(kind, things, tuple(receptacles))
+    return Room(kind, things, tuple(Receptacle(*each, openable=False) for each in receptacles))
 
 
 def _openable(receptacle: Receptacle, rng: random.Random) -> Receptacle:

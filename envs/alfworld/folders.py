@@ -7,21 +7,22 @@ not say whether it is, the oracle decides: what it can win is kept.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from layergym.base.errors import InputError
-from layergym.envs.alfworld.dialect_files import domain_and_grammar
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import build_game
 from layergym.envs.alfworld.oracle import plan_moves
 from layergym.envs.alfworld.records import GameRecord, write_compact
+from layergym.envs.alfworld.tables import domains
 
 OFFICIAL_COUNTS = {"train": 3553, "valid_seen": 140, "valid_unseen": 134}
 """Solvable games of ALFWorld's release, by split."""
@@ -151,16 +152,10 @@ def _wins(play: Play, walkthrough: tuple[str, ...]) -> bool:
 
 
 def _is_known_domain(domain: str) -> bool:
-    return _essence(domain) in _known_domains()
+    return hashlib.sha256(essence(domain).encode()).hexdigest() in domains()
 
 
-@cache
-def _known_domains() -> frozenset[str]:
-    files = [domain_and_grammar(version, "")[0] for version in ("0.3", "0.4")]
-    return frozenset(_essence(domain) for domain in files)
-
-
-def _essence(domain: str) -> str:
+def essence(domain: str) -> str:
     """`domain` without comments, layout, and the clauses in which ALFWorld's releases differ."""
     domain = re.sub(r";[^\n]*", "", domain)
     domain = re.sub(r"\(:action help\b.*?\)\s*\)\s*\)", "", domain, flags=re.DOTALL)

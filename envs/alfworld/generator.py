@@ -1,10 +1,10 @@
-"""New ALFWorld games, each a pure function of its id, from what the alfworld wheel ships.
+"""New ALFWorld games, each a pure function of its id, from tables of the alfworld package.
 
 An id reads `gen/<split>/<kind>/<number>`, with the difficulty knobs after the split where they are
 used: `gen/test/r8-o12/pick_two_obj_and_place/000017`. A game is an ordinary PDDL problem that the
 unmodified alfworld engine plays with ALFWorld's own text.
 
-Rooms are the wheel's 120 floor plans (AI2-THOR's), a little rebuilt for each game. No room of one
+Rooms are AI2-THOR's 120 floor plans, a little rebuilt for each game. No room of one
 split occurs in another: splits use different floor plans, and a list of receptacles that could
 come out of two plans belongs to one split only, by its hash.
 """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from layergym.envs.alfworld.floorplans import Receptacle, Room
-from layergym.envs.alfworld.tables import fits, traits
+from layergym.envs.alfworld.tables import fits, goal_pattern, objects, sentences, traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,7 @@ class Thing:
 
 def sentence_of(task_kind: str, target: Target, rng: random.Random) -> str:
     """One of ALFWorld's sentences for a task."""
-    from alfworld.gen.goal_library import gdict
-
-    template: str = rng.choice(gdict[task_kind]["templates"])
+    template = rng.choice(sentences(task_kind))
     words = {"obj": target.thing, "recep": target.place, "toggle": target.lamp}
     return template.format(**{key: word.lower() for key, word in words.items()}) + "."
 
@@ -70,18 +68,14 @@ def write_problem(
 @cache
 def _type_names() -> tuple[str, ...]:
     """The domain's constants: every type of object and receptacle."""
-    from alfworld.gen import constants
-
     return (
-        *(f"{kind}Type - otype" for kind in sorted(constants.OBJECTS_SET - set(fits()))),
+        *(f"{kind}Type - otype" for kind in sorted(objects() - fits().keys())),
         *(f"{kind}Type - rtype" for kind in sorted(fits())),
     )
 
 
 def _goal(task_kind: str, target: Target) -> str:
-    from alfworld.gen.goal_library import gdict
-
-    goal: str = gdict[task_kind]["pddl"]
+    goal = goal_pattern(task_kind)
     return goal.format(obj=target.thing, recep=target.place, toggle=target.lamp).replace("#", "-")
 
 

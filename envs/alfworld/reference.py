@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any, Self
 
+from layergym.base.errors import InputError
 from layergym.envs.alfworld.engine import Play
 from layergym.envs.alfworld.game import Game
+
+_NEEDED = ("alfworld", "textworld", "fast_downward")
 
 
 class EngineError(RuntimeError):
@@ -19,7 +23,16 @@ class ReferenceServer:
     """A process with alfworld's engine; it plays one game at a time."""
 
     def __init__(self, *, remember: bool = False) -> None:
-        """Start the process; `remember` saves it work that cannot change what it says."""
+        """Start the process; `remember` saves it work that cannot change what it says.
+
+        Raises:
+            InputError: alfworld and the parts that it compiles are not installed.
+        """
+        if lacking := [name for name in _NEEDED if find_spec(name) is None]:
+            raise InputError(
+                f"alfworld's own engine needs {', '.join(lacking)}: pip install "
+                "'layergym[alfworld]' (it builds two parts with a C++ compiler and cmake)"
+            )
         self._process = subprocess.Popen(
             [sys.executable, "-m", "layergym.envs.alfworld.reference_server"],
             stdin=subprocess.PIPE,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from typing import Any
 
 KINDS = (
     "look_at_obj_in_light",
@@ -56,26 +57,66 @@ DECORATION = frozenset({"DeskLamp", "HousePlant", "Television"})
 
 @cache
 def fits() -> Mapping[str, frozenset[str]]:
-    """Types of objects that may be put into each type of receptacle (alfworld's table)."""
-    from alfworld.gen import constants
-
-    return {
-        receptacle: frozenset(thing for thing in things if not thing.endswith("Sliced"))
-        for receptacle, things in constants.VAL_RECEPTACLE_OBJECTS.items()
-        if receptacle not in constants.MOVABLE_RECEPTACLES_SET
-    }
+    """Types of objects that may be put into each type of receptacle."""
+    return {place: frozenset(things) for place, things in _alfworld()["fits"].items()}
 
 
 @cache
 def traits() -> Mapping[str, frozenset[str]]:
-    """Types of objects with each trait, by its name in the domain (alfworld's table)."""
-    from alfworld.gen import constants
-
-    by_trait = {name.lower(): frozenset(ts) for name, ts in constants.VAL_ACTION_OBJECTS.items()}
+    """Types of objects with each trait, by its name in the domain."""
+    by_trait = {name: frozenset(things) for name, things in _alfworld()["traits"].items()}
     known = {thing for things in placements().values() for thing in things}
     by_trait["pickupable"] = frozenset(known - DECORATION)
-    by_trait["isreceptacleobject"] = frozenset(constants.MOVABLE_RECEPTACLES_SET)
+    by_trait["isreceptacleobject"] = frozenset(_alfworld()["movable"])
     return by_trait
+
+
+def objects() -> frozenset[str]:
+    """All types of objects of the domain, receptacles among them."""
+    return frozenset(_alfworld()["objects"])
+
+
+def sentences(task_kind: str) -> Sequence[str]:
+    """How ALFWorld words a task of this type, with {obj}, {recep} and {toggle}."""
+    worded: Sequence[str] = _alfworld()["kinds"][task_kind]["templates"]
+    return worded
+
+
+def goal_pattern(task_kind: str) -> str:
+    """The goal of a task of this type in PDDL, with {obj}, {recep} and {toggle}, and # for -."""
+    return str(_alfworld()["kinds"][task_kind]["pddl"])
+
+
+def rooms(task_kind: str) -> Collection[str]:
+    """The kinds of room in which tasks of this type exist."""
+    kinds: Collection[str] = _alfworld()["kinds"][task_kind]["rooms"]
+    return kinds
+
+
+def floor_plans() -> Mapping[str, Sequence[int]]:
+    """Numbers of AI2-THOR's floor plans, by kind of room."""
+    plans: Mapping[str, Sequence[int]] = _alfworld()["plans"]
+    return plans
+
+
+def layout(plan: int) -> tuple[Sequence[str], Sequence[tuple[str, str, str]]]:
+    """Types of things of floor plan `plan`, and its receptacles: id, type, where to stand."""
+    own = _alfworld()["layouts"][str(plan)]
+    return own["things"], own["receptacles"]
+
+
+def domains() -> Collection[str]:
+    """SHA-256 of the PDDL domains of ALFWorld's releases, without what they differ in."""
+    digests: Collection[str] = _alfworld()["domains"]
+    return digests
+
+
+@cache
+def _alfworld() -> Mapping[str, Any]:
+    """The alfworld package's tables and floor plans (`benchmarks/alfworld_tables.py`)."""
+    text = resources.files(__package__).joinpath("tables.json").read_text("utf-8")
+    made: Mapping[str, Any] = json.loads(text)
+    return made
 
 
 @cache

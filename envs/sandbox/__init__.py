@@ -41,7 +41,7 @@ Not covered:
   some hundred MB for one message.
 - `isolation="none"`, which keeps the second point only.
 
-`benchmarks/robustness/sandbox.py` tries hostile programs of each kind and counts.
+`python -m benchmarks.robustness sandbox` tries hostile programs of each kind and counts.
 """
 
 from layergym.envs.sandbox.jobs import CallError, Check, ScriptOutput, Suite, Verdict

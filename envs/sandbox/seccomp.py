@@ -11,7 +11,7 @@ import errno
 import struct
 
 # name: (x86_64, aarch64), from the kernel's uapi headers; None where it does not exist.
-_ALLOWED: dict[str, tuple[int | None, int | None]] = {
+ALLOWED: dict[str, tuple[int | None, int | None]] = {
     # reading, writing, waiting on what is already open
     "read": (0, 63),
     "write": (1, 64),
@@ -137,7 +137,7 @@ _STREAM = tuple(
     for close_on_exec in (0, 0x80000)
 )
 # name: (numbers, (index of an argument, values it may have), ...); OWN_PID is filled in.
-_RESTRICTED: dict[str, tuple[tuple[int, int], tuple[tuple[int, tuple[int, ...]], ...]]] = {
+RESTRICTED: dict[str, tuple[tuple[int, int], tuple[tuple[int, tuple[int, ...]], ...]]] = {
     "kill": ((62, 129), ((0, (_OWN_PID,)),)),
     "tgkill": ((234, 131), ((0, (_OWN_PID,)),)),
     "prlimit64": ((302, 261), ((0, _SELF),)),
@@ -185,11 +185,11 @@ def program(machine: str, pid: int, *, own_root: bool) -> bytes:
     ]
     if machine == "x86_64":
         code += [_op(_JUMP_GREATER_EQUAL, _X32_BIT, no=1), _op(_RETURN, _KILL)]
-    for name, numbers in _ALLOWED.items():
+    for name, numbers in ALLOWED.items():
         call = numbers[column]
         if call is not None and (own_root or name not in _WITH_OWN_ROOT):
             code += [_op(_JUMP_EQUAL, call, no=1), _op(_RETURN, _ALLOW)]
-    for calls, conditions in _RESTRICTED.values():
+    for calls, conditions in RESTRICTED.values():
         body = [op for condition in conditions for op in _condition(*condition, pid)]
         body.append(_op(_RETURN, _ALLOW))
         code += [_op(_JUMP_EQUAL, calls[column], no=len(body)), *body]

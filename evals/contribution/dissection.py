@@ -71,7 +71,7 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
     """
     board = Board.of({ArmName(name): table for name, table in tables.items()})
     names = [name for name in board.tables if name not in (BASE, FULL)]
-    gain, gain_draws = board.differences([FULL], BASE)
+    gain, gain_draws = board.differences([FULL], BASE, risk=False)
     if not names:
         return Dissection(
             len(tables["full"]),
@@ -81,7 +81,8 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
             (),
         )
     values, draws = _differences(board, names)
-    shares = stats.contribution_ratios(values, float(gain[0]), draws, gain_draws[:, 0])
+    _, sure = _differences(board, names, risk=False)
+    shares = stats.contribution_ratios(values, float(gain[0]), sure, gain_draws[:, 0])
     joint = stats.simultaneous(values, draws, board.degrees)
     shares_of = tuple(
         GainShare(
@@ -102,9 +103,11 @@ def dissect(tables: Mapping[str, Floats]) -> Dissection:
     )
 
 
-def _differences(board: Board[ArmName], names: Sequence[ArmName]) -> tuple[Floats, Floats]:
+def _differences(
+    board: Board[ArmName], names: Sequence[ArmName], *, risk: bool = True
+) -> tuple[Floats, Floats]:
     """(K,) differences and their draws (B, K), each in its own direction."""
-    up, up_draws = board.differences(names, BASE)
+    up, up_draws = board.differences(names, BASE, risk=risk)
     down, down_draws = board.differences(names, FULL)
     lost = np.array([name.startswith(LOST) for name in names])
     return np.where(lost, -down, up), np.where(lost, -down_draws, up_draws)

@@ -199,9 +199,10 @@ def _arm_scores(board: Board[ArmName], layers: Sequence[ArmName]) -> tuple[ArmSc
     """All arms but base and full, compared with one another, base and full at once."""
     arms = [arm for arm in board.tables if arm not in (BASE, FULL)]
     gains, draws = board.differences(arms, BASE)
-    (full,), full_draws = board.differences([FULL], BASE)
+    (full,), full_draws = board.differences([FULL], BASE, risk=False)
+    _, sure = board.differences(arms, BASE, risk=False)
     # An arm equal to full on every task is not known to contribute exactly 1.
-    parts = (gains, float(full), draws + board.unseen(arms, FULL), full_draws[:, 0])
+    parts = (gains, float(full), sure + board.unseen(arms, FULL), full_draws[:, 0])
     ratios = stats.contribution_ratios(*parts)
     joint_ratios = stats.joint_contributions(*parts, board.degrees)
     joint = stats.simultaneous(gains, draws, board.degrees)

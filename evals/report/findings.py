@@ -133,6 +133,13 @@ def _gain(profile: LayerProfile, shown: Measure) -> Text:
         f"{what} from {100 * shown.base.value:.1f} % to {100 * shown.full.value:.1f} %: "
         f"{points(shown.gain)} points."
     )
+    if shown.defined and shown.gain.low is not None and shown.gain.low <= 0:
+        return Text(
+            f"{moved} A run that stands apart may befall full training too; allowing for that, the "
+            "gain is not distinguishably above 0. It would lower all arms, so contributions leave "
+            "it out.",
+            "warning",
+        )
     if shown.defined or not shown.arms:
         main = shown is profile.measures[0] and not single_runs(profile)
         return Text(moved, "finding" if main else "plain")

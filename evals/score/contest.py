@@ -10,7 +10,6 @@ FOLDER/agents/<agent>/seed-<s>/            a run folder: config.json,
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -24,19 +23,18 @@ from layergym.agents.servers.openai_client import PREFIX, Endpoint, RequestLimit
 from layergym.agents.shots import SPLIT
 from layergym.agents.styles import check_style
 from layergym.agents.trajectories import NAME, Record, Recorder, read_records
+from layergym.agents.turn_details import details_of
 from layergym.agents.types import Trajectory
 from layergym.base.errors import briefly
 from layergym.base.files import read_json, write_json
 from layergym.base.locks import vacant
-from layergym.base.numbers import Bounds
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import InputError, Panel, TextEnv, find, make, panel
 from layergym.evals.result_files import write_eval
 from layergym.evals.score.evaluate import CHUNK, Label, panel_jobs, result_of
 from layergym.trainer.manifest import manifest
 
 FILE = "eval.json"
-MOST = 10**9
-"""Beyond what any number of episodes or tokens is."""
 OnEpisode = Callable[[str, Trajectory], None]
 """Called with the agent and each episode that is over."""
 
@@ -133,16 +131,7 @@ def _check_kinds(spec: ContestSpec) -> None:
     for text in (spec.env, spec.split, *spec.agents):
         if not isinstance(text, str):
             raise InputError(f"an evaluation needs names, not {str(text)[:40]}")
-    wanted = {"repeats": spec.repeats, "tasks": spec.size, "max_new_tokens": spec.max_new_tokens}
-    for name, value in wanted.items():
-        missing = value is None and name != "repeats"
-        if not missing and (type(value) is not int or not 1 <= value <= MOST):
-            raise InputError(f"{name} must be at least 1 (at most {MOST:,}), not {str(value)[:40]}")
-    if any(type(seed) is not int for seed in spec.seeds):
-        raise InputError("seeds are whole numbers; write them as in 0 1 2")
-    hot = spec.temperature
-    if isinstance(hot, bool) or not isinstance(hot, int | float) or not 0 <= hot < math.inf:
-        raise InputError(f"a temperature is 0 or more, not {str(hot)[:40]}")
+    check_numbers(spec, spec.BOUNDS)
     if not isinstance(spec.env_args, Mapping):
         raise InputError("settings of an environment have names; write them as NAME=VALUE")
     check_style(spec)
@@ -269,7 +258,8 @@ class Contest:
         with Recorder(folder / NAME) as recorder:
 
             def over(_: int, trajectory: Trajectory) -> None:
-                recorder.write(Record(trajectory, name))
+                details = details_of(trajectory, getattr(agent, "tokenizer", None))
+                recorder.write(Record(trajectory, name, details=details))
                 if on_episode:
                     on_episode(name, trajectory)
 

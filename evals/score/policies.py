@@ -17,6 +17,8 @@ from layergym.base.hub import fetched, on_hub
 from layergym.envs import TextEnv
 from layergym.evals.results import Run
 from layergym.trainer.layers.delta import FINISHED, LayerDelta
+from layergym.trainer.layers.selection import quantization
+from layergym.trainer.layers.stored import stored_hash
 from layergym.trainer.spec import RunSpec
 
 _ADDRESS = ("format", "admissible", "context", "prompt", "shots")
@@ -88,8 +90,16 @@ def open_trained(
     """
     folder, spec = trained_run(name)
     dtype = spec.dtype if speech.dtype == "auto" else speech.dtype
-    model, tokenizer = open_model(spec.model, dtype=dtype, device=speech.device)
-    LayerDelta.load(folder).apply(model)
+    delta = LayerDelta.load(folder)
+    fewer_bits = quantization(spec.model, spec.layers, spec.quantize)
+    model, tokenizer = open_model(
+        spec.model, dtype=dtype, device=speech.device, quantization=fewer_bits
+    )
+    if fewer_bits:
+        delta.check_base(stored_hash(spec.model, spec.dtype))
+        delta.put(model)
+    else:
+        delta.apply(model)
     known, usual = defaults(spec.model), Speech()
     if all(getattr(speech, name) == getattr(usual, name) for name in _ADDRESS):
         speech = replace(speech, **{name: getattr(spec, name) for name in _ADDRESS})
@@ -104,6 +114,6 @@ def open_trained(
 
 
 def _settings(folder: Path) -> Path | None:
-    """The settings of a run's folder or of a package."""
-    files = (folder / name for name in ("config.json", "layergym.json"))
+    """The settings of a run's folder or of a package, where config.json is a checkpoint's."""
+    files = (folder / name for name in ("layergym.json", "config.json"))
     return next((file for file in files if file.is_file()), None)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from layergym.agents.base import SCRIPTED
 from layergym.agents.servers.openai_client import PREFIX, RequestLimits
 from layergym.agents.types import Trajectory
 from layergym.base.errors import InputError
@@ -26,7 +27,6 @@ from layergym.trainer.manifest import manifest
 
 FORMAT = 1
 FILE = "referee.json"
-SCRIPTED = ("human", "random", "expert")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,9 @@ class PanelAsked:
     """With one agent and one seed."""
     tasks: int
     """How many the published panel has."""
-    hash: str = ""
-    """The published panel's, where it is known."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """The panel's hash with each of the published data sets, by its name; "" where nobody has
+    recorded it yet."""
 
 
 def referee(
@@ -115,11 +116,18 @@ def _check_panel(one: PanelAsked, contest: Contest) -> None:
             f"{one.name} has {len(contest.panel)} tasks here, the published panel {one.tasks}; "
             "give the published data, or --eval-tasks for a part"
         )
-    if one.hash and contest.panel.hash != one.hash:
+    if one.data and _data(one, contest) is None:
+        known = ", ".join(f"{name} {digest[:12]}" for name, digest in one.data.items())
         raise InputError(
-            f"{one.name} has other games here ({contest.panel.hash[:12]}) than the published panel "
-            f"({one.hash[:12]}); give the published data, or --eval-tasks for a part"
+            f"{one.name} has other tasks here ({contest.panel.hash[:12]}) than with the published "
+            f"data ({known}); give the published data, or --eval-tasks for a part"
         )
+
+
+def _data(one: PanelAsked, contest: Contest) -> str | None:
+    """Which published data the panel is of: one with its hash, else one without a hash."""
+    names = {digest: name for name, digest in one.data.items()}
+    return names.get(contest.panel.hash, names.get(""))
 
 
 def _panel(one: PanelAsked, contest: Contest) -> dict[str, Any]:
@@ -139,6 +147,8 @@ def _panel(one: PanelAsked, contest: Contest) -> dict[str, Any]:
         "tasks": len(panel),
         "hash": panel.hash,
         "whole": spec.size is None,
+        "data": (_data(one, contest) or "") if spec.size is None else "",
+        "recorded": panel.hash in one.data.values(),
         "settings": _settings(spec),
         **scores(episodes),
         "episodes": episodes,

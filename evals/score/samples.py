@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from layergym.agents.trajectories import NAME, Record, write_records
-from layergym.agents.turn_details import TurnDetails, details_of
+from layergym.agents.turn_details import details_of
 from layergym.agents.types import Trajectory
 from layergym.evals.results import score_name
 from layergym.evals.score.evaluate import Label
@@ -35,7 +35,5 @@ class EpisodeSample:
         write_records(path, map(self._record, played[:: self.repeats][:TASKS]))
 
     def _record(self, trajectory: Trajectory) -> Record:
-        details: tuple[TurnDetails, ...] = ()
-        if self.tokenizer is not None:
-            details = details_of(trajectory, self.tokenizer)
+        details = details_of(trajectory, self.tokenizer)
         return Record(trajectory, self.label.arm, details=details)

@@ -21,6 +21,7 @@ from layergym.evals.stats.intervals import (
     interval,
     joint_draws,
     rank_sets,
+    risk_draws,
     score_interval,
     simultaneous,
     unseen,
@@ -48,6 +49,8 @@ class Board(Generic[Name]):
     """Whether scores lie between 0 and 1, as rates do; False for losses."""
     draws: Floats
     """Draws of the mean scores, (B, A)."""
+    risk: Floats
+    """Draws of what all trained arms may lose by runs like those that stand apart, (B,)."""
     degrees: int
     """Degrees of freedom behind the draws (`stats.freedom`)."""
 
@@ -70,7 +73,8 @@ class Board(Generic[Name]):
         trained = [arm not in apart for arm in tables]
         cells = list(tables.values())
         draws = joint_draws(cells, trained, seed=SEED)
-        return cls(tables, apart, shares, draws, freedom(cells, trained))
+        risk = risk_draws(cells, trained, seed=SEED)
+        return cls(tables, apart, shares, draws, risk, freedom(cells, trained))
 
     @property
     def tasks(self) -> int:
@@ -92,9 +96,10 @@ class Board(Generic[Name]):
         table, (place,) = self.tables[arm], self.at([arm])
         if table.shape[1] < 2:
             return Estimate(float(table.mean()))
+        draws = self.draws[:, place] + (0 if arm in self.untrained else self.risk)
         if not self.shares:
-            return interval(float(table.mean()), self.draws[:, place])
-        return score_interval(table, self.draws[:, place])
+            return interval(float(table.mean()), draws)
+        return score_interval(table, draws)
 
     def difference(self, arm: Name, other: Name) -> Estimate:
         """Score of `arm` minus that of `other`; a single task gives no interval."""
@@ -106,11 +111,23 @@ class Board(Generic[Name]):
             return interval(float(values[0]), draws[:, 0])
         return difference_interval(first, second, draws[:, 0])
 
-    def differences(self, arms: Sequence[Name], other: Name) -> tuple[Floats, Floats]:
-        """Scores of `arms` minus that of `other`, (K,), and their draws, (B, K)."""
+    def differences(
+        self, arms: Sequence[Name], other: Name, *, risk: bool = True
+    ) -> tuple[Floats, Floats]:
+        """Scores of `arms` minus that of `other`, (K,), and their draws, (B, K).
+
+        Args:
+            arms: K of them.
+            other: whom they are compared with.
+            risk: whether trained arms may lose by `risk` against an untrained one. In a ratio of
+                two such differences it lowers both, so ratios leave it out.
+        """
         places, (place,) = self.at(arms), self.at([other])
         values = self.scores[places] - self.scores[place]
         draws = self.draws[:, places] - self.draws[:, [place]]
+        if risk:
+            more = [(other in self.untrained) - (arm in self.untrained) for arm in arms]
+            draws = draws + self.risk[:, None] * np.array(more)
         return values, draws + self.unseen(arms, other) if self.shares else draws
 
     def joint_differences(self, arms: Sequence[Name], other: Name) -> list[Estimate]:

@@ -72,7 +72,25 @@ def joint_draws(
         widen[list(spread.own)] = 1.0
         errors = widen * np.sqrt(spread.variances / seeds)
         drawn[:, places] += generator.standard_normal((draws, len(places))) * errors
-        drawn[:, places] += generator.standard_normal((draws, 1)) * spread.risk
+    return drawn
+
+
+def risk_draws(
+    cells: Sequence[Floats], trained: Sequence[bool], *, seed: int, draws: int = DRAWS
+) -> Floats:
+    """Normal draws (B,) of what all trained arms' scores may be too high by, beside `joint_draws`.
+
+    Their 95 % interval is that of `Spread.risk`: 0 unless a run stands apart.
+
+    Args:
+        cells: as in `joint_draws`, as are the others.
+        trained: likewise.
+        seed: likewise.
+        draws: B.
+    """
+    spread = seed_spread([c for c, t in zip(cells, trained, strict=True) if t])
+    generator = np.random.default_rng([seed, len(cells), draws])
+    drawn: Floats = generator.standard_normal(draws) * spread.risk / Z
     return drawn
 
 

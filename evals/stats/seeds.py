@@ -11,9 +11,9 @@ keeps a variance of its own. The arm's score stays the mean over all its runs.
   runs either learned or did not. What lies between is bounded, and with up to four seeds the
   variance that was seen is at least the largest that two such values can have. It is shrunk to
   that of all arms together, since it may be luck alone that this arm had the diverged run.
-- The other arms may have such a run next time. `risk` is what that costs a score on average; it is
-  shared, so it widens what is said against the base and leaves differences between arms as they
-  are.
+- The other arms may have such a run next time, so the mean of the runs that they had may be too
+  high. `risk` is by how much; it is shared, so it widens what is said against the base and leaves
+  differences between arms as they are.
 - All this takes three runs of every arm, and few arms apart (one, or a tenth of them). Of two runs
   both may have diverged: such an arm looks bad and does not stand apart. And where many arms stand
   apart, that is how training goes. Then one variance is kept for all, as wide as it may be.
@@ -50,7 +50,7 @@ class Spread:
     own: tuple[int, ...]
     """Those of them that have a variance of their own: all, or none where one is kept for all."""
     risk: float
-    """What a score loses, on average, by runs like those; 0 where there are none."""
+    """How far the other arms' scores may be too high for want of such runs; 0 without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,26 @@ def seed_spread(cells: Sequence[Floats]) -> Spread:
     for arm in apart:
         own, known = _variance([squares[arm]], squares, cells)
         variances[arm] = (known * own + _PRIOR * together[0]) / (known + _PRIOR)
-    # Of the variance of all runs, a share p of which loses d, p * d^2 comes from those: p * d is
-    share = len(apart) / max(sum(len(table) for table in cells), 1)
-    excess = max(0.0, together[0] - pooled)
-    return Spread(variances, degrees, apart, apart, float(np.sqrt(share * excess)))
+    risk = _risk(len(apart), sum(map(len, cells)), together[0] - pooled)
+    return Spread(variances, degrees, apart, apart, risk)
+
+
+def _risk(lost: int, runs: int, excess: float) -> float:
+    """How much the mean of runs that were not lost may lie above the mean of all.
+
+    Where a share p of all runs loses d each, they cost p * d on average, and p * d^2 of the
+    variance of all runs comes from them; that tells d. How large p may be is Clopper and Pearson's
+    upper bound for `lost` of `runs`: 19 % for 1 of 27.
+
+    Args:
+        lost: runs that stand apart.
+        runs: all of them.
+        excess: the variance of all runs above that of the others.
+    """
+    if not lost or excess <= 0:
+        return 0.0
+    largest = scipy.stats.beta.isf(0.025, lost + 1, runs - lost)
+    return float(largest * np.sqrt(excess * runs / lost))
 
 
 def max_apart(arms: int) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from layergym.base.errors import InputError, briefly
+from layergym.base.texts import shell_line
 from layergym.command.console import Output
 from layergym.command.options import add_arms, arms_of, new_folder
 from layergym.command.values import JOBS, SEED, TASKS, text
@@ -95,7 +96,7 @@ def _all_run(folder: Path) -> ResolvedSweep:
     if waiting := next_jobs(sweep):
         raise InputError(
             f"{folder} is not finished (runs to go: {len(waiting)}), so its ranking may change; "
-            f"first: layergym sweep --resume {folder}"
+            f"first: {shell_line('sweep', '--resume', folder)}"
         )
     return sweep
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from layergym.base.errors import InputError
-from layergym.base.numbers import Bounds
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.envs import Panel, panel
 from layergym.evals.results import Scored
 from layergym.trainer.spec import RunSpec, make_env_of
@@ -21,6 +21,9 @@ class EvalSpec:
         "size": Bounds(1, 100_000, whole=True, optional=True),
         "repeats": Bounds(1, 10_000, whole=True),
         "temperatures": Bounds(0, 100),
+        "base_temperatures": Bounds(0, 100),
+        "skip": Bounds(0, 100_000, whole=True),
+        "seed": Bounds(0, 2**63 - 1, whole=True),
     }
     split: str = "test"
     """Split of the panel."""
@@ -43,18 +46,15 @@ class EvalSpec:
         """Refuse what no score could be made of.
 
         Raises:
-            InputError: too few tasks or episodes, or a temperature below 0.
+            InputError: there are too few tasks, or a number cannot be.
         """
+        check_numbers(self, self.BOUNDS)
         if self.size is not None and self.size < 2:
             raise InputError(
                 f"a panel has 2 tasks or more, not {self.size}: one tells nothing about others"
             )
-        if self.repeats < 1:
-            raise InputError(f"a task is played once or more, not {self.repeats} times")
         if self.score not in get_args(Scored):
             raise InputError(f'a score is of "success" or "reward", not "{self.score}"')
-        if min(*self.temperatures, *self.base_temperatures, 0.0) < 0:
-            raise InputError("sampling temperatures are 0 (greedy) or more; mend the negative one")
 
 
 def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar
 
 from layergym.base.errors import InputError
-from layergym.base.numbers import Bounds
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.evals.sweep.panels import EvalSpec
 
 TASKS = 32
@@ -21,6 +20,7 @@ class Search:
     """Which layers are run, how far, and at which learning rates; by default all, to the end."""
 
     BOUNDS: ClassVar[Mapping[str, Bounds]] = {
+        "scan": Bounds(0, 1_000_000, whole=True),
         "race": Bounds(1, 1_000_000, whole=True),
         "lr_grid": Bounds(0, 100, above=True),
     }
@@ -33,6 +33,14 @@ class Search:
     the best are used."""
     dev: EvalSpec = field(default_factory=lambda: EvalSpec(split="valid", size=64))
     """The panel of all these decisions; its tasks are not those of the final score."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be.
+
+        Raises:
+            InputError: there is one.
+        """
+        check_numbers(self, self.BOUNDS)
 
     @property
     def active(self) -> bool:
@@ -49,7 +57,7 @@ class Search:
         Raises:
             InputError: a setting is out of range, or decisions would see the final panel.
         """
-        if self.scan == 1 or self.scan < 0:
+        if self.scan == 1:
             raise InputError(f"a scan takes every n-th layer, n at least 2, not {self.scan}")
         if any(not 0 < step < steps for step in self.race) or any(
             a >= b for a, b in pairwise(self.race)
@@ -60,11 +68,9 @@ class Search:
             )
         if self.race and (self.dev.size or TASKS) < TASKS:
             raise InputError(f"a race needs a development panel of {TASKS} tasks or more")
-        if self.lr_grid and (
-            not all(0 < rate < math.inf for rate in self.lr_grid) or len(set(self.lr_grid)) < 2
-        ):
+        if self.lr_grid and len(set(self.lr_grid)) < 2:
             raise InputError(
-                "a grid takes two or more learning rates, each above 0 and given once; give more, "
+                "a grid takes two or more different learning rates; give more, "
                 "or --lr-full and --lr-layer"
             )
         if self.active and self.dev.split == final.split:

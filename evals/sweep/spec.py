@@ -7,7 +7,6 @@ and each arm with the `RunSpec` that it trains with. All that runs a sweep reads
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 
 from layergym.base.errors import InputError
 from layergym.base.files import read_json
-from layergym.base.numbers import Bounds
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.evals.arms import Arm, ArmName
 from layergym.evals.sweep.panels import EvalSpec
 from layergym.evals.sweep.search import Search
@@ -70,20 +69,25 @@ class SweepSpec:
         """Refuse a sweep without runs, and the same run twice.
 
         Raises:
-            InputError: there is no seed or no arm, one is named twice, or an arm cannot be read.
+            InputError: there is no seed or no arm, one is named twice, an arm cannot be read, or
+                a number cannot be.
         """
+        check_numbers(self, self.BOUNDS)
         if not self.seeds or not (self.layers or self.extra):
             raise InputError("a sweep needs at least one seed and one layer or further arm")
         names = [arm.name for arm in self.arms]
         for what, values in (("seed", list(map(str, self.seeds))), ("arm", list(map(str, names)))):
             if twice := [value for value in values if values.count(value) > 1]:
                 raise InputError(f"a sweep runs each {what} once; {twice[0]} is named twice")
-        rates = [rate for rate in (self.lr_full, self.lr_layer) if rate is not None]
-        if wrong := [rate for rate in rates if not 0 < rate < math.inf]:
-            raise InputError(f"a learning rate must be above 0, not {wrong[0]:g}")
-        if self.search.lr_grid and rates:
+        given = self.lr_full is not None or self.lr_layer is not None
+        if self.search.lr_grid and given:
             raise InputError("learning rates are either given or chosen from a grid, not both")
         self.search.check(self.run.steps, self.eval)
+        if self.run.quantize != "none":
+            raise InputError(
+                "arms of a sweep must share one base, and full training freezes nothing that could "
+                "be quantised; leave out quantize, or train single runs"
+            )
 
     @property
     def arms(self) -> tuple[Arm, ...]:

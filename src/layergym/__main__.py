@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from layergym import InputError, __version__
 from layergym.base.errors import Notice, refused, unknown
+from layergym.base.needed import lacking
 from layergym.base.texts import printable
 from layergym.cli.commands import by_purpose, command, commands
 from layergym.command.console import complain
@@ -116,7 +117,7 @@ def _main(name: str, given: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if (refusal := refused(error)) is None:
+        if (refusal := refused(error) or lacking(error)) is None:
             raise
         complain(name, refusal)
         return 2

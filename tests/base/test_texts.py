@@ -1,8 +1,10 @@
 """Texts from outside: whole, printable, and cut into lines where a file is."""
 
+import shlex
+
 import pytest
 
-from layergym.base.texts import csv_rows, lines, one_line, printable, whole_texts
+from layergym.base.texts import csv_rows, lines, one_line, printable, shell_line, whole_texts
 
 
 def test_surrogates_are_joined_or_replaced() -> None:
@@ -22,6 +24,12 @@ def test_nothing_that_steers_a_terminal_is_printable(attack: str) -> None:
     shown = printable(f"one{attack}two\n\tthree")
     assert attack[0] not in shown
     assert shown.startswith("one") and shown.endswith("two\n\tthree")
+
+
+def test_a_line_to_type_again_names_the_folder_whatever_is_in_it() -> None:
+    for folder in ("runs/a b", "it's", "$HOME", "a;b", "-x", "runs/plain"):
+        assert shlex.split(shell_line("sweep", "--resume", folder))[-1] == folder
+    assert shell_line("report", "runs/plain") == "layergym report runs/plain"
 
 
 def test_lines_end_as_files_end() -> None:

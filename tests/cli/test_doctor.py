@@ -26,7 +26,7 @@ def test_a_package_is_there_untried_or_missing(requirement: str, verdict: str, s
 def test_a_missing_package_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "requires", lambda _: ["no-such-package>=2", "torch>=1"])
+    monkeypatch.setattr(doctor, "needed", lambda: ["no-such-package>=2", "torch>=1"])
     assert main(["doctor", "--json"]) == 1
     found = {row["what"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
     assert found["no-such-package"]["health"] == "bad" and found["torch"]["health"] == "good"

@@ -14,8 +14,10 @@ from layergym.__main__ import main
 from layergym.base.errors import InputError
 from layergym.base.files import read_json, write_json
 from layergym.cli.presets import fixed_panels, presets
+from layergym.command.options import env_args
 from layergym.envs import make, panel
-from layergym.evals.score.referee import result_digest
+from layergym.evals.score.contest import ContestSpec
+from layergym.evals.score.referee import PanelAsked, referee, result_digest
 from layergym.evals.score.referee_check import check_result, compare_results, read_result
 
 
@@ -131,11 +133,50 @@ def test_another_panel_than_the_published_one_is_refused_before_it_is_played(
     assert not list((tmp_path / "r").rglob("trajectories.jsonl"))
 
 
-def test_the_published_games_are_those_of_the_preset(shared_data: Path) -> None:
-    [seen, _] = fixed_panels("gigpo-alfworld")
-    env = make("alfworld-v0", games=str(shared_data / "alfworld"), split="valid_seen", max_turns=50)
-    found = panel(env)
-    assert (len(found), found.hash) == (seen.tasks, seen.hash)
+@pytest.mark.parametrize(
+    ("preset", "place", "data", "where"),
+    [
+        ("gigpo-alfworld", 0, "json_2.1.1", "games=alfworld"),
+        ("gigpo-webshop", 0, "items_shuffle_1000", "data=webshop"),
+        ("gigpo-webshop", 0, "generated", ""),
+    ],
+)
+def test_the_recorded_hashes_are_those_of_the_data(
+    shared_data: Path, preset: str, place: int, data: str, where: str
+) -> None:
+    one = fixed_panels(preset)[place]
+    name, _, folder = where.partition("=")
+    settings = env_args([*one.env_arg, *([f"{name}={shared_data / folder}"] if where else [])])
+    found = panel(
+        make(presets()[preset].settings["eval"]["env"].value, split=one.split, **settings)
+    )
+    assert (len(found), found.hash) == (one.tasks, one.data[data])
+
+
+@pytest.mark.parametrize(("last", "told"), [("", 0), ("0" * 64, 2)])
+def test_other_data_than_the_published_are_refused_unless_some_are_not_recorded(
+    last: str, told: int, tmp_path: Path
+) -> None:
+    rooms = {"size": 6, "max_turns": 3}
+    spec = ContestSpec(env="alfworld-v0", env_args=rooms, split="test", agents=("expert",))
+    asked = PanelAsked(name="it", spec=spec, tasks=6, data={"one": "1" * 64, "other": last})
+    if told:
+        with pytest.raises(InputError, match="published data"):
+            referee("any", [asked], tmp_path / "r")
+    else:
+        [found] = referee("any", [asked], tmp_path / "r")["panels"]
+        assert (found["data"], found["recorded"], found["whole"]) == ("other", False, True)
+
+
+def test_a_whole_panel_of_known_data_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"referee expert --preset gigpo-webshop --out {tmp_path / 'r'}"
+    assert main(line.split()) == 0
+    [found] = read_result(tmp_path / "r" / "referee.json")["panels"]
+    assert (found["tasks"], found["data"], found["recorded"]) == (500, "generated", True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "generated, by its recorded hash" in said
 
 
 def test_every_published_panel_says_who_scores_on_it() -> None:

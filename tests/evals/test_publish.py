@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from layergym.agents.names import open_model
 from layergym.base.errors import InputError, refused
 from layergym.evals import publish
+from layergym.evals.score.policies import is_trained, trained_run
 from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec
@@ -47,6 +48,12 @@ def test_a_merged_package_is_an_ordinary_checkpoint(run: Path, tmp_path: Path) -
     LayerDelta.load(run / "delta.safetensors").apply(model)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, merged.get_parameter(name)), name
+
+
+def test_a_merged_package_plays_as_the_run_does(run: Path, tmp_path: Path) -> None:
+    publish.package(run, tmp_path, whole=True)
+    assert is_trained(str(tmp_path))
+    assert trained_run(str(tmp_path))[1] == trained_run(str(run))[1]
 
 
 def test_a_package_is_whole_or_absent(run: Path, tmp_path: Path) -> None:

@@ -6,14 +6,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from layergym.__main__ import main
+from layergym.agents.servers.openai_client import RequestLimits
 from layergym.base.errors import InputError
 from layergym.evals.contribution.profile import profile
 from layergym.evals.contribution.profile_file import write_profile
 from layergym.evals.result_files import read_sweep
+from layergym.evals.score.contest import ContestSpec
+from layergym.evals.sweep.executors.launch import Launch
+from layergym.evals.sweep.panels import EvalSpec
+from layergym.evals.sweep.search import Search
+from layergym.evals.sweep.spec import SweepSpec
 from layergym.trainer.layers.grammar import layer_indices
 from layergym.trainer.spec import RunSpec
 from tests.evals.conftest import SMALL, write_sweep
@@ -107,11 +114,29 @@ def test_counts_of_tokens_that_a_server_made_up_do_not_spoil_a_folder(
     assert main(["trajectories", str(copy)]) == 0
 
 
+RUN = RunSpec(env="alfworld-v0")
+MADE: dict[type, dict[str, Any]] = {
+    RunSpec: {"env": "alfworld-v0"},
+    ContestSpec: {"env": "alfworld-v0", "agents": ("random",)},
+    SweepSpec: {"run": RUN, "layers": (0,)},
+    EvalSpec: {},
+    Search: {},
+    Launch: {},
+    RequestLimits: {},
+}
+"""Settings with ranges, and what makes them."""
+
+
 @pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "3", [1]])
-def test_a_number_that_is_none_is_refused_shortly_in_every_setting(value: object) -> None:
-    for name in ("omega", "rows_per_pass", "gamma", "temperature", "seed", "learning_rate"):
+@pytest.mark.parametrize("settings", MADE)
+def test_a_number_that_cannot_be_is_refused_shortly_in_every_setting(
+    settings: type, value: object
+) -> None:
+    made = settings(**MADE[settings])
+    for name in made.BOUNDS:
+        wrong = (value,) if isinstance(getattr(made, name), tuple) else value
         with pytest.raises(InputError, match=name) as caught:
-            RunSpec(**{"env": "alfworld-v0", name: value})  # type: ignore[arg-type]
+            settings(**{**MADE[settings], name: wrong})
         assert len(str(caught.value)) < 120
 
 

@@ -90,6 +90,7 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
 def _fits(spec: RunSpec) -> bool:
     """Whether a run can be in a bank at all."""
     own = spec.lora or spec.sampler != HERE or spec.eval_every or spec.overlap
+    own = own or spec.quantize != "none"
     return not own and inside_layers(spec.layers)
 
 
@@ -108,7 +109,7 @@ class Bank:
             raise InputError(
                 "a bank trains decoder layers or modules of theirs, and samples by itself: no "
                 "single entries, nothing outside the layers, no LoRA, no vLLM, no --eval-every, no "
-                "--overlap"
+                "--overlap, no --quantize"
             )
         self.specs = tuple(specs)
         self.base, self.tokenizer = open_model(

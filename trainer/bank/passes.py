@@ -20,12 +20,11 @@ import torch
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from layergym.agents.models.compute import repeatable
+from layergym.agents.models.compute import release_memory, repeatable
 from layergym.base.errors import Notice
 from layergym.trainer.bank.crowd import BASE
 from layergym.trainer.bank.paths import Climb, Rows
 from layergym.trainer.layers.selection import decoder_layers
-from layergym.trainer.parts.memory import release_memory
 from layergym.trainer.rows.prefix import sampled_logprobs
 from layergym.trainer.rows.trees import (
     Ids,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from layergym.agents.models.quantized import values
 from layergym.trainer.processes import part
 
 _HASHED = 1 << 24
@@ -110,7 +111,7 @@ def _frozen_parts(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[s
 
 def tensor_digest(tensor: torch.Tensor) -> str:
     """SHA-256 of one tensor's data type, shape and values; see `digests`."""
-    flat = part(tensor.detach()).contiguous().reshape(-1)
+    flat = values(part(tensor.detach())).contiguous().reshape(-1)
     half = tensor.is_floating_point() and tensor.dtype.itemsize < 4
     dtype = torch.float32 if half else tensor.dtype
     hashed = hashlib.sha256(f"{dtype}{tuple(tensor.shape)}".encode())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from layergym.agents.models.architecture import causal_model
+from layergym.agents.models.quantized import Quantization, scalars
 from layergym.agents.names import shape_of
 from layergym.base.errors import InputError
 from layergym.trainer.layers.delta import LayerDelta
@@ -57,6 +58,29 @@ class LayerSelection:
             f"layers {self.what} (of {self.num_layers}): {self.trained:,} of {self.total:,} "
             f"parameters ({share:.3g} %) in {len(self.names)} tensors"
         )
+
+
+def quantization(model: str, layers: str, kind: str) -> Quantization | None:
+    """How the layers in which nothing trains are held in fewer bits; None for "none".
+
+    Args:
+        model: by name.
+        layers: what trains, as `select` takes it.
+        kind: see `Quantization`.
+
+    Raises:
+        InputError: something trains in every layer; or as `select`.
+    """
+    if kind == "none":
+        return None
+    shape = shape_of(model)
+    chosen, stack = select(shape, layers), decoder_layers(shape)
+    if len(chosen.layers) == len(stack):
+        raise InputError(f'with layers="{layers}" no layer is frozen, so none can be quantised')
+    trained = [stack[n] for n in chosen.layers]
+    return Quantization(
+        kind, tuple(name for name, module in shape.named_modules() if module in trained)
+    )
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
@@ -119,7 +143,7 @@ def select(model: nn.Module, spec: str) -> LayerSelection:
             names.append(name)
     if not names:
         raise InputError(f'layers="{spec}" holds no adapter; give PEFT these layers to transform')
-    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    sizes = {name: scalars(parameter) for name, parameter in model.named_parameters()}
     available = sum(sizes[name] for name in names)
     if scatter:
         entries = min(scatter * layer_size(stack), available)

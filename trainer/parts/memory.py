@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import warnings
 from collections.abc import Iterator
@@ -117,10 +116,3 @@ def prefix_must_leave(model: PreTrainedModel, slots: int, free: int) -> bool:
     """
     size = int(model.config.get_text_config(decoder=True).hidden_size) * model.dtype.itemsize
     return slots * size > PREFIX_SHARE * free
-
-
-def release_memory() -> None:
-    """Give back what the allocator holds and nothing uses: it is cut to sizes of its own."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

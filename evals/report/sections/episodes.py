@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from layergym.agents.trajectories import NAME, Record, read_records
+from layergym.base.texts import shell_line
 from layergym.evals.arms import BASE, FULL
 from layergym.evals.contribution.profile import main_temperature
 from layergym.evals.report.model import Section, Story, Text
@@ -52,8 +53,9 @@ def _section(records: Sequence[Record], folder: Path) -> tuple[Section, ...]:
     if not records:
         return ()
     brief = (
-        f"layergym trajectories {folder} shows all that were kept, layergym view {folder} also "
-        "what the model was fed and what each turn was credited with."
+        f"{shell_line('trajectories', folder)} shows all that were kept, "
+        f"{shell_line('view', folder)} also what the model was fed "
+        "and what each turn was credited with."
     )
     return (Section("Episodes", (Text(brief), *map(story, records)), brief),)
 

@@ -46,7 +46,9 @@ def _apart(profile: LayerProfile, arm: ArmName) -> str:
     own = [one for one in profile.runs if one.arm == arm]
     [odd] = [one for one in own if one.apart]
     others = " and ".join(f"{100 * one.score:.1f} %" for one in own if not one.apart)
-    others_as_before = "the other arms' intervals do not widen with it"
+    others_as_before = (
+        "the other arms' scores widen by what such runs may cost them, their contributions do not"
+    )
     if fewest_runs(profile.runs) < ENOUGH:
         others_as_before = (
             "all intervals widen with it, since two runs cannot show which arms such a run may "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from layergym.base.errors import InputError, unknown
-from layergym.base.numbers import Bounds
+from layergym.base.numbers import Bounds, check_numbers
 from layergym.trainer.spec import HERE, SERVER
 
 ExecutorName = Literal["auto", "processes", "bank", "ray"]
@@ -15,7 +15,11 @@ ExecutorName = Literal["auto", "processes", "bank", "ray"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """Where a sweep runs. It changes how long the sweep takes, not what comes out."""
+    """Where a sweep runs. It changes how long the sweep takes, not what comes out, up to rounding.
+
+    Processes share the cores, and a sum by one thread is rounded otherwise than a sum by two. So
+    a sweep that is resumed with the same `jobs` ends bit-equal to one that was never interrupted.
+    """
 
     BOUNDS: ClassVar[Mapping[str, Bounds]] = {
         "jobs": Bounds(1, 4096, whole=True, optional=True),
@@ -42,14 +46,11 @@ class Launch:
         """
         if self.on not in get_args(ExecutorName):
             raise unknown("executor", self.on, get_args(ExecutorName))
-        if self.jobs is not None and self.jobs < 1:
-            raise InputError(f"--jobs must be at least 1, not {self.jobs}")
+        check_numbers(self, self.BOUNDS)
         if self.on != "ray" and (self.ray_address is not None or self.cpus != 1 or self.gpus):
             raise InputError(
                 "--ray-address, --cpus-per-run and --gpus-per-run are for --on ray; leave them out"
             )
-        if self.gpus is not None and self.gpus > 1:
-            raise InputError(f"a run uses one GPU at most, not --gpus-per-run {self.gpus:g}")
 
     def check(self, sampler: str) -> None:
         """Refuse to run a sweep here whose runs sample with `sampler`, where that cannot work.

@@ -58,15 +58,16 @@ class Bounds:
 
 
 def check_numbers(settings: object, bounds: Mapping[str, Bounds]) -> None:
-    """Check that the named attributes of `settings` are within their bounds.
+    """Check that the named attributes of `settings`, or all in a tuple, are within their bounds.
 
     Raises:
         InputError: one is not.
     """
     for name, allowed in bounds.items():
-        value = getattr(settings, name)
-        if not allowed.hold(value):
-            raise InputError(f"{name} must be {allowed}, not {repr(value)[:40]}")
+        given = getattr(settings, name)
+        for value in given if isinstance(given, tuple) else (given,):
+            if not allowed.hold(value):
+                raise InputError(f"{name} must be {allowed}, not {repr(value)[:40]}")
 
 
 def in_runs(numbers: Iterable[int], separator: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _TURNS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -32,6 +33,11 @@ def printable(text: str) -> str:
     """`text` as a terminal may show it: only line breaks and tabs are left of what steers one."""
     plain = _TURNS.sub("", whole_texts(text).replace("\r\n", "\n"))
     return _CONTROL.sub(" ", plain)
+
+
+def shell_line(*words: object) -> str:
+    """A line of this package that a person can copy, whatever is in the names of folders."""
+    return shlex.join(("layergym", *map(str, words)))
 
 
 def lines(text: str) -> list[str]:

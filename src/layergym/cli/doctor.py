@@ -14,6 +14,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from layergym.base.errors import InputError
+from layergym.base.needed import needed
 from layergym.command.console import Output, add_output, output
 
 EXAMPLES = """
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     out = output(args)
     findings = [
         Diagnosis("python", "good", f"{platform.python_version()} on {platform.platform()}"),
-        *packages(_needed()),
+        *packages(needed()),
         *extras(),
         *devices(),
         isolation(),
@@ -90,7 +91,9 @@ def extras() -> Iterator[Diagnosis]:
 
 
 def devices() -> Iterator[Diagnosis]:
-    """What models can compute on here."""
+    """What models can compute on here; nothing without torch, whose lack is told elsewhere."""
+    if not _installed("torch"):
+        return
     import torch
 
     from layergym.agents.models.compute import choose_device, fast_bfloat16, mps_available
@@ -150,10 +153,6 @@ def plugins() -> Diagnosis:
     return Diagnosis("plug-ins", "missing" if troubles else "good", text)
 
 
-def _needed() -> list[str]:
-    return [text for text in requires("layergym") or () if "extra ==" not in text]
-
-
 def _extras_of(marker: str) -> list[str]:
     return [part.split('"')[1] for part in marker.split("extra == ")[1:]]
 
@@ -168,7 +167,7 @@ def _installed(name: str) -> bool:
 
 def _shown(findings: Sequence[Diagnosis]) -> Iterator[Diagnosis]:
     """Findings with all good packages in one line, where a person looks for what is amiss."""
-    names = {Requirement(text).name for text in _needed()}
+    names = {Requirement(text).name for text in needed()}
     good = [f"{f.what} {f.text}" for f in findings if f.what in names and f.health == "good"]
     yield Diagnosis("packages", "good", ", ".join(good))
     yield from (f for f in findings if not (f.what in names and f.health == "good"))

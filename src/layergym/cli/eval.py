@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.base.locks import locked
+from layergym.base.texts import shell_line
 from layergym.cli.address import add_address, address
 from layergym.cli.presets import add_preset, note_differences
 from layergym.cli.run_files import add_run_file, filled, show_run_file
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
             _play(contest, limits, args.in_flight, out)
         except KeyboardInterrupt:
             if args.resume or args.out:
-                out.note(f"stopped; go on with: layergym eval --resume {folder}")
+                out.note(f"stopped; go on with: {shell_line('eval', '--resume', folder)}")
             raise
         show(build([folder], kept=folder in (args.resume, args.out)), out.results)
         rows = standings(contest).rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
+import shlex
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,6 +62,6 @@ def run(args: argparse.Namespace) -> int:
             write_text(scratch / path, Template(text).substitute(words))
     for path in written:
         out.note(f"wrote {folder / path}")
-    out.show(f"next: pip install -e {folder}\n      layergym play {name}-v0")
+    out.show(f"next: pip install -e {shlex.quote(str(folder))}\n      layergym play {name}-v0")
     out.record(event="package", folder=folder, environment=f"{name}-v0")
     return 0

@@ -109,6 +109,8 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.lora:
         raise InputError("the plan counts whole layers, not LoRA adapters; leave out --lora")
+    if args.quantize != "none":
+        raise InputError("the plan counts weights as they are stored; leave out --quantize")
     if args.overlap and args.gpus > 1:
         raise InputError(
             f"--overlap plays in a thread of one process, and {args.gpus} GPUs take as many; "

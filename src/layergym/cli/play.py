@@ -14,6 +14,7 @@ from layergym.command.values import SEED, TEMPERATURE, text
 
 if TYPE_CHECKING:
     from layergym.agents import Turn
+    from layergym.agents.base import AnyAgent
 
 EXAMPLES = """
 examples:
@@ -45,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play one episode."""
     from layergym.agents import Job, rollout
-    from layergym.agents.names import Speech, open_agent
 
     out = output(args)
     settings = env_args(args.env_arg)
@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
     human = args.agent == "human"
     if human and out.json:
         raise layergym.InputError("--json is for agents; you would not see what you play")
-    speech = Speech(temperature=args.temperature, dtype=args.dtype, device=args.device)
-    agent = open_agent(args.agent, speech, make_env=fresh)
+    agent = _agent(args, fresh)
     shown = None if human else _show(out)
     [played] = rollout(agent, lambda: env, [Job(task, args.seed)], on_turn=shown)
     if played.error:
@@ -80,6 +79,17 @@ def run(args: argparse.Namespace) -> int:
         ended=played.ended,
     )
     return 0
+
+
+def _agent(args: argparse.Namespace, fresh: Callable[[], layergym.TextEnv]) -> AnyAgent:
+    from layergym.agents.base import SCRIPTED
+
+    if args.agent in SCRIPTED:  # Who writes environments need not have torch.
+        return SCRIPTED[args.agent]()
+    from layergym.agents.names import Speech, open_agent
+
+    speech = Speech(temperature=args.temperature, dtype=args.dtype, device=args.device)
+    return open_agent(args.agent, speech, make_env=fresh)
 
 
 def _asked(environment: Callable[[], str]) -> str:

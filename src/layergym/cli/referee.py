@@ -119,7 +119,7 @@ def panels_asked(args: argparse.Namespace) -> list[PanelAsked]:
         PanelAsked(
             name=one.name,
             tasks=one.tasks,
-            hash=one.hash,
+            data=one.data,
             spec=ContestSpec(
                 agents=(args.model,),
                 split=one.split,
@@ -147,10 +147,19 @@ def _section(scores: Mapping[str, Any]) -> Section:
     rows = [("all", figure(scores["tasks"]), shown(scores["success"]), shown(scores["reward"]))]
     for kind, of_kind in scores["kinds"].items():
         rows.append((kind, figure(of_kind["tasks"]), shown(of_kind), ""))
-    part = "" if scores["whole"] else ", a part of the panel"
-    caption = f"Percent, with 95 % intervals over tasks; panel {scores['hash'][:16]}{part}"
+    caption = (
+        f"Percent, with 95 % intervals over tasks; panel {scores['hash'][:16]}, {_data(scores)}"
+    )
     columns = ("tasks of type", "tasks", "success", "mean return")
     return Section(scores["name"], (Table(caption, columns, tuple(rows)),))
+
+
+def _data(scores: Mapping[str, Any]) -> str:
+    """Which data the panel is of, and whether its hash tells."""
+    if not scores["whole"]:
+        return "a part of the panel"
+    told = "by its recorded hash" if scores["recorded"] else "whose hash is not recorded"
+    return f"{scores['data']}, {told}" if scores["data"] else told
 
 
 def _check(files: Sequence[Path], settings: Mapping[str, Any], out: Output) -> int:

@@ -28,7 +28,7 @@ MOST_EPISODES = 1_000_000
 """Episodes of one rollout, at most."""
 SINGLE = (
     *("layers", "boost", "lora", "learning_rate", "seed", "patience"),
-    *("eval_every", "eval_split", "eval_tasks", "keep"),
+    *("eval_every", "eval_split", "eval_tasks", "keep", "quantize"),
 )
 """What a single run has besides; a sweep sets these for each of its arms."""
 _BY_HAND = ("env", "env_args", "format", "admissible", "context", "prompt", "shots", "trl")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from layergym import InputError
 from layergym.base.locks import locked
+from layergym.base.texts import shell_line
 from layergym.cli.presets import note_differences
 from layergym.cli.run_files import filled, show_run_file
 from layergym.cli.run_options import add_run, run_spec
@@ -225,7 +226,7 @@ def run_and_report(
     from layergym.evals.sweep.resolve import resolve
 
     sweep = resolve(spec, folder)
-    again = f"layergym sweep --resume {folder}"
+    again = shell_line("sweep", "--resume", folder)
     with locked(folder):
         chosen = _opened(sweep, launch)
         note_executor(folder, chosen)

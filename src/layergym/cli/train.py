@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.base.texts import shell_line
 from layergym.cli.pausing import PauseRequest
 from layergym.cli.presets import note_differences
 from layergym.cli.run_files import filled, show_run_file
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         with request, view:
             done = train(spec, folder, resume=bool(args.resume), watch=watch)
     except KeyboardInterrupt:
-        out.note(f"stopped; go on with: layergym train --resume {folder}")
+        out.note(f"stopped; go on with: {shell_line('train', '--resume', folder)}")
         raise
     _tell(out, done, folder)
     return 128 + request.signal if done.ended == "paused" and request.signal else 0
@@ -124,7 +125,7 @@ def _tell(out: Output, trained: Trained, folder: Path) -> None:
 
     step = len(trained.metrics)
     if trained.ended == "paused":
-        out.show(f"paused after step {step}; go on with: layergym train --resume {folder}")
+        out.show(f"paused after step {step}; go on with: {shell_line('train', '--resume', folder)}")
         out.record(event="paused", step=step, folder=folder)
         return
     out.show(f"trained {trained.selection}")

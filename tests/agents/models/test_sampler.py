@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +22,12 @@ from transformers import (
 from layergym.agents.models import prefill
 from layergym.agents.models import sampler as module
 from layergym.agents.models.architecture import cache_bytes
+from layergym.agents.models.attend import use_own_attention
 from layergym.agents.models.draw import draw
 from layergym.agents.models.forward import LEAST
 from layergym.agents.models.requests import Request, Sample
 from layergym.agents.models.sampler import SHARE, TransformersSampler
-from layergym.base.errors import InputError
+from layergym.base.errors import InputError, Notice
 from tests.agents.conftest import FAMILIES
 
 Models = Callable[[str], PreTrainedModel]
@@ -287,6 +289,26 @@ def test_draw_at_the_edges_takes_a_token_with_mass() -> None:
     assert ids.tolist() == [1, 2]
 
 
+def test_a_deep_model_in_bfloat16_says_what_it_says_of_whole_rows(tokenizer: Tokenizers) -> None:
+    """One rounding that turns out otherwise grows from layer to layer."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **FAMILIES["llama"].to_dict() | {"num_hidden_layers": 16, "initializer_range": 0.2}
+    )
+    net = LlamaForCausalLM(config).bfloat16().eval()
+    use_own_attention(net)
+    sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=30)
+    apart = []
+    for request, sample, context in next(dialogues(sampler)):
+        assert not request.extends
+        ids = torch.tensor([context + list(sample.ids)])
+        with torch.no_grad():
+            whole = net(ids).logits[0].float().log_softmax(-1)
+        said = whole[len(context) - 1 : -1].gather(-1, torch.tensor(sample.ids)[:, None])[:, 0]
+        apart.append((said - torch.tensor(sample.logprobs)).abs().mean())
+    assert float(torch.stack(apart).mean()) < 1e-4
+
+
 def test_a_diverged_model_is_reported(model: Models, tokenizer: Tokenizers) -> None:
     net = type(model("llama"))(FAMILIES["llama"])
     torch.nn.init.constant_(net.model.norm.weight, float("nan"))
@@ -317,6 +339,31 @@ def test_a_model_without_key_value_cache_is_refused(tokenizer: Tokenizers) -> No
         TransformersSampler(net, tokenizer(None))
 
 
+def test_memory_that_runs_out_is_halved_and_the_replies_stay(
+    model: Models, tokenizer: Tokenizers
+) -> None:
+    """Replies of one token end in the pass of their prompt, others while they are decoded."""
+
+    def limited(_: Any, args: Any, given: dict[str, Any]) -> None:
+        if limit and len(given["input_ids"]) > LEAST:
+            raise torch.OutOfMemoryError("no memory for so many")
+
+    net, said, limit = model("llama"), [], False
+    ends = net(input_ids=torch.tensor([[1, 2]])).logits[0, -1].topk(3).indices.tolist()
+    hook = net.register_forward_pre_hook(limited, with_kwargs=True)
+    requests = [Request(n, (1, 2, n % 3), False, seed=n) for n in range(24)]
+    try:
+        for limit in (False, True):
+            sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=6, stop_ids=ends)
+            with pytest.warns(Notice, match="memory ran out") if limit else nullcontext():
+                first = sampler.sample(requests)
+                then = [Request(n, (7,), True, seed=n) for n in range(24)]
+                said.append([(s.ids, s.finish) for s in (*first, *sampler.sample(then))])
+    finally:
+        hook.remove()
+    assert said[0] == said[1]
+
+
 def test_memory_that_runs_out_is_said_in_a_sentence(model: Models, tokenizer: Tokenizers) -> None:
     def limited(*_: Any) -> None:
         raise torch.OutOfMemoryError("no memory at all")
@@ -325,7 +372,10 @@ def test_memory_that_runs_out_is_said_in_a_sentence(model: Models, tokenizer: To
     hook = net.register_forward_pre_hook(limited)
     sampler = TransformersSampler(net, tokenizer(None), max_new_tokens=2)
     try:
-        with pytest.raises(InputError, match=r"memory ran out as 3 episodes.*no memory at all"):
+        with (
+            pytest.warns(Notice, match="with 3 episodes: 1 are"),
+            pytest.raises(InputError, match=r"memory ran out for a single episode.*no memory at"),
+        ):
             sampler.sample([Request(episode, (1, 2), False, seed=0) for episode in range(3)])
     finally:
         hook.remove()

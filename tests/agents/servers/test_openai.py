@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from layergym.agents.base import Decision, Episode, continuous
+from layergym.agents.contexts import CONTEXTS
 from layergym.agents.names import Speech, open_agent, open_model
 from layergym.agents.prompts import PromptStyle
 from layergym.agents.rollouts import Job, rollout
@@ -27,6 +28,7 @@ from layergym.agents.servers.openai_client import (
     RequestLimits,
     ServerError,
 )
+from layergym.agents.turn_details import details_of
 from layergym.agents.types import Usage
 from layergym.base.errors import InputError
 from layergym.envs.core import Outcome, TextEnv
@@ -319,6 +321,19 @@ def test_an_episode_is_one_dialogue(server: Server) -> None:
         "up",
         "Rung 1.",
     ]
+
+
+def test_what_a_server_was_sent_is_kept_once(server: Server) -> None:
+    [played] = play(server, ["train-0001"])
+    first, second = details_of(played, None)
+    assert first.prompt == "[system]\nSay up.\n\n[user]\nFoot of train-0001."
+    assert (second.extends, second.prompt) == (True, "[user]\nRung 1.")
+    style = PromptStyle("plain", context=CONTEXTS.open("last:0"))
+    agent = ServerAgent(server.client(retries=0), style)
+    [played] = rollout(agent, Ladder, [Job("train-0001", 0)])
+    _, second = details_of(played, None)
+    assert not second.extends, "another prompt than before, not more of it"
+    assert "Say up." in second.prompt and "Rung 1." in second.prompt
 
 
 def test_seeds_follow_from_the_episode_and_the_turn(server: Server) -> None:

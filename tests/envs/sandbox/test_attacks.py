@@ -1,4 +1,4 @@
-"""Programs that try to get out, to lie, or to leave something: benchmarks/robustness/sandbox.py.
+"""Programs that try to get out, to lie, or to leave something: `benchmarks.robustness sandbox`.
 
 An ordinary test takes a part of them in each isolation, and all in three; a slow one takes all.
 """
@@ -28,7 +28,7 @@ def test_hostile_programs_are_contained(
     with robustness.host() as things:
         jobs = list(robustness.jobs(sandbox, things)[kind].items())
         part = jobs[ISOLATIONS.index(sandbox.isolation) :: 3]
-        found = {name: robustness.outcome(job, name) for name, job in part}
+        found = {name: robustness.outcome(job, name).verdict for name, job in part}
     assert {name: how for name, how in found.items() if how != "contained"} == {}
 
 
@@ -39,7 +39,7 @@ def test_every_hostile_program_is_contained(
 ) -> None:
     with robustness.host() as things:
         jobs = robustness.jobs(sandbox, things)[kind]
-        found = {name: robustness.outcome(job, name) for name, job in jobs.items()}
+        found = {name: robustness.outcome(job, name).verdict for name, job in jobs.items()}
     assert {name: how for name, how in found.items() if how != "contained"} == {}
 
 

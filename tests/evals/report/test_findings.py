@@ -11,7 +11,7 @@ from layergym.evals.contribution.measure import Measure, measure
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.report.build import build
 from layergym.evals.report.cautions import cautions
-from layergym.evals.report.findings import recommendation
+from layergym.evals.report.findings import findings, recommendation
 from layergym.evals.report.model import Text
 from layergym.evals.report.render.page import render as render_page
 from layergym.evals.report.render.terminal import as_text
@@ -168,4 +168,16 @@ def test_a_run_that_stands_apart_is_named_and_counts(sweep_folder: Path) -> None
     [found] = report.profiles
     assert [(r.arm, r.seed) for r in found.runs if r.apart] == [("layer-03", 1)]
     assert found.measures[0].defined
-    assert any("other arms' intervals do not widen" in text for text in told)
+    assert any("their contributions do not" in text for text in told)
+
+
+def test_a_gain_that_another_lost_run_could_undo_is_no_finding() -> None:
+    arms = ["base", "full", "layer-00", "layer-01", "layer-02", "layer-03"]
+    trained = [arm != "base" for arm in arms]
+    drawn = outcomes([0.4] + [0.52] * 5, trained, Design(), np.random.default_rng(0))
+    tables = {arm: table.mean(axis=2) for arm, table in zip(arms, drawn, strict=True)}
+    tables["layer-02"][1] *= np.random.default_rng(0).random(128) < 0.05
+    found = measure("temperature 1", tables, 4)
+    assert found.defined and found.gain.low is not None and found.gain.low <= 0
+    told = findings(profile_of(found))[0]
+    assert told.tone == "warning" and "allowing for that" in told.text

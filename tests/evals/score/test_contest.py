@@ -132,6 +132,20 @@ def test_results_are_run_folders(tmp_path: Path) -> None:
     assert [row[0] for row in result.success] == [played[j].success for j in contest.jobs(0)]
 
 
+def test_what_a_model_saw_is_kept(tmp_path: Path) -> None:
+    rooms = {"max_turns": 3, "max_receptacles": 5, "num_objects": 5}
+    spec = ContestSpec(env="alfworld-v0", env_args=rooms, agents=("tiny", "random"), size=2)
+    contest = Contest.open(spec, tmp_path / "eval")
+    contest.play()
+    for record in contest.records("tiny", 0):
+        seen, said = record.trajectory.turns, record.details
+        for turn, kept in zip(seen, said, strict=True):
+            assert "".join(turn.observation.split()) in "".join(kept.prompt.split())
+        assert [kept.extends for kept in said] == [False] + [True] * (len(seen) - 1)
+        assert all(kept.logprobs and max(kept.logprobs) <= 0 for kept in said)
+    assert all(record.details == () for record in contest.records("random", 0))
+
+
 def test_what_was_played_is_not_played_again(tmp_path: Path) -> None:
     contest = Contest.open(SPEC, tmp_path)
     contest.play()

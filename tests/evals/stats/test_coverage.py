@@ -39,3 +39,22 @@ def test_seeds_that_differ_but_were_not_repeated_are_not_covered(coverage: Modul
     found = coverage.simulate(*coverage.PROFILES["layers differ"], lone, 25)
     assert found.contributions < 0.8 and found.ranks > 0.5
     assert found.idle == 0  # Then no layer is recommended at all.
+
+
+def test_the_gain_is_covered_as_well_as_by_one_variance_where_runs_diverge(
+    coverage: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three runs of full training rarely show a loss that every tenth run has."""
+    world = (*coverage.PROFILES["layers differ"], Design(diverged=0.1), 40)
+    now = coverage.simulate(*world)
+    monkeypatch.setattr(coverage.intervals, "seed_spread", coverage.one_variance)
+    assert now.gain >= coverage.simulate(*world).gain
+
+
+def test_a_lost_run_of_a_layer_leaves_contributions_defined_that_hold(
+    coverage: ModuleType,
+) -> None:
+    """Defined in one of three sweeps where all arms share one variance."""
+    lost = coverage.ArmName.of_layer(3)
+    found = coverage.simulate(*coverage.LOST, Design(), 40, lost)
+    assert found.undefined <= 0.1 and found.contributions >= 0.92 and found.beats_full <= 0.05

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy
 
 from layergym.evals.contribution.measure import measure
-from layergym.evals.stats import score_interval, seed_spread, seed_variance
+from layergym.evals.stats import Board, score_interval, seed_spread, seed_variance
 from layergym.evals.stats.intervals import joint_draws
 from layergym.evals.stats.simulate import Design, outcomes
 
@@ -51,6 +52,18 @@ def test_a_diverged_layer_leaves_contributions_of_the_others_defined() -> None:
     assert sum(one.defined for one in found) >= 7
     wide = [m.layers[3].score for m in found]
     assert all((at.high or 0) - (at.low or 0) > 0.4 for at in wide)
+
+
+def test_a_lost_run_may_befall_every_arm_but_leaves_ratios_and_differences_alone() -> None:
+    board, clean = (Board.of(sweep(1, lost)) for lost in ("layer-03", ""))
+    lost = seed_spread(trained(sweep(1, "layer-03")))
+    share = scipy.stats.binomtest(1, 27).proportion_ci(0.95, "exact").high
+    assert lost.risk == pytest.approx(share * 0.57, rel=0.1)  # of a score of 0.6, 0.57 was lost
+    for risk, factor in ((True, 1.3), (False, 1.1)):
+        sizes = [one.differences(["full"], "base", risk=risk)[1].std() for one in (board, clean)]
+        assert bool(sizes[0] > factor * sizes[1]) == risk
+    between = [one.differences(["layer-01"], "full")[1].std() for one in (board, clean)]
+    assert between[0] < 1.1 * between[1]
 
 
 def test_a_diverged_full_run_leaves_them_undefined() -> None:

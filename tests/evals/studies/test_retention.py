@@ -1,10 +1,8 @@
-"""Scores on other tasks: the harness's own numbers, kept on disk, compared in pairs."""
+"""Scores on other tasks: formats of questions, numbers kept on disk, compared in pairs."""
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,19 +15,16 @@ from layergym.evals.arms import BASE, FULL, ArmName
 from layergym.evals.report.build import build
 from layergym.evals.report.model import Table, Text
 from layergym.evals.result_files import read_sweep
-from layergym.evals.score.harness import Harness
 from layergym.evals.score.multiple_choice import (
     ChoiceQuestion,
     loglikelihoods,
     read_questions,
-    score_questions,
     score_text,
 )
 from layergym.evals.score.retained import Kept, comparisons, retain
 from layergym.evals.score.sources import Choice, Prose, Source
 
 MakeSweep = Callable[..., Path]
-ARC = "arc/arc_challenge_test.json"
 SAME = ChoiceQuestion("Question: Where is a mug?\nAnswer:", ("fridge 1", "sofa", "sink"), 1)
 
 
@@ -171,44 +166,3 @@ def test_a_finished_sweep_is_scored_once(tmp_path: Path, make_sweep: MakeSweep) 
         retain(read_sweep(folder), [FULL], [questions])
     with pytest.raises(InputError, match='no arm "layer-09"'):
         retain(read_sweep(folder), [ArmName("layer-09")], [questions])
-
-
-def task_of(path: Path) -> dict[str, Any]:
-    """ARC as the harness's own `arc_easy` states it, on a local file."""
-    return {
-        "task": "local_arc",
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(path)}},
-        "test_split": "test",
-        "output_type": "multiple_choice",
-        "doc_to_text": "Question: {{question}}\nAnswer:",
-        "doc_to_target": "{{choices.label.index(answerKey)}}",
-        "doc_to_choice": "{{choices.text}}",
-        "metric_list": [{"metric": m, "aggregation": "mean"} for m in ("acc", "acc_norm")],
-    }
-
-
-def harness_equals_ours(model_name: str, shared_data: Path, folder: Path, count: int) -> None:
-    yaml = pytest.importorskip("yaml")
-    pytest.importorskip("lm_eval", reason="needs the extra lm-eval")
-    rows = [json.loads(line) for line in (shared_data / ARC).read_text().splitlines()][:count]
-    data = folder / "arc.jsonl"
-    with data.open("w") as file:
-        for row in rows:
-            labels = list("ABCDE"[: len(row["options"])])
-            answer = labels[row["correct_options_idx"][0]]
-            choices = {"text": row["options"], "label": labels}
-            line = {"question": row["centerpiece"], "choices": choices, "answerKey": answer}
-            file.write(json.dumps(line) + "\n")
-    (folder / "local_arc.yaml").write_text(yaml.safe_dump(task_of(data)))
-    model, tokenizer = open_model(model_name)
-    theirs = Harness("local_arc", folder).score(model, tokenizer)
-    ours = score_questions(model, tokenizer, read_questions(data))
-    assert len(ours["acc"]) == count and ours == {name: theirs[name] for name in ours}
-    assert score_questions(model, tokenizer, read_questions(shared_data / ARC)[:count]) == ours
-    print({name: sum(values) / count for name, values in ours.items()})
-
-
-@pytest.mark.real
-def test_our_scores_are_the_harness_s_own(shared_data: Path, tmp_path: Path, smollm2: str) -> None:
-    harness_equals_ours(smollm2, shared_data, tmp_path, 100)

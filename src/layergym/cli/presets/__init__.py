@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ class FixedPanel:
     """How many there are."""
     env_arg: tuple[str, ...] = ()
     """Settings of the environment beside those of the preset."""
-    hash: str = ""
-    """Of the panel, where it is known."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """The panel's hash with each published data set, by its name; "" where none is recorded."""
     source: str
     """Who scores on it."""
 
