@@ -17,11 +17,15 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as progress
 
 from layergym.agents.models.attend import use_own_attention
 from layergym.agents.models.quantized import Quantization
 from layergym.base.errors import InputError
 from layergym.base.texts import one_line
+
+_LITTLE = 64 * 2**20
+"""Bytes of weights that are read in a moment."""
 
 
 def load_model(
@@ -134,9 +138,25 @@ def _located(name: str) -> tuple[str, str | None]:
 
 
 def _from_files(source: str, dtype: torch.dtype | None) -> PreTrainedModel:
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
+    with _no_bar_for_little(source):
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype or "auto")
     assert isinstance(model, PreTrainedModel)
     return model
+
+
+@contextmanager
+def _no_bar_for_little(source: str) -> Iterator[None]:
+    """No progress bar for a model that is there at once, as the embedded policy is."""
+    files = list(Path(source).glob("*.safetensors"))
+    little = bool(files) and sum(file.stat().st_size for file in files) < _LITTLE
+    if not (little and progress.is_progress_bar_enabled()):
+        yield
+        return
+    progress.disable_progress_bar()
+    try:
+        yield
+    finally:
+        progress.enable_progress_bar()
 
 
 def _quantized(

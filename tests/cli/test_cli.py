@@ -44,6 +44,12 @@ def test_an_unknown_command_is_told_the_nearest(capsys: pytest.CaptureFixture[st
     assert failed(capsys, "swep") == 'layergym: no command "swep"; did you mean "sweep"?\n'
 
 
+def test_a_mistake_points_to_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    said = failed(capsys, "sweep", "alfworld-v0", "--layers", "0", "3", "6")
+    assert "3 6" in said and "layergym sweep --help" in said
+    assert "layergym --help" in failed(capsys, "--no-such-option")
+
+
 def test_help_lists_every_command_once(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])

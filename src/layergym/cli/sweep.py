@@ -54,11 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     arms = parser.add_argument_group("arms")
     arms.add_argument(
-        "--layers",
-        nargs="+",
-        default=["all"],
-        metavar="LAYER",
-        help="layers to train alone (default: all); separated by spaces or commas",
+        "--layers", default="all", help='layers to train alone ("all", "0,4,8"), without spaces'
     )
     add_arms(
         arms,
@@ -160,7 +156,7 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
         eval=EvalSpec(
             **_eval_flags().read(args), base_temperatures=_of_base(args.eval_temperatures)
         ),
-        layers=layers_of(",".join(args.layers), depth),
+        layers=layers_of(args.layers, depth),
         extra=tuple(arms_of(args.arms)),
         num_layers=depth,
         search=_search(args, spec),

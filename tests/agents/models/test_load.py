@@ -10,6 +10,7 @@ import pytest
 import torch
 from tokenizers import pre_tokenizers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, T5Config
+from transformers.utils import logging as progress
 
 from layergym.agents.models.load import load_model
 from layergym.agents.names import Speech, num_layers, open_agent, open_model
@@ -146,3 +147,10 @@ class Echo(TextEnv):
 
     def play(self, action: str) -> Outcome:
         return Outcome(action, terminated=True)
+
+
+def test_a_model_that_is_there_at_once_shows_no_bar(capfd: pytest.CaptureFixture[str]) -> None:
+    progress.enable_progress_bar()
+    open_model("tiny")
+    assert capfd.readouterr().err == ""
+    assert progress.is_progress_bar_enabled(), "others keep theirs"

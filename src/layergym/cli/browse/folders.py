@@ -135,13 +135,15 @@ def _planned(settings: Mapping[str, Any]) -> int:
 
     A sweep that scans or races decides as it goes; 0 there, and where the file is odd.
     """
-    layers, extra, seeds = (settings.get(name) for name in ("layers", "extra", "seeds"))
-    search = settings.get("search") or {}
-    if not all(isinstance(each, list) for each in (layers, extra, seeds)):
+    asked = [settings.get(name) for name in ("layers", "extra", "seeds")]
+    counts = [len(each) for each in asked if isinstance(each, list)]
+    search = settings.get("search")
+    if len(counts) < len(asked):
         return 0
     if any(isinstance(search, Mapping) and search.get(name) for name in ("scan", "race")):
         return 0
-    return 1 + len(seeds) * (1 + len(layers) + len(extra))
+    layers, extra, seeds = counts
+    return 1 + seeds * (1 + layers + extra)
 
 
 def _evaluation(path: Path) -> dict[str, Any]:
