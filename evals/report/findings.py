@@ -88,6 +88,11 @@ def recommendation(profile: LayerProfile) -> tuple[str, str]:
             "full training is not distinguishably better than the base here, so no layer can be "
             "preferred; measure with more tasks, more updates, or a better learning rate first."
         )
+    if none_lifts and (odd := apart(profile.runs)):
+        return "all", (
+            "no single layer is distinguishably better than the base, with room for further runs "
+            f"lost like that of {together(odd)}; train with further seeds (--seeds) first."
+        )
     if none_lifts:
         return "all", "no single layer is distinguishably better than the base."
     return str(best.layer), _why(main, best)

@@ -1,6 +1,7 @@
 """What a report concludes, recommends and warns of."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.measure import Measure, measure
 from layergym.evals.contribution.profile import LayerProfile
+from layergym.evals.contribution.runs import RunScore
 from layergym.evals.report.build import build
 from layergym.evals.report.cautions import cautions
 from layergym.evals.report.findings import findings, recommendation
@@ -179,5 +181,7 @@ def test_a_gain_that_another_lost_run_could_undo_is_no_finding() -> None:
     tables["layer-02"][1] *= np.random.default_rng(0).random(128) < 0.05
     found = measure("temperature 1", tables, 4)
     assert found.defined and found.gain.low is not None and found.gain.low <= 0
-    told = findings(profile_of(found))[0]
+    lost = RunScore(ArmName.of_layer(2), 1, 0.0, 0, apart=True)
+    told, *_, advice = findings(replace(profile_of(found), runs=(lost,)))
     assert told.tone == "warning" and "allowing for that" in told.text
+    assert "layers=all" in advice.text and "further seeds" in advice.text
