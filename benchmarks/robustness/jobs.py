@@ -38,7 +38,6 @@ class Job(NamedTuple):
     whole: bool = False
     """Whether the folder, or each file in it, is whole or absent at any moment."""
 
-
     @property
     def about_a_sweep(self) -> bool:
         """Whether it reads the folder S."""
