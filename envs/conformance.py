@@ -63,15 +63,16 @@ def conforms(env: str | Fresh) -> list[str]:
 def examine(fresh: Fresh) -> Iterator[Finding]:
     """Check one promise after the other; `fresh` makes an instance."""
     for promise, check in _CHECKS.items():
-        try:
-            yield Finding(promise, tuple(dict.fromkeys(check(fresh))))
-        except (ContractError, InputError) as error:
-            yield Finding(promise, (error_line(error),))
-        except faults() as error:  # whatever an author's code raises is a finding
-            problem = (
-                f"playing it raised {error_line(error)}; an action may fail, but must not raise"
-            )
-            yield Finding(promise, (problem,))
+        yield Finding(promise, _problems(fresh, check))
+
+
+def _problems(fresh: Fresh, check: Callable[[Fresh], Iterator[str]]) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(check(fresh)))
+    except (ContractError, InputError) as error:
+        return (error_line(error),)
+    except faults() as error:  # whatever an author's code raises is a finding
+        return (f"playing it raised {error_line(error)}; an action may fail, but must not raise",)
 
 
 def pace(fresh: Fresh) -> Pace:

@@ -156,6 +156,8 @@ def make(name: str, /, *, step_timeout_s: float | None = None, **kwargs: Any) ->
             f"the instructions of {_whose(id)} are {env.instructions!r}; they must be a text, and "
             "empty if there are none"
         )
+    if type(env.instructions) is not str:  # A kind of text with methods of its own.
+        env.instructions = str.__str__(env.instructions)
     if step_timeout_s is not None:
         if not isinstance(step_timeout_s, int | float) or not 0 < step_timeout_s < math.inf:
             raise InputError(f"step_timeout_s must be above 0 seconds, not {step_timeout_s}")

@@ -101,9 +101,11 @@ class EpisodePlay:
 
         def closed() -> None:
             # The episode is over: an environment that cannot be closed costs nobody a result.
-            with suppress(*faults()):
+            try:
                 if not (self.thread and self.thread.hangs):
                     finish()
+            except faults():
+                pass
 
         return closed
 
@@ -196,9 +198,10 @@ class Calls:
 
 def _known_key(env: TextEnv) -> Hashable:
     """The key of the state that an episode was cut off in; None where it has none any more."""
-    with suppress(*faults()):
+    try:
         return _key(env)
-    return None
+    except faults():
+        return None
 
 
 def _key(env: TextEnv) -> Hashable:

@@ -38,7 +38,6 @@ class Job(NamedTuple):
     whole: bool = False
     """Whether the folder, or each file in it, is whole or absent at any moment."""
 
-
     @property
     def about_a_sweep(self) -> bool:
         """Whether it reads the folder S."""
@@ -63,14 +62,14 @@ JOBS: dict[str, Job] = {
          "--eval-tasks", "12"], "eval.json"),
     "sweep": _resumed(
         ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "3", "--steps", "3",
-         "--eval-tasks", "8"], "sweep.json", ["--on", "processes", "--jobs", "1"]),
+         "--eval-tasks", "8"], "sweep.json", ["--on", "processes", "--jobs", "2"]),
     "sweep in a bank": _resumed(
         ["sweep", "alfworld-v0", *ROOMS, *SMALL, "--layers", "0,3", "--steps", "3",
          "--eval-tasks", "8"], "sweep.json", ["--on", "bank"]),
     "compare": Job(
-        ["compare", "S", "--arms", "3", "0", "--seeds", "1", "--eval-tasks", "4", "--jobs", "1",
+        ["compare", "S", "--arms", "3", "0", "--seeds", "1", "--eval-tasks", "4", "--jobs", "2",
          "--out", "F"],
-        "F", "sweep.json", ["sweep", "--resume", "F", "--jobs", "1"]),
+        "F", "sweep.json", ["sweep", "--resume", "F", "--jobs", "2"]),
     "dissect": Job(["dissect", "S", *FEW, "--sets", "moved", "scales", "bfloat16"], "S"),
     "vote": Job(["vote", "S", *FEW], "S"),
     "predict": Job(["predict", "S", "--tasks", "4"], "S"),

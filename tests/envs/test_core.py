@@ -195,6 +195,27 @@ def test_texts_can_be_encoded_and_pairs_of_surrogates_are_joined() -> None:
     assert env.step("\udfff")[0] == "lone \ufffd, pair \U0001f600, \N{SNOWMAN}"
 
 
+class Lying(str):
+    """A text whose methods fail."""
+
+    def strip(self, chars: str | None = None) -> str:
+        raise RuntimeError("no text")
+
+    def __len__(self) -> int:
+        raise RuntimeError("no text")
+
+
+def test_instructions_are_plain_whatever_kind_of_text_they_are() -> None:
+    class Instructed(Counting):
+        instructions = Lying("Count.")
+
+    lg.register("test/Instructed-v0", Instructed)
+    try:
+        assert lg.make("instructed-v0").instructions.strip() == "Count."
+    finally:
+        del gymnasium.registry["test/Instructed-v0"]
+
+
 @pytest.mark.parametrize("task", ["a\0b", "a\nb", "\ud800", ""])
 def test_ids_that_cannot_be_written_are_refused(task: str) -> None:
     class Named(Says):

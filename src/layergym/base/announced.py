@@ -75,7 +75,8 @@ def _packages(group: str) -> Iterator[tuple[str, Distribution]]:
     for distribution in distributions():
         try:
             text = distribution.read_text("entry_points.txt") or ""
-            if f"[{group}]" in text.replace(" ", ""):
-                yield str(distribution.metadata["Name"] or "without a name"), distribution
+            name = str(distribution.metadata["Name"] or "without a name")
         except faults():  # Unreadable metadata announce nothing.
             continue
+        if f"[{group}]" in text.replace(" ", ""):
+            yield name, distribution

@@ -11,11 +11,12 @@ from layergym.base.texts import one_line, short
 def faults() -> tuple[type[BaseException], ...]:
     """What code that is not ours may raise, and be reported for; an interrupt by a person is not.
 
-    For `except faults()`. asyncio's `CancelledError`, which is not an `Exception`, is among them
-    where asyncio has been imported: nobody else can raise it, and we need not import it.
+    For `except faults()`, which asks while an error is being handled: all that is raised belongs to
+    it (exits, `GeneratorExit`, asyncio's `CancelledError`, kinds of its own), but for
+    `KeyboardInterrupt`. No generator of ours may yield where it stands.
     """
-    asyncio = sys.modules.get("asyncio.exceptions")
-    return Exception, SystemExit, *([asyncio.CancelledError] if asyncio else [])
+    raised = sys.exc_info()[1]
+    return () if raised is None or isinstance(raised, KeyboardInterrupt) else (BaseException,)
 
 
 class InputError(ValueError):

@@ -286,8 +286,16 @@ class Raises(Stairs):
         return super().play(action)
 
 
+class OfItsOwn(BaseException):
+    """What a library raises that no `except Exception` is to stop."""
+
+
 @pytest.mark.parametrize(
-    "fault", [SystemExit(3), asyncio.CancelledError(), RecursionError(), ValueError("\ud800")]
+    "fault",
+    [
+        *(SystemExit(3), GeneratorExit(), asyncio.CancelledError(), OfItsOwn("kind")),
+        *(RecursionError(), ValueError("\ud800")),
+    ],
 )
 @pytest.mark.parametrize("limit", [None, 60.0])
 def test_whatever_is_raised_ends_its_own_episode_alone(
@@ -299,6 +307,13 @@ def test_whatever_is_raised_ends_its_own_episode_alone(
     assert broken.error.startswith(type(fault).__name__)
     assert broken.error.encode()
     assert fine.success
+
+
+@pytest.mark.parametrize("limit", [None, 60.0])
+def test_an_interrupt_by_a_person_ends_the_rollout(limit: float | None) -> None:
+    env = type("Stopped", (Raises,), {"fault": KeyboardInterrupt(), "step_timeout_s": limit})
+    with pytest.raises(KeyboardInterrupt):
+        rollout(ExpertAgent(), env, [Job("train-0002", 0), Job("train-0003", 0)])
 
 
 @pytest.mark.parametrize("reward", [float("nan"), float("inf"), 1e308])
