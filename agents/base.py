@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -187,11 +189,24 @@ class ExpertAgent:
         return None if action is None else _say(border.safe_text(action, "what expert() returns"))
 
 
+def _typed(prompt: str) -> str:
+    """A line that a person types, whatever bytes they are.
+
+    Raises:
+        EOFError: there are no more, or nothing that could be typed into.
+    """
+    if sys.stdin is None:
+        raise EOFError
+    if isinstance(sys.stdin, TextIOWrapper) and sys.stdin.errors != "replace":
+        sys.stdin.reconfigure(errors="replace")
+    return input(prompt)
+
+
 class HumanAgent:
     """Shows the observation and asks a person; the end of input gives up."""
 
     def __init__(
-        self, ask: Callable[[str], str] = input, show: Callable[[str], None] = print
+        self, ask: Callable[[str], str] = _typed, show: Callable[[str], None] = print
     ) -> None:
         """Ask through `ask(prompt)`; show observations, as a terminal may, through `show(text)`."""
         self._ask = ask

@@ -1,6 +1,6 @@
 """Memory that `layergym plan` counts, beside what processes on a CPU take.
 
-The shape of SmolLM2-135M, stored, opened and trained for one optimiser step on four fixed episodes
+The shape of SmolLM2-135M, stored, opened and trained for two optimiser steps on four fixed episodes
 of 256 tokens, in one pass. Each way is a process of its own. "measured" is how far its peak in the
 step lies above what it held before it opened the model; "opening" is how far its peak lay above
 that until the step. Nobody samples here, so nothing is counted for a key-value cache.
@@ -57,8 +57,8 @@ def counted(layers: str, dtype: torch.dtype) -> Plan:
     return plan(build_config(SHAPES["smollm2-135m"]), layers, work, DEVICES["h100"])
 
 
-def one_step(folder: Path, layers: str, dtype: torch.dtype) -> dict[str, float]:
-    """Bytes of one step in this process, and of opening the model."""
+def two_steps(folder: Path, layers: str, dtype: torch.dtype) -> dict[str, float]:
+    """Bytes of two steps in this process, and of opening the model."""
     held = _status("VmRSS")
     model, tokenizer = load_model(folder, dtype=dtype)
     args = GiGPOConfig(
@@ -69,7 +69,7 @@ def one_step(folder: Path, layers: str, dtype: torch.dtype) -> dict[str, float]:
         num_generations=ROWS,
         per_device_train_batch_size=ROWS,
         tokens_per_pass=ROWS * TOKENS,
-        max_steps=1,
+        max_steps=2,  # From the second step on, moments are held while activations are.
         learning_rate=1e-6,
         use_cpu=True,
         bf16=False,
@@ -109,7 +109,7 @@ def measure(ways: Sequence[str], dtypes: Sequence[str]) -> None:
             tokenizer_of().save_pretrained(folder)
             for layers in ways:
                 with ProcessPoolExecutor(1, mp_context=get_context("fork")) as alone:
-                    found = alone.submit(one_step, folder, layers, getattr(torch, dtype)).result()
+                    found = alone.submit(two_steps, folder, layers, getattr(torch, dtype)).result()
                 peak = counted(layers, getattr(torch, dtype)).peak
                 print(
                     f"{layers:10}{dtype:10}{peak / 1e6:>12,.0f}{found['measured'] / 1e6:>13,.0f}"

@@ -60,6 +60,7 @@ FILES = {
     "other.toml": 'config = "value.toml"\n',
     "tables.toml": "[trl.epsilon]\nx = 1\n",
     "rows.toml": "[[trl]]\nepsilon = 1\n",
+    "half.yaml": 'out: "a\\ud800b"\n',
     "key.yaml": "? [a, b]\n: 1\n",
     "cycle.yaml": "steps: &a [*a]\n",
     "empty.json": "{}\n",

@@ -241,7 +241,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def tables(options: argparse.Namespace) -> Iterator[Table]:
     """One table for each isolation and kind of program, and one of limits that cannot be."""
-    limits = {str(wrong): partial(limited, wrong) for wrong in WRONG_LIMITS}
+    limits: Jobs = {str(wrong): partial(limited, wrong) for wrong in WRONG_LIMITS}
     yield _table("limits of a sandbox that cannot be", limits, options)
     for isolation in options.isolation:
         with Sandbox(isolation=isolation) as sandbox, host() as things:

@@ -163,7 +163,7 @@ WRONG |= {
                "env.toml", "list.yaml", "text.yaml", "tag.yaml", "laughs.yaml", "deep.yaml",
                "twice.yaml", "key.yaml", "empty.json", "cycle.yaml",
                "nested-twice.yaml", "null.toml", "out-null.toml", "lines.toml", "steers.toml",
-               "date.toml", "other.toml", "tables.toml", "rows.toml"],
+               "date.toml", "half.yaml", "other.toml", "tables.toml", "rows.toml"],
     "preset": ["", "foo", "GIGPO", "../x", "a" * 300],
     "dtype": ["", "foo", "float16", "float64", "int8", "BFLOAT16", "8"],
     "device": ["", "foo", "gpu", "CPU", "cuda:0", "cuda:99", "mps:1", "meta", "cuda", "mps"],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from layergym.envs.alfworld.tables import floor_plans, layout, placements, rooms
+from layergym.envs.alfworld.tables import floor_plan, floor_plans, placements, rooms
 
 SPLITS = ("train", "valid", "test")
 
@@ -117,7 +117,7 @@ def new_location(rng: random.Random, taken: Sequence[str]) -> str:
 @cache
 def _layout(plan: int) -> Room:
     kind = next(room for room, numbers in floor_plans().items() if plan in numbers)
-    types, receptacles = layout(plan)
+    types, receptacles = floor_plan(plan)
     things = tuple(sorted(set(types) & set(placements()[kind])))
     return Room(kind, things, tuple(Receptacle(*each, openable=False) for each in receptacles))
 

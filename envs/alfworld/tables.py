@@ -99,7 +99,7 @@ def floor_plans() -> Mapping[str, Sequence[int]]:
     return plans
 
 
-def layout(plan: int) -> tuple[Sequence[str], Sequence[tuple[str, str, str]]]:
+def floor_plan(plan: int) -> tuple[Sequence[str], Sequence[tuple[str, str, str]]]:
     """Types of things of floor plan `plan`, and its receptacles: id, type, where to stand."""
     own = _alfworld()["layouts"][str(plan)]
     return own["things"], own["receptacles"]

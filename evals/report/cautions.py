@@ -50,7 +50,7 @@ def _no_control(profile: LayerProfile, main: Measure) -> tuple[Text, ...]:
     return (
         Text(
             "No control of one layer's size was trained, so it is not known whether a layer does "
-            "more than as many entries at random would. `--arms random` adds it: "
+            "more than as many entries at random would. --arms random adds it: "
             f"{more} run{'s' * (more > 1)} beside these {runs}."
         ),
     )

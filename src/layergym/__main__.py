@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from layergym import InputError, __version__
 from layergym.base.errors import Notice, refused, unknown
 from layergym.base.needed import lacking
-from layergym.base.texts import printable
+from layergym.base.texts import printable, short, writable
 from layergym.cli.commands import by_purpose, command, commands
 from layergym.command.console import complain
 
@@ -34,11 +36,17 @@ Every command explains itself: layergym COMMAND --help
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, as all of layergym does."""
 
+    asked = ""
+    """The one command that this parser of all of them was made for."""
+
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see: {self.prog} --help)")
+        brief = short(re.sub(r"\S{100,}", lambda word: short(word[0]), message), 500)
+        raise InputError(f"{brief} (see: {f'{self.prog} {self.asked}'.rstrip()} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         for part in args or ():
+            if not writable(part):
+                self.error(f'"{short(part)}" is no text in UTF-8, as files need it; rename it')
             if part.startswith("--") and part.endswith("=--"):  # argparse reads an empty list.
                 self.error(f'{part.removesuffix("=--")} takes a value, not "--"')
         return super().parse_known_args(args, namespace)
@@ -57,6 +65,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"layergym {__version__}")
+    top.asked = only or ""
     adding = top.add_subparsers(
         dest="command", prog="layergym", required=True, help=argparse.SUPPRESS
     )
@@ -105,13 +114,15 @@ def _main(name: str, given: list[str]) -> int:
             name = ""
             raise error
         args = parser(name).parse_args(given)
+        _check_place()
         args.argv = given[1:]
         return int(command(name).run(args) or 0)
     except InputError as error:
         complain(name, str(error))
         return 2
     except KeyboardInterrupt:
-        complain(name, "interrupted", style="yellow")
+        with suppress(KeyboardInterrupt):  # Once more while it is said.
+            complain(name, "interrupted", style="yellow")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -121,6 +132,17 @@ def _main(name: str, given: list[str]) -> int:
             raise
         complain(name, refusal)
         return 2
+
+
+def _check_place() -> None:
+    """Refuse to work in a folder whose path some files could not hold.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    with suppress(FileNotFoundError):  # It is gone; a command that needs it says so.
+        if not writable(place := os.getcwd()):
+            raise InputError(f'"{short(place)}" is no text in UTF-8, as files need it; rename it')
 
 
 def _quiet_libraries() -> None:

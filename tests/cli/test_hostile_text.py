@@ -1,8 +1,10 @@
 """What an environment says cannot steer the terminal that shows it."""
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -132,3 +134,50 @@ def test_an_environment_that_fails_outside_of_an_episode_is_a_sentence(
     monkeypatch.setattr(Evil, broken, fails)
     assert main(["play", "evil-v0", "--agent", "random"]) == 2
     assert "environment failed: KeyError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\0b"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train alfworld-v0 --steps 1 --out NAME/run",
+        "warmup alfworld-v0 --out NAME/model",
+        "eval alfworld-v0 --agent NAME --out run",
+        "report NAME",
+        "new-env my_env --out NAME/package",
+        "NAME",
+    ],
+)
+def test_a_name_that_no_file_can_hold_is_refused(
+    line: str,
+    name: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([part.replace("NAME", os.fsdecode(name)) for part in line.split()]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_whose_path_no_file_can_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / os.fsdecode(b"\xff")
+    place.mkdir()
+    monkeypatch.chdir(place)
+    assert main(["new-env", "my_env", "--out", "package"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(place.iterdir()) == []
+
+
+def test_an_interrupt_while_an_interrupt_is_told_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("layergym.__main__.commands", interrupted)
+    monkeypatch.setattr("layergym.__main__.complain", interrupted)
+    assert main(["envs"]) == 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -187,3 +189,15 @@ def test_an_error_is_red_on_a_terminal_unless_no_color(
     assert "\x1b[31m" in complaint()
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[31m" not in complaint()
+
+
+class Full(StringIO):
+    """A file on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_refusal_that_cannot_be_printed_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", Full())
+    assert main(["nothing"]) == 2

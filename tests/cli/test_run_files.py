@@ -114,6 +114,8 @@ def test_what_is_shown_can_be_read_again(
         ("tasks = ", "cannot be read"),
         ("preset = 'nobody'", "preset"),
         ("x = 1\nx = 2", "cannot be read"),
+        ('out = "a\\u0000b"', "a null character"),
+        ('env_args = {games = ["a\\u0000b"]}', "a null character"),
     ],
 )
 def test_what_is_wrong_is_named(run_file: Any, text: str, named: str) -> None:
@@ -131,6 +133,9 @@ NO_YAML = {
     "twice inside": "trl:\n  epsilon: 0.1\n  epsilon: 0.2",
     "laughs": f"a0: &a0 [x]\n{LAUGHS}tasks: *a11\n",
     "itself": "tasks: &a [*a]",
+    "half a pair": 'out: "a\\ud800b"',
+    "half a pair in a name": '"a\\ud800b": 1',
+    "half a pair inside": 'env_args:\n  games: ["a\\udfffb"]',
     "deep": "tasks: " + "[" * 3000 + "]" * 3000,
 }
 

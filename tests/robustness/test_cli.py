@@ -37,6 +37,18 @@ def test_a_number_that_cannot_be_is_refused_before_anything_is_done(wrong: Modul
     assert tried > 400
 
 
+@pytest.mark.parametrize(
+    "line", ["LONG", "--LONG", "train --LONG", "train alfworld-v0 --algorithm LONG", "envs x LONG"]
+)
+def test_what_is_repeated_of_a_wrong_line_is_short(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for long in ("a" * 5000, "a b " * 2000):
+        assert main([part.replace("LONG", long) for part in line.split()]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and len(said) < 600
+
+
 def options(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[str, set[str]]]:
     """Every option that takes a value, with the command it belongs to."""
     for action in parser._actions:

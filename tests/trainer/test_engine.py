@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from layergym.agents.names import open_model
 from layergym.agents.servers.vllm_server import VLLMServer
 from layergym.envs import InputError, TextEnv, make, panel
 from layergym.trainer.engine import in_checkpoint_form, open_engine, through
+from layergym.trainer.layers.delta import LayerDelta
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec, check_sampler
 from tests.trainer.vllm_backend import Backend, serving
@@ -99,16 +101,21 @@ def spec(backend: Backend, **more: Any) -> RunSpec:
     )
 
 
-def test_training_sends_the_chosen_layer_before_each_rollout(
+def test_training_sends_the_chosen_layer_before_each_rollout_and_at_the_end(
     backend: Backend, tmp_path: Path
 ) -> None:
     done = train(spec(backend), tmp_path)
-    assert len(backend.loaded) == 2
+    assert len(backend.loaded) == 3
     names = {name for tensors in backend.loaded for name in tensors}
     assert names
     assert all(".layers.4." in name for name in names)
-    first, last = backend.loaded
-    assert any(not torch.equal(first[name], last[name]) for name in names)
+    for before, after in pairwise(backend.loaded):
+        assert any(not torch.equal(before[name], after[name]) for name in names)
+    trained = LayerDelta.load(tmp_path).tensors
+    assert {name: backend.loaded[-1][name].tolist() for name in trained} == {
+        name: value.tolist() for name, value in trained.items()
+    }
+    assert isinstance(done.engine, VLLMServer), "which has what was trained, to be scored"
     mismatch = [row["mismatch_max"] for row in done.metrics if "mismatch_max" in row]
     assert mismatch
     assert max(mismatch) < 1e-4, "on policy, although the weights move a lot"
@@ -119,7 +126,7 @@ def test_rollouts_that_are_played_ahead_have_the_weights_of_one_step_before(
     backend: Backend, tmp_path: Path
 ) -> None:
     done = train(replace(spec(backend), overlap=True, save_every=10, steps=3), tmp_path)
-    first, second, third = backend.loaded
+    first, second, third, _ = backend.loaded
     assert all(torch.equal(first[name], value) for name, value in second.items())
     assert any(not torch.equal(first[name], value) for name, value in third.items())
     assert [row["policy_age"] for row in done.metrics] == [0, 1, 1]

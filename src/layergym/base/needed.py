@@ -25,4 +25,4 @@ def lacking(error: BaseException) -> str | None:
     name = _DISTRIBUTIONS.get(name, name)
     if name not in {re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in needed()}:
         return None
-    return f"{name} is not installed, and this needs it; what all commands need: pip install layergym"
+    return f"{name} is not installed, and this needs it; for all commands: pip install layergym"

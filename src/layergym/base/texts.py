@@ -19,6 +19,11 @@ def whole_texts(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def writable(text: str) -> bool:
+    """Whether a file can hold `text`, and the name of a file can be it: UTF-8 without a null."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def one_line(text: str) -> str:
     """`text` as it can be written, with one space for each stretch of white space."""
     return " ".join(whole_texts(text).split())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layergym.base.errors import InputError, briefly
-from layergym.base.texts import short
+from layergym.base.texts import short, writable
 from layergym.cli.presets import preset_values
 from layergym.command.console import Output
 from layergym.command.flags import CALLED
@@ -138,6 +138,8 @@ def _read(path: Path) -> dict[Any, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = _yaml(text) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
+        if any(not writable(inside) for inside in _texts(content)):
+            raise ValueError("a text in it has a null character, or half of a surrogate pair")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read as a run file: {briefly(error)}; write TOML or YAML"
@@ -145,6 +147,17 @@ def _read(path: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is no run file: it must hold names and values")
     return {key: value for key, value in content.items() if value is not None}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All names and texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _texts(inside)
 
 
 def _yaml(text: str) -> Any:

@@ -53,7 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_run(parser)
     arms = parser.add_argument_group("arms")
-    arms.add_argument("--layers", default="all", help='layers to train alone ("all", "0,4,8")')
+    arms.add_argument(
+        "--layers",
+        nargs="+",
+        default=["all"],
+        metavar="LAYER",
+        help="layers to train alone (default: all); separated by spaces or commas",
+    )
     add_arms(
         arms,
         'further arms: random, lora, embed, "3.attn", "middle:5", "0+7", "lora-middle:5", '
@@ -154,7 +160,7 @@ def _spec(args: argparse.Namespace) -> SweepSpec:
         eval=EvalSpec(
             **_eval_flags().read(args), base_temperatures=_of_base(args.eval_temperatures)
         ),
-        layers=layers_of(args.layers, depth),
+        layers=layers_of(",".join(args.layers), depth),
         extra=tuple(arms_of(args.arms)),
         num_layers=depth,
         search=_search(args, spec),

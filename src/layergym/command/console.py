@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,8 @@ def output(args: argparse.Namespace) -> Output:
 def complain(command: str, message: str, style: str = "red") -> None:
     """One line on stderr, whatever the message repeats: what was wrong, and what to do."""
     line = " ".join(message.splitlines())
-    _print(_console(stderr=True), f"{f'layergym {command}'.strip()}: {line}", style)
+    with suppress(OSError):  # Nobody can be told; the exit code says it.
+        _print(_console(stderr=True), f"{f'layergym {command}'.strip()}: {line}", style)
 
 
 def _console(*, stderr: bool = False, quiet: bool = False) -> Console:

@@ -55,11 +55,9 @@ def within(bounds: Bounds) -> Callable[[str], float]:
 
 
 def text(value: str) -> str:
-    """A text that is not empty and that a file can hold."""
+    """A text that is not empty."""
     if not value.strip():
         raise argparse.ArgumentTypeError("it is empty")
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-        raise _refused(value, "a text in UTF-8")
     return value
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from typing import ClassVar
 
 import pytest
@@ -197,6 +198,18 @@ def test_a_person_sees_the_observation_and_may_leave() -> None:
     assert [turn.action for turn in trajectory.turns] == ["up", "down"]
     assert trajectory.ended == "truncated"
     assert shown[0] == "You are at the foot of train-0003."
+
+
+@pytest.mark.parametrize("typed", [None, b"", b"\xff\xfe\n"])
+def test_what_is_no_keyboard_ends_a_game_or_types_nothing_that_is_known(
+    typed: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = None if typed is None else TextIOWrapper(BytesIO(typed), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", keys)
+    agent = HumanAgent(show=lambda _: None)
+    (trajectory,) = rollout(agent, Stairs, [Job("train-0003", 0)])
+    assert [turn.action for turn in trajectory.turns] == (["\ufffd\ufffd"] if typed else [])
+    assert trajectory.ended == "truncated"
 
 
 def play(agent: LLMAgent, count: int = 6) -> list[Trajectory]:

@@ -11,6 +11,7 @@ import pytest
 
 from layergym.agents.trajectories import NAME, read_records, write_records
 from layergym.base.errors import InputError
+from layergym.base.files import read_json, write_json
 from layergym.cli.browse.library import Library
 from layergym.evals.result_files import read_eval
 
@@ -83,6 +84,19 @@ def test_evaluations_of_a_sweep_keep_the_same_tasks_for_every_arm(
     assert runs == {"base, seed 0", "full, seed 0", "layer 0, seed 0"}
     tasks = [{line["task"] for line in scored if line["run"] == run} for run in runs]
     assert tasks[0] == tasks[1] == tasks[2] and len(tasks[0]) == 2
+
+
+def test_a_sweep_that_goes_on_says_how_many_runs_it_will_have(runs: Path, tmp_path: Path) -> None:
+    sweep = shutil.copytree(runs / "sweep", tmp_path / "sweep")
+    [line] = Library([tmp_path]).answer("runs")["runs"]
+    assert (line["state"], line["step"], line["steps"]) == ("done", 3, 3)
+    shutil.rmtree(sweep / "report")
+    shutil.rmtree(sweep / "arms" / "layer-00")
+    settings = read_json(sweep / "sweep.json")
+    for change, steps in (({"seeds": [0, 1]}, 5), ({"extra": ["lora"]}, 4), ({"layers": "?"}, 2)):
+        write_json(sweep / "sweep.json", settings | change)
+        [line] = Library([tmp_path]).answer("runs")["runs"]
+        assert (line["state"], line["step"], line["steps"]) == ("going", 2, steps)
 
 
 def test_a_run_that_goes_on_is_followed(runs: Path, tmp_path: Path) -> None:

@@ -125,9 +125,23 @@ def _sweep(path: Path) -> dict[str, Any]:
         "layers": "each alone",
         "state": "done" if reported and over == len(states) else "going",
         "step": over,
-        "steps": len(states),
+        "steps": len(states) if reported else max(len(states), _planned(settings)),
         "success": None,
     }
+
+
+def _planned(settings: Mapping[str, Any]) -> int:
+    """How many runs a sweep asks for: the base, and every other arm once a seed.
+
+    A sweep that scans or races decides as it goes; 0 there, and where the file is odd.
+    """
+    layers, extra, seeds = (settings.get(name) for name in ("layers", "extra", "seeds"))
+    search = settings.get("search") or {}
+    if not all(isinstance(each, list) for each in (layers, extra, seeds)):
+        return 0
+    if any(isinstance(search, Mapping) and search.get(name) for name in ("scan", "race")):
+        return 0
+    return 1 + len(seeds) * (1 + len(layers) + len(extra))
 
 
 def _evaluation(path: Path) -> dict[str, Any]:

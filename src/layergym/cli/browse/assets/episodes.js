@@ -89,7 +89,7 @@ function replyText(turn, trained) {
 function credit(turn) {
   if (!known(turn.advantage)) return null;
   const parts = known(turn.episode_part)
-    ? ` = ${signed(turn.episode_part)} of the episode ${signed(turn.advantage - turn.episode_part)} of the step` : "";
+    ? ` = ${signed(turn.episode_part)} of the episode and ${signed(turn.advantage - turn.episode_part)} of the step` : "";
   const side = turn.advantage > 0 ? "up" : turn.advantage < 0 ? "down" : "";
   return element("p", { class: `credit ${side}` }, element("strong", {}, `advantage ${signed(turn.advantage)}`), parts);
 }

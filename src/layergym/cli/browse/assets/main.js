@@ -10,7 +10,7 @@ function show() {
   let page;
   if (!/^\d+$/.test(id || "")) page = runsPage(ending.signal);
   else {
-    crumbs.push(" \u203a ", element("a", { href: `#/${id}` }, `folder ${id}`));
+    crumbs.push(" \u203a ", name_of(id));
     if (part !== "episodes") page = folderPage(id, ending.signal);
     else {
       crumbs.push(" \u203a ", element("a", { href: `#/${id}/episodes` }, "episodes"));
@@ -21,6 +21,16 @@ function show() {
   fill(document.querySelector("nav"), crumbs);
   fill(document.getElementById("view"), page);
   scrollTo(0, 0);
+}
+
+// A link to a folder, which gets its name as soon as that is known.
+function name_of(id) {
+  const link = element("a", { href: `#/${id}` }, `folder ${id}`);
+  ask("api/runs").then((all) => {
+    const found = (all.runs || []).find((one) => String(one.id) === id);
+    if (found) link.textContent = found.name;
+  });
+  return link;
 }
 
 addEventListener("hashchange", show);
