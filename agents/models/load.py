@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -169,7 +169,7 @@ def _quantized(
     head = shape.get_output_embeddings()
     heads = [name for name, module in shape.named_modules() if module is head]
     with explaining(source):
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=kind,
             device_map={"": device},

@@ -14,9 +14,10 @@ keeps a variance of its own. The arm's score stays the mean over all its runs.
 - The other arms may have such a run next time, so the mean of the runs that they had may be too
   high. `risk` is by how much; it is shared, so it widens what is said against the base and leaves
   differences between arms as they are.
-- All this takes three runs of every arm, and few arms apart (one, or a tenth of them). Of two runs
-  both may have diverged: such an arm looks bad and does not stand apart. And where many arms stand
-  apart, that is how training goes. Then one variance is kept for all, as wide as it may be.
+- Where many arms stand apart (more than one, or than a tenth of them), that is how training goes:
+  the pool keeps them all, which carries that risk for the others.
+- All this takes three runs of every arm. Of two runs both may have diverged: such an arm looks bad
+  and does not stand apart. Then one variance is kept for all.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Spread:
     apart: tuple[int, ...]
     """Arms whose runs lie much further apart than those of the others."""
     own: tuple[int, ...]
-    """Those of them that have a variance of their own: all, or none where one is kept for all."""
+    """Those of them that have a variance of their own: all, or none with too few runs."""
     risk: float
     """How far the other arms' scores may be too high for want of such runs; 0 without any."""
 
@@ -88,10 +89,10 @@ def seed_spread(cells: Sequence[Floats]) -> Spread:
     squares = [_squares(table) for table in cells]
     apart = tuple(_apart(squares))
     together = _variance(squares, squares, cells)
-    many = len(apart) > max_apart(len(cells))
-    if many or min(map(len, cells), default=0) < ENOUGH:
+    if min(map(len, cells), default=0) < ENOUGH:
         return Spread(np.full(len(cells), together[0]), together[1], apart, (), 0.0)
-    inside = [one for arm, one in enumerate(squares) if arm not in apart]
+    out = apart if len(apart) <= max_apart(len(cells)) else ()
+    inside = [one for arm, one in enumerate(squares) if arm not in out]
     pooled, degrees = _variance(inside, squares, cells)
     variances = np.full(len(cells), pooled)
     for arm in apart:
@@ -120,7 +121,7 @@ def _risk(lost: int, runs: int, excess: float) -> float:
 
 
 def max_apart(arms: int) -> int:
-    """How many of this many trained arms may stand apart while the pool is robust."""
+    """How many of this many trained arms may stand apart and leave the pool."""
     return max(1, arms // 10)
 
 

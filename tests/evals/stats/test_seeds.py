@@ -109,9 +109,10 @@ def test_arms_of_two_runs_of_which_a_tenth_diverge_are_seldom_ranked_wrongly() -
     assert wrong <= 6
 
 
-def test_where_two_of_nine_arms_stand_apart_one_variance_is_kept() -> None:
+def test_where_two_of_nine_arms_stand_apart_the_pool_keeps_them() -> None:
     cells = trained(sweep(1, "layer-03"))
     cells[7][2] = cells[4][1]
-    found, (variance, _) = seed_spread(cells), seed_variance(cells)
-    assert found.apart == (4, 7) and found.own == ()
-    assert found.variances == pytest.approx([variance] * 9)
+    found, (variance, degrees) = seed_spread(cells), seed_variance(cells)
+    assert found.apart == found.own == (4, 7) and found.risk == 0
+    assert np.delete(found.variances, [4, 7]) == pytest.approx([variance] * 7)
+    assert found.variances[[4, 7]].min() > 1.5 * variance and found.degrees == degrees
