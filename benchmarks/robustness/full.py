@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -98,10 +98,10 @@ def tried(job: Job, sweep: Path, options: argparse.Namespace) -> Iterator[Case]:
     with disk(LARGE) as place:
         furnish(place, sweep)
         changed(place, "ro")
-        yield Case(f"{line}: read-only", *_met(job, place, left, "read-only"))
+        yield Case(f"{line}: read-only", *_met(job, place, left, "read-only", "cannot be written"))
 
 
-def _met(job: Job, place: Path, left: dict[str, str], why: str) -> tuple[Verdict, str]:
+def _met(job: Job, place: Path, left: dict[str, str], *whys: str) -> tuple[Verdict, str]:
     """What becomes of a job on a disk that refuses, and of the next one once it does not."""
     old = left_by(place / job.folder)
     ended = forked([*job.start, "--quiet"], place, LIMIT_S)
@@ -114,16 +114,16 @@ def _met(job: Job, place: Path, left: dict[str, str], why: str) -> tuple[Verdict
         return broken(again) or "lost", f"again: {again.err}"
     if bad := differing(left, left_by(place / job.folder)):
         return "lost", f"again: {bad}"
-    return _verdict(ended, why), ended.err
+    return _verdict(ended, whys), ended.err
 
 
-def _verdict(ended: Ended, why: str) -> Verdict:
+def _verdict(ended: Ended, whys: Sequence[str]) -> Verdict:
     """A sentence that says why, or there was room enough after all."""
     if failed := broken(ended):
         return failed
     if ended.code == 0:
         return "fine"
-    said = in_a_sentence(ended) and why in last_line(ended)
+    said = in_a_sentence(ended) and any(why in last_line(ended) for why in whys)
     return "clear" if ended.code == 2 and said else "long"
 
 
