@@ -1,6 +1,6 @@
 """How often the report's statements hold: synthetic sweeps with known contributions.
 
-    python benchmarks/coverage.py [--sweeps 1000] [--far] [--only "10 % of runs"]
+    python benchmarks/coverage.py [--sweeps 1000] [--first 0] [--far] [--only "10 % of runs"]
 
 In every setting the 95 % intervals of contributions and of scores must cover the truth in 92 to
 98 % of cases, and those printed for the layer that was picked for its score in at least 92 %
@@ -113,10 +113,10 @@ def simulate(
     full: float,
     layers: Sequence[float],
     design: Design,
-    sweeps: int,
+    sweeps: range,
     lost: ArmName | None = None,
 ) -> Outcome:
-    """Analyse `sweeps` synthetic sweeps of known truth and count what was right; see `judged`."""
+    """Analyse synthetic sweeps of known truth and count what was right; see `judged`."""
     return counted(judged(base, full, layers, design, sweeps, lost))
 
 
@@ -130,10 +130,10 @@ def judged(
     full: float,
     layers: Sequence[float],
     design: Design,
-    sweeps: int,
+    sweeps: range,
     lost: ArmName | None = None,
 ) -> Floats:
-    """What was right in each of `sweeps` synthetic sweeps, by the fields of `Outcome`, (sweeps, 9).
+    """What was right in each synthetic sweep, by the fields of `Outcome`, (sweeps, 9).
 
     The second run of the arm `lost` keeps a twentieth of its success in every one of them.
     """
@@ -146,7 +146,7 @@ def judged(
     full, *layers = truth.values()
     ratios = [(score - base) / (full - base) for score in layers]
     rows = []
-    for seed in range(sweeps):
+    for seed in sweeps:
         drawn = outcomes(given, trained, design, np.random.default_rng(seed))
         tables = {name: table.mean(axis=2) for name, table in zip(names, drawn, strict=True)}
         if lost:
@@ -223,11 +223,12 @@ def main() -> int:
     """Print every setting; the exit status is 1 when a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweeps", type=int, default=1000, help="synthetic sweeps per setting")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--far", action="store_true", help="only worlds whose runs lie far apart")
     parser.add_argument("--only", default="", metavar="TEXT", help="of these, those named so")
     asked = parser.parse_args()
-    sweeps = asked.sweeps
-    print(f"{sweeps} sweeps per setting; shares in percent")
+    sweeps = range(asked.first, asked.first + asked.sweeps)
+    print(f"{asked.sweeps} sweeps per setting; shares in percent")
     print(f"{'':66}|        intervals hold         |        false claims         |")
     print(
         f"{'':66}|contrib.  scores   gain  picked|beats f. ranks  idle   middle|undefined   CPU s",
@@ -252,7 +253,7 @@ def main() -> int:
     return int(not all(kept))
 
 
-def _far(sweeps: int, only: str = "") -> list[bool]:
+def _far(sweeps: range, only: str = "") -> list[bool]:
     """Worlds whose runs lie far apart: with one variance for all arms, and as it is."""
     worlds: list[tuple[str, Truth, Design, ArmName | None]] = [
         (f"{profile}; {name}", PROFILES[profile], design, None)
@@ -292,14 +293,14 @@ def one_variance(cells: Sequence[Floats]) -> Spread:
 
 
 def _run(
-    name: str, truth: Truth, design: Design, sweeps: int, lost: ArmName | None = None
+    name: str, truth: Truth, design: Design, sweeps: range, lost: ArmName | None = None
 ) -> tuple[Floats, bool]:
     began = time.process_time()
     rows = judged(*truth, design, sweeps, lost)
     found = counted(rows)
     shares = "".join(f"{100 * getattr(found, field.name):8.1f}" for field in fields(found))
     seconds = time.process_time() - began
-    right = found.right(sweeps, diverged=design.diverged > 0 or lost is not None)
+    right = found.right(len(sweeps), diverged=design.diverged > 0 or lost is not None)
     print(f"{name:66}{shares}{seconds:8.1f}{'' if right else '  FAILS'}", flush=True)
     return rows, right
 
