@@ -52,9 +52,11 @@ class Bounds:
         what = "a whole number" if self.whole else "a number"
         if self.low == -inf:
             return what
+        if self.above:
+            return f"{what} above {self.low:g}" + f", {self.high:g} at most" * (self.high < inf)
         if self.high < inf:
             return f"{what} from {self.low:g} to {self.high:g}"
-        return f"{what} above {self.low:g}" if self.above else f"{what}, {self.low:g} or more"
+        return f"{what}, {self.low:g} or more"
 
 
 def check_numbers(settings: object, bounds: Mapping[str, Bounds]) -> None:

@@ -131,7 +131,7 @@ def test_a_layer_without_a_score_is_never_the_best() -> None:
         (Search(race=(8, 8)), "looks of a race rise"),
         (Search(race=(30,)), "below 30 steps"),
         (Search(race=(8,), dev=EvalSpec(split="valid", size=8)), "32 tasks or more"),
-        (Search(lr_grid=(1e-3,)), "two or more learning rates"),
+        (Search(lr_grid=(1e-3,)), "two or more different learning rates"),
         (Search(scan=2, dev=EvalSpec(split="test")), "need different tasks"),
     ],
 )
