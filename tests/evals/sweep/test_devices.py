@@ -114,5 +114,5 @@ def test_banks_leave_no_gpu_idle(sweep_of: Callable[..., SweepSpec], tmp_path: P
 
 
 def test_a_run_takes_one_gpu_of_a_cluster() -> None:
-    with pytest.raises(InputError, match="gpus .* to 1, not 8"):
+    with pytest.raises(InputError, match=r"gpus .* to 1, not 8"):
         Launch(on="ray", gpus=8)
