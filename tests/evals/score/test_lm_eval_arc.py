@@ -60,6 +60,7 @@ def asked_of_harness(model: Any, tokenizer: Any, folder: Path) -> list[dict[str,
 
 
 @pytest.mark.real
+@pytest.mark.timeout(3600)
 def test_every_choice_is_as_likely_as_to_the_harness(
     shared_data: Path, tmp_path: Path, smollm2: str
 ) -> None:
