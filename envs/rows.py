@@ -81,6 +81,10 @@ def _file(source: str | Path, split: str) -> Path | None:
             f"there is no data at {path}; give a {', '.join(_ENDINGS)} file, a folder of them, or "
             "hub:owner/name"
         )
+    if not path.name.lower().endswith(_ENDINGS):
+        raise InputError(
+            f"{path} is in no form that is read here; make it a {', '.join(_ENDINGS)} file"
+        )
     return path
 
 
@@ -96,15 +100,16 @@ def _in_folder(folder: Path, split: str) -> Path:
 
 
 def _from_file(path: Path) -> list[TableRow]:
-    if path.suffix == ".parquet":
+    name = path.name.lower()
+    if name.endswith(".parquet"):
         from pyarrow.parquet import read_table
 
         rows: list[TableRow] = read_table(path).to_pylist()
         return rows
     data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    text = (gzip.decompress(data) if name.endswith(".gz") else data).decode("utf-8")
     text = text.removeprefix("\ufeff")
-    if ".jsonl" not in path.name and text.lstrip().startswith("["):
+    if ".jsonl" not in name and text.lstrip().startswith("["):
         return _objects(json.loads(text))
     return _objects(json.loads(line) for line in lines(text) if line.strip())
 

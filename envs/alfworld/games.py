@@ -146,6 +146,6 @@ def _records(path: Path, split: str) -> Mapping[str, GameRecord]:
         if folder.is_dir() and any(folder.glob("*/*/traj_data.json")):
             return read_folder(folder)
     raise InputError(
-        f"no ALFWorld games of {split} in {path}; run alfworld-download, or use "
-        'games="generated", which needs no data'
+        f"no ALFWorld games of {split} in {path}; fetch them with alfworld-download (pip install "
+        '--no-deps alfworld tqdm), or use games="generated", which needs no data'
     )

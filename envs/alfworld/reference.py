@@ -15,6 +15,11 @@ from layergym.envs.alfworld.game import Game
 _NEEDED = ("alfworld", "textworld", "fast_downward")
 
 
+def parts_lacking() -> list[str]:
+    """Which parts of alfworld's own engine are not installed."""
+    return [name for name in _NEEDED if find_spec(name) is None]
+
+
 class EngineError(RuntimeError):
     """alfworld's engine failed or its process ended."""
 
@@ -28,7 +33,7 @@ class ReferenceServer:
         Raises:
             InputError: alfworld and the parts that it compiles are not installed.
         """
-        if lacking := [name for name in _NEEDED if find_spec(name) is None]:
+        if lacking := parts_lacking():
             raise InputError(
                 f"alfworld's own engine needs {', '.join(lacking)}: pip install "
                 "'layergym[alfworld]' (it builds two parts with a C++ compiler and cmake)"

@@ -132,11 +132,11 @@ def sweep(spec: SweepSpec, folder: str | Path, *, launch: Launch | None = None) 
         chosen = open_executor(launch, resolved)
         note_executor(root, chosen)
         failures = run_sweep(resolved, chosen.executor)
-    if failures:
-        raise InputError(f"{'; '.join(failures)}; mend the cause and call sweep again")
-    made = build([root])
-    write_report(made, root / "report")
-    return made.profiles[0]
+        if failures:
+            raise InputError(f"{'; '.join(failures)}; mend the cause and call sweep again")
+        made = build([root])
+        write_report(made, root / "report")
+        return made.profiles[0]
 
 
 def contributions(path: str | Path) -> tuple[ArmScore, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from layergym.base.errors import InputError
-from layergym.base.locks import locked, staged
+from layergym.base.locks import LOCK, held, locked, staged
 
 
 def names(folder: Path) -> list[str]:
@@ -65,3 +67,29 @@ def test_a_file_is_no_folder_to_work_in(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file/below"):
         with pytest.raises(InputError, match="another folder"), locked(folder):
             pass
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from layergym.base.locks import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_folder_is_held_until_its_process_has_gone_however_it_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert not held(folder) and not folder.exists(), "looking makes nothing"
+    with locked(folder):
+        assert held(folder)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        assert held(folder)
+        process.kill()
+    assert (folder / LOCK).is_file() and not held(folder)
+    with locked(folder):
+        assert held(folder)

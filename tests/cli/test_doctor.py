@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_a_missing_package_is_a_failure(
 def test_every_extra_is_named_once_with_its_command() -> None:
     found = {finding.what: finding for finding in doctor.extras()}
     assert {"extra png", "extra ray", "extra textworld"} <= found.keys()
-    assert "extra all" not in found
+    assert not {"extra all", "extra alfworld"} & found.keys()
     lacking = [finding for finding in found.values() if finding.health == "missing"]
     assert all("pip install 'layergym[" in finding.text for finding in lacking)
+
+
+def test_alfworlds_own_engine_is_there_or_how_to_get_it() -> None:
+    found = doctor.alfworld()
+    there = all(map(find_spec, ("alfworld", "textworld", "fast_downward")))
+    assert found.health == ("good" if there else "missing")
+    assert ("engine=alfworld" if there else "layergym[alfworld]") in found.text

@@ -66,6 +66,19 @@ def test_what_is_no_row_is_refused_with_the_files_name(
         read_rows(tmp_path / name, "train")
 
 
+@pytest.mark.parametrize("name", ["train.csv", "train.tsv", "train.txt", "train.gz", "train"])
+def test_a_form_that_is_not_read_is_told_those_that_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("question,answer\n1 + 1,2\n")
+    for env in ("math-v0", "code-v0"):
+        with pytest.raises(lg.InputError, match=rf"{name} .*\.jsonl, \.json, .*\.parquet"):
+            lg.make(env, problems=tmp_path / name)
+
+
+def test_an_ending_may_be_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "A.JSONL.GZ").write_bytes(gzip.compress(b'{"a": 1}\n{"a": 2}\n'))
+    assert read_rows(tmp_path / "A.JSONL.GZ", "train") == [{"a": 1}, {"a": 2}]
+
+
 @pytest.mark.parametrize("empty", [None, "", "  ", float("nan"), [], {}, [""]])
 def test_a_question_whose_answer_is_empty_is_left_out(empty: object) -> None:
     rows: list[dict[str, object]] = [

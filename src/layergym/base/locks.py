@@ -14,6 +14,8 @@ from layergym.base.files import SCRATCH
 
 LOCK = ".run.lock"
 MANIFEST = "manifest.json"
+LOOK_S = 0.2
+"""How long a process that wants a folder waits for one that only looks whether it is free."""
 
 
 def vacant(folder: Path) -> bool:
@@ -38,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{folder} is or lies in a file; give another folder") from None
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(folder / LOCK, timeout=LOOK_S)
     try:
         lock.acquire()
     except Timeout:
@@ -54,6 +56,20 @@ def locked(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # What was written into stays.
             for path in made:
                 path.rmdir()
+
+
+def held(folder: Path) -> bool:
+    """Whether a process has `folder` for itself; True also where that cannot be found out.
+
+    A process that was killed leaves its file, but holds it no longer.
+    """
+    if not (folder / LOCK).is_file():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
 
 
 @contextmanager

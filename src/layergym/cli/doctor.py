@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         Diagnosis("python", "good", f"{platform.python_version()} on {platform.platform()}"),
         *packages(needed()),
         *extras(),
+        alfworld(),
         *devices(),
         isolation(),
         model(),
@@ -78,16 +79,29 @@ def packages(wanted: Sequence[str]) -> Iterator[Diagnosis]:
 
 
 def extras() -> Iterator[Diagnosis]:
-    """Each extra of this package: there, or how to get it."""
+    """Each extra of this package: there, or how to get it; `alfworld` says more of its own."""
     wanted: dict[str, set[str]] = {}
     for requirement in map(Requirement, requires("layergym") or ()):
         for extra in _extras_of(str(requirement.marker or "")):
             wanted.setdefault(extra, set()).add(requirement.name)
-    for extra in sorted(wanted.keys() - {"all"}):
+    for extra in sorted(wanted.keys() - {"all", "alfworld"}):
         lacking = sorted(name for name in wanted[extra] if not _installed(name))
         command = f"pip install 'layergym[{extra}]'"
         text = f"needs {', '.join(lacking)}: {command}" if lacking else "installed"
         yield Diagnosis(f"extra {extra}", "missing" if lacking else "good", text)
+
+
+def alfworld() -> Diagnosis:
+    """Whether alfworld's own engine is there, which ours is compared with."""
+    from layergym.envs.alfworld.reference import parts_lacking
+
+    if not (lacking := parts_lacking()):
+        return Diagnosis("alfworld's engine", "good", "--env-arg engine=alfworld")
+    text = (
+        f"needs {', '.join(lacking)}: pip install 'layergym[alfworld]', with a C++ compiler and "
+        "cmake; alfworld-v0 is whole without it"
+    )
+    return Diagnosis("alfworld's engine", "missing", text)
 
 
 def devices() -> Iterator[Diagnosis]:

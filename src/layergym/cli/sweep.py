@@ -244,17 +244,17 @@ def run_and_report(
         except KeyboardInterrupt:
             out.note(f"stopped; go on with: {again}")
             raise
-    for failure in failures:
-        complain("sweep", f"failed: {failure}")
-    if failures:
-        raise InputError(f"mend the cause and go on with: {again}")
-    if next_jobs(sweep):
-        out.show(f"time is up; go on with: {again}")
-        out.record(event="paused", folder=folder)
+        for failure in failures:
+            complain("sweep", f"failed: {failure}")
+        if failures:
+            raise InputError(f"mend the cause and go on with: {again}")
+        if next_jobs(sweep):
+            out.show(f"time is up; go on with: {again}")
+            out.record(event="paused", folder=folder)
+            return 0
+        report = build([folder])
+        show(report, out.results)
+        files = write_report(report, folder / "report")
+        out.show(f"\nreport: {files[0]}")
+        out.record(event="report", **by_format(files))
         return 0
-    report = build([folder])
-    show(report, out.results)
-    files = write_report(report, folder / "report")
-    out.show(f"\nreport: {files[0]}")
-    out.record(event="report", **by_format(files))
-    return 0

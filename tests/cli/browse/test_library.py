@@ -12,6 +12,7 @@ import pytest
 from layergym.agents.trajectories import NAME, read_records, write_records
 from layergym.base.errors import InputError
 from layergym.base.files import read_json, write_json
+from layergym.base.locks import LOCK, locked
 from layergym.cli.browse.library import Library
 from layergym.evals.result_files import read_eval
 
@@ -95,8 +96,29 @@ def test_a_sweep_that_goes_on_says_how_many_runs_it_will_have(runs: Path, tmp_pa
     settings = read_json(sweep / "sweep.json")
     for change, steps in (({"seeds": [0, 1]}, 5), ({"extra": ["lora"]}, 4), ({"layers": "?"}, 2)):
         write_json(sweep / "sweep.json", settings | change)
-        [line] = Library([tmp_path]).answer("runs")["runs"]
+        with locked(sweep):
+            [line] = Library([tmp_path]).answer("runs")["runs"]
         assert (line["state"], line["step"], line["steps"]) == ("going", 2, steps)
+
+
+@pytest.mark.parametrize("name", ["run", "sweep", "eval"])
+def test_what_no_process_works_on_any_more_is_stopped(
+    runs: Path, tmp_path: Path, name: str
+) -> None:
+    """As a process leaves it that was killed: unfinished, with its lock, which nobody holds."""
+    folder = shutil.copytree(runs / name, tmp_path / name)
+    shutil.rmtree(folder / "report", ignore_errors=True)
+    for ended in ("delta.safetensors", "cost.json", "t1.0.json"):
+        for file in folder.rglob(ended):
+            file.unlink()
+    (folder / LOCK).touch()
+    library = Library([tmp_path])
+    with locked(folder):
+        assert library.answer("runs")["runs"][0]["state"] == "going"
+        assert {run["state"] for run in library.answer("run/0")["runs"]} == {"going"}
+    (folder / LOCK).touch()
+    assert library.answer("runs")["runs"][0]["state"] == "stopped"
+    assert {run["state"] for run in library.answer("run/0")["runs"]} == {"stopped"}
 
 
 def test_a_run_that_goes_on_is_followed(runs: Path, tmp_path: Path) -> None:
@@ -104,7 +126,8 @@ def test_a_run_that_goes_on_is_followed(runs: Path, tmp_path: Path) -> None:
     for name in ("delta.safetensors", "cost.json"):
         (run / name).unlink(missing_ok=True)
     library = Library([tmp_path])
-    [line] = library.answer("runs")["runs"]
+    with locked(run):
+        [line] = library.answer("runs")["runs"]
     assert (line["state"], line["step"]) == ("going", 1)
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "success": 1.0}\n{"step": 3, "succ')

@@ -49,7 +49,7 @@ def test_the_official_cache_is_found(folder: Path, monkeypatch: pytest.MonkeyPat
     env = make("ALFWorld-v0", games="official", split="valid_seen")
     env.reset(options={"task": ID})
     assert env.kind(ID) == "pick_and_place_simple"
-    with pytest.raises(InputError, match=r"no ALFWorld games of train .* run alfworld-download"):
+    with pytest.raises(InputError, match=r"no ALFWorld games of train .* alfworld-download"):
         make("ALFWorld-v0", games="official", split="train")
 
 

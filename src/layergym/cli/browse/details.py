@@ -27,7 +27,7 @@ def in_detail(path: Path) -> dict[str, Any]:
     if "problem" in found:
         return found
     runs = [(run, *_name(run)) for run in folders_of_runs(path)]
-    lines = [_line(run) | {"arm": arm, "seed": seed} for run, arm, seed in runs]
+    lines = [_line(run, path) | {"arm": arm, "seed": seed} for run, arm, seed in runs]
     return found | {
         "runs": lines,
         "measures": measures_of(path),
@@ -111,9 +111,9 @@ def _name(run: Path) -> tuple[str, str]:
     return ArmName(run.parent.name).label, seed
 
 
-def _line(run: Path) -> dict[str, Any]:
+def _line(run: Path, within: Path) -> dict[str, Any]:
     try:
-        return run_line(run)
+        return run_line(run, within)
     except InputError as error:
         return {"problem": str(error)}
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from layergym.base.errors import InputError
 from layergym.base.files import read_json, read_lines
+from layergym.base.locks import held
 from layergym.evals.arms import ArmName
 from layergym.evals.result_files import is_sweep, read_eval
 from layergym.evals.score.contest import ContestSpec, is_contest
@@ -62,8 +63,12 @@ def in_one_line(path: Path) -> dict[str, Any]:
         return line | {"problem": str(error)}
 
 
-def run_line(path: Path) -> dict[str, Any]:
+def run_line(path: Path, within: Path | None = None) -> dict[str, Any]:
     """How far one run is, and how it scored.
+
+    Args:
+        path: its folder.
+        within: the sweep or evaluation that it is a part of.
 
     Raises:
         InputError: one of its files is damaged.
@@ -75,7 +80,7 @@ def run_line(path: Path) -> dict[str, Any]:
     return {
         **_asked(config),
         "seed": config.get("seed"),
-        "state": _state(path),
+        "state": _ended(path) or _at_work(path, within or path),
         "step": rows[-1]["step"] if rows else 0,
         "steps": config.get("steps"),
         "success": fmean(recent) if recent else None,
@@ -102,12 +107,18 @@ def _seed(run: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _state(path: Path) -> str:
-    if finished(path) or (path / "delta.safetensors").is_file():
+def _ended(run: Path) -> str:
+    """How a run ended; "" where it has not."""
+    if finished(run) or (run / "delta.safetensors").is_file():
         return "done"
-    if stopped(path):
+    if stopped(run):
         return "stopped"
-    return "failed" if (path / "error.txt").is_file() else "going"
+    return "failed" if (run / "error.txt").is_file() else ""
+
+
+def _at_work(*folders: Path) -> str:
+    """The state of what has not ended: it goes on where a process holds one of its folders."""
+    return "going" if any(map(held, folders)) else "stopped"
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -116,16 +127,15 @@ def _run(path: Path) -> dict[str, Any]:
 
 def _sweep(path: Path) -> dict[str, Any]:
     settings = read_json(path / "sweep.json")
-    states = [_state(run) for run in sweep_runs(path)]
-    over = sum(state != "going" for state in states)
+    ended = [bool(_ended(run)) for run in sweep_runs(path)]
     reported = (path / "report" / "report.json").is_file()
     asked = settings.get("run")
     return {
         **_asked(asked if isinstance(asked, Mapping) else {}),
         "layers": "each alone",
-        "state": "done" if reported and over == len(states) else "going",
-        "step": over,
-        "steps": len(states) if reported else max(len(states), _planned(settings)),
+        "state": "done" if reported and all(ended) else _at_work(path),
+        "step": sum(ended),
+        "steps": len(ended) if reported else max(len(ended), _planned(settings)),
         "success": None,
     }
 
@@ -154,7 +164,7 @@ def _evaluation(path: Path) -> dict[str, Any]:
     return {
         "env": spec.env,
         "model": ", ".join(spec.agents),
-        "state": "done" if over == planned else "going",
+        "state": "done" if over == planned else _at_work(path),
         "step": over,
         "steps": planned,
         "success": None,
