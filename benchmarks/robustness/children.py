@@ -54,6 +54,7 @@ class Child:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for place, text in enumerate(self._texts, start=1):
                 os.dup2(text.fileno(), place)
+            _own_streams()
             _be(lambda: _main(argv, folder))
 
     def stopped(self, after_s: float, by: Sequence[int], limit_s: float) -> tuple[bool, Ended]:
@@ -89,6 +90,13 @@ class Child:
 def forked(argv: Sequence[str], folder: Path, limit_s: float) -> Ended:
     """Run `layergym ARGV` in a child whose working folder is `folder`."""
     return Child(argv, folder).ended(limit_s)
+
+
+def _own_streams() -> None:
+    """Read and write as a new interpreter does, whatever the parent has in their place."""
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _main(argv: Sequence[str], folder: Path) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,11 @@ LINES: dict[str, list[str]] = {
 """What is done with each environment, in this order, in one folder."""
 
 
-def met(name: str, folder: Path) -> Iterator[Case]:
-    """What each command makes of the environment that is registered."""
+def met(name: str, folder: Path, commands: Collection[str]) -> Iterator[Case]:
+    """What each of the commands makes of the environment that is registered."""
     for what, line in LINES.items():
+        if what not in commands:
+            continue
         if what in ("report", "trajectories") and not (folder / "E/eval.json").is_file():
             continue
         ended = forked(line, folder, LIMIT_S)
@@ -67,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen."""
     add_part(parser)
     parser.add_argument("--only", default="", help="environments with this in their names")
+    parser.add_argument("--commands", choices=LINES, nargs="+", default=LINES, help="these alone")
 
 
 def tables(options: argparse.Namespace) -> Iterator[Table]:
@@ -74,10 +77,14 @@ def tables(options: argparse.Namespace) -> Iterator[Table]:
     warm()
     every = environments.hostile().items()
     chosen = part((one for one in every if options.only in one[0]), options)
-    yield Table(f"{len(chosen)} hostile environments, by commands", _cases(chosen))
+    yield Table(
+        f"{len(chosen)} hostile environments, by commands", _cases(chosen, options.commands)
+    )
 
 
-def _cases(chosen: Sequence[tuple[str, type[TextEnv]]]) -> Iterator[Case]:
+def _cases(
+    chosen: Sequence[tuple[str, type[TextEnv]]], commands: Collection[str]
+) -> Iterator[Case]:
     import gymnasium
 
     import layergym as lg
@@ -90,5 +97,5 @@ def _cases(chosen: Sequence[tuple[str, type[TextEnv]]]) -> Iterator[Case]:
     for name, cls in chosen:
         lg.register(ID, cls)
         with tempfile.TemporaryDirectory() as place:
-            yield from met(name, Path(place))
+            yield from met(name, Path(place), commands)
         del gymnasium.registry[ID]

@@ -38,3 +38,11 @@ def test_the_small_form_has_a_part_of_every_kind(table: Callable[[str], ModuleTy
 def test_a_command_is_stopped_and_goes_on(table: Callable[[str], ModuleType]) -> None:
     line = ["kills", "--only", "eval", "--kills", "2", "--by", "KILL", "INT"]
     assert table("__main__").main(line) == 0
+
+
+def test_the_commands_that_meet_environments_can_be_chosen(
+    table: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["envs", "--only", "reward: nan", "--commands", "play", "eval", "report"]
+    assert table("__main__").main(line) == 0
+    assert "1 hostile environments, by commands: 4; fine 4" in capsys.readouterr().out
