@@ -45,7 +45,7 @@ class Processes:
         self._devices = tuple(devices)
         self._bundle = bundle
         self._context = _context()
-        self._threads = max(1, cores() // slots)
+        self._threads = threads_each(slots)
 
     @property
     def running(self) -> set[Path]:
@@ -101,6 +101,13 @@ def cores() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def threads_each(slots: int) -> int:
+    """Threads of each of `slots` processes: its share of the cores, or OMP_NUM_THREADS if less."""
+    share = max(1, cores() // slots)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked) or share) if asked.isascii() and asked.isdecimal() else share
 
 
 def _context() -> BaseContext:

@@ -45,14 +45,15 @@ def run(args: argparse.Namespace) -> int:
 
     out = output(args)
     library = Library([Path(name) for name in args.runs])
+    folders = "1 folder" if len(library) == 1 else f"{len(library)} folders"
     if args.out:
         file = _new_file(Path(args.out))
         write_text(file, page_in_one_file(library.everything()))
-        out.show(f"{len(library)} folders: {file}")
+        out.show(f"{folders}: {file}")
         out.record(event="page", folders=len(library), path=file)
         return 0
     with PageServer(library, args.port) as server:
-        out.show(f"{len(library)} folders: {server.address} (Ctrl-C ends it)")
+        out.show(f"{folders}: {server.address} (Ctrl-C ends it)")
         out.record(event="serving", folders=len(library), address=server.address)
         try:
             server.serve_forever()

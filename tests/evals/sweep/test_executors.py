@@ -17,7 +17,7 @@ from layergym.evals.sweep.executors.choose import open_executor
 from layergym.evals.sweep.executors.devices import GpuSeat
 from layergym.evals.sweep.executors.job import work
 from layergym.evals.sweep.executors.launch import Launch
-from layergym.evals.sweep.executors.processes import Processes
+from layergym.evals.sweep.executors.processes import Processes, cores, threads_each
 from layergym.evals.sweep.executors.ray import RayTasks, _run, pack_folder, unpack_folder
 from layergym.evals.sweep.folder import run_sweep, write_sweep
 from layergym.evals.sweep.jobs import SweepJob
@@ -190,3 +190,17 @@ def test_ray_goes_on_when_a_machine_is_lost(
         assert len(run.evals) == (3 if run.arm == "base" else 2)
         steps = [] if run.arm == "base" else [1, 2, 3, 4, 5]
         assert [row["step"] for row in run.metrics] == steps
+
+
+@pytest.mark.parametrize("slots", [1, 2, 1000])
+def test_runs_share_the_cores_and_keep_to_a_limit_that_is_set(
+    monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
+    share = max(1, cores() // slots)
+    for asked in ("", "0", "4,2", "9999"):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert threads_each(slots) == share
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert threads_each(slots) == share
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert threads_each(slots) == 1

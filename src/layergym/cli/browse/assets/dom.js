@@ -29,12 +29,18 @@ function fill(node, ...inside) {
 }
 
 const known = (value) => value !== null && value !== undefined;
-const percent = (value) => (known(value) ? `${(100 * value).toFixed(1)} %` : "");
-const points = (value) => (100 * value).toFixed(1);
-const short = (value) => (known(value) ? String(Number(value.toPrecision(4))) : "");
-const signed = (value) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(2);
+// As the report rounds: a value that lies exactly between two goes to the even digit.
+function fixed(value, digits) {
+  if (Math.abs((value * 2 ** (digits + 1)) % 2) !== 1) return value.toFixed(digits);
+  return ((2 * Math.round((value * 10 ** digits) / 2)) / 10 ** digits).toFixed(digits);
+}
 
-function between(found, write = (value) => value.toFixed(2)) {
+const percent = (value) => (known(value) ? `${fixed(100 * value, 1)} %` : "");
+const points = (value) => fixed(100 * value, 1);
+const short = (value) => (known(value) ? String(Number(value.toPrecision(4))) : "");
+const signed = (value) => (value < 0 ? "\u2212" : "+") + fixed(Math.abs(value), 2);
+
+function between(found, write = (value) => fixed(value, 2)) {
   if (!found) return "undefined";
   const ends = known(found.low) && known(found.high);
   return write(found.value) + (ends ? ` [${write(found.low)}, ${write(found.high)}]` : "");
