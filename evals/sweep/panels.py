@@ -18,7 +18,7 @@ class EvalSpec:
     """What every arm is scored on."""
 
     BOUNDS: ClassVar[Mapping[str, Bounds]] = {
-        "size": Bounds(2, 100_000, whole=True, optional=True),
+        "size": Bounds(1, 100_000, whole=True, optional=True),
         "repeats": Bounds(1, 10_000, whole=True),
         "temperatures": Bounds(0, 100),
         "base_temperatures": Bounds(0, 100),
@@ -28,7 +28,7 @@ class EvalSpec:
     split: str = "test"
     """Split of the panel."""
     size: int | None = None
-    """Tasks of the panel, two at least: one tells nothing about others; None: all."""
+    """Tasks of the panel; None: all."""
     skip: int = 0
     """Tasks, those of a panel of this size, that are left out: they were used for a choice."""
     repeats: int = 2
@@ -48,6 +48,10 @@ class EvalSpec:
         Raises:
             InputError: there are too few tasks, or a number cannot be.
         """
+        if type(self.size) is int and self.size in (0, 1):
+            raise InputError(
+                f"a panel has 2 tasks or more, not {self.size}: one tells nothing about others"
+            )
         check_numbers(self, self.BOUNDS)
         if self.score not in get_args(Scored):
             raise InputError(f'a score is of "success" or "reward", not "{self.score}"')

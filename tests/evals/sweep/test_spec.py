@@ -101,7 +101,7 @@ def test_rates_lie_above_0(rate: float) -> None:
 
 def test_what_cannot_be_scored_is_refused() -> None:
     for size in (0, 1):
-        with pytest.raises(InputError, match=rf"size .* from 2 .* not {size}"):
+        with pytest.raises(InputError, match=f"2 tasks or more, not {size}"):
             EvalSpec(size=size)
     with pytest.raises(InputError, match=r"repeats .* from 1 .* not 0"):
         EvalSpec(repeats=0)
