@@ -108,18 +108,6 @@ class Outcome:
         return covered and picked and false <= 0.05 and bool(self.ranks <= chance)
 
 
-def simulate(
-    base: float,
-    full: float,
-    layers: Sequence[float],
-    design: Design,
-    sweeps: range,
-    lost: ArmName | None = None,
-) -> Outcome:
-    """Analyse synthetic sweeps of known truth and count what was right; see `judged`."""
-    return counted(judged(base, full, layers, design, sweeps, lost))
-
-
 def counted(rows: Floats) -> Outcome:
     """Shares over the sweeps of `judged`; contributions are missing where they are undefined."""
     return Outcome(*(_mean(column[~np.isnan(column)].tolist()) for column in rows.T))

@@ -19,6 +19,7 @@ from gymnasium.error import Error
 
 from layergym.base.announced import Trouble, announced
 from layergym.base.errors import InputError, error_line, faults, unknown
+from layergym.envs.border import safe_text
 from layergym.envs.core import TextEnv
 
 GROUP = "layergym.envs"
@@ -157,7 +158,7 @@ def make(name: str, /, *, step_timeout_s: float | None = None, **kwargs: Any) ->
             "empty if there are none"
         )
     if type(env.instructions) is not str:  # A kind of text with methods of its own.
-        env.instructions = str.__str__(env.instructions)
+        env.instructions = safe_text(env.instructions, "instructions")
     if step_timeout_s is not None:
         if not isinstance(step_timeout_s, int | float) or not 0 < step_timeout_s < math.inf:
             raise InputError(f"step_timeout_s must be above 0 seconds, not {step_timeout_s}")

@@ -164,16 +164,12 @@ def _quantized(
 ) -> PreTrainedModel:
     """The model with its linear layers quantised as they are read: never whole in memory."""
     kind = dtype or stored_dtype(source)
-    with torch.device("meta"), explaining(source):
-        shape = AutoModelForCausalLM.from_config(load_config(source))
-    head = shape.get_output_embeddings()
-    heads = [name for name, module in shape.named_modules() if module is head]
     with explaining(source):
         model: Any = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=kind,
             device_map={"": device},
-            quantization_config=quantization.config(kind, heads),
+            quantization_config=quantization.config(kind),
         )
     # Transformers refuses to train a model that is quantised as a whole, and TRL would put what
     # trains into bfloat16. What trains here is not quantised.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,19 +23,18 @@ class Quantization:
     QLoRA, arXiv 2305.14314), about 4.1 bits. Only weights are rounded, so that a row does not
     depend on others."""
     whole: tuple[str, ...] = ()
-    """Modules, by name, that stay as they are stored; heads and embeddings always do."""
+    """Linear layers that stay as they are stored, or modules with such, by name."""
 
-    def config(self, dtype: torch.dtype, heads: Sequence[str]) -> Any:
+    def config(self, dtype: torch.dtype) -> Any:
         """What `from_pretrained` wants to know.
 
         Args:
             dtype: what products are computed in.
-            heads: modules that stay whole in any model.
 
         Raises:
             InputError: the library is missing.
         """
-        whole = [*heads, *self.whole]
+        whole = list(self.whole)
         try:
             if self.kind == "nf4":
                 import bitsandbytes  # noqa: F401  (transformers looks for it later.)

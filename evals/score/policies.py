@@ -90,16 +90,12 @@ def open_trained(
     """
     folder, spec = trained_run(name)
     dtype = spec.dtype if speech.dtype == "auto" else speech.dtype
-    delta = LayerDelta.load(folder)
     fewer_bits = quantization(spec.model, spec.layers, spec.quantize)
     model, tokenizer = open_model(
         spec.model, dtype=dtype, device=speech.device, quantization=fewer_bits
     )
-    if fewer_bits:
-        delta.check_base(stored_hash(spec.model, spec.dtype))
-        delta.put(model)
-    else:
-        delta.apply(model)
+    base = stored_hash(spec.model, spec.dtype) if fewer_bits else None
+    LayerDelta.load(folder).apply(model, base)
     known, usual = defaults(spec.model), Speech()
     if all(getattr(speech, name) == getattr(usual, name) for name in _ADDRESS):
         speech = replace(speech, **{name: getattr(spec, name) for name in _ADDRESS})

@@ -21,17 +21,9 @@ from layergym.trainer.layers.selection import quantization
 from layergym.trainer.layers.stored import stored_hash
 from layergym.trainer.run import train
 from layergym.trainer.spec import RunSpec, make_env_of
+from tests.small_runs import small_run
 
-SPEC = RunSpec(
-    env="alfworld-v0",
-    env_args={"max_receptacles": 5, "num_objects": 5, "max_turns": 6},
-    layers="3",
-    steps=2,
-    tasks_per_step=2,
-    group_size=4,
-    save_every=1,
-    quantize="int8",
-)
+SPEC = small_run(max_turns=6, steps=2, tasks_per_step=2, save_every=1, quantize="int8")
 LIBRARY = {"int8": "torchao", "nf4": "bitsandbytes"}
 
 

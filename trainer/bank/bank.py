@@ -89,9 +89,8 @@ def groups(specs: Sequence[RunSpec], *, variants: int | None = None) -> list[tup
 
 def _fits(spec: RunSpec) -> bool:
     """Whether a run can be in a bank at all."""
-    own = spec.lora or spec.sampler != HERE or spec.eval_every or spec.overlap
-    own = own or spec.quantize != "none"
-    return not own and inside_layers(spec.layers)
+    own = (spec.sampler != HERE, spec.quantize != "none", spec.lora, spec.eval_every, spec.overlap)
+    return not any(own) and inside_layers(spec.layers)
 
 
 class Bank:

@@ -137,15 +137,19 @@ class LayerDelta:
             raise InputError(f'"{file}" is not as it was written; train it again')
         return delta
 
-    def apply(self, model: nn.Module) -> LayerDelta:
+    def apply(self, model: nn.Module, base: str | None = None) -> LayerDelta:
         """Put the new values into `model`; returns the delta that takes them out again.
 
         Gives a `Notice` where `model` is open in 16 bits: how much of the update they keep.
 
+        Args:
+            model: the base.
+            base: `base_hash` of it as it is stored, where `model` holds it in fewer bits.
+
         Raises:
             InputError: `model` is not the base that this was trained from.
         """
-        self.check_base(base_hash(digests(model, buffers=False)))
+        self.check_base(base or base_hash(digests(model, buffers=False)))
         undo = self.put(model)
         if kept := kept_of(self, undo):
             warnings.warn(str(kept), Notice, stacklevel=2)

@@ -61,12 +61,12 @@ class LayerSelection:
 
 
 def quantization(model: str, layers: str, kind: str) -> Quantization | None:
-    """How the layers in which nothing trains are held in fewer bits; None for "none".
+    """How all layers but the head and those in which something trains are held in fewer bits.
 
     Args:
         model: by name.
         layers: what trains, as `select` takes it.
-        kind: see `Quantization`.
+        kind: see `Quantization`; "none" gives None.
 
     Raises:
         InputError: something trains in every layer; or as `select`.
@@ -77,9 +77,9 @@ def quantization(model: str, layers: str, kind: str) -> Quantization | None:
     chosen, stack = select(shape, layers), decoder_layers(shape)
     if len(chosen.layers) == len(stack):
         raise InputError(f'with layers="{layers}" no layer is frozen, so none can be quantised')
-    trained = [stack[n] for n in chosen.layers]
+    whole = [shape.get_output_embeddings(), *(stack[n] for n in chosen.layers)]
     return Quantization(
-        kind, tuple(name for name, module in shape.named_modules() if module in trained)
+        kind, tuple(name for name, module in shape.named_modules() if module in whole)
     )
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,22 +22,27 @@ def coverage() -> ModuleType:
     return module
 
 
+def simulate(coverage: ModuleType, *setting: object) -> Any:
+    """Shares of what was right over the sweeps of a setting."""
+    return coverage.counted(coverage.judged(*setting))
+
+
 def test_intervals_cover_known_contributions(coverage: ModuleType) -> None:
-    found = coverage.simulate(*coverage.PROFILES["layers differ"], Design(tasks=64), range(100))
+    found = simulate(coverage, *coverage.PROFILES["layers differ"], Design(tasks=64), range(100))
     assert 0.91 <= found.contributions <= 0.985
     assert 0.91 <= found.scores <= 0.985
     assert found.picked >= 0.92 and found.ranks <= 0.08 and found.middle <= 0.05
 
 
 def test_equal_layers_are_rarely_called_better_than_full(coverage: ModuleType) -> None:
-    found = coverage.simulate(*coverage.PROFILES["all equal full"], Design(tasks=64), range(100))
+    found = simulate(coverage, *coverage.PROFILES["all equal full"], Design(tasks=64), range(100))
     assert max(found.beats_full, found.ranks, found.idle) <= 0.08 and found.picked >= 0.92
 
 
 def test_seeds_that_differ_but_were_not_repeated_are_not_covered(coverage: ModuleType) -> None:
     """Why one seed per arm is flagged: this can fail, so the two above mean something."""
     lone = Design(seeds=1, seed_sd=0.4)
-    found = coverage.simulate(*coverage.PROFILES["layers differ"], lone, range(25))
+    found = simulate(coverage, *coverage.PROFILES["layers differ"], lone, range(25))
     assert found.contributions < 0.8 and found.ranks > 0.5
     assert found.idle == 0  # Then no layer is recommended at all.
 
@@ -46,9 +52,9 @@ def test_the_gain_is_covered_as_well_as_by_one_variance_where_runs_diverge(
 ) -> None:
     """Three runs of full training rarely show a loss that every tenth run has."""
     world = (*coverage.PROFILES["layers differ"], Design(diverged=0.1), range(40))
-    now = coverage.simulate(*world)
+    now = simulate(coverage, *world)
     monkeypatch.setattr(coverage.intervals, "seed_spread", coverage.one_variance)
-    assert now.gain >= coverage.simulate(*world).gain
+    assert now.gain >= simulate(coverage, *world).gain
 
 
 def test_a_lost_run_of_a_layer_leaves_contributions_defined_that_hold(
@@ -56,5 +62,5 @@ def test_a_lost_run_of_a_layer_leaves_contributions_defined_that_hold(
 ) -> None:
     """Defined in one of three sweeps where all arms share one variance."""
     lost = coverage.ArmName.of_layer(3)
-    found = coverage.simulate(*coverage.LOST, Design(), range(40), lost)
+    found = simulate(coverage, *coverage.LOST, Design(), range(40), lost)
     assert found.undefined <= 0.1 and found.contributions >= 0.92 and found.beats_full <= 0.05
