@@ -56,9 +56,11 @@ _LEVELS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     ),
 }
 
-
 FAMILIES = tuple(_LEVELS)
 LEVELS = (1, 2, 3)
+_DRY = 20
+"""A family has no more where this many draws for each question that was found, and for a hundred
+more, gave none."""
 
 
 @lru_cache(maxsize=16)
@@ -78,7 +80,8 @@ def generated_questions(
             by default as many of each as all families and levels have in `SPLITS`.
 
     Raises:
-        InputError: a family or level is unknown, or reasoning-gym is not installed.
+        InputError: a family or level is unknown or has fewer questions, or reasoning-gym is not
+            installed.
     """
     for name, given, known in (("family", families, FAMILIES), ("level", levels, LEVELS)):
         if bad := [choice for choice in given if choice not in known]:
@@ -106,13 +109,20 @@ def _cell(
     # One stream for all splits; a question goes where its text sends it.
     stream = reasoning_gym.create_dataset(family, seed=level, size=1_000_000, **settings)
     questions: dict[str, Question] = {}
-    index = 0
+    index = found = 0
     while len(questions) < each:
+        if index - found > _DRY * (100 + len(questions)):
+            raise InputError(
+                f'"{family}" of level {level} has about {len(questions):,} different questions in '
+                f"the split {split}, and {each:,} were asked for; take a smaller size, or more "
+                "families or levels"
+            )
         row = stream[index]
         index += 1
         text = row["question"].strip()
         code = int.from_bytes(sha256(text.encode()).digest()[:8], "big")
         if {0: "test", 1: "valid"}.get(code % 5, "train") == split:
             id = f"{family}-{level}-{code:016x}"
+            found = found if id in questions else index
             questions[id] = Question(id, f"{family} {level}", text, str(row["answer"]))
     return list(questions.values())

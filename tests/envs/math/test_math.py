@@ -196,6 +196,13 @@ def test_a_panel_of_chosen_families_and_levels() -> None:
         Math(families=("gcd",), size=2)
 
 
+def test_more_questions_than_a_family_has_are_refused() -> None:
+    every = {"families": ("count_primes",), "levels": (1,), "split": "test"}
+    assert len(Math(**every, size=340).tasks) == 340
+    with pytest.raises(lg.InputError, match="about 34. different questions in the split test"):
+        Math(**every, size=2000)
+
+
 def test_generated_answers_are_right_and_neighbours_wrong() -> None:
     env = Math(split="test")
     for task in env.tasks:
