@@ -73,6 +73,8 @@ def test_the_wheel_runs_the_demo_in_an_empty_environment(pinned: str, tmp_path: 
     run(python, "-m", "pip", "install", "-q", "-c", constraints, "torch", cwd=tmp_path)
     run(python, "-m", "pip", "install", "-q", "-c", constraints, wheel, cwd=tmp_path)
     run(python, "-m", "pip", "check", cwd=tmp_path)
+    ranked = ["train", "alfworld-v0", "--layers", "top:1@tiny-alfworld", "--dry-run"]
+    run(python.parent / "layergym", *ranked, cwd=tmp_path)
     said = run(python.parent / "layergym", "demo", "--fast", cwd=tmp_path)
     assert "report.html" in said
     assert (tmp_path / "runs" / "demo" / "report" / "report.html").is_file()

@@ -6,7 +6,8 @@ What can be written::
     14 | 10-14 | 0,14,27    decoder layers by index, from 0; ranges include both ends; "+" joins
                             them as well, where commas separate arms: 0+14+27
     middle | middle:5       the k layers around the middle (one when k is left out)
-    top:3@profile.json      the k layers with the highest contribution in a profile
+    top:3@profile.json      the k layers with the highest contribution in a profile: a file, a hub
+                            id, or the name of one that ships with the package
     bottom:3@profile.json   the k with the lowest
     14.attn | 10-14.mlp     modules of decoder layers: attn, mlp, norms, or a module by its own
     14.o+down | all.attn    name, where "_proj" may be left out; "+" joins several
@@ -27,12 +28,10 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from layergym.base.errors import InputError, Notice
-from layergym.base.files import read_json
-from layergym.base.hub import fetched, on_hub
 from layergym.base.numbers import in_runs
+from layergym.trainer.layers.rankings import read_ranking
 
 _GRAMMAR = (
     'write layers as "all", "14", "10-14", "0,14,27", "middle:5" or "top:3@profile.json"; '
@@ -196,7 +195,7 @@ def notice_origin(spec: str, model: str) -> None:
         InputError: it names a profile that cannot be read.
     """
     named = re.search(r"(?:top|bottom):\d+@([^*]+)", spec)
-    profile = _read_profile(Path(named[1])) if named else {}
+    profile = read_ranking(Path(named[1])) if named else {}
     made_with = str(profile.get("model_hash", "unknown"))
     if made_with not in ("unknown", model):
         warnings.warn(
@@ -246,7 +245,7 @@ def _count(text: str, available: int, spec: str) -> int:
 
 def _ranked(path: Path, num_layers: int) -> list[int]:
     """Layers of a profile, highest contribution first; ties by index."""
-    profile = _read_profile(path)
+    profile = read_ranking(path)
     entries = [(int(e["layer"]), float(e["contribution"] or 0)) for e in profile["layers"]]
     stated = int(profile["num_layers"])
     if any(e["contribution"] is None for e in profile["layers"]):
@@ -258,21 +257,3 @@ def _ranked(path: Path, num_layers: int) -> list[int]:
         shown = str(stated)[:40]  # It may be anything.
         raise InputError(f'"{path}" profiles a model of {shown} layers; this one has {num_layers}')
     return [layer for layer, _ in sorted(entries, key=lambda e: (-e[1], e[0]))]
-
-
-def _read_profile(path: Path) -> dict[str, Any]:
-    if on_hub(path):
-        path = fetched(path) / "profile.json"
-    if not path.is_file():
-        raise InputError(f'no layer profile at "{path}"; a sweep writes one')
-    try:
-        profile = read_json(path)
-        int(profile["num_layers"])
-        for entry in profile["layers"]:
-            int(entry["layer"]), float(entry["contribution"] or 0)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(
-            f'"{path}" is not a layer profile: it needs "num_layers" and "layers" with "layer" '
-            'and "contribution"'
-        ) from error
-    return profile
