@@ -19,7 +19,7 @@ from layergym.trainer.warmup.spec import WarmupSpec
 MODEL = "smollm2"
 LAYERS = (2, 7, 12, 17, 22, 27)
 """The six that are trained alone, of thirty."""
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "format": "plain",
     "prompt": "{% set system %}Answer in \\boxed{}.{% endset %}{{ observation }}",
 }
