@@ -17,8 +17,9 @@ from layergym.trainer.spec import RunSpec
 from layergym.trainer.warmup.spec import WarmupSpec
 
 MODEL = "smollm2"
+DEPTH = 30
 LAYERS = (2, 7, 12, 17, 22, 27)
-"""The six that are trained alone, of thirty."""
+"""The six that are trained alone."""
 _STYLE: dict[str, Any] = {
     "format": "plain",
     "prompt": "{% set system %}Answer in \\boxed{}.{% endset %}{{ observation }}",
@@ -58,6 +59,7 @@ def smollm2_sweep(seeds: tuple[int, ...], start: Path, *, fast: bool = False) ->
         ),
         eval=EvalSpec(split="test", size=8 if fast else 100),
         layers=LAYERS[:1] if fast else LAYERS,
+        num_layers=DEPTH,
         seeds=seeds,
         lr_full=1e-5,
         lr_layer=1e-4,
