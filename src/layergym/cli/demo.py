@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layergym import InputError
+from layergym.base.errors import unknown
 from layergym.base.files import read_json
 from layergym.command.console import Output, add_output, output
 from layergym.command.options import new_folder
-from layergym.command.values import JOBS, SEED
+from layergym.command.values import JOBS, SEED, text
 
 if TYPE_CHECKING:
     from layergym.trainer.warmup.spec import WarmupSpec
@@ -31,12 +32,14 @@ examples:
   layergym demo --model smollm2    a real LLM: 90 MB to fetch, then half an hour
 """
 
+MODELS = ("tiny", "smollm2")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         "--model",
-        choices=("tiny", "smollm2"),
+        type=text,
         default="tiny",
         help='the embedded policy ("tiny", the default), or a real LLM ("smollm2")',
     )
@@ -59,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     from layergym.evals.sweep.executors.launch import Launch
     from layergym.evals.sweep.spec import read_spec
 
+    if args.model not in MODELS:
+        raise unknown("model of the demo", args.model, MODELS)
     out, seeds = output(args), tuple(args.seeds)
     folder = Path(args.out or ("runs/demo" if args.model == "tiny" else "runs/demo-smollm2"))
     start = folder.with_name(f"{folder.name}-start")
