@@ -65,8 +65,9 @@ def run(args: argparse.Namespace) -> int:
     if args.model not in MODELS:
         raise unknown("model of the demo", args.model, MODELS)
     out, seeds = output(args), tuple(args.seeds)
-    folder = Path(args.out or ("runs/demo" if args.model == "tiny" else "runs/demo-smollm2"))
-    start = folder.with_name(f"{folder.name}-start")
+    usual = "runs/demo" if args.model == "tiny" else "runs/demo-smollm2"
+    folder = Path(usual if args.out is None else args.out)
+    start = Path(f"{folder}-start")
     if args.model == "tiny":
         spec = demo_sweep(seeds, fast=args.fast)
     else:
