@@ -29,7 +29,7 @@ layers, one at a time.
 examples:
   layergym demo                    a few minutes on two cores
   layergym demo --seeds 0 1 2      three seeds, for narrower intervals
-  layergym demo --model smollm2    a real LLM: 90 MB to fetch, then half an hour
+  layergym demo --model smollm2    a real LLM, 90 MB to fetch
 """
 
 MODELS = ("tiny", "smollm2")
