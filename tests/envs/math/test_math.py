@@ -131,6 +131,14 @@ def test_settings_are_checked(data: Path, tmp_path: Path) -> None:
         Math(problems=broken)
 
 
+def test_a_missing_math_verify_is_said_before_a_run_begins(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("layergym.envs.math.grading.find_spec", lambda name: None)
+    with pytest.raises(lg.InputError, match=r"needs math-verify: pip install 'layergym\[math\]'"):
+        Math(problems=str(data))
+
+
 @pytest.mark.parametrize(
     ("row", "text", "answer", "kind"),
     [
