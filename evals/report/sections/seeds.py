@@ -1,19 +1,30 @@
-"""The section about single runs: their scores, errors, and runs that stand apart."""
+"""The section about single runs: scores, errors, how alike seeds rank, runs that stand apart."""
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
 
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile import LayerProfile
 from layergym.evals.contribution.runs import RunScore, apart, fewest_runs
 from layergym.evals.report.model import Block, Number, Section, Table, Text
-from layergym.evals.report.words import score_of
+from layergym.evals.report.sections.stability import CORRELATIONS, correlations
+from layergym.evals.report.words import figure, score_of
 from layergym.evals.results import cut_short
 from layergym.evals.stats import Estimate
+from layergym.evals.stats.agreement import agreement, detrend
 from layergym.evals.stats.seeds import ENOUGH, max_apart
 
 _RULE = (
     "Episodes that ended in errors count as lost, and those whose context was full as they stood:"
 )
+_NAMED = 5
+"""Runs with episodes that were cut short that a sentence names; the table shows all."""
+_COMPARED = 4
+"""Seeds that are compared two by two; more would make a long table."""
 
 
 def runs_section(profile: LayerProfile) -> Section | None:
@@ -21,7 +32,7 @@ def runs_section(profile: LayerProfile) -> Section | None:
     runs = profile.runs
     arms = dict.fromkeys(one.arm for one in runs)
     seeds = sorted({one.seed for one in runs if one.arm.trained})
-    cut = [text for text in map(_cut, runs) if text]
+    cut = [_cut(one) for one in sorted(runs, key=_lost, reverse=True) if _lost(one)]
     if len(seeds) < 2 and not cut:
         return None
     cells = {(one.arm, one.seed): one for one in runs}
@@ -32,9 +43,38 @@ def runs_section(profile: LayerProfile) -> Section | None:
     ]
     caption = f"{score_of(profile.scored)} of every run at {profile.measures[0].name}, in percent"
     blocks: list[Block] = [Table(caption, ("arm", *(f"seed {s}" for s in seeds)), tuple(rows))]
+    blocks += _alike(runs, seeds)
     blocks += [Text(sentence, "warning") for sentence in stand_apart(profile)]
-    blocks += [Text(f"{_RULE} {'; '.join(cut)}.", "warning")] if cut else []
+    more = [f"and {len(cut) - _NAMED} further runs, as the table says"] if cut[_NAMED:] else []
+    blocks += [Text(f"{_RULE} {'; '.join(cut[:_NAMED] + more)}.", "warning")] if cut else []
     return Section("Runs", tuple(blocks))
+
+
+def _alike(runs: Sequence[RunScore], seeds: Sequence[int]) -> list[Block]:
+    """How alike every two seeds, each as a profile of its own, rank the single layers."""
+    scores = {(one.arm.layer, one.seed): one.score for one in runs if one.arm.layer is not None}
+    rows = []
+    for pair in itertools.combinations(seeds[:_COMPARED], 2):
+        layers = sorted(
+            layer
+            for layer, seed in scores
+            if layer is not None and seed == pair[0] and (layer, pair[1]) in scores
+        )
+        first, second = (np.array([scores[layer, seed] for layer in layers]) for seed in pair)
+        raw = agreement(first, second)
+        if raw is None:
+            continue
+        depth = np.array(layers, dtype=np.float64)
+        rest = agreement(detrend(first, depth), detrend(second, depth), removed=2)
+        names = f"{pair[0]} and {pair[1]}"
+        rows.append((names, figure(len(layers)), *correlations(raw), *correlations(rest)))
+    if not rows:
+        return []
+    caption = (
+        "How alike two seeds rank the single layers, with 95 % intervals over layers (Fisher's z); "
+        "both are scored on the same tasks"
+    )
+    return [Table(caption, ("seeds", "layers", *CORRELATIONS), tuple(rows))]
 
 
 def stand_apart(profile: LayerProfile) -> tuple[str, ...]:
@@ -70,10 +110,14 @@ def _apart(profile: LayerProfile, arm: ArmName) -> str:
     )
 
 
+def _lost(run: RunScore) -> int:
+    return run.errors + run.out_of_context + run.shortened
+
+
 def _cut(run: RunScore) -> str:
-    """How many of a run's episodes were cut short; "" for none."""
+    """How many of a run's episodes were cut short."""
     losses = cut_short(run.errors, run.out_of_context, run.shortened)
-    return f"{run.arm.label}, seed {run.seed}: {losses}" if losses else ""
+    return f"{run.arm.label}, seed {run.seed}: {losses}"
 
 
 def _cell(run: RunScore | None) -> str:

@@ -14,6 +14,8 @@ from layergym.evals.stats.agreement import Agreement
 
 _ROLES: tuple[Role, ...] = ("ink", "accent")
 _PATTERNS = 4
+CORRELATIONS = ("Spearman", "Kendall", "Spearman, no trend", "Kendall, no trend")
+"""Columns for how alike two profiles are: as they stand, and without a trend in depth."""
 
 
 def stability_section(profiles: Sequence[LayerProfile]) -> Section:
@@ -25,8 +27,8 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
             (
                 f"{first.name} / {second.name}",
                 figure(alike.layers),
-                *_correlations(alike.raw),
-                *_correlations(alike.without_trend),
+                *correlations(alike.raw),
+                *correlations(alike.without_trend),
             )
         )
     plot = Plot(
@@ -46,11 +48,10 @@ def stability_section(profiles: Sequence[LayerProfile]) -> Section:
         "the same seeds share some luck of training, which raises it. Models of different depth "
         "are matched by relative depth."
     )
-    columns = ("runs", "layers", "Spearman", "Kendall", "Spearman, no trend", "Kendall, no trend")
     if all(row[2:] == ("-",) * 4 for row in rows):
         text = "No correlation is given: it takes five layers in common, and profiles that vary."
         return Section("Ranking stability", (plot, Text(text)))
-    table = Table("Agreement of profiles", columns, tuple(rows))
+    table = Table("Agreement of profiles", ("runs", "layers", *CORRELATIONS), tuple(rows))
     return Section("Ranking stability", (plot, table, Text(text)))
 
 
@@ -77,7 +78,8 @@ def _ends(arm: ArmScore, unit: float, *, defined: bool) -> tuple[float | None, f
     return (None, None) if low is None or high is None else (low / unit, high / unit)
 
 
-def _correlations(agreement: Agreement | None) -> tuple[str, str]:
+def correlations(agreement: Agreement | None) -> tuple[str, str]:
+    """The two cells of a table with `CORRELATIONS` that are without trend, or the two with it."""
     if agreement is None:
         return "-", "-"
     return ratio(agreement.spearman), ratio(agreement.kendall)

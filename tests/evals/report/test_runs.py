@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from layergym.evals.arms import ArmName
 from layergym.evals.contribution.profile_file import read_profile
@@ -19,6 +20,7 @@ from layergym.evals.results import Scored
 from layergym.evals.studies.vote import vote_section
 from layergym.evals.sweep.ensembles import Votes
 from tests.evals.conftest import result_of
+from tests.evals.report.reading import MakeSweep
 
 
 def texts(report: Report, tone: str = "") -> list[str]:
@@ -81,6 +83,32 @@ def test_episodes_that_were_cut_short_are_told_with_their_run(
     kept = {(r.arm.layer, r.seed): r for r in read_profile(tmp_path / "profile.json").runs}
     assert (kept[3, 1].out_of_context, kept[3, 1].shortened) == (3, 4)
     assert kept[3, 0].out_of_context == 0
+
+
+def test_of_many_runs_that_were_cut_short_the_worst_are_named(sweep_folder: Path) -> None:
+    for layer in range(6):
+        cut(sweep_folder / "arms" / f"layer-{layer:02}" / "seed-0", errors=layer + 1)
+    cut(sweep_folder / "arms" / "full" / "seed-2", errors=9)
+    [told] = [text for text in texts(build([sweep_folder]), "warning") if "in errors" in text]
+    assert "stood: full, seed 2: 9 errors; layer 5, seed 0: 6 errors; layer 4" in told
+    assert told.endswith("layer 2, seed 0: 3 errors; and 2 further runs, as the table says.")
+
+
+def test_every_two_seeds_are_compared_as_profiles_of_their_own(sweep_folder: Path) -> None:
+    [section] = [s for s in build([sweep_folder]).sections if s.heading == "Runs"]
+    runs, alike = (b for b in section.blocks if isinstance(b, Table))
+    assert [row[0] for row in alike.rows] == ["0 and 1", "0 and 2", "1 and 2"]
+    columns = [[float(str(row[n]).split(",")[0]) for row in runs.rows[2:8]] for n in (1, 2)]
+    assert [str(row[0]) for row in runs.rows[2:8]] == [f"layer {n}" for n in range(6)]
+    expected = scipy.stats.spearmanr(*columns).statistic
+    assert str(alike.rows[0][2]).startswith(f"{expected:.2f} [")
+    assert str(alike.rows[0][1]) == "6"
+
+
+def test_seeds_are_not_compared_over_a_few_layers(make_sweep: MakeSweep) -> None:
+    scores = {arm: 0.5 for arm in ("base", "full", "layer-00", "layer-01", "layer-02")}
+    [section] = [s for s in build([make_sweep(arms=scores)]).sections if s.heading == "Runs"]
+    assert len([b for b in section.blocks if isinstance(b, Table)]) == 1
 
 
 def test_a_run_by_itself_tells_them_too(sweep_folder: Path) -> None:
