@@ -61,6 +61,6 @@ def smollm2_sweep(seeds: tuple[int, ...], start: Path, *, fast: bool = False) ->
         layers=LAYERS[:1] if fast else LAYERS,
         num_layers=DEPTH,
         seeds=seeds,
-        lr_full=1e-5,
-        lr_layer=1e-4,
+        lr_full=2e-5,
+        lr_layer=3e-4,
     )
