@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+AT_ONCE = 1 << 18
+"""Logits that a CPU draws from at once, so that what is made of them stays in its cache."""
+
 
 def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """One token per row and its log-probability under the sampling distribution.
@@ -17,6 +20,14 @@ def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, T
         uniform: (B,) in [0, 1), in the precision of the cumulative distribution.
         temperature: 0 or more.
     """
+    rows = len(logits) if logits.device.type != "cpu" else AT_ONCE // logits.shape[-1]
+    parts = zip(logits.split(max(1, rows)), uniform.split(max(1, rows)), strict=True)
+    tokens, logprobs = zip(*(draw_at_once(*part, temperature) for part in parts), strict=True)
+    return torch.cat(tokens), torch.cat(logprobs)
+
+
+def draw_at_once(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """As `draw`, all rows together."""
     logprobs = torch.log_softmax(logits / temperature if temperature else logits, -1)
     if temperature == 0:
         token = logprobs.argmax(-1)

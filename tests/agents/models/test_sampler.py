@@ -23,7 +23,7 @@ from layergym.agents.models import prefill
 from layergym.agents.models import sampler as module
 from layergym.agents.models.architecture import cache_bytes
 from layergym.agents.models.attend import use_own_attention
-from layergym.agents.models.draw import draw
+from layergym.agents.models.draw import AT_ONCE, draw, draw_at_once
 from layergym.agents.models.forward import LEAST
 from layergym.agents.models.requests import Request, Sample
 from layergym.agents.models.sampler import SHARE, TransformersSampler
@@ -287,6 +287,17 @@ def test_draw_at_the_edges_takes_a_token_with_mass() -> None:
     logits = torch.tensor([[float("-inf"), 0.0, 0.0, float("-inf")]]).expand(2, -1)
     ids, _ = draw(logits, torch.tensor([0.0, np.nextafter(1.0, 0.0)], dtype=torch.float64), 1.0)
     assert ids.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_is_drawn_the_same_whatever_is_drawn_beside_it(temperature: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows, vocabulary = 7, AT_ONCE // 3  # Two parts of three rows, and one of one.
+    logits = 4 * torch.randn(rows, vocabulary, generator=generator)
+    uniforms = torch.rand(rows, generator=generator, dtype=torch.float64)
+    whole = draw_at_once(logits, uniforms, temperature)
+    for found, wanted in zip(draw(logits, uniforms, temperature), whole, strict=True):
+        assert torch.equal(found, wanted)
 
 
 def test_a_deep_model_in_bfloat16_says_what_it_says_of_whole_rows(tokenizer: Tokenizers) -> None:
