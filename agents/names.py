@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def llm_agent(
     tokenizer: PreTrainedTokenizerBase,
     style: PromptStyle,
     *,
-    temperature: float,
+    temperature: float | Sequence[float],
     max_new_tokens: int,
     variants: Variants | None = None,
 ) -> LLMAgent:

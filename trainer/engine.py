@@ -68,10 +68,11 @@ def _beside(exchange: Path, model: PreTrainedModel) -> Engine:
 def through(engine: Engine, sampler: Sampler) -> VLLMSampler:
     """A sampler with the settings of an in-process one, through `engine`."""
     assert isinstance(sampler, TransformersSampler)
+    [temperature] = sampler.temperatures  # An engine has one for all episodes.
     return VLLMSampler(
         engine,
         stop_ids=sampler.stop_ids,
-        temperature=sampler.temperature,
+        temperature=temperature,
         max_new_tokens=sampler.max_new_tokens,
         max_context=min(sampler.max_context, engine.max_context),
     )

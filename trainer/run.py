@@ -105,7 +105,7 @@ def agent_of(
     spec: RunSpec,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    temperature: float,
+    temperature: float | Sequence[float],
     variants: Variants | None = None,
     engine: Engine | None = None,
 ) -> LLMAgent:
@@ -115,7 +115,7 @@ def agent_of(
         spec: the run.
         model: its model.
         tokenizer: the model's.
-        temperature: of its replies.
+        temperature: of its replies; several: see `TransformersSampler`.
         variants: if the model holds several.
         engine: samples in the place of the model, whose weights it has.
     """

@@ -54,7 +54,7 @@ class TransformersSampler(Sampler):
         tokenizer: PreTrainedTokenizerBase,
         *,
         max_new_tokens: int = 512,
-        temperature: float = 1.0,
+        temperature: float | Sequence[float] = 1.0,
         max_context: int | None = None,
         stop_ids: Iterable[int] = (),
         variants: Variants | None = None,
@@ -66,6 +66,7 @@ class TransformersSampler(Sampler):
             tokenizer: its tokenizer; only its end token is read.
             max_new_tokens: tokens of a reply at most.
             temperature: 0 takes the likeliest token; log-probabilities are then at temperature 1.
+                Several are those of episodes 0, 1, ... and again from the first one on.
             max_context: tokens of an episode at most; by default what the model was built for.
             stop_ids: tokens that end a reply, besides the model's and the tokenizer's end tokens.
             variants: for a model that holds several; None: all episodes have the same weights.
@@ -75,11 +76,13 @@ class TransformersSampler(Sampler):
         """
         if max_new_tokens < 1:
             raise InputError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
-        if not temperature >= 0:
-            raise InputError(f"temperature must be 0 or more, not {temperature}")
+        every = tuple(temperature) if isinstance(temperature, Sequence) else (temperature,)
+        for one in every:
+            if not one >= 0:
+                raise InputError(f"temperature must be 0 or more, not {one}")
         self.model = model
         self.max_new_tokens = max_new_tokens
-        self.temperature = temperature
+        self.temperatures = every
         self.max_context = context_limit(model.config.get_text_config(decoder=True), max_context)
         self.stop_ids = stop_tokens(model, tokenizer, stop_ids)
         self.net = CachedModel(model)
@@ -272,7 +275,7 @@ class TransformersSampler(Sampler):
     def _draw(self, places: Ints, logits: Tensor) -> None:
         """Draw one token for each row (B,) from (B, V), and note who is done."""
         uniforms = self._replies.uniforms(places).astype(self._exact, copy=False)
-        token, logprob = draw(logits, uploaded(uniforms, logits.device), self.temperature)
+        token, logprob = self._drawn(places, logits, uploaded(uniforms, logits.device))
         # One transfer: a float32 holds whole numbers up to 2^24.
         tokens, logprobs = torch.stack([token.float(), logprob]).cpu().numpy()
         if not np.isfinite(logprobs).all():
@@ -286,3 +289,16 @@ class TransformersSampler(Sampler):
             gone = set(done)
             self._live = [row for row in self._live if row not in gone]
             self._done += done
+
+    def _drawn(self, places: Ints, logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+        """A token for each row (B,) and its log-probability, each at its episode's temperature."""
+        if len(every := self.temperatures) == 1:
+            return draw(logits, uniforms, every[0])
+        episodes = [self._places[place].episode for place in places.tolist()]
+        asked = np.array([every[episode % len(every)] for episode in episodes])
+        tokens = torch.empty(len(asked), dtype=torch.long, device=logits.device)
+        logprobs = logits.new_empty(len(asked))
+        for one in np.unique(asked).tolist():
+            rows = uploaded(np.flatnonzero(asked == one), logits.device)
+            tokens[rows], logprobs[rows] = draw(logits[rows], uniforms[rows], one)
+        return tokens, logprobs

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from layergym.agents.base import AnyAgent
 from layergym.agents.rollouts import Job, rollout
@@ -95,16 +96,60 @@ def play_together(
     Raises:
         InputError: more than `ERRORS` of the episodes of one of them ended in errors.
     """
-    jobs = [job for job in panel_jobs(panel, repeats, seed) for _ in labels]
+    slots = [(place, repeat) for repeat in range(repeats) for place in range(len(labels))]
+    return _played(agent, make_env, panel, labels, slots, seed, [on_played] * len(labels))
+
+
+def play_temperatures(
+    agent_at: Callable[[Sequence[float]], AnyAgent],
+    make_env: Callable[[], TextEnv],
+    panel: Panel,
+    labels: Sequence[Label],
+    *,
+    repeats: Sequence[int],
+    seed: int = 0,
+    on_played: Sequence[OnPlayed | None],
+) -> list[EvalResult]:
+    """As `play_panel` for each label, together: the prompt of a task is computed once for all.
+
+    Args:
+        agent_at: makes the agent that plays episodes 0, 1, ... at these temperatures, and again
+            from the first one on.
+        make_env: makes one environment of the panel's split.
+        panel: the tasks.
+        labels: (N,) temperatures, and what their results are filed under.
+        repeats: (N,) episodes per task.
+        seed: of the evaluation.
+        on_played: (N,) each gets the episodes at its temperature.
+
+    Raises:
+        InputError: more than `ERRORS` of the episodes at one of them ended in errors.
+    """
+    slots = [(place, repeat) for place, times in enumerate(repeats) for repeat in range(times)]
+    agent = agent_at([labels[place].temperature for place, _ in slots])
+    return _played(agent, make_env, panel, labels, slots, seed, on_played)
+
+
+def _played(
+    agent: AnyAgent,
+    make_env: Callable[[], TextEnv],
+    panel: Panel,
+    labels: Sequence[Label],
+    slots: Sequence[tuple[int, int]],
+    seed: int,
+    on_played: Sequence[OnPlayed | None],
+) -> list[EvalResult]:
+    """Play for each task one episode for each slot, a label's place and a repeat."""
+    jobs = [Job(t, _episode_seed(seed, t, repeat)) for t in panel.tasks for _, repeat in slots]
     fits = getattr(getattr(agent, "sampler", None), "rows_that_fit", None)
     at_once = min(CHUNK, fits(USUAL)) if fits else CHUNK
     played = rollout(agent, make_env, jobs, in_flight=at_once)
     results = []
-    for place, label in enumerate(labels):
-        own = played[place :: len(labels)]
+    for place, (label, take) in enumerate(zip(labels, on_played, strict=True)):
+        own = [t for t, (of, _) in zip(played, cycle(slots), strict=False) if of == place]
         refuse_errors(own, f"{label.arm}, seed {label.trained}")
-        if on_played:
-            on_played(own)
+        if take:
+            take(own)
         results.append(result_of(own, panel, label))
     return results
 

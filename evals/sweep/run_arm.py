@@ -11,12 +11,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from layergym.agents.base import AnyAgent
 from layergym.agents.names import open_model
 from layergym.base.files import write_json
 from layergym.envs import find
 from layergym.evals.results import Cost, EvalResult
-from layergym.evals.score.evaluate import Label, play_panel
+from layergym.evals.score.evaluate import Label, play_panel, play_temperatures
 from layergym.evals.score.samples import EpisodeSample
 from layergym.evals.sweep.panels import EvalSpec, scored_panel
 from layergym.evals.sweep.run_folder import LOOK_AT, file_look, file_scores, look_folder
@@ -69,6 +71,33 @@ def score(
     return [scored(temperature) for temperature in temperatures]
 
 
+def score_together(
+    run: RunSpec,
+    spec: EvalSpec,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    arm: str,
+    temperatures: Sequence[float],
+    folder: Path,
+) -> list[EvalResult]:
+    """As `score`, of a model that samples here: the same scores, each prompt computed once."""
+    labels = [Label(arm, one, run.seed, spec.score) for one in temperatures]
+    repeats = [spec.repeats if one else 1 for one in temperatures]
+    return play_temperatures(
+        partial(agent_of, run, model, tokenizer),
+        make_env_of(run, spec.split),
+        scored_panel(run, spec),
+        labels,
+        repeats=repeats,
+        seed=spec.seed,
+        on_played=[
+            EpisodeSample(folder, label, times, tokenizer)
+            for label, times in zip(labels, repeats, strict=True)
+        ],
+    )
+
+
 def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watch = NOBODY) -> None:
     """Train (unless `arm` is "base"), score, and write the run folder; cost.json comes last.
 
@@ -90,8 +119,13 @@ def run_arm(run: RunSpec, spec: EvalSpec, arm: str, folder: Path, *, watch: Watc
         model, tokenizer, engine = done.model, done.tokenizer, done.engine
         temperatures, cost = spec.temperatures, training_cost(done)
     started = time.perf_counter()
-    agent_at = partial(agent_of, run, model, tokenizer, engine=engine)
-    results = score(run, spec, agent_at, arm=arm, temperatures=temperatures, folder=folder)
+    if engine is None:
+        results = score_together(
+            run, spec, model, tokenizer, arm=arm, temperatures=temperatures, folder=folder
+        )
+    else:
+        agent_at = partial(agent_of, run, model, tokenizer, engine=engine)
+        results = score(run, spec, agent_at, arm=arm, temperatures=temperatures, folder=folder)
     cost = replace(cost, eval_s=time.perf_counter() - started, peak_memory_bytes=peak_memory())
     file_scores(folder, results, cost)
 

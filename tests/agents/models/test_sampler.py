@@ -102,6 +102,24 @@ def test_an_episode_does_not_depend_on_its_batch(model: Models, tokenizer: Token
         assert [alone.sample([request])[0].ids for request, _ in turns] == [s.ids for _, s in turns]
 
 
+def test_an_episode_is_sampled_at_its_own_temperature(model: Models, tokenizer: Tokenizers) -> None:
+    def said(temperature: float | tuple[float, ...]) -> dict[int, list[Sample]]:
+        sampler = TransformersSampler(
+            model("qwen3"), tokenizer(None), max_new_tokens=8, temperature=temperature
+        )
+        found: dict[int, list[Sample]] = {}
+        for request, sample, _ in itertools.chain(*dialogues(sampler)):
+            found.setdefault(request.episode, []).append(sample)
+        return found
+
+    every = (0.7, 0.0, 2.0)
+    alone = [said(one) for one in every]
+    for episode, samples in said(every).items():
+        assert samples == alone[episode % 3][episode]
+    with pytest.raises(InputError, match="temperature must be 0 or more, not -1"):
+        said((1.0, -1.0))
+
+
 def asked(episode: int, turn: int) -> Request:
     """What the ten episodes of up to four turns are asked."""
     prompts = np.random.default_rng(episode).integers(0, 256, (4, 5 + episode))
