@@ -20,8 +20,10 @@ def draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, T
         uniform: (B,) in [0, 1), in the precision of the cumulative distribution.
         temperature: 0 or more.
     """
-    rows = len(logits) if logits.device.type != "cpu" else AT_ONCE // logits.shape[-1]
-    parts = zip(logits.split(max(1, rows)), uniform.split(max(1, rows)), strict=True)
+    rows = max(1, AT_ONCE // logits.shape[-1])
+    if logits.device.type != "cpu" or len(logits) <= rows:
+        return draw_at_once(logits, uniform, temperature)
+    parts = zip(logits.split(rows), uniform.split(rows), strict=True)
     tokens, logprobs = zip(*(draw_at_once(*part, temperature) for part in parts), strict=True)
     return torch.cat(tokens), torch.cat(logprobs)
 
