@@ -57,7 +57,7 @@ def smollm2_sweep(seeds: tuple[int, ...], start: Path, *, fast: bool = False) ->
             steps=1 if fast else 12,
             tasks_per_step=2 if fast else 16,
         ),
-        eval=EvalSpec(split="test", size=8 if fast else 100),
+        eval=EvalSpec(split="test", size=8 if fast else 300),
         layers=LAYERS[:1] if fast else LAYERS,
         num_layers=DEPTH,
         seeds=seeds,
