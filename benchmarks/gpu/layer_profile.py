@@ -55,11 +55,11 @@ class Place:
         """The folder of that sweep."""
         return self.state / f"profile-{seed}"
 
-    def run(self, *words: str, spare: float = 0.0) -> None:
-        """Run a command of layergym, for what is left less `spare` seconds at most."""
+    def run(self, *words: str) -> None:
+        """Run a command of layergym, for the time that is left at most."""
         command = [sys.executable, "-m", "layergym", *words]
         print("$ layergym " + " ".join(words), file=sys.stderr, flush=True)
-        subprocess.run(command, check=True, timeout=self.left - spare, stdout=sys.stderr)
+        subprocess.run(command, check=True, timeout=self.left, stdout=sys.stderr)
 
 
 def questions(families: Sequence[str], size: int) -> list[str]:
