@@ -56,6 +56,10 @@ class EvalSpec:
         if self.score not in get_args(Scored):
             raise InputError(f'a score is of "success" or "reward", not "{self.score}"')
 
+    def episodes_at(self, temperature: float) -> int:
+        """Episodes per task at a temperature: greedy, all would be the same."""
+        return self.repeats if temperature else 1
+
 
 def scored_panel(run: RunSpec, spec: EvalSpec) -> Panel:
     """The tasks that `spec` names."""

@@ -56,7 +56,7 @@ def score(
     tasks = scored_panel(run, spec)
 
     def scored(temperature: float) -> EvalResult:
-        agent, repeats = agent_at(temperature), spec.repeats if temperature else 1
+        agent, repeats = agent_at(temperature), spec.episodes_at(temperature)
         label = Label(arm, temperature, run.seed, spec.score)
         return play_panel(
             agent,
@@ -83,7 +83,7 @@ def score_together(
 ) -> list[EvalResult]:
     """As `score`, of a model that samples here: the same scores, each prompt computed once."""
     labels = [Label(arm, one, run.seed, spec.score) for one in temperatures]
-    repeats = [spec.repeats if one else 1 for one in temperatures]
+    repeats = list(map(spec.episodes_at, temperatures))
     return play_temperatures(
         partial(agent_of, run, model, tokenizer),
         make_env_of(run, spec.split),

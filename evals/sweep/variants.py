@@ -177,7 +177,7 @@ class Bench:
             make_env_of(self.run, self.spec.split),
             self.panel,
             [Label(one.name, self.temperature, seed, score) for one in variants],
-            repeats=self.spec.repeats if self.temperature else 1,
+            repeats=self.spec.episodes_at(self.temperature),
             seed=self.spec.seed,
         )
 
